@@ -1,0 +1,8 @@
+// The subcommands of tern. Each adds itself to the command line; its callback throws Error.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace tern {
+
+}  // namespace tern

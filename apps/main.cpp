@@ -1,0 +1,33 @@
+// tern: trains, evaluates and runs MatMul-free language models.
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "apps/commands.h"
+#include "core/check.h"
+
+namespace {
+
+int report(tern::Fault fault, const char* what) {
+  std::fprintf(stderr, "tern: error: %s\n", what);
+  return int(fault);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
+  app.require_subcommand(1);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : int(tern::Fault::usage);
+  } catch (const tern::Error& e) {
+    return report(e.fault, e.what());
+  } catch (const std::bad_alloc&) {
+    return report(tern::Fault::memory, "out of memory");
+  } catch (const std::exception& e) {
+    return report(tern::Fault::internal, e.what());
+  }
+}
