@@ -40,13 +40,14 @@ SafetensorsFile::Entry parse_entry(const std::string& where, const nlohmann::jso
               value.contains("data_offsets") && value["data_offsets"].is_array() &&
               value["data_offsets"].size() == 2,
           Fault::input, where, ": expected dtype, shape and data_offsets");
-  SafetensorsFile::Entry e{.dtype = value["dtype"].get<std::string>()};
+  SafetensorsFile::Entry e;
+  e.dtype = value["dtype"].get<std::string>();
   require(value["shape"].size() <= 8, Fault::input, where, ": expected rank <= 8, got ",
           value["shape"].size());
   for (const auto& d : value["shape"]) {
     require(d.is_number_unsigned(), Fault::input, where, ": expected dimensions >= 0");
-    e.shape.push_back(std::int64_t(std::min<std::uint64_t>(d.get<std::uint64_t>(),
-                                                           std::uint64_t(kMaxDimension) + 1)));
+    e.shape.push_back(std::int64_t(
+        std::min<std::uint64_t>(d.get<std::uint64_t>(), std::uint64_t(kMaxDimension) + 1)));
   }
   const auto &first = value["data_offsets"][0], &last = value["data_offsets"][1];
   require(first.is_number_unsigned() && last.is_number_unsigned(), Fault::input, where,
@@ -73,8 +74,8 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   require(size >= 8, Fault::input, where, ": expected a safetensors file, got ", size, " B");
   std::uint64_t length = 0;
   out.file_.pread_all(0, std::as_writable_bytes(std::span(&length, 1)));
-  require(length <= kMaxHeader && length <= size - 8, Fault::input, where,
-          ": header of ", length, " B does not fit the file of ", size, " B");
+  require(length <= kMaxHeader && length <= size - 8, Fault::input, where, ": header of ", length,
+          " B does not fit the file of ", size, " B");
   std::string header(length, '\0');
   out.file_.pread_all(8, std::as_writable_bytes(std::span(header)));
   const nlohmann::json json = parse_json(header, where);
@@ -94,8 +95,9 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   std::sort(ranges.begin(), ranges.end());
   std::uint64_t at = 8 + length;
   for (const auto& [begin, end] : ranges) {
-    require(begin == at, Fault::input, where, ": expected tensors without gaps or overlaps, at byte ",
-            at, " the next one begins at ", begin);
+    require(begin == at, Fault::input, where,
+            ": expected tensors without gaps or overlaps, at byte ", at, " the next one begins at ",
+            begin);
     at = end;
   }
   require(at == size, Fault::input, where, ": expected the file to end at byte ", at, ", it has ",

@@ -14,7 +14,7 @@ namespace tern {
 class SafetensorsFile {
  public:
   struct Entry {
-    std::string dtype;                 // "F32", "F64", "I32", ...
+    std::string dtype;  // "F32", "F64", "I32", ...
     std::vector<std::int64_t> shape;
     std::uint64_t offset = 0, bytes = 0;  // in the file
   };

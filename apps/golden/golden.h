@@ -12,10 +12,10 @@ namespace tern {
 
 // The worst disagreement of one kind: largest |ours - theirs| over the largest |theirs|.
 struct GoldenResult {
-  std::string kind;         // "logits", "gradients", ...
-  double worst = 0;         // relative error
-  double tolerance = 0;     // of tests/golden/README.md
-  std::string where{};      // the tensor or step that was worst
+  std::string kind;                                   // "logits", "gradients", ...
+  double worst = 0;                                   // relative error
+  double tolerance = 0;                               // of tests/golden/README.md
+  std::string where{};                                // the tensor or step that was worst
   bool passed() const { return worst <= tolerance; }  // NaN does not
 };
 

@@ -36,12 +36,12 @@ class GoldenModel {
 
  private:
   double backward(const std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& targets,
-                  Shape shape, const Observer& observe, Tensor* loss);
+                  Shape shape, const Observer& observe);
   const SafetensorsFile& file_;
   CpuBackend backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<AdamWOptimizer> optimizer_;
-  double weight_decay_ = 0;
+  double weight_decay_ = 0, peak_rate_ = 0;
   std::unique_ptr<Schedule> schedule_;
 };
 
