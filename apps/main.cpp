@@ -9,7 +9,7 @@
 namespace {
 
 int report(tern::Fault fault, const char* what) {
-  std::fprintf(stderr, "tern: error: %s\n", what);
+  std::fprintf(stderr, fault == tern::Fault::stopped ? "tern: %s\n" : "tern: error: %s\n", what);
   return int(fault);
 }
 
