@@ -5,4 +5,6 @@
 
 namespace tern {
 
+void add_plot(CLI::App& tern);
+
 }  // namespace tern
