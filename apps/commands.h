@@ -5,4 +5,7 @@
 
 namespace tern {
 
+void add_golden(CLI::App& tern);
+void add_plot(CLI::App& tern);
+
 }  // namespace tern
