@@ -1,6 +1,7 @@
 #include "apps/train/banner.h"
 
 #include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "apps/config/plan.h"
@@ -18,8 +19,7 @@ std::string of_total(std::int64_t part, std::int64_t total) {
 std::map<std::string, std::string> library_versions() {
   return {{"fmt", std::to_string(FMT_VERSION)},
           {"nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
-                                        NLOHMANN_JSON_VERSION_MINOR,
-                                        NLOHMANN_JSON_VERSION_PATCH)}};
+                                        NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)}};
 }
 
 std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
@@ -41,8 +41,8 @@ std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
       row("  norms, bounds", p.norms + p.lower_bounds),
       {"GEMM FLOP per token", count_text(double(plan.gemm_flop_per_token)), "forward and backward"},
       {"batch", fmt::format("{} tokens", plan.tokens_per_step),
-       fmt::format("{} sequences of {}, {} at once", plan.sequences_per_step,
-                   config.batch.context, memory.micro_batch)},
+       fmt::format("{} sequences of {}, {} at once", plan.sequences_per_step, config.batch.context,
+                   memory.micro_batch)},
       {"run", fmt::format("{} steps", plan.steps),
        fmt::format("{} tokens, {} FLOP", count_text(double(plan.tokens)),
                    count_text(plan.gemm_flop_total))}};
@@ -50,15 +50,15 @@ std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
     rows.push_back({"data", s.path,
                     fmt::format("{} tokens, {:.2f} epochs", count_text(double(s.tokens_per_epoch)),
                                 s.epochs)});
-  rows.insert(rows.end(),
-              {bytes("memory at the peak", double(memory.peak), "allocated once, exactly this"),
-               bytes("  parameters", double(memory.parameters)),
-               bytes("  gradients", double(memory.gradients)),
-               bytes("  moments", double(memory.moments)),
-               bytes("  ternary copies", double(memory.ternary)),
-               bytes("  activations", double(memory.activations)),
-               bytes("a checkpoint", double(plan.checkpoint_bytes),
-                     fmt::format("{} on disk at most", bytes_text(plan.disk_bytes)))});
+  rows.insert(
+      rows.end(),
+      {bytes("memory at the peak", double(memory.peak), "allocated once, exactly this"),
+       bytes("  parameters", double(memory.parameters)),
+       bytes("  gradients", double(memory.gradients)), bytes("  moments", double(memory.moments)),
+       bytes("  ternary copies", double(memory.ternary)),
+       bytes("  activations", double(memory.activations)),
+       bytes("a checkpoint", double(plan.checkpoint_bytes),
+             fmt::format("{} on disk at most", bytes_text(plan.disk_bytes)))});
   return rows;
 }
 
@@ -67,13 +67,13 @@ void print_banner(const RunParts& parts, const Environment& environment) {
   parts.console.table(
       "tern " + environment.version,
       std::vector<TableRow>{
-          {"machine", environment.cpu, fmt::format("{} cores, {}", environment.cores,
-                                                   bytes_text(environment.memory_bytes))},
-          {"measured peak", count_text(parts.peak_flops) + "FLOP/s", "a float product of 768 cubed"},
-          {"run", parts.directory.path().string(),
-           parts.loaded.file}});
-  parts.console.table("plan", plan_rows(config, make_plan(config, parts.data.token_counts()),
-                                        parts.memory));
+          {"machine", environment.cpu,
+           fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
+          {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
+           "a float product of 768 cubed"},
+          {"run", parts.directory.path().string(), parts.loaded.file}});
+  parts.console.table(
+      "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));
 }
 
 }  // namespace tern

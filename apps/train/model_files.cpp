@@ -12,7 +12,9 @@ constexpr const char* kFirst = "first_moment.";
 constexpr const char* kSecond = "second_moment.";
 constexpr const char* kTokenizer = "tokenizer";
 
-StoredType stored(DType dtype) { return dtype == DType::f64 ? StoredType::f64 : StoredType::f32; }
+StoredType stored(DType dtype) {
+  return dtype == DType::f64 ? StoredType::f64 : StoredType::f32;
+}
 
 std::vector<std::uint64_t> dimensions(const Shape& shape) {
   std::vector<std::uint64_t> out;
@@ -58,9 +60,12 @@ void load(const Checkpoint& checkpoint, const std::string& name, const Tensor& t
 }  // namespace
 
 nlohmann::json to_json(const TrainingState& s) {
-  return {{"step", s.step},       {"position", s.position},
-          {"adam_steps", s.adam_steps}, {"skipped", s.skipped},
-          {"tokenizer_hash", s.tokenizer_hash}, {"data_hashes", s.data_hashes}};
+  return {{"step", s.step},
+          {"position", s.position},
+          {"adam_steps", s.adam_steps},
+          {"skipped", s.skipped},
+          {"tokenizer_hash", s.tokenizer_hash},
+          {"data_hashes", s.data_hashes}};
 }
 
 TrainingState training_state(const Manifest& manifest, const std::string& where) {
@@ -104,8 +109,8 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
 RunConfig saved_config(const Checkpoint& checkpoint) {
   const std::string where = checkpoint.path().string() + ": manifest.json: config";
   const nlohmann::json& config = checkpoint.manifest().config;
-  require(config.is_object() && config.contains("toml") && config["toml"].is_string(),
-          Fault::input, where, ": expected the run's configuration");
+  require(config.is_object() && config.contains("toml") && config["toml"].is_string(), Fault::input,
+          where, ": expected the run's configuration");
   try {
     return parse_config(config["toml"].get<std::string>(), where).config;
   } catch (const Error& e) {

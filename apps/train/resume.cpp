@@ -11,13 +11,13 @@ namespace {
 // computes: batches, model, numbers.
 bool may_change(const std::string& key) {
   static constexpr std::string_view sections[] = {
-      "logging.",  "checkpoint.", "numerics.",    "memory.",   "optimizer.",
-      "schedule.", "init_from.",  "weight_decay_schedule."};
-  static constexpr std::string_view keys[] = {"run.name",       "run.directory", "run.steps",
-                                              "run.tokens",     "run.time_limit",
-                                              "batch.micro_batch", "data.tokenizer"};
-  const bool data_path = key.starts_with("data.source") &&
-                         (key.ends_with(".path") || key.ends_with(".validation"));
+      "logging.",   "checkpoint.", "numerics.",  "memory.",
+      "optimizer.", "schedule.",   "init_from.", "weight_decay_schedule."};
+  static constexpr std::string_view keys[] = {
+      "run.name",       "run.directory",     "run.steps",     "run.tokens",
+      "run.time_limit", "batch.micro_batch", "data.tokenizer"};
+  const bool data_path =
+      key.starts_with("data.source") && (key.ends_with(".path") || key.ends_with(".validation"));
   return data_path || std::ranges::find(keys, key) != std::end(keys) ||
          std::ranges::any_of(sections, [&](std::string_view s) { return key.starts_with(s); });
 }
@@ -32,8 +32,9 @@ std::string joined(const std::vector<std::string>& lines) {
 
 Existing existing_for(const std::string& resume, bool overwrite) {
   if (overwrite) {
-    require(resume.empty() || resume == "none", Fault::usage, "--overwrite deletes the run that --resume ",
-            resume, " would go on with: give one of them");
+    require(resume.empty() || resume == "none", Fault::usage,
+            "--overwrite deletes the run that --resume ", resume,
+            " would go on with: give one of them");
     return Existing::overwrite;
   }
   if (resume == "none") return Existing::refuse;

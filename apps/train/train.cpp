@@ -39,29 +39,23 @@ void load_initial_weights(const InitFromSection& from, Trainer& trainer) {
   trainer.optimizer().set_adam_steps(training_state(checkpoint.manifest(), from.path).adam_steps);
 }
 
-// Fresh, resumed or branched weights, and the state to go on from; says which.
-void begin(const TrainOptions& options, const LoadedConfig& loaded, const RunDirectory& directory,
-           Console& console, Trainer& trainer, TrainingRun& run) {
-  const RunConfig& config = loaded.config;
-  const auto start = find_start(options.resume, directory, console);
-  if (!start) {
-    if (config.init_from.path.empty())
-      trainer.model().initialize(std::uint64_t(config.run.seed));
-    else
-      load_initial_weights(config.init_from, trainer);
-    console.say(config.init_from.path.empty()
-                    ? fmt::format("starting with new weights, seed {}", config.run.seed)
-                    : "starting from the weights of " + config.init_from.path);
-    return;
-  }
-  require_same_run(*start, config);
-  const TrainingState saved = training_state(start->manifest(), start->path().string());
-  require_same_data(*start, saved, run.state());
-  load_weights(*start, trainer.model());
-  load_moments(*start, trainer);
-  drop_metrics_after(directory.metrics(), saved.step);
+void start_fresh(const RunConfig& config, Console& console, Trainer& trainer) {
+  if (config.init_from.path.empty())
+    trainer.model().initialize(std::uint64_t(config.run.seed));
+  else
+    load_initial_weights(config.init_from, trainer);
+  console.say(config.init_from.path.empty()
+                  ? fmt::format("starting with new weights, seed {}", config.run.seed)
+                  : "starting from the weights of " + config.init_from.path);
+}
+
+void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, TrainingRun& run) {
+  const TrainingState saved = training_state(start.manifest(), start.path().string());
+  require_same_data(start, saved, run.state());
+  load_weights(start, trainer.model());
+  load_moments(start, trainer);
   run.start_at(saved);
-  console.say(fmt::format("resuming from {} (step {})", start->path().string(), saved.step));
+  console.say(fmt::format("resuming from {} (step {})", start.path().string(), saved.step));
 }
 
 }  // namespace
@@ -76,6 +70,11 @@ void train(const TrainOptions& options) {
                                existing_for(options.resume, options.overwrite),
                                resolved_config(loaded), environment);
   Console console(STDOUT_FILENO, directory.log());
+  const auto start = find_start(options.resume, directory, console);
+  if (start) {
+    require_same_run(*start, config);
+    drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
+  }
   const RunParts parts{.loaded = loaded,
                        .directory = directory,
                        .console = console,
@@ -86,7 +85,10 @@ void train(const TrainOptions& options) {
   CpuBackend backend(memory.peak);
   Trainer trainer(backend, config, memory.micro_batch);
   TrainingRun run(parts, trainer);
-  begin(options, loaded, directory, console, trainer, run);
+  if (start)
+    go_on_from(*start, console, trainer, run);
+  else
+    start_fresh(config, console, trainer);
   run.run();
 }
 

@@ -11,7 +11,7 @@ struct TrainOptions {
   std::vector<std::string> overrides;  // --set key=value
   std::string resume;                  // "auto", "none", a checkpoint's path, or "" (not given)
   bool overwrite = false;
-  std::vector<std::string> command;    // the command line, for env.json
+  std::vector<std::string> command;  // the command line, for env.json
 };
 
 // Throws Error as TrainingRun::run does, and before the first step for everything that is wrong

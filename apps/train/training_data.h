@@ -35,8 +35,8 @@ class TrainingData {
   void seek(std::int64_t position) { loader_->seek(std::uint64_t(position)); }
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  std::vector<std::string> hashes() const;              // of each source's training part
-  std::vector<std::int64_t> token_counts() const;       // of each source's training part
+  std::vector<std::string> hashes() const;         // of each source's training part
+  std::vector<std::int64_t> token_counts() const;  // of each source's training part
   const std::vector<ValidationSet>& validation() const { return validation_; }
   // one pass over the first logging.validation_tokens of a set
   SequentialPass pass(const ValidationSet& set, std::int64_t sequences) const;

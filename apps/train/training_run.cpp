@@ -82,8 +82,8 @@ void TrainingRun::run() {
   }
   if (state_.step != saved_step_) save();
   collect(writer_.wait());
-  require(saved_step_ == state_.step, Fault::disk, "the last checkpoint could not be saved: ",
-          save_problem_);
+  require(saved_step_ == state_.step, Fault::disk,
+          "the last checkpoint could not be saved: ", save_problem_);
   const bool stopped = state_.step < steps_;
   event(stopped ? "stop" : "finish", stopped ? why : "finished");
   record_.finish(summary(stopped ? why : "finished"));
@@ -98,10 +98,9 @@ void TrainingRun::train_step() {
   StepDiagnostics inside;
   const std::int64_t every = config_.logging.diagnostics_interval;
   const bool diagnose = every > 0 && (state_.step + 1) % every == 0;
-  const UpdateReport update =
-      trainer_.step({batch.inputs, batch.targets}, config_.optimizer.lr * rate_.at(state_.step),
-                    config_.optimizer.weight_decay * decay_.at(state_.step),
-                    diagnose ? &inside : nullptr);
+  const UpdateReport update = trainer_.step(
+      {batch.inputs, batch.targets}, config_.optimizer.lr * rate_.at(state_.step),
+      config_.optimizer.weight_decay * decay_.at(state_.step), diagnose ? &inside : nullptr);
   const double end = monotonic_seconds();
   longest_step_ = std::max(longest_step_, end - begin);
   ++state_.step;
@@ -129,8 +128,9 @@ void TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch
   if (verdict == Recovery::rewind) rewind();
   if (verdict != Recovery::give_up) return;
   collect(writer_.wait());
-  const std::string kept = saved_step_ >= 0 ? fmt::format("the last good checkpoint is of step {}", saved_step_)
-                                            : "there is no checkpoint";
+  const std::string kept = saved_step_ >= 0
+                               ? fmt::format("the last good checkpoint is of step {}", saved_step_)
+                               : "there is no checkpoint";
   event("give_up", "diverged");
   record_.finish(summary("diverged"));
   fail(Fault::diverged, "diverged at step ", state_.step, ": losses or gradients are not finite; ",
@@ -161,12 +161,11 @@ void TrainingRun::rewind() {
 void TrainingRun::save() {
   if (!recovery_.healthy()) return;  // the weights themselves may be what is wrong
   const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
-  const CheckpointFacts facts{
-      .step = std::uint64_t(state_.step),
-      .tokens = std::uint64_t(tokens()),
-      .parameters = std::uint64_t(count_parameters(config_.model).total()),
-      .config = {{"toml", resolved_config(parts_.loaded)}},
-      .state = to_json(state_)};
+  const CheckpointFacts facts{.step = std::uint64_t(state_.step),
+                              .tokens = std::uint64_t(tokens()),
+                              .parameters = std::uint64_t(count_parameters(config_.model).total()),
+                              .config = {{"toml", resolved_config(parts_.loaded)}},
+                              .state = to_json(state_)};
   save_stall_ = writer_.save(facts, tensors);
   collect(writer_.poll());
   pace_.pause(monotonic_seconds());

@@ -21,8 +21,7 @@ void TrainingRun::report_step(const UpdateReport& update, double step_seconds,
                .tokens_per_second = pace_.tokens_per_second(),
                .step_seconds = step_seconds,
                .data_seconds = data_seconds,
-               .share_of_peak =
-                   flops / (step_seconds - data_seconds) / parts_.peak_flops,
+               .share_of_peak = flops / (step_seconds - data_seconds) / parts_.peak_flops,
                .memory_bytes = double(parts_.memory.peak),
                .memory_limit_bytes = double(available_memory() + parts_.memory.peak),
                .seconds_left = pace_.seconds_left(steps_ - state_.step),
@@ -30,8 +29,8 @@ void TrainingRun::report_step(const UpdateReport& update, double step_seconds,
                .zero_share = zero_share_,
                .flip_rate = flip_rate_};
   const std::int64_t every = config_.logging.interval;
-  record_.step(r, every > 0 && (state_.step % every == 0 || state_.step == 1 ||
-                                state_.step == steps_));
+  record_.step(
+      r, every > 0 && (state_.step % every == 0 || state_.step == 1 || state_.step == steps_));
 }
 
 void TrainingRun::report_diagnostics(const StepDiagnostics& diagnostics) {
@@ -39,13 +38,13 @@ void TrainingRun::report_diagnostics(const StepDiagnostics& diagnostics) {
   double zeros = 0, flips = 0;
   for (const TernaryStats& w : diagnostics.weights) {
     const auto absmax = diagnostics.activation_absmax.find(w.name);
-    report.layers.push_back(
-        {.name = w.name,
-         .flip_rate = w.flip_rate,
-         .zero_share = w.zero_share,
-         .scale = w.scale,
-         .activation_absmax =
-             absmax == diagnostics.activation_absmax.end() ? kUnknown : absmax->second});
+    report.layers.push_back({.name = w.name,
+                             .flip_rate = w.flip_rate,
+                             .zero_share = w.zero_share,
+                             .scale = w.scale,
+                             .activation_absmax = absmax == diagnostics.activation_absmax.end()
+                                                      ? kUnknown
+                                                      : absmax->second});
     zeros += w.zero_share * double(w.elements);
     flips += w.flip_rate * double(w.elements);
   }
@@ -65,11 +64,8 @@ void TrainingRun::validate() {
   for (const ValidationSet& set : parts_.data.validation()) {
     LossSum sum;
     SequentialPass pass = parts_.data.pass(set, parts_.memory.micro_batch);
-    while (const auto batch = pass.next()) {
-      const LossSum part = trainer_.evaluate({batch->inputs, batch->targets});
-      sum.loss += part.loss;
-      sum.targets += part.targets;
-    }
+    while (const auto batch = pass.next())
+      sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
     report.sources.emplace_back(set.name, sum.loss / double(sum.targets));
     loss += sum.loss;
     targets += sum.targets;
@@ -96,20 +92,18 @@ void TrainingRun::sample() {
     std::vector<std::int32_t> ids = tokenizer.encode(prompt);
     if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
     if (ids.empty()) continue;
-    Generator generator(trainer_.model(), {.temperature = 0.8,
-                                           .top_k = 50,
-                                           .seed = std::uint64_t(config_.run.seed) +
-                                                   std::uint64_t(state_.step)});
+    Generator generator(trainer_.model(),
+                        {.temperature = 0.8,
+                         .top_k = 50,
+                         .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
     generator.read(ids);
     std::vector<std::int32_t> text;
     for (std::int64_t i = 0; i < config_.logging.sample_tokens; ++i) {
       text.push_back(generator.next());
       if (text.back() == tokenizer.eos_id()) break;
     }
-    record_.add(SampleReport{.step = state_.step,
-                             .tokens = tokens(),
-                             .prompt = prompt,
-                             .text = tokenizer.decode(text)});
+    record_.add(SampleReport{
+        .step = state_.step, .tokens = tokens(), .prompt = prompt, .text = tokenizer.decode(text)});
   }
   pace_.pause(monotonic_seconds());
 }
@@ -122,7 +116,9 @@ void TrainingRun::event(const std::string& kind, const std::string& text,
 RunSummary TrainingRun::summary(const std::string& outcome) const {
   const std::string run = parts_.directory.path().string();
   const std::string last =
-      saved_step_ >= 0 ? (parts_.directory.checkpoints() / checkpoint_name(std::uint64_t(saved_step_))).string() : "";
+      saved_step_ >= 0
+          ? (parts_.directory.checkpoints() / checkpoint_name(std::uint64_t(saved_step_))).string()
+          : "";
   RunSummary s{.outcome = outcome,
                .step = state_.step,
                .steps = steps_,
@@ -138,9 +134,9 @@ RunSummary TrainingRun::summary(const std::string& outcome) const {
   if (pace_.training_seconds() > 0) s.tokens_per_second = trained / pace_.training_seconds();
   if (!last.empty()) {
     s.files.push_back(last);
-    s.next_commands = {fmt::format("tern generate --checkpoint {} --prompt 'Once upon' -n 200", last),
-                       fmt::format("tern inspect {} --verify", last),
-                       fmt::format("tern plot {}", run)};
+    s.next_commands = {
+        fmt::format("tern generate --checkpoint {} --prompt 'Once upon' -n 200", last),
+        fmt::format("tern inspect {} --verify", last), fmt::format("tern plot {}", run)};
   }
   return s;
 }
