@@ -12,23 +12,23 @@
 namespace tern {
 
 struct Sampling {
-  double temperature = 1;   // 0: always the most likely token
-  std::int64_t top_k = 0;   // only the k most likely; 0: all
-  double top_p = 1;         // only the most likely whose probabilities sum to p
+  double temperature = 1;  // 0: always the most likely token
+  std::int64_t top_k = 0;  // only the k most likely; 0: all
+  double top_p = 1;        // only the most likely whose probabilities sum to p
   std::uint64_t seed = 0;
 };
 
 // An index drawn from softmax(logits / temperature) after top_k and top_p; uniform in (0, 1) is the
 // random number. Ties and order are fixed, so the same inputs give the same token everywhere.
-std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling,
-                          double uniform);
+std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling, double uniform);
 
 class Generator {
  public:
   Generator(Model& model, const Sampling& sampling);
 
-  void read(std::span<const std::int32_t> ids);  // a prompt, or more of it; at least one id before next()
-  std::int32_t next();                           // draws a token and reads it
+  void read(
+      std::span<const std::int32_t> ids);  // a prompt, or more of it; at least one id before next()
+  std::int32_t next();                     // draws a token and reads it
 
  private:
   Model& model_;

@@ -78,12 +78,13 @@ Metrics::Metrics(const std::filesystem::path& path, std::function<void(const std
     : file_(path), warn_(std::move(warn)) {}
 
 void Metrics::append(const std::string& line) {
-  if (lost_ > 0) {
-    const std::string gap =
-        Line("event", 0).add("kind", "metrics_lost").add("lines", lost_).finish();
-    if (file_.append(gap)) lost_ = 0;
+  std::string lines = line;
+  if (lost_ > 0)
+    lines = Line("event", 0).add("kind", "metrics_lost").add("lines", lost_).finish() + '\n' + line;
+  if (file_.append(lines)) {
+    lost_ = 0;
+    return;
   }
-  if (lost_ == 0 && file_.append(line)) return;
   ++lost_;
   if (!std::exchange(warned_, true))
     warn_("metrics.jsonl: " + file_.problem() + ": lines are lost until there is room; " +

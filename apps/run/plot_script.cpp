@@ -85,7 +85,8 @@ Range loss_range(std::span<const NamedCurve> curves) {
   std::sort(shown.begin(), shown.end());
   const std::size_t outliers = shown.size() / 500;
   const Range range{shown[outliers], shown[shown.size() - 1 - outliers]};
-  const double margin = std::max(0.06 * (range.high - range.low), 0.02);
+  const double margin =
+      std::max({0.06 * (range.high - range.low), 0.02, 1e-3 * std::abs(range.high)});
   return {range.low - margin, range.high + margin};
 }
 

@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
-#include <iterator>
-#include <set>
 #include <sstream>
 
 #include "core/check.h"
@@ -22,10 +20,9 @@ constexpr const char* kConfig = "config.resolved.toml";
 constexpr const char* kLock = ".lock";
 constexpr std::uint64_t kLongestConfig = 1 << 20;
 
-// everything that a run puts into its directory
-const std::set<std::string> kOurs = {kConfig,     kLock,      "env.json", "metrics.jsonl",
-                                     "train.log", "loss.png", "samples",  "checkpoints",
-                                     "SAVE",      "hf"};
+// what --overwrite removes; anything else in a run's directory is the user's
+constexpr std::array kWritten = {kConfig,    "env.json",    "metrics.jsonl", "train.log",
+                                 "loss.png", "checkpoints", "samples",       "SAVE"};
 
 bool has_entries(const fs::path& directory) {
   std::error_code error;
@@ -39,16 +36,14 @@ bool holds_run(const fs::path& path) {
   return (!error && bytes > 0) || has_entries(path / "checkpoints");
 }
 
+// Into an empty directory, or one that was a run's before: never between somebody's other files.
 void require_ours(const fs::path& path) {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(path, error)) {
-    const std::string name = entry.path().filename();
-    const bool ours =
-        std::any_of(kOurs.begin(), kOurs.end(), [&](const auto& n) { return name.starts_with(n); });
-    require(ours, Fault::usage, path.string(), ": expected a run or an empty directory, found ",
-            name, "; choose another directory");
-  }
-  require(!error, Fault::disk, path.string(), ": cannot be read: ", error.message());
+  require(fs::is_directory(path, error), Fault::usage, path.string(),
+          ": expected a directory for the run, found a file");
+  const bool ours = fs::exists(path / kConfig, error) || fs::exists(path / kLock, error);
+  require(ours || !has_entries(path), Fault::usage, path.string(),
+          ": expected a run or an empty directory, found other files; choose another directory");
 }
 
 void make(const fs::path& directory) {
@@ -97,9 +92,9 @@ void require_welcome(const fs::path& path, Existing existing, std::string_view c
 }
 
 void remove_run(const fs::path& path) {
-  for (const std::string& name : kOurs) {
+  for (const char* name : kWritten) {
     std::error_code error;
-    if (name != kLock) fs::remove_all(path / name, error);
+    fs::remove_all(path / name, error);
     require(!error, Fault::disk, (path / name).string(), ": cannot be removed: ", error.message());
   }
 }
@@ -107,11 +102,7 @@ void remove_run(const fs::path& path) {
 // the directory exists and is empty or a run's
 fs::path prepared(const fs::path& path) {
   std::error_code error;
-  if (fs::exists(path, error)) {
-    require(fs::is_directory(path, error), Fault::usage, path.string(),
-            ": expected a directory for the run, found a file");
-    require_ours(path);
-  }
+  if (fs::exists(path, error)) require_ours(path);
   make(path);
   require_writable(path);
   return path;

@@ -40,8 +40,7 @@ void require_fits(const MemoryPlan& plan, std::size_t available) {
           " (parameters ", bytes_text(double(plan.parameters)), ", gradients ",
           bytes_text(double(plan.gradients)), ", moments ", bytes_text(double(plan.moments)),
           ", ternary copies ", bytes_text(double(plan.ternary)), ", activations ",
-          bytes_text(double(plan.activations)), "), available are ",
-          bytes_text(double(available)),
+          bytes_text(double(plan.activations)), "), available are ", bytes_text(double(available)),
           ": use a smaller model, a shorter batch.context or memory.recompute = \"full\"");
 }
 
@@ -56,7 +55,7 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch) {
   const Cost step = dry.total();
   rehearse(trainer, config, std::min(sequences, micro_batch), true);
   const std::vector<std::int32_t> ids(std::size_t(micro_batch * config.batch.context), 0);
-  trainer.evaluate({ids, ids});
+  evaluate(trainer.model(), {ids, ids}, config.batch.context);
   rehearse_sample(trainer.model());
   const ParameterPack& pack = trainer.model().parameters();
   return {.micro_batch = micro_batch,

@@ -12,14 +12,14 @@
 namespace tern {
 
 struct MemoryPlan {
-  Index micro_batch = 0;          // sequences
-  std::size_t parameters = 0;     // bytes, here and below; with the padding of the pack
+  Index micro_batch = 0;       // sequences
+  std::size_t parameters = 0;  // bytes, here and below; with the padding of the pack
   std::size_t gradients = 0;
   std::size_t moments = 0;
-  std::size_t ternary = 0;        // working copies and scales
-  std::size_t activations = 0;    // at the peak: what is not one of the others
+  std::size_t ternary = 0;      // working copies and scales
+  std::size_t activations = 0;  // at the peak: what is not one of the others
   std::size_t peak = 0;
-  Cost step{};                    // of one optimizer step
+  Cost step{};  // of one optimizer step
 };
 
 // One step, one validation pass and one sample of this run at this micro-batch.

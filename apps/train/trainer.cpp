@@ -8,10 +8,6 @@
 namespace tern {
 namespace {
 
-std::int64_t count_valid(std::span<const std::int32_t> targets) {
-  return std::count_if(targets.begin(), targets.end(), [](auto t) { return t != kIgnoreIndex; });
-}
-
 // Turns the row scales that the model shows, 127 / absmax, into the largest absmax of each layer.
 Observer absmax_recorder(std::map<std::string, double>& largest) {
   return [&largest](const std::string& name, const Tensor& value) {
@@ -77,20 +73,6 @@ UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double 
   else
     model_.quantize();
   return report;
-}
-
-LossSum Trainer::evaluate(const HostBatch& batch) {
-  const Index sequences = Index(batch.inputs.size()) / context_;
-  LossSum sum;
-  const Tensor weight(backend_, {1}, model_.dtype());
-  upload_real(weight, {1});
-  for (Index first = 0; first < sequences; first += micro_batch_) {
-    const Micro micro = upload(batch, first, std::min(micro_batch_, sequences - first));
-    const auto out = model_.loss({}, micro.inputs, micro.targets, weight);
-    sum.loss += download_real(out.loss.value)[0];
-  }
-  sum.targets = count_valid(batch.targets.subspan(0, std::size_t(sequences * context_)));
-  return sum;
 }
 
 }  // namespace tern

@@ -7,20 +7,10 @@
 #include <span>
 
 #include "apps/config/run_config.h"
-#include "layers/model.h"
+#include "apps/train/evaluate.h"
 #include "optim/adamw.h"
 
 namespace tern {
-
-// Token ids on the host, (sequences, T) each; targets may be kIgnoreIndex.
-struct HostBatch {
-  std::span<const std::int32_t> inputs, targets;
-};
-
-struct LossSum {
-  double loss = 0;            // nats, summed over the targets
-  std::int64_t targets = 0;   // that count
-};
 
 // What a step looked like inside, by BitLinear name; gathered only when asked for.
 struct StepDiagnostics {
@@ -40,8 +30,6 @@ class Trainer {
   // finite, nothing changes and the report says so.
   UpdateReport step(const HostBatch& batch, double learning_rate, double weight_decay,
                     StepDiagnostics* diagnostics = nullptr);
-  // any number of sequences; no gradients
-  LossSum evaluate(const HostBatch& batch);
 
  private:
   struct Micro {
