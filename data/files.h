@@ -1,0 +1,69 @@
+// Files by descriptor: whole reads and writes, fsync, atomic replacement. Only regular files are
+// opened; every failure is an Error that names the path and carries the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tern {
+
+// Whether the last component of a path may be a symbolic link: yes for paths that a user typed, no
+// for what lies inside a directory of ours.
+enum class Links { refuse, follow };
+
+class File {
+ public:
+  // an existing regular file; Fault::input when it is missing, unreadable or something else
+  static File open(const std::filesystem::path& path, Links links = Links::refuse);
+  // a new file, 0666 less the umask, for reading and writing; Fault::disk when it exists
+  static File create(const std::filesystem::path& path);
+  // an existing regular file, for reading and writing; Fault::disk when it cannot be opened
+  static File open_to_write(const std::filesystem::path& path);
+  // takes over an open descriptor; name is what messages call it
+  static File adopt(const std::filesystem::path& name, int descriptor);
+
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File();
+
+  const std::filesystem::path& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
+  std::uint64_t size() const;  // bytes, now
+
+  // Fault::disk with the system's reason; interrupted and short writes are continued
+  void write_all(std::span<const std::byte> bytes);
+  void pwrite_all(std::uint64_t offset, std::span<const std::byte> bytes);
+  void resize(std::uint64_t bytes);
+  void sync();   // fsync
+  void close();  // reports what the destructor would swallow
+
+  // fills bytes as far as the file goes, returns how many; 0 at its end
+  std::size_t read_some(std::span<std::byte> bytes);
+  // all of them; Fault::input when the file ends before, Fault::disk when reading fails
+  void pread_all(std::uint64_t offset, std::span<std::byte> bytes) const;
+
+ private:
+  File(std::filesystem::path path, int descriptor);
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// Makes created, renamed and removed names in the directory durable. Fault::disk.
+void fsync_directory(const std::filesystem::path& directory);
+
+// Either the old or the new content survives a crash: path.tmp, fsync, rename, directory fsync.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+// a whole regular file; Fault::input when it is longer than max_bytes
+std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes,
+                      Links links = Links::refuse);
+
+// what errno means, in words
+std::string system_message(int error);
+
+}  // namespace tern

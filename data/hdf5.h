@@ -1,0 +1,49 @@
+// The structure of an HDF5 file: contiguous datasets in the root group and string attributes. HDF5
+// never writes to the disk (on a full one 1.10 reports success, then crashes at exit): it builds
+// the structure in memory, and elements are moved by File::pwrite_all and pread_all at their
+// offsets.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/files.h"
+#include "data/stored_type.h"
+
+namespace tern {
+
+struct Dataset {
+  std::string name;  // 1 to 512 bytes without '/'
+  StoredType type = StoredType::f32;
+  std::vector<std::uint64_t> shape{};  // row-major, rank 0 to 8; a length may be 0
+  std::uint64_t offset = 0;            // of the first element; as written here a multiple of 4096
+
+  std::uint64_t items() const;  // Fault::input when the product overflows
+  std::uint64_t bytes() const;
+};
+
+struct Structure {
+  std::vector<Dataset> datasets{};
+  std::map<std::string, std::string> attributes{};  // of the root group
+  std::uint64_t file_bytes = 0;
+};
+
+// A byte range of a file.
+struct Extent {
+  std::uint64_t offset, bytes;
+};
+
+// Writes the structure into a new, empty file, sets its size, fills in offsets and file_bytes.
+// Elements not written afterwards read as zero. Fault::disk when the file cannot be written.
+void write_structure(File& file, Structure& structure);
+
+// What the file holds. Fault::input unless it is HDF5 with nothing but contiguous little-endian
+// datasets of known types that lie within the file, and short string attributes.
+Structure read_structure(const File& file);
+
+// The byte ranges outside every dataset, in order: what HDF5 itself stores.
+std::vector<Extent> structure_extents(const Structure& structure);
+
+}  // namespace tern

@@ -1,0 +1,99 @@
+#include "data/hdf5.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "core/check.h"
+#include "tests/support/scratch.h"
+
+namespace tern {
+namespace {
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+Structure example() {
+  return {.datasets = {{"model.weight", StoredType::f32, {3, 5}},
+                       {"empty", StoredType::i8, {0, 7}},
+                       {"scalar", StoredType::f64, {}},
+                       {"half", StoredType::bf16, {11}},
+                       {"odd", StoredType::u8, {1237}},
+                       {"ids", StoredType::u16, {70000}}},
+          .attributes = {{"step", "17"}, {"note", ""}}};
+}
+
+TEST(Hdf5, StructureRoundTrip) {
+  const Scratch scratch;
+  Structure written = example();
+  {
+    File file = File::create(scratch / "a.h5");
+    write_structure(file, written);
+    for (const Dataset& d : written.datasets)
+      file.pwrite_all(d.offset, bytes_of(std::string(d.bytes(), d.name[0])));
+  }
+  const File file = File::open(scratch / "a.h5");
+  const Structure read = read_structure(file);
+  EXPECT_EQ(read.attributes, written.attributes);
+  EXPECT_EQ(read.file_bytes, written.file_bytes);
+  ASSERT_EQ(read.datasets.size(), written.datasets.size());
+  for (const Dataset& w : written.datasets) {
+    const auto r = std::find_if(read.datasets.begin(), read.datasets.end(),
+                                [&](const Dataset& d) { return d.name == w.name; });
+    ASSERT_NE(r, read.datasets.end()) << w.name;
+    EXPECT_EQ(r->shape, w.shape);
+    EXPECT_EQ(r->type, w.type);
+    EXPECT_EQ(r->offset, w.offset);
+    EXPECT_EQ(r->offset % 4096, 0u);
+    std::string content(r->bytes(), '?');
+    file.pread_all(r->offset, std::as_writable_bytes(std::span(content)));
+    EXPECT_EQ(content, std::string(r->bytes(), w.name[0]));
+  }
+}
+
+TEST(Hdf5, ExtentsCoverTheFileExactlyOnce) {
+  const Scratch scratch;
+  Structure s = example();
+  File file = File::create(scratch / "a.h5");
+  write_structure(file, s);
+  std::uint64_t total = 0;
+  for (const Extent& e : structure_extents(s)) total += e.bytes;
+  for (const Dataset& d : s.datasets) total += d.bytes();
+  EXPECT_EQ(total, file.size());
+}
+
+TEST(Hdf5, ManyDatasets) {
+  const Scratch scratch;
+  Structure s;
+  for (int i = 0; i < 3000; ++i)
+    s.datasets.push_back({"model.layers." + std::to_string(i) + ".weight", StoredType::f32, {4}});
+  File file = File::create(scratch / "a.h5");
+  write_structure(file, s);
+  EXPECT_EQ(read_structure(file).datasets.size(), 3000u);
+}
+
+TEST(Hdf5, DamageIsAnInputErrorNamingTheFile) {
+  const Scratch scratch;
+  Structure s = example();
+  File file = File::create(scratch / "a.h5");
+  write_structure(file, s);
+  for (const std::uint64_t size : {s.file_bytes - 1, s.file_bytes / 2, std::uint64_t(0)}) {
+    file.resize(size);
+    try {
+      read_structure(file);
+      FAIL() << "expected an error at " << size << " B";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.fault, Fault::input);
+      EXPECT_NE(std::string(e.what()).find("a.h5"), std::string::npos) << e.what();
+    }
+  }
+}
+
+TEST(Dataset, OverflowingShapeIsRefused) {
+  const Dataset d{"big", StoredType::f32, {1ull << 40, 1ull << 40}};
+  EXPECT_THROW(d.bytes(), Error);
+  EXPECT_EQ((Dataset{"none", StoredType::f32, {0, ~0ull, ~0ull}}.bytes()), 0u);
+}
+
+}  // namespace
+}  // namespace tern
