@@ -1,0 +1,108 @@
+// Everything about one training run, as plain structs. The keys, defaults, ranges and descriptions
+// of what a file may say are in schema.cpp; a RunConfig that load_config returned has been
+// validated.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "apps/config/schedule_config.h"
+#include "layers/model_config.h"
+
+namespace tern {
+
+struct RunSection {
+  std::string name;  // "": the name of the configuration file without its extension
+  std::string directory = "runs";
+  std::int64_t seed = 0;
+  std::int64_t steps = 0;  // this or tokens, the other 0
+  std::int64_t tokens = 0;
+  std::int64_t time_limit = 0;  // seconds, 0: none
+};
+
+struct DataSource {
+  std::string path;
+  double weight = 1;
+  std::string validation;  // "": the part that was set aside when the source was prepared
+};
+
+enum class DataOrder { shuffled, sequential };
+
+struct DataSection {
+  std::vector<DataSource> sources;
+  DataOrder order = DataOrder::shuffled;
+  std::string tokenizer;  // "": the one that the data was prepared with
+};
+
+struct OptimizerSection {
+  double lr = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  double clip = 1;  // global gradient norm, 0: no clipping
+};
+
+struct BatchSection {
+  std::int64_t tokens = 524'288;  // of one optimizer step, over all processes
+  std::int64_t context = 2048;    // T
+  std::int64_t micro_batch = 0;   // sequences, 0: chosen to fit the memory
+};
+
+enum class Precision { f32, f64 };
+enum class Recompute { none, full };
+
+struct LoggingSection {
+  std::int64_t interval = 10;  // steps, here and below; 0: never
+  std::int64_t diagnostics_interval = 100;
+  std::int64_t sample_interval = 0;
+  std::vector<std::string> sample_prompts;
+  std::int64_t sample_tokens = 64;
+  std::int64_t validation_interval = 0;
+  std::int64_t validation_tokens = 65'536;
+};
+
+struct CheckpointSection {
+  std::int64_t interval = 1000;
+  std::int64_t keep_last = 2;
+  std::int64_t keep_every = 0;
+  bool required = false;
+};
+
+struct InitFromSection {
+  std::string path;
+  bool moments = false;
+};
+
+struct NumericsSection {
+  std::int64_t max_skipped = 8;
+  std::int64_t max_rewinds = 3;
+  std::int64_t skip_window = 16;
+};
+
+struct RunConfig {
+  RunSection run;
+  std::string model_size = "custom";  // or the name of a published size, already applied to model
+  ModelConfig model;
+  DataSection data;
+  OptimizerSection optimizer;
+  ScheduleSection schedule;
+  DecayScheduleSection weight_decay_schedule;
+  BatchSection batch;
+  Precision dtype = Precision::f32;
+  Recompute recompute = Recompute::none;
+  LoggingSection logging;
+  CheckpointSection checkpoint;
+  InitFromSection init_from;
+  NumericsSection numerics;
+};
+
+// optimizer steps of the run: run.steps, or as many as run.tokens needs
+std::int64_t total_steps(const RunConfig& config);
+
+// factors of optimizer.lr and of optimizer.weight_decay; Fault::usage when the lengths do not fit
+Schedule learning_rate_schedule(const RunConfig& config);
+Schedule weight_decay_schedule(const RunConfig& config);
+
+}  // namespace tern

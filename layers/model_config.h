@@ -1,0 +1,62 @@
+// The numbers that define a model (MODEL.md's D, L, H, V) and what follows from them: parameter
+// counts and FLOP per token. In files its fields carry the Hugging Face names in the comments.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tern {
+
+// Limits on what a file may ask for, so that no size computed from them overflows.
+inline constexpr std::int64_t kMaxVocabSize = 1'000'000;
+inline constexpr std::int64_t kMaxLayers = 1024;
+inline constexpr std::int64_t kMaxWidth = 65'536;
+inline constexpr std::int64_t kMaxGluWidth = 4 * kMaxWidth;
+
+enum class Quantize { ternary, none };  // none: the float control experiment
+enum class Init { reference, normal };  // normal: every matrix and the embedding N(0, 0.02)
+
+struct ModelConfig {
+  std::int64_t vocab_size = 32'000;     // V  vocab_size
+  std::int64_t width = 0;               // D  hidden_size
+  std::int64_t layers = 0;              // L  num_hidden_layers
+  std::int64_t explicit_glu_width = 0;  //    intermediate_size, 0: by the formula of glu_width()
+  bool use_lower_bound = true;          //    use_lower_bound
+  double rms_norm_eps = 1e-6;           //    rms_norm_eps
+  Quantize quantize = Quantize::ternary;
+  Init init = Init::reference;
+
+  // H: what was asked for, else 256 * ceil(int(8 D / 3) / 256)
+  std::int64_t glu_width() const;
+
+  bool operator==(const ModelConfig&) const = default;
+};
+
+// "370m", "1.3b" or "2.7b", the published sizes; Fault::usage for another name
+ModelConfig named_model(std::string_view name);
+std::vector<std::string> model_names();
+
+// Fault::usage unless every number is positive and within the limits above
+void validate(const ModelConfig& model);
+
+struct ParameterCount {
+  std::int64_t embedding = 0;     // V D
+  std::int64_t attention = 0;     // i, f, g, o projections: 4 D^2 a layer
+  std::int64_t glu = 0;           // gate and down projections: 3 D H a layer
+  std::int64_t head = 0;          // V D
+  std::int64_t norms = 0;         // block norms and those that each projection owns
+  std::int64_t lower_bounds = 0;  // L D, or none
+
+  std::int64_t body() const { return attention + glu; }    // the blocks' quantised matrices
+  std::int64_t matrices() const { return body() + head; }  // all that BitLinear multiplies by
+  std::int64_t total() const { return embedding + matrices() + norms + lower_bounds; }
+};
+
+ParameterCount count_parameters(const ModelConfig& model);
+
+// Products only, forward and backward: 6 FLOP per token and weight that is multiplied.
+std::int64_t gemm_flop_per_token(const ModelConfig& model);
+
+}  // namespace tern
