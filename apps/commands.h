@@ -5,4 +5,6 @@
 
 namespace tern {
 
+void add_golden(CLI::App& tern);
+
 }  // namespace tern

@@ -170,10 +170,10 @@ std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> input
     }
     std::vector<Var> outputs;
     std::vector<Tensor> seeds;
-    const std::vector<Var> values = f(&inner, arguments);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (values[i].slot < 0) continue;  // a constant
-      outputs.push_back(values[i]);
+    const std::vector<Var> results = f(&inner, arguments);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (results[i].slot < 0) continue;  // a constant
+      outputs.push_back(results[i]);
       seeds.push_back(dy[i]);
     }
     inner.backward(outputs, seeds);
