@@ -67,12 +67,11 @@ std::size_t ByteStream::read_decompressed(std::span<std::byte> out) {
     pending_ = pending_.subspan(step.read);
     done += step.written;
     const std::uint64_t total = produced_ + done;
-    require(total <= kAlwaysAllowed || total / kMaxRatio <= consumed_, Fault::input,
-            path_.string(), ": grows more than ", kMaxRatio,
-            "-fold when decompressed: not read further");
+    require(total <= kAlwaysAllowed || total / kMaxRatio <= consumed_, Fault::input, path_.string(),
+            ": grows more than ", kMaxRatio, "-fold when decompressed: not read further");
     if (step.written > 0 || !input_ended) continue;
-    require(step.complete, Fault::input, path_.string(), ": cut off: the compressed data ends at byte ",
-            consumed_, " without an end mark");
+    require(step.complete, Fault::input, path_.string(),
+            ": cut off: the compressed data ends at byte ", consumed_, " without an end mark");
     break;
   }
   return done;
@@ -90,8 +89,8 @@ void ByteStream::skip(std::uint64_t bytes) {
   while (produced_ < end) {
     const std::uint64_t wanted = std::min<std::uint64_t>(scratch.size(), end - produced_);
     const std::size_t n = read(std::span(scratch).first(std::size_t(wanted)));
-    require(n == wanted, Fault::input, path_.string(), ": ends at byte ", produced_,
-            ", but ", end, " B of it are in the corpus already: has it changed?");
+    require(n == wanted, Fault::input, path_.string(), ": ends at byte ", produced_, ", but ", end,
+            " B of it are in the corpus already: has it changed?");
   }
 }
 

@@ -34,8 +34,8 @@ class ByteStream {
   std::optional<File> file_;  // none: standard input
   std::optional<Decompressor> decompressor_;
   std::uint64_t bytes_, consumed_ = 0, produced_ = 0;
-  std::vector<std::byte> buffer_;        // compressed bytes
-  std::span<const std::byte> pending_;   // of them, those not yet decompressed
+  std::vector<std::byte> buffer_;       // compressed bytes
+  std::span<const std::byte> pending_;  // of them, those not yet decompressed
 };
 
 }  // namespace tern

@@ -36,7 +36,9 @@ class Gzip {
     at_end_ = code == Z_STREAM_END;
     const bool fine = at_end_ || code == Z_OK || code == Z_BUF_ERROR;
     return {given - z_.avail_in, room - z_.avail_out, at_end_,
-            fine ? nullptr : z_.msg != nullptr ? z_.msg : "damaged"};
+            fine                ? nullptr
+            : z_.msg != nullptr ? z_.msg
+                                : "damaged"};
   }
 
  private:

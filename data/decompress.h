@@ -22,7 +22,7 @@ class Decompressor {
 
   struct Step {
     std::size_t read = 0, written = 0;
-    bool complete = false;    // the input may end here
+    bool complete = false;        // the input may end here
     const char* error = nullptr;  // why it is not such data
   };
   // Takes from in, gives to out. Concatenated members are one text, as for the command-line tools.

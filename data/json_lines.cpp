@@ -31,7 +31,8 @@ class TextField : public Json::json_sax_t {
     if (depth_ != 1) return true;
     wanted_ = name == "text";
     found_ = found_ || wanted_;
-    return names_.insert(name).second || stop("the field '" + name.substr(0, 40) + "' is there twice");
+    return names_.insert(name).second ||
+           stop("the field '" + name.substr(0, 40) + "' is there twice");
   }
   bool start_object(std::size_t) override { return value("an object") && deeper(); }
   bool end_object() override { return --depth_, true; }
@@ -67,7 +68,8 @@ class TextField : public Json::json_sax_t {
 
 JsonLine read_json_line(std::string_view line) {
   JsonLine result;
-  if (const std::size_t nul = line.find('\0'); nul != line.npos) {  // the parser takes it for the end
+  if (const std::size_t nul = line.find('\0');
+      nul != line.npos) {  // the parser takes it for the end
     result.problem = "not valid JSON at character " + std::to_string(nul + 1);
     return result;
   }

@@ -79,7 +79,7 @@ class Pipeline {
   }
 
   void work() {
-    std::function<Out(In&&)> worker;
+    std::function<Out(In &&)> worker;
     for (;;) {
       Lock lock(mutex_);
       changed_.wait(lock, [&] { return stopped_ || produced_all_ || !todo_.empty(); });
@@ -106,9 +106,7 @@ class Pipeline {
   void consume_all() {
     for (;;) {
       Lock lock(mutex_);
-      changed_.wait(lock, [&] {
-        return order_.empty() ? produced_all_ : order_.front()->done();
-      });
+      changed_.wait(lock, [&] { return order_.empty() ? produced_all_ : order_.front()->done(); });
       if (order_.empty()) return;
       const std::shared_ptr<Slot> slot = order_.front();
       order_.pop_front();

@@ -15,8 +15,8 @@ std::uint64_t key_of(char32_t left, char32_t right) {
 
 }  // namespace
 
-Segments::Segments(std::span<const Piece> pieces) : exact_(true) {
-  for (const Piece& piece : pieces) {
+Segments::Segments(std::span<const TokenPiece> pieces) : exact_(true) {
+  for (const TokenPiece& piece : pieces) {
     if (piece.kind == PieceKind::byte || piece.kind == PieceKind::control) continue;
     char32_t left = kInvalidCharacter;
     for (std::string_view rest = piece.text; !rest.empty();) {

@@ -19,7 +19,7 @@ class Segments {
   // any input. Text that does not contain such runs gets the ids of the undivided text.
   static constexpr std::size_t kLongest = std::size_t(64) << 10;
 
-  explicit Segments(std::span<const Piece> pieces);
+  explicit Segments(std::span<const TokenPiece> pieces);
   // For tokenizers that rewrite text, where nothing is exact: only texts longer than kLongest are
   // cut, before spaces.
   static Segments before_spaces();

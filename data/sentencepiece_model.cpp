@@ -35,9 +35,9 @@ std::string quoted(std::string_view text) {
   return shown + (text.size() > 40 ? "...'" : "'");
 }
 
-Piece read_piece(const Field& message, std::size_t index, const fs::path& path) {
+TokenPiece read_piece(const Field& message, std::size_t index, const fs::path& path) {
   const std::string place = place_of(index, message.offset, path);
-  Piece piece;
+  TokenPiece piece;
   ProtobufMessage fields(message.content, message.offset, path);
   while (const auto field = fields.next()) {
     if (field->number == 1) {
@@ -136,7 +136,7 @@ void check_pieces(const SentencePieceModel& model, const Declared& declared, con
   std::vector<std::string_view> symbols;
   std::array<int, 256> bytes{};
   int unknown = 0;
-  for (const Piece& piece : model.pieces) {
+  for (const TokenPiece& piece : model.pieces) {
     require(seen.insert(piece.text).second, Fault::input, name, ": piece ", quoted(piece.text),
             " is there twice");
     unknown += piece.kind == PieceKind::unknown;

@@ -15,14 +15,14 @@ constexpr std::size_t kMaxPieceBytes = std::size_t(16) << 10;
 
 enum class PieceKind { normal = 1, unknown, control, user_defined, unused, byte };
 
-struct Piece {
+struct TokenPiece {
   std::string_view text{};  // UTF-8; U+2581 stands for a space
   float score = 0;
   PieceKind kind = PieceKind::normal;
 };
 
 struct SentencePieceModel {
-  std::vector<Piece> pieces{};
+  std::vector<TokenPiece> pieces{};
   enum Type { unigram = 1, bpe, word, character } type = unigram;
   bool byte_fallback = false;
   bool space_as_suffix = false;

@@ -40,12 +40,13 @@ Kind kind_of(const fs::path& path) {
   return kind;
 }
 
-Source source_at(const fs::path& path, std::optional<SourceFormat> forced) {
+SourceFile source_at(const fs::path& path, std::optional<SourceFormat> forced) {
   const Kind kind = kind_of(path);
   const std::optional<SourceFormat> format = forced ? forced : kind.format;
-  require(format.has_value(), Fault::usage, path.string(),
-          ": unknown kind of file: expected .txt, .jsonl, .bin, .u16 or .u32, also with .gz, .zst or "
-          ".xz, or --format");
+  require(
+      format.has_value(), Fault::usage, path.string(),
+      ": unknown kind of file: expected .txt, .jsonl, .bin, .u16 or .u32, also with .gz, .zst or "
+      ".xz, or --format");
   return {path, *format, kind.codec, File::open(path, Links::follow).size()};
 }
 
@@ -59,7 +60,8 @@ std::vector<fs::path> files_below(const fs::path& directory, bool any_kind) {
       files.push_back(at->path());
   }
   require(!error, Fault::input, directory.string(), ": cannot be searched: ", error.message());
-  require(!files.empty(), Fault::input, directory.string(), ": holds no file to read (.txt, .jsonl, "
+  require(!files.empty(), Fault::input, directory.string(),
+          ": holds no file to read (.txt, .jsonl, "
           ".bin, .u16, .u32, also with .gz, .zst or .xz)");
   std::sort(files.begin(), files.end());
   return files;
@@ -70,8 +72,8 @@ std::vector<fs::path> matches_of(const std::string& pattern) {
   const int code = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &found);
   std::vector<fs::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
   globfree(&found);
-  require(code == 0 || code == GLOB_NOMATCH, Fault::input, pattern, ": cannot be searched: ",
-          system_message(errno));
+  require(code == 0 || code == GLOB_NOMATCH, Fault::input, pattern,
+          ": cannot be searched: ", system_message(errno));
   require(!paths.empty(), Fault::input, pattern, ": matches nothing");
   return paths;
 }
@@ -83,9 +85,9 @@ std::string_view name_of(SourceFormat format) {
   return names[std::size_t(format)];
 }
 
-std::vector<Source> list_sources(std::span<const std::string> inputs,
-                                 std::optional<SourceFormat> forced) {
-  std::vector<Source> sources;
+std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
+                                     std::optional<SourceFormat> forced) {
+  std::vector<SourceFile> sources;
   const auto add = [&](const fs::path& path) {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -104,13 +106,13 @@ std::vector<Source> list_sources(std::span<const std::string> inputs,
     else
       for (const fs::path& path : matches_of(input)) add(path);
   }
-  const auto is_stdin = [](const Source& s) { return s.path == "-"; };
+  const auto is_stdin = [](const SourceFile& s) { return s.path == "-"; };
   require(std::count_if(sources.begin(), sources.end(), is_stdin) <= 1, Fault::usage,
           "standard input (-) is given twice");
   return sources;
 }
 
-std::uint64_t decompressed_bytes(const Source& source) {
+std::uint64_t decompressed_bytes(const SourceFile& source) {
   if (source.codec == Codec::none) return source.bytes;
   ByteStream stream(source.path, source.codec, source.bytes);
   std::vector<std::byte> scratch(std::size_t(1) << 20);

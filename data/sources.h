@@ -23,7 +23,7 @@ enum class SourceFormat {
 
 std::string_view name_of(SourceFormat format);
 
-struct Source {
+struct SourceFile {
   std::filesystem::path path;  // "-": standard input
   SourceFormat format = SourceFormat::text;
   Codec codec = Codec::none;
@@ -32,13 +32,13 @@ struct Source {
 
 // The extension decides: .txt .jsonl .bin (u16) .u16 .u32, each also with .gz .zst .xz; `forced`
 // overrides it for all inputs, and is what standard input needs unless it is text. Directories are
-// searched recursively, in the order of their paths; other files in them are left out. Fault::input:
-// an input that does not exist or cannot be read, a glob or directory without a file; Fault::usage:
-// an unknown extension.
-std::vector<Source> list_sources(std::span<const std::string> inputs,
-                                 std::optional<SourceFormat> forced);
+// searched recursively, in the order of their paths; other files in them are left out.
+// Fault::input: an input that does not exist or cannot be read, a glob or directory without a file;
+// Fault::usage: an unknown extension.
+std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
+                                     std::optional<SourceFormat> forced);
 
 // bytes of the source after decompression; reads all of it if it is compressed
-std::uint64_t decompressed_bytes(const Source& source);
+std::uint64_t decompressed_bytes(const SourceFile& source);
 
 }  // namespace tern

@@ -12,16 +12,17 @@ std::string_view name_of(Split split) {
   return split == Split::train ? "train" : "validation";
 }
 
-SplitRule::SplitRule(double fraction, const std::vector<Source>& sources) : fraction_(fraction) {
+SplitRule::SplitRule(double fraction, const std::vector<SourceFile>& sources)
+    : fraction_(fraction) {
   require(fraction >= 0 && fraction < 1, Fault::usage,
           "--validation: expected a fraction from 0 to less than 1, got ", fraction);
   if (fraction == 0) return;
-  by_document_ =
-      double(sources.size()) * fraction >= 2 ||
-      std::any_of(sources.begin(), sources.end(),
-                  [](const Source& s) { return s.format == SourceFormat::json_lines; });
+  by_document_ = double(sources.size()) * fraction >= 2 ||
+                 std::any_of(sources.begin(), sources.end(), [](const SourceFile& s) {
+                   return s.format == SourceFormat::json_lines;
+                 });
   if (by_document_) return;
-  for (const Source& source : sources) {
+  for (const SourceFile& source : sources) {
     require(source.path != "-", Fault::usage,
             "--validation cannot divide standard input: its size is not known; give it as a file");
     const double size = double(decompressed_bytes(source));

@@ -23,7 +23,7 @@ class SplitRule {
   // last fraction, from byte floor(size * (1 - fraction)) on (moved back to the beginning of a
   // character or token), becomes a document for validation. Standard input can be divided only by
   // documents (Fault::usage).
-  SplitRule(double fraction, const std::vector<Source>& sources);
+  SplitRule(double fraction, const std::vector<SourceFile>& sources);
 
   bool by_document() const { return by_document_; }
   // of document number n, counted over all sources; by_document() only

@@ -18,7 +18,7 @@ std::size_t token_bytes(SourceFormat format) {
 
 }  // namespace
 
-TextSource::TextSource(std::vector<Source> sources, SplitRule rule, Cut cut, Position start)
+TextSource::TextSource(std::vector<SourceFile> sources, SplitRule rule, Cut cut, TextPosition start)
     : sources_(std::move(sources)), rule_(std::move(rule)), cut_(std::move(cut)), at_(start) {}
 
 std::string TextSource::place() const {
@@ -26,7 +26,7 @@ std::string TextSource::place() const {
 }
 
 void TextSource::open() {
-  const Source& source = sources_[at_.source];
+  const SourceFile& source = sources_[at_.source];
   stream_.emplace(source.path, source.codec, source.bytes);
   stream_->skip(at_.offset);
   buffer_.clear();
@@ -46,7 +46,7 @@ bool TextSource::fill(std::size_t wanted) {
   return buffer_.size() - used_ >= wanted;
 }
 
-void TextSource::take(Batch& batch, std::size_t bytes, Item item) {
+void TextSource::take(TextBatch& batch, std::size_t bytes, TextItem item) {
   item.begin = batch.bytes.size();
   item.size = bytes;
   item.source = at_.source;
@@ -75,7 +75,7 @@ std::size_t TextSource::part_of_text(std::uint64_t limit, bool& last) const {
   return unit == 1 ? cut_(text) : text.size() / unit * unit;
 }
 
-bool TextSource::take_text(Batch& batch) {
+bool TextSource::take_text(TextBatch& batch) {
   const bool is_text = token_bytes(sources_[at_.source].format) == 1;
   fill(kReadBytes);
   if (is_text && at_.offset == 0) {
@@ -105,7 +105,7 @@ bool TextSource::take_text(Batch& batch) {
   return !last || in_head;
 }
 
-bool TextSource::take_line(Batch& batch) {
+bool TextSource::take_line(TextBatch& batch) {
   std::size_t newline = unread().find('\n', searched_);
   while (newline == std::string_view::npos && !ended_) {
     searched_ = unread().size();
@@ -132,8 +132,8 @@ bool TextSource::take_line(Batch& batch) {
   return true;
 }
 
-std::optional<Batch> TextSource::next() {
-  Batch batch;
+std::optional<TextBatch> TextSource::next() {
+  TextBatch batch;
   while (at_.source < sources_.size() && batch.bytes.size() < kBatchBytes) {
     if (!stream_) open();
     const bool lines = sources_[at_.source].format == SourceFormat::json_lines;

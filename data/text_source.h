@@ -1,6 +1,6 @@
 // Documents in order, in batches of about a megabyte, with memory bounded whatever the files hold.
 // Batches depend only on the sources and on where reading started, and after each of them reading
-// can be taken up again from Batch::next.
+// can be taken up again from TextBatch::next.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace tern {
 constexpr std::uint64_t kMaxDocumentBytes = std::uint64_t(1) << 30;
 constexpr std::uint64_t kMaxLineBytes = std::uint64_t(64) << 20;
 
-struct Position {
+struct TextPosition {
   std::uint64_t source = 0;    // index of the source
   std::uint64_t offset = 0;    // in it, after decompression
   std::uint64_t line = 0;      // lines of it read so far
@@ -29,8 +29,8 @@ struct Position {
 };
 
 // A document, a part of one, a line of JSON or some tokens, as they are in the file.
-struct Item {
-  std::size_t begin = 0, size = 0;  // in Batch::bytes
+struct TextItem {
+  std::size_t begin = 0, size = 0;  // in TextBatch::bytes
   Split split = Split::train;
   bool first = true, last = true;  // of its document
   std::uint64_t source = 0;
@@ -38,13 +38,13 @@ struct Item {
   std::uint64_t line = 0;    // 1-based; JSON lines only
 };
 
-struct Batch {
+struct TextBatch {
   std::string bytes;
-  std::vector<Item> items;
-  Position next;               // after this batch
+  std::vector<TextItem> items;
+  TextPosition next;           // after this batch
   std::uint64_t consumed = 0;  // bytes of the source's file so far, for progress
 
-  std::string_view of(const Item& item) const {
+  std::string_view of(const TextItem& item) const {
     return std::string_view(bytes).substr(item.begin, item.size);
   }
 };
@@ -55,26 +55,26 @@ class TextSource {
   using Cut = std::function<std::size_t(std::string_view)>;
 
   // Texts lose a UTF-8 byte-order mark at their beginning; empty documents and lines are left out.
-  TextSource(std::vector<Source> sources, SplitRule rule, Cut cut, Position start = {});
+  TextSource(std::vector<SourceFile> sources, SplitRule rule, Cut cut, TextPosition start = {});
 
-  // Fault::input with the place: UTF-16, documents over 1 GiB, lines over 64 MiB, half a token, what
-  // ByteStream finds.
-  std::optional<Batch> next();
+  // Fault::input with the place: UTF-16, documents over 1 GiB, lines over 64 MiB, half a token,
+  // what ByteStream finds.
+  std::optional<TextBatch> next();
 
  private:
   void open();
   bool fill(std::size_t wanted);  // buffers that much if there is so much; whether there is
   std::string_view unread() const { return std::string_view(buffer_).substr(used_); }
-  void take(Batch& batch, std::size_t bytes, Item item);
-  bool take_text(Batch& batch);  // these return whether the source goes on
-  bool take_line(Batch& batch);
+  void take(TextBatch& batch, std::size_t bytes, TextItem item);
+  bool take_text(TextBatch& batch);  // these return whether the source goes on
+  bool take_line(TextBatch& batch);
   std::size_t part_of_text(std::uint64_t limit, bool& last) const;
   std::string place() const;
 
-  std::vector<Source> sources_;
+  std::vector<SourceFile> sources_;
   SplitRule rule_;
   Cut cut_;
-  Position at_;
+  TextPosition at_;
   std::optional<ByteStream> stream_;
   std::string buffer_;  // from used_ on: not handed out yet
   std::size_t used_ = 0;

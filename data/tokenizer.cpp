@@ -23,7 +23,7 @@ std::string with_spaces(std::string_view piece) {
   return text;
 }
 
-std::string spelling_of(const Piece& piece) {
+std::string spelling_of(const TokenPiece& piece) {
   switch (piece.kind) {
     case PieceKind::control:
       return "";
@@ -37,7 +37,9 @@ std::string spelling_of(const Piece& piece) {
 }
 
 bool keeps_text(const SentencePieceModel& model, bool spells_space) {
-  const auto has_space = [](const Piece& p) { return p.text.find(kSpacePiece) != p.text.npos; };
+  const auto has_space = [](const TokenPiece& p) {
+    return p.text.find(kSpacePiece) != p.text.npos;
+  };
   return model.normalization.empty() && model.denormalization.empty() &&
          !model.remove_extra_spaces && model.escape_spaces && !model.space_as_suffix &&
          model.byte_fallback && model.type <= SentencePieceModel::bpe &&
@@ -58,7 +60,7 @@ Tokenizer Tokenizer::parse(std::string bytes, const std::filesystem::path& path)
   const SentencePieceModel model = read_sentencepiece_model(s.model, path);
 
   s.byte_ids.fill(-1);
-  for (const Piece& piece : model.pieces) {
+  for (const TokenPiece& piece : model.pieces) {
     const auto id = std::int32_t(s.spelling.size());
     if (piece.kind == PieceKind::byte) s.byte_ids[std::size_t(byte_of(piece.text))] = id;
     if (piece.kind == PieceKind::unknown) s.unk = id;
