@@ -19,7 +19,9 @@ std::size_t token_bytes(SourceFormat format) {
 }  // namespace
 
 TextSource::TextSource(std::vector<SourceFile> sources, SplitRule rule, Cut cut, TextPosition start)
-    : sources_(std::move(sources)), rule_(std::move(rule)), cut_(std::move(cut)), at_(start) {}
+    : sources_(std::move(sources)), rule_(std::move(rule)), cut_(std::move(cut)), at_(start) {
+  for (std::size_t i = 0; i < start.source; ++i) finished_ += sources_[i].bytes;
+}
 
 std::string TextSource::place() const {
   return sources_[at_.source].path.string();
@@ -57,27 +59,27 @@ void TextSource::take(TextBatch& batch, std::size_t bytes, TextItem item) {
   at_.offset += bytes;
 }
 
-// How much to take of a text of which at most limit bytes belong to this document.
-std::size_t TextSource::part_of_text(std::uint64_t limit, bool& last) const {
+// How much to take of a text of which at most limit bytes belong to this document, looking at the
+// first `window` bytes only: where parts end must not depend on what happens to be buffered.
+std::size_t TextSource::part_of_text(std::uint64_t limit, std::size_t window, bool& last) const {
   const std::size_t unit = token_bytes(sources_[at_.source].format);
-  const std::string_view text = unread();
-  last = limit <= text.size() || ended_;
+  const std::string_view text = unread().substr(0, window);
+  const bool all = ended_ && text.size() == unread().size();
+  last = limit <= text.size() || all;
   if (limit <= text.size()) {  // up to the division, less what is cut in two by it
     const std::string_view head = text.substr(0, std::size_t(limit));
     return head.size() - (unit == 1 ? incomplete_suffix(head) : head.size() % unit);
   }
-  if (ended_) {
-    require(text.size() % unit == 0, Fault::input, place(), ": expected whole ",
-            name_of(sources_[at_.source].format), " tokens, got ", text.size() % unit,
-            " B too many at byte ", at_.offset + text.size() / unit * unit);
-    return text.size();
-  }
+  require(!all || text.size() % unit == 0, Fault::input, place(), ": expected whole ",
+          name_of(sources_[at_.source].format), " tokens, got ", text.size() % unit,
+          " B too many at byte ", at_.offset + text.size() / unit * unit);
+  if (all) return text.size();
   return unit == 1 ? cut_(text) : text.size() / unit * unit;
 }
 
 bool TextSource::take_text(TextBatch& batch) {
   const bool is_text = token_bytes(sources_[at_.source].format) == 1;
-  fill(kReadBytes);
+  fill(kReadBytes + 1);  // one more tells whether the text ends here
   if (is_text && at_.offset == 0) {
     const std::string_view text = unread();
     require(!text.starts_with("\xff\xfe") && !text.starts_with("\xfe\xff"), Fault::input, place(),
@@ -88,9 +90,12 @@ bool TextSource::take_text(TextBatch& batch) {
   const bool in_head = !at_.tail && tail != SplitRule::kNoTail;
   const std::uint64_t limit = in_head ? tail - std::min(tail, at_.offset) : SplitRule::kNoTail;
   bool last = false;
-  std::size_t n = part_of_text(limit, last);
-  for (std::size_t wanted = kReadBytes; n == 0 && !last; n = part_of_text(limit, last))
-    fill(wanted += kReadBytes);
+  std::size_t window = kReadBytes;
+  std::size_t n = part_of_text(limit, window, last);
+  while (n == 0 && !last) {
+    fill((window += kReadBytes) + 1);
+    n = part_of_text(limit, window, last);
+  }
   require(!is_text || at_.offset + n <= kMaxDocumentBytes, Fault::input, place(),
           ": is longer than one document may be (", kMaxDocumentBytes,
           " B): divide it, or use JSON lines");
@@ -138,8 +143,9 @@ std::optional<TextBatch> TextSource::next() {
     if (!stream_) open();
     const bool lines = sources_[at_.source].format == SourceFormat::json_lines;
     const bool more = lines ? take_line(batch) : take_text(batch);
-    batch.consumed = stream_->consumed();
+    batch.consumed = finished_ + stream_->consumed();
     if (more) continue;
+    finished_ += sources_[at_.source].bytes;
     at_ = {.source = at_.source + 1, .document = at_.document};
     stream_.reset();
   }

@@ -42,7 +42,7 @@ struct TextBatch {
   std::string bytes;
   std::vector<TextItem> items;
   TextPosition next;           // after this batch
-  std::uint64_t consumed = 0;  // bytes of the source's file so far, for progress
+  std::uint64_t consumed = 0;  // bytes of all sources' files so far, for progress
 
   std::string_view of(const TextItem& item) const {
     return std::string_view(bytes).substr(item.begin, item.size);
@@ -68,7 +68,7 @@ class TextSource {
   void take(TextBatch& batch, std::size_t bytes, TextItem item);
   bool take_text(TextBatch& batch);  // these return whether the source goes on
   bool take_line(TextBatch& batch);
-  std::size_t part_of_text(std::uint64_t limit, bool& last) const;
+  std::size_t part_of_text(std::uint64_t limit, std::size_t window, bool& last) const;
   std::string place() const;
 
   std::vector<SourceFile> sources_;
@@ -76,6 +76,7 @@ class TextSource {
   Cut cut_;
   TextPosition at_;
   std::optional<ByteStream> stream_;
+  std::uint64_t finished_ = 0;  // bytes of the files before this one
   std::string buffer_;  // from used_ on: not handed out yet
   std::size_t used_ = 0;
   std::size_t searched_ = 0;  // bytes of unread() without a newline
