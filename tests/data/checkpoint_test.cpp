@@ -90,7 +90,7 @@ TEST(CheckpointWriter, TensorsMayChangeAfterSaveReturns) {
   }
   const auto reports = writer.wait();
   ASSERT_EQ(reports.size(), 3u);
-  for (const CheckpointReport& r : reports) EXPECT_EQ(r.error + r.warning, "");
+  for (const SaveResult& r : reports) EXPECT_EQ(r.error + r.warning, "");
   const Checkpoint first = Checkpoint::open(scratch.path() / "step-00000001");
   for (const TensorBytes& t : saved.views())
     EXPECT_EQ(contents(first, t.name), saved.content(t.name));
@@ -122,7 +122,7 @@ TEST(CheckpointDirectory, KeepsTheLastAndEveryMth) {
   CheckpointWriter writer(
       {.directory = scratch.path(), .retention = {.keep_last = 2, .keep_every = 30}});
   for (int step = 10; step <= 80; step += 10) writer.save(facts(step), {});
-  for (const CheckpointReport& r : writer.wait()) EXPECT_EQ(r.error + r.warning, "");
+  for (const SaveResult& r : writer.wait()) EXPECT_EQ(r.error + r.warning, "");
   EXPECT_THAT(checkpoint_steps(scratch.path()), ElementsAre(30, 60, 70, 80));
 }
 

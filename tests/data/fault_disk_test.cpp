@@ -38,7 +38,7 @@ int save_for_ever(const fs::path& directory, const Tensors& tensors) {
       {.directory = directory, .retention = {.keep_last = 1}, .part_bytes = 3 << 20});
   for (int step = 2;; ++step) {
     writer.save(facts(step), tensors.views());
-    for (const CheckpointReport& r : writer.wait())
+    for (const SaveResult& r : writer.wait())
       if (!r.error.empty()) return 1;
     if (step == 2) std::puts("first saved"), std::fflush(stdout);
   }
@@ -95,14 +95,14 @@ void expect_recovery(const fs::path& directory, CheckpointWriter& writer,
                      const std::function<void()>& make_room) {
   const Tensors small = megabytes(1);
   writer.save(facts(1), small.views());
-  for (const CheckpointReport& r : writer.wait()) ASSERT_EQ(r.error, "");
+  for (const SaveResult& r : writer.wait()) ASSERT_EQ(r.error, "");
   const std::string error = fail_to_save();
   EXPECT_THAT(error, HasSubstr(directory.string()));
   EXPECT_FALSE(any_temporary(directory));
   EXPECT_EQ(newest_good(directory).path, directory / "step-00000001");
   make_room();
   writer.save(facts(3), small.views());
-  for (const CheckpointReport& r : writer.wait()) EXPECT_EQ(r.error, "");
+  for (const SaveResult& r : writer.wait()) EXPECT_EQ(r.error, "");
   EXPECT_EQ(newest_good(directory).path, directory / "step-00000003");
 }
 
