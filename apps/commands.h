@@ -6,6 +6,7 @@
 namespace tern {
 
 void add_golden(CLI::App& tern);
+void add_inspect(CLI::App& tern);
 void add_plot(CLI::App& tern);
 
 }  // namespace tern

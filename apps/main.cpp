@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
   tern::add_golden(app);
+  tern::add_inspect(app);
   tern::add_plot(app);
   try {
     app.parse(argc, argv);
