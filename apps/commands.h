@@ -6,5 +6,6 @@
 namespace tern {
 
 void add_golden(CLI::App& tern);
+void add_plot(CLI::App& tern);
 
 }  // namespace tern

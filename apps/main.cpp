@@ -9,7 +9,7 @@
 namespace {
 
 int report(tern::Fault fault, const char* what) {
-  std::fprintf(stderr, "tern: error: %s\n", what);
+  std::fprintf(stderr, fault == tern::Fault::stopped ? "tern: %s\n" : "tern: error: %s\n", what);
   return int(fault);
 }
 
@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
   tern::add_golden(app);
+  tern::add_plot(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -19,6 +19,8 @@ class Backend {
   virtual void copy(const Tensor& to, const Tensor& from) = 0;       // same bytes, same backend
   virtual void fill(const Tensor& to, double value) = 0;
   virtual void synchronize() {}
+  // where the host may read t without a download, or null
+  virtual const void* host_address(const Tensor&) const { return nullptr; }
 
   virtual void run(const Unary&) = 0;
   virtual void run(const UnaryBackward&) = 0;

@@ -77,7 +77,7 @@ class TextSource {
   TextPosition at_;
   std::optional<ByteStream> stream_;
   std::uint64_t finished_ = 0;  // bytes of the files before this one
-  std::string buffer_;  // from used_ on: not handed out yet
+  std::string buffer_;          // from used_ on: not handed out yet
   std::size_t used_ = 0;
   std::size_t searched_ = 0;  // bytes of unread() without a newline
   bool ended_ = false;        // the stream

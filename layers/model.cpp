@@ -57,6 +57,7 @@ std::vector<TernaryStats> Model::quantize_with_stats() {
     else
       backend_.download(&scale32, layer.ternary.scale), scale = scale32;
     out.push_back({.name = name,
+                   .elements = layer.weight.shape.elements(),
                    .zero_share = counts[i] / n,
                    .flip_rate = counts[i + 1] / n,
                    .scale = scale});

@@ -15,6 +15,7 @@ namespace tern {
 // Share of zeros and of flipped codes of one ternary matrix at the last quantisation.
 struct TernaryStats {
   std::string name{};
+  Index elements = 0;
   double zero_share = 0;  // of all codes
   double flip_rate = 0;   // codes that differ from the previous step's
   double scale = 0;       // 1 / mean |w|

@@ -18,6 +18,7 @@ class CpuBackend final : public Backend {
   void download(void* to_host, const Tensor& from) override;
   void copy(const Tensor& to, const Tensor& from) override;
   void fill(const Tensor& to, double value) override;
+  const void* host_address(const Tensor& t) const override { return t.raw(); }
 
   void run(const Unary&) override;
   void run(const UnaryBackward&) override;
