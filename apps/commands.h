@@ -5,4 +5,6 @@
 
 namespace tern {
 
+void add_config(CLI::App& tern);
+
 }  // namespace tern
