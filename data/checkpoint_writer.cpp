@@ -90,7 +90,7 @@ double CheckpointWriter::save(CheckpointFacts facts, std::span<const TensorBytes
 
 void CheckpointWriter::run(const CheckpointFacts& facts) {
   const auto start = Clock::now();
-  CheckpointReport report{.step = facts.step};
+  SaveResult report{.step = facts.step};
   report.path = options_.directory / checkpoint_name(facts.step);
   try {
     report.bytes = write_checkpoint(options_, facts, staged_);
@@ -103,12 +103,12 @@ void CheckpointWriter::run(const CheckpointFacts& facts) {
   finished_.push_back(std::move(report));
 }
 
-std::vector<CheckpointReport> CheckpointWriter::poll() {
+std::vector<SaveResult> CheckpointWriter::poll() {
   const std::lock_guard lock(mutex_);
   return std::exchange(finished_, {});
 }
 
-std::vector<CheckpointReport> CheckpointWriter::wait() {
+std::vector<SaveResult> CheckpointWriter::wait() {
   if (thread_.joinable()) thread_.join();
   return poll();
 }

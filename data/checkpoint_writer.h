@@ -36,7 +36,7 @@ struct CheckpointFacts {
   nlohmann::json state{};        // data position, schedule, seed: what a resumed run needs
 };
 
-struct CheckpointReport {
+struct SaveResult {
   std::uint64_t step = 0;
   std::filesystem::path path{};
   std::uint64_t bytes = 0;  // of all its files
@@ -56,8 +56,8 @@ class CheckpointWriter {
   // waited in all. The tensors may change as soon as it returns.
   double save(CheckpointFacts facts, std::span<const TensorBytes> tensors);
 
-  std::vector<CheckpointReport> poll();  // of saves finished since the last call
-  std::vector<CheckpointReport> wait();  // the same, after the save in flight
+  std::vector<SaveResult> poll();  // of saves finished since the last call
+  std::vector<SaveResult> wait();  // the same, after the save in flight
 
  private:
   void snapshot(std::span<const TensorBytes> tensors);
@@ -68,7 +68,7 @@ class CheckpointWriter {
   std::size_t staging_bytes_ = 0;
   std::vector<TensorBytes> staged_;
   std::mutex mutex_;
-  std::vector<CheckpointReport> finished_;
+  std::vector<SaveResult> finished_;
   std::thread thread_;
 };
 

@@ -122,12 +122,13 @@ Piece parse_piece(const json& object, const std::string& where,
 StoredTensor parse_tensor(const json& object, const std::string& where,
                           const std::map<std::string, std::uint64_t>& file_bytes) {
   const Members m(object, where + ": tensors");
-  StoredTensor t{m.text("name"), stored_type(m.text("dtype")), m.numbers("shape", 8), {}};
+  StoredTensor t{m.text("name"), stored_type(m.text("dtype"), where), m.numbers("shape", 8), {}};
   const std::string here = where + ": tensor " + t.name;
+  const std::uint64_t bytes = Dataset{here, t.type, t.shape}.bytes();
   for (const json& piece : m.array("pieces", kMaxTensors))
     t.pieces.push_back(parse_piece(piece, here, file_bytes));
   std::uint64_t rows = 0;
-  const std::uint64_t row_bytes = t.rows() ? t.bytes() / t.rows() : 0;
+  const std::uint64_t row_bytes = t.rows() ? bytes / t.rows() : 0;
   for (const Piece& p : t.pieces) {
     require(p.first_row == rows && p.rows <= t.rows() - rows && p.bytes == p.rows * row_bytes,
             Fault::input, here, ": expected its pieces to cover every row once, in order");

@@ -8,7 +8,7 @@
 #include "core/rng.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_writer.h"
-#include "tests/support/scratch.h"
+#include "tests/support/temporary_directory.h"
 
 namespace tern {
 
