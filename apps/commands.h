@@ -5,6 +5,7 @@
 
 namespace tern {
 
+void add_bench(CLI::App& tern);
 void add_golden(CLI::App& tern);
 
 }  // namespace tern

@@ -18,6 +18,7 @@ int report(tern::Fault fault, const char* what) {
 int main(int argc, char** argv) {
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
+  tern::add_bench(app);
   tern::add_golden(app);
   try {
     app.parse(argc, argv);
