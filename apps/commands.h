@@ -10,6 +10,7 @@ namespace tern {
 void add_config(CLI::App& tern);
 void add_eval(CLI::App& tern);
 void add_generate(CLI::App& tern);
+void add_bench(CLI::App& tern);
 void add_golden(CLI::App& tern);
 void add_plan(CLI::App& tern);
 void add_inspect(CLI::App& tern);

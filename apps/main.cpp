@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   tern::add_plan(app);
   tern::add_eval(app);
   tern::add_generate(app);
+  tern::add_bench(app);
   tern::add_golden(app);
   tern::add_inspect(app);
   tern::add_plot(app);
