@@ -106,7 +106,7 @@ CorpusManifest parse_corpus_manifest(std::string_view content, const std::string
           ": vocab_size: expected 1 to 1000000, got ", vocab_size);
   CorpusManifest manifest{.tokenizer_hash = text(tokenizer, "xxh3", where),
                           .vocab_size = std::int32_t(vocab_size),
-                          .token_type = stored_type(text(all, "token_type", where)),
+                          .token_type = stored_type(text(all, "token_type", where), where),
                           .arguments = member(all, "arguments", where),
                           .skipped_lines = number(all, "skipped_lines", where),
                           .splits = {}};
