@@ -9,7 +9,7 @@
 namespace {
 
 int report(tern::Fault fault, const char* what) {
-  std::fprintf(stderr, "tern: error: %s\n", what);
+  std::fprintf(stderr, fault == tern::Fault::stopped ? "tern: %s\n" : "tern: error: %s\n", what);
   return int(fault);
 }
 
@@ -18,6 +18,14 @@ int report(tern::Fault fault, const char* what) {
 int main(int argc, char** argv) {
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
+  tern::add_train(app, {argv, argv + argc});
+  tern::add_plan(app);
+  tern::add_eval(app);
+  tern::add_generate(app);
+  tern::add_bench(app);
+  tern::add_golden(app);
+  tern::add_inspect(app);
+  tern::add_plot(app);
   tern::add_config(app);
   try {
     app.parse(argc, argv);

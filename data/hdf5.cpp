@@ -1,7 +1,6 @@
 #include "data/hdf5.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/check.h"
 
@@ -23,20 +22,33 @@ std::uint64_t Dataset::bytes() const {
   return items() * item_bytes(type);
 }
 
-std::vector<Extent> structure_extents(const Structure& structure) {
-  std::vector<Extent> data;
-  for (const Dataset& d : structure.datasets)
-    if (d.bytes() > 0) data.push_back({d.offset, d.bytes()});
-  std::sort(data.begin(), data.end(),
+std::vector<Extent> uncovered(std::vector<Extent> extents, std::uint64_t file_bytes) {
+  std::sort(extents.begin(), extents.end(),
             [](const Extent& a, const Extent& b) { return a.offset < b.offset; });
+  extents.push_back({file_bytes, 0});
   std::vector<Extent> gaps;
   std::uint64_t end = 0;
-  data.push_back({structure.file_bytes, 0});
-  for (const Extent& e : data) {
+  for (const Extent& e : extents) {
     if (e.offset > end) gaps.push_back({end, e.offset - end});
-    end = e.offset + e.bytes;
+    end = std::max(end, e.offset + e.bytes);
   }
   return gaps;
+}
+
+std::string read_structure_bytes(const File& file, const std::vector<Extent>& extents) {
+  const std::vector<Extent> gaps = uncovered(extents, file.size());
+  std::uint64_t total = 0;
+  for (const Extent& gap : gaps) total += gap.bytes;
+  const std::uint64_t most = (1 << 20) + extents.size() * (32 << 10);
+  require(total <= most, Fault::input, file.path().string(), ": expected at most ", most,
+          " B outside the datasets, got ", total);
+  std::string bytes(total, '\0');
+  auto rest = std::as_writable_bytes(std::span(bytes));
+  for (const Extent& gap : gaps) {
+    file.pread_all(gap.offset, rest.first(gap.bytes));
+    rest = rest.subspan(gap.bytes);
+  }
+  return bytes;
 }
 
 }  // namespace tern

@@ -43,7 +43,12 @@ void write_structure(File& file, Structure& structure);
 // datasets of known types that lie within the file, and short string attributes.
 Structure read_structure(const File& file);
 
-// The byte ranges outside every dataset, in order: what HDF5 itself stores.
-std::vector<Extent> structure_extents(const Structure& structure);
+// The byte ranges of the file that are in none of the extents, in order: around the datasets, what
+// HDF5 itself stores.
+std::vector<Extent> uncovered(std::vector<Extent> extents, std::uint64_t file_bytes);
+
+// The bytes of the file in none of the extents. Fault::input when there are more of them than HDF5
+// needs for that many datasets.
+std::string read_structure_bytes(const File& file, const std::vector<Extent>& extents);
 
 }  // namespace tern

@@ -69,6 +69,7 @@ std::uint64_t add_dataset(hid_t file, const Dataset& d) {
   H5Pset_layout(how, H5D_CONTIGUOUS);
   H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  H5Pset_obj_track_times(how, false);  // the same content is the same file
   const Handle dataset(
       H5Dcreate2(file, d.name.c_str(), file_type(d.type), space, H5P_DEFAULT, how, H5P_DEFAULT),
       H5Dclose);
@@ -84,6 +85,7 @@ void build(int memory, Structure& structure) {
   const hdf5::Library library;
   const Handle access = hdf5::access_properties();
   H5Pset_alignment(access, 1, kAlignment);
+  H5Pset_meta_block_size(access, 1 << 16);  // few large blocks of metadata between the datasets
   const auto path = hdf5::path_of(memory);
   const Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
   require_done(hid_t(file), Fault::internal, "[hdf5] cannot create a file in memory");
@@ -95,7 +97,7 @@ void build(int memory, Structure& structure) {
 // A sparse file in memory. It is made large enough first, so that a limit on the size of files
 // shows here, as an error with a path, and not inside HDF5.
 int memory_file(const File& file, const Structure& structure) {
-  std::uint64_t bound = kAlignment * (16 + structure.attributes.size() * 16);
+  std::uint64_t bound = kAlignment * (64 + structure.attributes.size() * 16);
   for (const Dataset& d : structure.datasets) bound += d.bytes() + 4 * kAlignment;
   const int memory = ::memfd_create("tern-structure", MFD_CLOEXEC);
   const bool made = memory >= 0 && ::ftruncate(memory, off_t(bound)) == 0;
@@ -123,7 +125,9 @@ void write_structure(File& file, Structure& structure) {
   build(memory.descriptor(), structure);
   structure.file_bytes = memory.size();
   file.resize(structure.file_bytes);
-  for (const Extent& extent : structure_extents(structure)) copy(memory, file, extent);
+  std::vector<Extent> elements;
+  for (const Dataset& d : structure.datasets) elements.push_back({d.offset, d.bytes()});
+  for (const Extent& gap : uncovered(elements, structure.file_bytes)) copy(memory, file, gap);
 }
 
 }  // namespace tern

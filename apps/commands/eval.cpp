@@ -1,0 +1,65 @@
+// tern eval: loss, perplexity and bits per byte of a checkpoint on a prepared corpus.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include "apps/commands.h"
+#include "apps/generate/load_model.h"
+#include "apps/train/evaluate.h"
+#include "apps/train/model_files.h"
+#include "apps/train/training_data.h"
+
+namespace tern {
+namespace {
+
+struct EvalOptions {
+  std::string checkpoint, data, split = "validation";
+};
+
+void eval(const EvalOptions& options) {
+  const Split split = options.split == "train" ? Split::train : Split::validation;
+  const auto corpus = std::make_shared<Corpus>(Corpus::open(options.data, split));
+  const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
+  const RunConfig config = saved_config(checkpoint);
+  const Index context = config.batch.context;
+  const Index sequences = std::max<Index>(1, 4096 / context);
+  LoadedModel loaded = load_model(checkpoint, [&](Model& model) {
+    const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
+    evaluate(model, {ids, ids}, context);
+  });
+  require(corpus->tokenizer().hash() == loaded.tokenizer.hash(), Fault::input, options.data,
+          ": expected data of the checkpoint's tokenizer (", loaded.tokenizer.hash(), "), got ",
+          corpus->tokenizer().hash());
+  SequentialPass pass(token_source(corpus, options.data, 1), std::uint64_t(context),
+                      std::uint64_t(sequences), config.model.vocab_size);
+  LossSum sum;
+  while (const auto batch = pass.next())
+    sum += evaluate(*loaded.model, {batch->inputs, batch->targets}, context);
+  const double loss = sum.loss / double(sum.targets);
+  const double bytes = double(corpus->text_bytes());
+  fmt::print("checkpoint      {}\ndata            {} ({})\ntokens          {}\n",
+             checkpoint.path().string(), options.data, options.split, sum.targets);
+  fmt::print("loss            {:.4f} nats per token\nperplexity      {:.2f}\n", loss,
+             std::exp(loss));
+  if (bytes > 0)
+    fmt::print("bits per byte   {:.4f} ({} bytes of text)\n", sum.loss / std::log(2.0) / bytes,
+               corpus->text_bytes());
+}
+
+}  // namespace
+
+void add_eval(CLI::App& tern) {
+  CLI::App& command =
+      *tern.add_subcommand("eval", "Loss, perplexity and bits per byte on prepared text.");
+  const auto o = std::make_shared<EvalOptions>();
+  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
+  command.add_option("--data", o->data, "folder that tern prepare wrote")->required();
+  command.add_option("--split", o->split, "validation or train")
+      ->check(CLI::IsMember({"validation", "train"}))
+      ->capture_default_str();
+  command.callback([o] { eval(*o); });
+}
+
+}  // namespace tern

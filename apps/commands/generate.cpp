@@ -1,0 +1,78 @@
+// tern generate: text from a checkpoint, streamed as it is made.
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "apps/commands.h"
+#include "apps/generate/generator.h"
+#include "apps/generate/load_model.h"
+#include "apps/run/printable.h"
+
+namespace tern {
+namespace {
+
+struct GenerateOptions {
+  std::string checkpoint, prompt;
+  std::int64_t tokens = 100;
+  Sampling sampling{};
+};
+
+void check_options(const GenerateOptions& o) {
+  const Sampling& s = o.sampling;
+  require(std::isfinite(s.temperature) && s.temperature >= 0, Fault::usage,
+          "--temperature: expected a number >= 0, got ", s.temperature);
+  require(s.top_p > 0 && s.top_p <= 1, Fault::usage, "--top-p: expected 0 < p <= 1, got ", s.top_p);
+  require(s.top_k >= 0, Fault::usage, "--top-k: expected k >= 0 (0: all), got ", s.top_k);
+  require(o.tokens >= 0, Fault::usage, "-n: expected a number >= 0, got ", o.tokens);
+}
+
+void show(const std::string& text) {
+  const std::string safe = isatty(STDOUT_FILENO) ? printable(text) : text;
+  std::fwrite(safe.data(), 1, safe.size(), stdout);
+  std::fflush(stdout);
+}
+
+void generate(const GenerateOptions& options) {
+  check_options(options);
+  const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
+  LoadedModel loaded = load_model(checkpoint, [](Model& model) {
+    Generator rehearsal(model, {.temperature = 0});
+    rehearsal.read(std::vector<std::int32_t>(64, 0));
+    rehearsal.next();
+  });
+  std::vector<std::int32_t> ids = loaded.tokenizer.encode(options.prompt);
+  if (loaded.tokenizer.bos_id() >= 0) ids.insert(ids.begin(), loaded.tokenizer.bos_id());
+  require(!ids.empty(), Fault::usage, "--prompt: expected text: the tokenizer has no bos token");
+  Generator generator(*loaded.model, options.sampling);
+  generator.read(ids);
+  Decoder decoder(loaded.tokenizer);
+  for (const std::int32_t id : ids) decoder.push(id);
+  show(options.prompt);
+  for (std::int64_t i = 0; i < options.tokens; ++i) {
+    const std::int32_t id = generator.next();
+    if (id == loaded.tokenizer.eos_id()) break;
+    show(decoder.push(id));
+  }
+  show(decoder.finish() + "\n");
+}
+
+}  // namespace
+
+void add_generate(CLI::App& tern) {
+  CLI::App& command = *tern.add_subcommand("generate", "Write text with a trained model.");
+  const auto o = std::make_shared<GenerateOptions>();
+  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
+  command.add_option("--prompt", o->prompt, "what the text begins with");
+  command.add_option("-n,--tokens", o->tokens, "tokens to write")->capture_default_str();
+  command.add_option("--temperature", o->sampling.temperature, "0: always the likeliest token")
+      ->capture_default_str();
+  command.add_option("--top-k", o->sampling.top_k, "draw from the k likeliest only; 0: from all")
+      ->capture_default_str();
+  command.add_option("--top-p", o->sampling.top_p, "draw from the likeliest that sum to p")
+      ->capture_default_str();
+  command.add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str();
+  command.callback([o] { generate(*o); });
+}
+
+}  // namespace tern

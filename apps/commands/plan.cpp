@@ -1,0 +1,46 @@
+// tern plan CONFIG.toml: what a run will take, and everything that can fail before its first step.
+#include "apps/config/plan.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/train/banner.h"
+
+namespace tern {
+namespace {
+
+struct PlanOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool without_data = false;
+};
+
+void plan(const PlanOptions& options) {
+  const LoadedConfig loaded = load_config(options.config, options.overrides);
+  std::vector<std::int64_t> tokens(loaded.config.data.sources.size(), 0);
+  if (!options.without_data) tokens = TrainingData(loaded.config).token_counts();
+  const MemoryPlan memory =
+      options.without_data
+          ? plan_memory(loaded.config, std::max<Index>(1, loaded.config.batch.micro_batch))
+          : choose_memory_plan(loaded.config, available_memory());
+  Console(STDOUT_FILENO)
+      .table(options.config, plan_rows(loaded.config, make_plan(loaded.config, tokens), memory));
+}
+
+}  // namespace
+
+void add_plan(CLI::App& tern) {
+  CLI::App& command =
+      *tern.add_subcommand("plan", "What a run takes: parameters, FLOP, memory, disk, steps.");
+  const auto o = std::make_shared<PlanOptions>();
+  command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")->required();
+  command.add_option("--set", o->overrides, "key=value, overrides the file")
+      ->allow_extra_args(false);
+  command.add_flag("--without-data", o->without_data,
+                   "plan a run whose data is not prepared yet, on a machine that need not hold it");
+  command.callback([o] { plan(*o); });
+}
+
+}  // namespace tern

@@ -1,0 +1,41 @@
+// tern plot RUN...: the loss curves of one or several runs as a picture.
+#include "apps/run/plot.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "apps/commands.h"
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct PlotOptions {
+  std::vector<fs::path> runs{};
+  fs::path out{};
+};
+
+// RUN/loss.png for one run, loss.png here for several or for a metrics file
+fs::path default_picture(const std::vector<fs::path>& runs) {
+  return runs.size() == 1 && fs::is_directory(runs[0]) ? runs[0] / "loss.png" : "loss.png";
+}
+
+}  // namespace
+
+void add_plot(CLI::App& tern) {
+  CLI::App& plot = *tern.add_subcommand("plot", "Draw the loss curves of runs as a PNG.");
+  const auto options = std::make_shared<PlotOptions>();
+  plot.add_option("RUN", options->runs, "run directories, or metrics.jsonl files")->required();
+  plot.add_option("--out", options->out,
+                  "the picture (default: RUN/loss.png, or loss.png for several)");
+  plot.callback([options] {
+    const fs::path out = options->out.empty() ? default_picture(options->runs) : options->out;
+    plot_runs(options->runs, out);
+    std::printf("%s\n", out.c_str());
+  });
+}
+
+}  // namespace tern

@@ -1,0 +1,78 @@
+#include "apps/generate/generator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/host.h"
+
+namespace tern {
+namespace {
+
+constexpr std::size_t kPromptChunk = 64;  // tokens of a prompt computed at once
+
+// indices from the most to the least likely, cut to those that top_k and top_p allow
+std::vector<std::int32_t> candidates(std::span<const double> logits, const Sampling& sampling) {
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto likelier = [&](std::int32_t a, std::int32_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  };
+  if (sampling.top_k > 0 && std::size_t(sampling.top_k) < order.size()) {
+    std::partial_sort(order.begin(), order.begin() + sampling.top_k, order.end(), likelier);
+    order.resize(std::size_t(sampling.top_k));
+  } else {
+    std::sort(order.begin(), order.end(), likelier);
+  }
+  return order;
+}
+
+}  // namespace
+
+std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling,
+                          double uniform) {
+  check(!logits.empty(), "[sample_token] expected at least one logit");
+  if (sampling.temperature <= 0)
+    return std::int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  const std::vector<std::int32_t> order = candidates(logits, sampling);
+  std::vector<double> weights;
+  for (const std::int32_t id : order)
+    weights.push_back(std::exp((logits[id] - logits[order[0]]) / sampling.temperature));
+  const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
+  double kept = 0;
+  std::size_t count = 0;
+  while (count < weights.size() && (count == 0 || kept < sampling.top_p * all))
+    kept += weights[count++];
+  double at = uniform * kept;
+  for (std::size_t i = 0; i < count; ++i) {
+    at -= weights[i];
+    if (at < 0) return order[i];
+  }
+  return order[count - 1];
+}
+
+Generator::Generator(Model& model, const Sampling& sampling)
+    : model_(model),
+      sampling_(sampling),
+      rng_(sampling.seed, stream_of("sampling")),
+      state_(model.new_state(1)) {}
+
+void Generator::read(std::span<const std::int32_t> ids) {
+  while (!ids.empty()) {
+    const std::size_t n = std::min(ids.size(), kPromptChunk);
+    const auto part = ids.subspan(0, n);
+    const Tensor input(model_.backend(), {1, Index(n)}, DType::i32);
+    model_.backend().upload(input, part.data());
+    logits_ = download_real(model_.logits({}, input, state_).slice(Index(n) - 1, 1));
+    ids = ids.subspan(n);
+  }
+}
+
+std::int32_t Generator::next() {
+  check(!logits_.empty(), "[Generator] expected a prompt of at least one token");
+  const std::int32_t id = sample_token(logits_, sampling_, rng_.uniform(drawn_++));
+  read({&id, 1});
+  return id;
+}
+
+}  // namespace tern

@@ -1,0 +1,34 @@
+#include "apps/generate/load_model.h"
+
+#include "apps/train/memory_plan.h"
+#include "apps/train/model_files.h"
+
+namespace tern {
+
+Checkpoint open_checkpoint(const std::filesystem::path& path) {
+  const auto inside = path / "checkpoints";
+  if (!std::filesystem::is_directory(inside)) return Checkpoint::open(path);
+  const NewestGood newest = newest_good(inside);
+  std::string reasons;
+  for (const std::string& reason : newest.passed_over) reasons += "; " + reason;
+  require(newest.path.has_value(), Fault::input, inside.string(), ": no good checkpoint", reasons);
+  return Checkpoint::open(*newest.path);
+}
+
+LoadedModel load_model(const Checkpoint& checkpoint, const std::function<void(Model&)>& use) {
+  const RunConfig config = saved_config(checkpoint);
+  const ModelOptions options{.dtype = config.dtype == Precision::f64 ? DType::f64 : DType::f32,
+                             .trainable = false};
+  auto backend = make_backend([&](Backend& on) {
+    Model model(on, config.model, options);
+    use(model);
+  });
+  auto model = std::make_unique<Model>(*backend, config.model, options);
+  load_weights(checkpoint, *model);
+  return {.config = config,
+          .backend = std::move(backend),
+          .model = std::move(model),
+          .tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path())};
+}
+
+}  // namespace tern

@@ -1,0 +1,27 @@
+// A trained model for inference, from a checkpoint directory or the newest good one of a run.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "apps/config/run_config.h"
+#include "data/checkpoint.h"
+#include "data/tokenizer.h"
+#include "layers/model.h"
+
+namespace tern {
+
+struct LoadedModel {
+  RunConfig config;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Model> model;
+  Tokenizer tokenizer;
+};
+
+// path: a checkpoint, or a run directory. Fault::input with the reason if there is no good one.
+Checkpoint open_checkpoint(const std::filesystem::path& path);
+
+// use: what will be done with the model, rehearsed for its memory
+LoadedModel load_model(const Checkpoint& checkpoint, const std::function<void(Model&)>& use);
+
+}  // namespace tern

@@ -1,0 +1,48 @@
+// A golden file's model on the CPU, ready to be run in either precision.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "core/cpu/cpu_backend.h"
+#include "data/safetensors.h"
+#include "layers/model.h"
+#include "optim/adamw.h"
+#include "optim/schedule.h"
+
+namespace tern {
+
+// Integer codes of every quantiser of one forward pass, by name.
+using Decisions = std::map<std::string, std::vector<std::int8_t>>;
+
+class GoldenModel {
+ public:
+  GoldenModel(const SafetensorsFile& file, DType dtype);
+
+  Model& model() { return *model_; }
+  void load_parameters();
+
+  // Notes every code it sees; counts those that differ from `other` and, if replay, takes other's.
+  Observer recorder(Decisions& seen, const Decisions* other, bool replay, std::int64_t& differing);
+
+  std::vector<double> logits(const Observer& observe);
+  double loss_and_gradients(const Observer& observe);  // gradients stay in the parameters
+  struct Step {
+    double loss = 0, grad_norm = 0;
+  };
+  Step train_step(int step, double rate, const Observer& observe);
+  int train_steps() const;
+  double rate(int step) const;  // by the schedule in the file's metadata
+
+ private:
+  double backward(const std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& targets,
+                  Shape shape, const Observer& observe);
+  const SafetensorsFile& file_;
+  CpuBackend backend_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<AdamWOptimizer> optimizer_;
+  double weight_decay_ = 0, peak_rate_ = 0;
+  std::unique_ptr<Schedule> schedule_;
+};
+
+}  // namespace tern

@@ -1,0 +1,202 @@
+#include "apps/run/console.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include "apps/run/pace.h"
+#include "apps/run/printable.h"
+#include "apps/run/quantities.h"
+#include "apps/run/step_line.h"
+
+namespace tern {
+namespace {
+
+constexpr double kRedrawSeconds = 0.1;
+
+// each line with the local time before it, as train.log has them
+std::string stamped(std::string_view lines) {
+  char now[32];
+  const std::time_t seconds = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&seconds, &local);
+  std::strftime(now, sizeof now, "%Y-%m-%d %H:%M:%S  ", &local);
+  std::string out;
+  while (!lines.empty()) {
+    const std::size_t end = std::min(lines.find('\n'), lines.size());
+    out.append(now).append(lines.substr(0, end)).append("\n");
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+  }
+  return out;
+}
+
+std::string indented(std::string_view text) {
+  text = text.substr(0, text.find_last_not_of('\n') + 1);
+  std::string out = "  | ";
+  for (const char c : text) {
+    out += c;
+    if (c == '\n') out += "  | ";
+  }
+  return out;
+}
+
+std::string styled(const Terminal& on, const std::vector<LinePart>& parts) {
+  std::string line;
+  for (const LinePart& p : parts) {
+    line += line.empty() ? "" : "  ";
+    line += p.alarming ? on.styled(Style::warning, p.text())
+                       : on.styled(Style::dim, p.before) + p.value + on.styled(Style::dim, p.after);
+  }
+  return line;
+}
+
+}  // namespace
+
+Console::Console(int descriptor, const std::filesystem::path& log) : terminal_(descriptor) {
+  if (!log.empty()) log_.emplace(log);
+}
+
+void Console::log(std::string_view lines) {
+  if (!log_ || log_->append(stamped(lines)) || log_failed_) return;
+  log_failed_ = true;
+  const std::string why = "warning: train.log: " + log_->problem() + ": lines are lost";
+  terminal_.print(terminal_.styled(Style::warning, why));
+}
+
+void Console::permanent(std::string_view styled_text, std::string_view plain) {
+  terminal_.print(styled_text);
+  log(plain);
+}
+
+void Console::permanent(Style style, std::string_view text) {
+  const std::string safe = printable(text);
+  permanent(terminal_.styled(style, safe), safe);
+}
+
+void Console::say(std::string_view text) {
+  permanent(Style::plain, text);
+}
+
+void Console::warn(std::string_view text) {
+  permanent(Style::warning, "warning: " + std::string(text));
+}
+
+void Console::table(std::string_view heading, std::span<const TableRow> rows) {
+  std::size_t keys = 0, values = 0;
+  for (const TableRow& r : rows) {
+    keys = std::max(keys, r.key.size());
+    if (!r.note.empty()) values = std::max(values, r.value.size());
+  }
+  std::string shown = terminal_.styled(Style::bold, heading), plain(heading);
+  for (const TableRow& r : rows) {
+    const std::string key = fmt::format("  {:<{}}  ", r.key, keys);
+    const std::string note = r.note.empty() ? "" : fmt::format("  {}", r.note);
+    const std::string value = fmt::format("{:<{}}", r.value, r.note.empty() ? 0 : values);
+    shown += "\n" + terminal_.styled(Style::dim, key) + value + terminal_.styled(Style::dim, note);
+    plain += "\n" + key + value + note;
+  }
+  permanent(shown, plain);
+}
+
+void Console::report(const StepReport& r) {
+  const std::vector<LinePart> parts = step_parts(r);
+  permanent(styled(terminal_, fitting(parts, terminal_.columns())), joined(parts));
+}
+
+void Console::report(const ValidationReport& r) {
+  std::string line =
+      fmt::format("val   step {}  loss {:.3f}  ppl {:.1f}", r.step, r.loss, std::exp(r.loss));
+  if (!std::isnan(r.bits_per_byte)) line += fmt::format("  bits/byte {:.3f}", r.bits_per_byte);
+  for (const auto& [name, loss] : r.sources) line += fmt::format("  {} {:.3f}", name, loss);
+  line += "  " + duration_text(r.seconds) + (r.best ? "  best" : "");
+  permanent(Style::bold, line);
+}
+
+void Console::report(const SampleReport& r) {
+  const std::string head = fmt::format("sample at step {}", r.step);
+  const std::string prompt = printable(r.prompt), text = printable(r.text);
+  permanent(terminal_.styled(Style::dim, head) + "\n" +
+                indented(terminal_.styled(Style::dim, prompt) + text),
+            head + "\n" + indented(prompt + text));
+}
+
+void Console::report(const CheckpointReport& r) {
+  if (!r.problem.empty()) {
+    warn(fmt::format("checkpoint step {} failed: {}; training goes on", r.step, r.problem));
+    return;
+  }
+  permanent(Style::good, fmt::format("checkpoint step {} -> {} ({}, {}{})", r.step, r.path,
+                                     bytes_text(double(r.bytes)), duration_text(r.seconds),
+                                     r.verified ? ", verified" : ""));
+}
+
+void Console::report(const EventReport& r) {
+  std::string line = fmt::format("{} at step {}: {}", r.kind, r.step, r.text);
+  if (!r.samples.empty()) {
+    constexpr std::size_t kMost = 8;  // metrics.jsonl has them all
+    line += " (samples";
+    for (std::size_t i = 0; i < std::min(kMost, r.samples.size()); ++i)
+      line += fmt::format(" {}", r.samples[i]);
+    line += r.samples.size() > kMost ? " ...)" : ")";
+  }
+  permanent(Style::warning, line);
+}
+
+void Console::report(const DiagnosticsReport& r) {
+  if (r.layers.empty()) return;
+  const auto range = [&](double LayerDiagnostics::*field, auto&& text) {
+    const auto [low, high] =
+        std::minmax_element(r.layers.begin(), r.layers.end(),
+                            [&](const auto& a, const auto& b) { return a.*field < b.*field; });
+    return text(*low.*field) + ".." + text(*high.*field);
+  };
+  const auto short_text = [](double x) { return fmt::format("{:.2g}", x); };
+  permanent(Style::dim, fmt::format("layers step {}  zeros {}  flips {}  scale {}  absmax {}",
+                                    r.step, range(&LayerDiagnostics::zero_share, share_text),
+                                    range(&LayerDiagnostics::flip_rate, short_text),
+                                    range(&LayerDiagnostics::scale, short_text),
+                                    range(&LayerDiagnostics::activation_absmax, short_text)));
+}
+
+void Console::report(const RunSummary& r) {
+  std::vector<TableRow> rows = {
+      {"steps", fmt::format("{} of {}", r.step, r.steps)},
+      {"tokens", count_text(double(r.tokens))},
+      {"time", duration_text(r.wall_seconds),
+       r.wall_seconds > 0 ? share_text(r.training_seconds / r.wall_seconds) + " in steps" : ""},
+      {"speed", count_text(r.tokens_per_second) + " tok/s"},
+  };
+  if (!std::isnan(r.best_validation_loss))
+    rows.push_back(
+        {"best val", fmt::format("{:.4f}", r.best_validation_loss),
+         fmt::format("ppl {:.2f}, step {}", std::exp(r.best_validation_loss), r.best_step)});
+  if (r.peak_memory_bytes > 0) rows.push_back({"peak memory", bytes_text(r.peak_memory_bytes)});
+  if (r.skipped > 0) rows.push_back({"skipped", fmt::format("{} updates", r.skipped)});
+  for (const std::string& f : r.files) rows.push_back({&f == &r.files[0] ? "files" : "", f});
+  for (const std::string& c : r.next_commands)
+    rows.push_back({&c == &r.next_commands[0] ? "try next" : "", c});
+  end_live();
+  table(r.outcome, rows);
+}
+
+void Console::live(const StepReport& r) {
+  const double now = monotonic_seconds();
+  if (!terminal_.live() || (drawn_ >= 0 && now - drawn_ < kRedrawSeconds)) return;
+  drawn_ = now;
+  std::vector<LinePart> parts = step_parts(r);
+  if (r.steps > 0) parts.insert(parts.begin(), progress_bar(double(r.step) / double(r.steps)));
+  // One column stays free: a full line makes some terminals wrap.
+  parts = fitting(std::move(parts), terminal_.columns() - 1);
+  const bool fits = int(joined(parts).size()) < terminal_.columns();
+  terminal_.status(fits ? styled(terminal_, parts)
+                        : joined(parts).substr(0, std::size_t(terminal_.columns() - 1)));
+}
+
+void Console::live(std::string_view activity) {
+  drawn_ = -1;
+  if (terminal_.live()) terminal_.status(activity.substr(0, std::size_t(terminal_.columns() - 1)));
+}
+
+}  // namespace tern

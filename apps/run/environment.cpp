@@ -1,0 +1,94 @@
+#include "apps/run/environment.h"
+
+#include <sched.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "apps/version.h"
+
+namespace tern {
+namespace {
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) {
+      const std::size_t colon = line.find(": ");
+      if (colon != std::string::npos) return line.substr(colon + 2);
+    }
+  return {};
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return int(sysconf(_SC_NPROCESSORS_ONLN));
+  return CPU_COUNT(&set);
+}
+
+double usable_memory() {
+  struct sysinfo about {};
+  sysinfo(&about);
+  double bytes = double(about.totalram) * about.mem_unit;
+  double limit = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) bytes = std::min(bytes, limit);
+  return bytes;
+}
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#else
+  return "g++ " __VERSION__;
+#endif
+}
+
+std::string local_time() {
+  char text[40];
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &local);
+  return text;
+}
+
+}  // namespace
+
+Environment describe_environment(std::vector<std::string> command,
+                                 std::map<std::string, std::string> libraries) {
+  utsname system{};
+  uname(&system);
+  std::error_code gone;  // the working directory may have been removed
+  return {.version = std::string(version()),
+          .git_id = std::string(git_id()),
+          .compiler = compiler(),
+          .cpu = cpu_model(),
+          .cores = usable_cores(),
+          .memory_bytes = usable_memory(),
+          .system = std::string(system.sysname) + ' ' + system.release,
+          .host = system.nodename,
+          .started = local_time(),
+          .directory = std::filesystem::current_path(gone),
+          .command = std::move(command),
+          .libraries = std::move(libraries)};
+}
+
+std::string environment_json(const Environment& e) {
+  using Json = nlohmann::ordered_json;
+  const Json json = {{"version", e.version},   {"git", e.git_id.empty() ? Json() : Json(e.git_id)},
+                     {"compiler", e.compiler}, {"cpu", e.cpu},
+                     {"cores", e.cores},       {"memory_bytes", std::int64_t(e.memory_bytes)},
+                     {"system", e.system},     {"host", e.host},
+                     {"started", e.started},   {"directory", e.directory},
+                     {"command", e.command},   {"libraries", e.libraries}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace tern

@@ -1,0 +1,93 @@
+// What a run says about itself: plain values that the trainer fills and that console and metrics
+// write down. A number that is unknown is kUnknown (NaN) and is left out; a loss that really is not
+// finite is recorded as such.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tern {
+
+inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+// After an optimizer step. step counts from 1: the number of steps that are done.
+struct StepReport {
+  std::int64_t step = 0, steps = 0;  // done, planned
+  std::int64_t tokens = 0;           // trained on so far
+  double loss = kUnknown;            // nats per token
+  double learning_rate = 0;
+  double gradient_norm = kUnknown;  // before clipping
+  bool clipped = false;
+  double tokens_per_second = kUnknown;              // smoothed, from Pace
+  double step_seconds = 0, data_seconds = 0;        // of this step; waiting for data is part of it
+  double share_of_peak = kUnknown;                  // of the measured peak, 0..1
+  double memory_bytes = 0, memory_limit_bytes = 0;  // now, and what there is
+  double seconds_left = kUnknown;                   // from Pace
+  std::int64_t skipped = 0;                         // updates skipped so far
+  double zero_share = kUnknown, flip_rate = kUnknown;  // of all ternary weights
+};
+
+struct ValidationReport {
+  std::int64_t step = 0, tokens = 0;
+  double loss = kUnknown;           // nats per token, over all sources
+  double bits_per_byte = kUnknown;  // unknown where the bytes of the text are
+  double seconds = 0;
+  bool best = false;                                      // the lowest loss of this run
+  std::vector<std::pair<std::string, double>> sources{};  // {name, loss} if there are several
+};
+
+struct SampleReport {
+  std::int64_t step = 0, tokens = 0;
+  std::string prompt{}, text{};  // text goes on where the prompt ends
+};
+
+struct CheckpointReport {
+  std::int64_t step = 0, tokens = 0;
+  std::string path{};
+  std::string problem{};  // empty: it is on the disk; else why not, and training goes on
+  std::int64_t bytes = 0;
+  double seconds = 0;        // from snapshot to rename
+  double stall_seconds = 0;  // of training
+  bool verified = false;
+};
+
+// Whatever else happens: start, resume, skip, rewind, stop, finish, warning.
+struct EventReport {
+  std::int64_t step = 0;
+  std::string kind{};
+  std::string text{};                   // for people
+  std::vector<std::int64_t> samples{};  // global indices of the batch, where they matter
+};
+
+struct LayerDiagnostics {
+  std::string name{};
+  double flip_rate = kUnknown;          // share of ternary weights that changed since the last time
+  double zero_share = kUnknown;         // of the ternary weights
+  double scale = kUnknown;              // of the weights
+  double activation_absmax = kUnknown;  // largest |x| before quantising
+};
+
+struct DiagnosticsReport {
+  std::int64_t step = 0, tokens = 0;
+  std::vector<LayerDiagnostics> layers{};
+};
+
+// At the end, however it ended.
+struct RunSummary {
+  std::string outcome{};  // "finished", "stopped by SIGTERM", ...
+  std::int64_t step = 0, steps = 0, tokens = 0;
+  double wall_seconds = 0;              // of this process
+  double training_seconds = 0;          // of it in steps; the rest is validation, saving, waiting
+  double tokens_per_second = kUnknown;  // mean of this process
+  double best_validation_loss = kUnknown;
+  std::int64_t best_step = 0;
+  double peak_memory_bytes = 0;
+  std::int64_t skipped = 0;
+  std::vector<std::string> files{};          // written, worth looking at
+  std::vector<std::string> next_commands{};  // worth trying
+};
+
+}  // namespace tern

@@ -1,0 +1,37 @@
+// All that a training loop says goes through here once and reaches the console, train.log,
+// metrics.jsonl, samples/ and loss.png. Nothing here stops a run: what cannot be written is warned
+// of.
+#pragma once
+
+#include <string>
+
+#include "apps/run/console.h"
+#include "apps/run/metrics.h"
+#include "apps/run/picture.h"
+#include "apps/run/reports.h"
+#include "apps/run/run_directory.h"
+
+namespace tern {
+
+class RunRecord {
+ public:
+  // Both must outlive it. Fault::disk when metrics.jsonl cannot be opened.
+  RunRecord(const RunDirectory& directory, Console& console);
+
+  // after every step; recorded: of a log interval, so a permanent line and a line of metrics
+  void step(const StepReport& report, bool recorded);
+  void add(const ValidationReport& report);  // and draws loss.png in the background
+  void add(const SampleReport& report);      // and writes samples/step-N.txt
+  void add(const CheckpointReport& report);
+  void add(const EventReport& report);
+  void add(const DiagnosticsReport& report);
+  void finish(const RunSummary& report);  // and waits for the last loss.png
+
+ private:
+  const RunDirectory& directory_;
+  Console& console_;
+  Metrics metrics_;
+  Picture picture_;
+};
+
+}  // namespace tern

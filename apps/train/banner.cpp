@@ -1,0 +1,79 @@
+#include "apps/train/banner.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/config/plan.h"
+#include "apps/run/quantities.h"
+
+namespace tern {
+namespace {
+
+std::string of_total(std::int64_t part, std::int64_t total) {
+  return share_text(double(part) / double(total));
+}
+
+}  // namespace
+
+std::map<std::string, std::string> library_versions() {
+  return {{"fmt", std::to_string(FMT_VERSION)},
+          {"nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                        NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)}};
+}
+
+std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
+                                const MemoryPlan& memory) {
+  const ParameterCount& p = plan.parameters;
+  const auto row = [&](const char* name, std::int64_t n) {
+    return TableRow{name, count_text(double(n)), of_total(n, p.total())};
+  };
+  const auto bytes = [](const char* name, double n, std::string note = {}) {
+    return TableRow{name, bytes_text(n), std::move(note)};
+  };
+  std::vector<TableRow> rows = {
+      {"parameters", count_text(double(p.total())),
+       fmt::format("D {}, L {}, H {}, V {}", config.model.width, config.model.layers,
+                   config.model.glu_width(), config.model.vocab_size)},
+      row("  ternary body", p.body()),
+      row("  head", p.head),
+      row("  embedding", p.embedding),
+      row("  norms, bounds", p.norms + p.lower_bounds),
+      {"GEMM FLOP per token", count_text(double(plan.gemm_flop_per_token)), "forward and backward"},
+      {"batch", fmt::format("{} tokens", plan.tokens_per_step),
+       fmt::format("{} sequences of {}, {} at once", plan.sequences_per_step, config.batch.context,
+                   memory.micro_batch)},
+      {"run", fmt::format("{} steps", plan.steps),
+       fmt::format("{} tokens, {} FLOP", count_text(double(plan.tokens)),
+                   count_text(plan.gemm_flop_total))}};
+  for (const SourcePlan& s : plan.sources)
+    rows.push_back({"data", s.path,
+                    fmt::format("{} tokens, {:.2f} epochs", count_text(double(s.tokens_per_epoch)),
+                                s.epochs)});
+  rows.insert(
+      rows.end(),
+      {bytes("memory at the peak", double(memory.peak), "allocated once, exactly this"),
+       bytes("  parameters", double(memory.parameters)),
+       bytes("  gradients", double(memory.gradients)), bytes("  moments", double(memory.moments)),
+       bytes("  ternary copies", double(memory.ternary)),
+       bytes("  activations", double(memory.activations)),
+       bytes("a checkpoint", double(plan.checkpoint_bytes),
+             fmt::format("{} on disk at most", bytes_text(plan.disk_bytes)))});
+  return rows;
+}
+
+void print_banner(const RunParts& parts, const Environment& environment) {
+  const RunConfig& config = parts.loaded.config;
+  parts.console.table(
+      "tern " + environment.version,
+      std::vector<TableRow>{
+          {"machine", environment.cpu,
+           fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
+          {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
+           "a float product of 768 cubed"},
+          {"run", parts.directory.path().string(), parts.loaded.file}});
+  parts.console.table(
+      "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));
+}
+
+}  // namespace tern

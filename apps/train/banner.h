@@ -1,0 +1,17 @@
+// What a run says about itself before the first step: machine, model, data, memory, disk.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "apps/run/environment.h"
+#include "apps/train/training_run.h"
+
+namespace tern {
+
+std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
+                                const MemoryPlan& memory);
+void print_banner(const RunParts& parts, const Environment& environment);
+std::map<std::string, std::string> library_versions();
+
+}  // namespace tern

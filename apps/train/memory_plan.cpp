@@ -1,0 +1,105 @@
+#include "apps/train/memory_plan.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "apps/generate/generator.h"
+#include "apps/run/quantities.h"
+#include "apps/train/trainer.h"
+#include "core/cpu/cpu_backend.h"
+#include "core/dry/dry_backend.h"
+
+namespace tern {
+namespace {
+
+std::size_t ternary_bytes(Model& model) {
+  std::size_t sum = 0;
+  walk("", model, [&](const std::string&, BitLinear& layer) {
+    if (layer.ternary.t) sum += layer.ternary.t.bytes() + layer.ternary.scale.bytes();
+  });
+  return sum;
+}
+
+// everything that allocates during training, once
+void rehearse(Trainer& trainer, const RunConfig& config, Index sequences, bool diagnostics) {
+  const std::vector<std::int32_t> ids(std::size_t(sequences * config.batch.context), 0);
+  StepDiagnostics inside;
+  trainer.step({ids, ids}, 0, 0, diagnostics ? &inside : nullptr);
+}
+
+void rehearse_sample(Model& model) {
+  Generator generator(model, {.temperature = 0});
+  generator.read(std::vector<std::int32_t>(64, 0));
+  generator.next();
+}
+
+void require_fits(const MemoryPlan& plan, std::size_t available) {
+  require(plan.peak <= available, Fault::memory, "out of memory: this run needs ",
+          bytes_text(double(plan.peak)), " even with micro_batch = ", plan.micro_batch,
+          " (parameters ", bytes_text(double(plan.parameters)), ", gradients ",
+          bytes_text(double(plan.gradients)), ", moments ", bytes_text(double(plan.moments)),
+          ", ternary copies ", bytes_text(double(plan.ternary)), ", activations ",
+          bytes_text(double(plan.activations)), "), available are ", bytes_text(double(available)),
+          ": use a smaller model, a shorter batch.context or memory.recompute = \"full\"");
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const RunConfig& config, Index micro_batch) {
+  DryBackend dry;
+  Trainer trainer(dry, config, micro_batch);
+  const std::size_t fixed = dry.pool().used();
+  const Index sequences = config.batch.tokens / config.batch.context;
+  rehearse(trainer, config, sequences, false);
+  const Cost step = dry.total();
+  rehearse(trainer, config, std::min(sequences, micro_batch), true);
+  const std::vector<std::int32_t> ids(std::size_t(micro_batch * config.batch.context), 0);
+  evaluate(trainer.model(), {ids, ids}, config.batch.context);
+  rehearse_sample(trainer.model());
+  const ParameterPack& pack = trainer.model().parameters();
+  return {.micro_batch = micro_batch,
+          .parameters = pack.values().bytes(),
+          .gradients = pack.gradients().bytes(),
+          .moments = 2 * pack.values().bytes(),
+          .ternary = ternary_bytes(trainer.model()),
+          .activations = dry.pool().high_water() - fixed,
+          .peak = dry.pool().high_water(),
+          .step = step};
+}
+
+MemoryPlan choose_memory_plan(const RunConfig& config, std::size_t available) {
+  const Index sequences = config.batch.tokens / config.batch.context;
+  if (config.batch.micro_batch > 0) {
+    const MemoryPlan plan = plan_memory(config, std::min(config.batch.micro_batch, sequences));
+    require_fits(plan, available);
+    return plan;
+  }
+  for (Index n = sequences; n > 1; --n) {
+    if (sequences % n) continue;
+    const MemoryPlan plan = plan_memory(config, n);
+    if (plan.peak <= available) return plan;
+  }
+  const MemoryPlan plan = plan_memory(config, 1);
+  require_fits(plan, available);
+  return plan;
+}
+
+std::size_t available_memory() {
+  std::ifstream in("/proc/meminfo");
+  for (std::string key, unit; in >> key;) {
+    std::size_t kilobytes = 0;
+    in >> kilobytes;
+    std::getline(in, unit);
+    if (key == "MemAvailable:") return kilobytes * 1024;
+  }
+  return std::size_t(1) << 40;  // the system does not say: let the allocation decide
+}
+
+std::unique_ptr<Backend> make_backend(const std::function<void(Backend&)>& rehearse) {
+  DryBackend dry;
+  rehearse(dry);
+  return std::make_unique<CpuBackend>(dry.pool().high_water());
+}
+
+}  // namespace tern

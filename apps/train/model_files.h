@@ -1,0 +1,41 @@
+// A training state as the tensors of a checkpoint, and back. Weights carry their Hugging Face
+// names, AdamW's moments the same behind "first_moment." and "second_moment.", and "tokenizer"
+// holds the bytes of the tokenizer's model file: a checkpoint needs nothing beside it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/config/run_config.h"
+#include "apps/train/trainer.h"
+#include "data/checkpoint.h"
+#include "data/checkpoint_layout.h"
+
+namespace tern {
+
+// What training is made of beside tensors; in the manifest's state.
+struct TrainingState {
+  std::int64_t step = 0;      // optimizer steps done
+  std::int64_t position = 0;  // next global sample index
+  double adam_steps = 0;      // updates taken: steps less the skipped ones
+  std::int64_t skipped = 0;
+  std::string tokenizer_hash{};
+  std::vector<std::string> data_hashes{};  // of each source
+};
+
+nlohmann::json to_json(const TrainingState& state);
+TrainingState training_state(const Manifest& manifest, const std::string& where);
+
+// Everything a resumed run needs. On a device without host memory the bytes go through `staging`.
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model,
+                                            std::vector<std::vector<std::byte>>& staging);
+
+// The configuration that a checkpoint's run had.
+RunConfig saved_config(const Checkpoint& checkpoint);
+
+// Fault::input naming the tensor if one is missing, has another shape or dtype.
+void load_weights(const Checkpoint& checkpoint, Model& model);
+void load_moments(const Checkpoint& checkpoint, Trainer& trainer);
+std::string load_tokenizer_model(const Checkpoint& checkpoint);
+
+}  // namespace tern

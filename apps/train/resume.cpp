@@ -1,0 +1,80 @@
+#include "apps/train/resume.h"
+
+#include <algorithm>
+
+#include "apps/config/resolved.h"
+
+namespace tern {
+namespace {
+
+// Keys that may change from one start of a run to the next. What is not here decides what the run
+// computes: batches, model, numbers.
+bool may_change(const std::string& key) {
+  static constexpr std::string_view sections[] = {
+      "logging.",   "checkpoint.", "numerics.",  "memory.",
+      "optimizer.", "schedule.",   "init_from.", "weight_decay_schedule."};
+  static constexpr std::string_view keys[] = {
+      "run.name",       "run.directory",     "run.steps",     "run.tokens",
+      "run.time_limit", "batch.micro_batch", "data.tokenizer"};
+  const bool data_path =
+      key.starts_with("data.source") && (key.ends_with(".path") || key.ends_with(".validation"));
+  return data_path || std::ranges::find(keys, key) != std::end(keys) ||
+         std::ranges::any_of(sections, [&](std::string_view s) { return key.starts_with(s); });
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += (text.empty() ? "" : "; ") + line;
+  return text;
+}
+
+}  // namespace
+
+Existing existing_for(const std::string& resume, bool overwrite) {
+  if (overwrite) {
+    require(resume.empty() || resume == "none", Fault::usage,
+            "--overwrite deletes the run that --resume ", resume,
+            " would go on with: give one of them");
+    return Existing::overwrite;
+  }
+  if (resume == "none") return Existing::refuse;
+  return resume.empty() ? Existing::same : Existing::resume;
+}
+
+std::optional<Checkpoint> find_start(const std::string& resume, const RunDirectory& directory,
+                                     Console& console) {
+  if (resume == "none") return std::nullopt;
+  if (!resume.empty() && resume != "auto") {
+    Checkpoint checkpoint = Checkpoint::open(resume);
+    const Findings findings = checkpoint.verify();
+    for (const std::string& warning : findings.warnings) console.warn(warning);
+    require(findings.problems.empty(), Fault::input, resume,
+            " cannot be resumed from: ", joined(findings.problems));
+    return checkpoint;
+  }
+  const NewestGood newest = newest_good(directory.checkpoints());
+  for (const std::string& reason : newest.passed_over)
+    console.warn("passed over a checkpoint: " + reason);
+  if (!newest.path) return std::nullopt;
+  return Checkpoint::open(*newest.path);
+}
+
+void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
+  std::vector<std::string> lines;
+  for (const Difference& d : differences(saved_config(checkpoint), config))
+    if (!may_change(d.key)) lines.push_back(d.key + " was " + d.before + ", is " + d.after);
+  require(lines.empty(), Fault::input, checkpoint.path().string(),
+          " is of another run: ", joined(lines),
+          " (use init_from to start a new run from its weights)");
+}
+
+void require_same_data(const Checkpoint& checkpoint, const TrainingState& saved,
+                       const TrainingState& now) {
+  require(saved.tokenizer_hash == now.tokenizer_hash, Fault::input, checkpoint.path().string(),
+          ": expected the tokenizer with hash ", saved.tokenizer_hash, ", this one has ",
+          now.tokenizer_hash);
+  require(saved.data_hashes == now.data_hashes, Fault::input, checkpoint.path().string(),
+          ": the training data is not what this run has read so far (hashes differ)");
+}
+
+}  // namespace tern

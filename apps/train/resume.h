@@ -1,0 +1,29 @@
+// Where a run starts: from nothing, from its own checkpoint, or from another run's weights.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "apps/config/load.h"
+#include "apps/run/console.h"
+#include "apps/run/run_directory.h"
+#include "apps/train/model_files.h"
+
+namespace tern {
+
+// What --resume asks of the run directory. Fault::usage for --resume together with --overwrite.
+Existing existing_for(const std::string& resume, bool overwrite);
+
+// The checkpoint that the run goes on from. "auto" or "": the newest good one of the directory, if
+// there is one, and a warning for each newer one with the reason; a path: that one, and
+// Fault::input if it is not good; "none": nothing.
+std::optional<Checkpoint> find_start(const std::string& resume, const RunDirectory& directory,
+                                     Console& console);
+
+// Fault::input with every key that makes this configuration another run than the checkpoint's.
+void require_same_run(const Checkpoint& checkpoint, const RunConfig& config);
+// Fault::input if the tokenizer or the data are not those that the checkpoint's run read.
+void require_same_data(const Checkpoint& checkpoint, const TrainingState& saved,
+                       const TrainingState& now);
+
+}  // namespace tern

@@ -1,0 +1,21 @@
+// `tern train`: from a configuration file to a trained model, with everything in between.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace tern {
+
+struct TrainOptions {
+  std::string config;                  // path of the TOML file
+  std::vector<std::string> overrides;  // --set key=value
+  std::string resume;                  // "auto", "none", a checkpoint's path, or "" (not given)
+  bool overwrite = false;
+  std::vector<std::string> command;  // the command line, for env.json
+};
+
+// Throws Error as TrainingRun::run does, and before the first step for everything that is wrong
+// with configuration, data, checkpoint, memory or disk.
+void train(const TrainOptions& options);
+
+}  // namespace tern

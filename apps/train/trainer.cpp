@@ -1,0 +1,78 @@
+#include "apps/train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/host.h"
+
+namespace tern {
+namespace {
+
+// Turns the row scales that the model shows, 127 / absmax, into the largest absmax of each layer.
+Observer absmax_recorder(std::map<std::string, double>& largest) {
+  return [&largest](const std::string& name, const Tensor& value) {
+    constexpr std::string_view ending = ".input.scale";
+    if (!name.ends_with(ending)) return;
+    double& top = largest[name.substr(0, name.size() - ending.size())];
+    for (const double scale : download_real(value)) top = std::max(top, 127 / scale);
+  };
+}
+
+}  // namespace
+
+Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)
+    : backend_(backend),
+      context_(config.batch.context),
+      micro_batch_(micro_batch),
+      model_(backend, config.model,
+             {.dtype = config.dtype == Precision::f64 ? DType::f64 : DType::f32,
+              .recompute = config.recompute == Recompute::full}),
+      optimizer_(model_.parameters(), {.beta1 = config.optimizer.beta1,
+                                       .beta2 = config.optimizer.beta2,
+                                       .eps = config.optimizer.eps,
+                                       .clip = config.optimizer.clip}) {
+  check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
+}
+
+Trainer::Micro Trainer::upload(const HostBatch& batch, Index first, Index count) {
+  const Shape shape{count, context_};
+  const Micro micro{.inputs = Tensor(backend_, shape, DType::i32),
+                    .targets = Tensor(backend_, shape, DType::i32)};
+  backend_.upload(micro.inputs, batch.inputs.data() + first * context_);
+  backend_.upload(micro.targets, batch.targets.data() + first * context_);
+  return micro;
+}
+
+void Trainer::backward(const Micro& micro, const Tensor& weight, StepDiagnostics* diagnostics) {
+  Tape tape;
+  Pass pass{.tape = &tape};
+  if (diagnostics) pass.observe = absmax_recorder(diagnostics->activation_absmax);
+  const Var loss = model_.loss(pass, micro.inputs, micro.targets, weight).loss;
+  optimizer_.add_loss(loss.value);
+  tape.backward(loss);
+}
+
+UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double weight_decay,
+                           StepDiagnostics* diagnostics) {
+  const Index sequences = Index(batch.inputs.size()) / context_;
+  check(sequences > 0 && Index(batch.inputs.size()) == sequences * context_ &&
+            batch.targets.size() == batch.inputs.size(),
+        "[Trainer] expected whole sequences of ", context_, " tokens, got ", batch.inputs.size(),
+        " inputs and ", batch.targets.size(), " targets");
+  optimizer_.begin_step(learning_rate, weight_decay);
+  {
+    const Tensor weight(backend_, {1}, model_.dtype());
+    upload_real(weight, {1.0 / double(std::max<std::int64_t>(1, count_valid(batch.targets)))});
+    for (Index first = 0; first < sequences; first += micro_batch_)
+      backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
+               first == 0 ? diagnostics : nullptr);
+  }
+  const UpdateReport report = optimizer_.step();
+  if (diagnostics)
+    diagnostics->weights = model_.quantize_with_stats();
+  else
+    model_.quantize();
+  return report;
+}
+
+}  // namespace tern

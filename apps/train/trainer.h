@@ -1,0 +1,47 @@
+// A model in training on one backend: a step, a validation pass, text. No files, no clock, no
+// decisions; the same calls on the dry backend give the plan of their memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+
+#include "apps/config/run_config.h"
+#include "apps/train/evaluate.h"
+#include "optim/adamw.h"
+
+namespace tern {
+
+// What a step looked like inside, by BitLinear name; gathered only when asked for.
+struct StepDiagnostics {
+  std::vector<TernaryStats> weights;
+  std::map<std::string, double> activation_absmax;  // largest |x| before the int8 quantiser
+};
+
+class Trainer {
+ public:
+  // micro_batch: sequences computed at once, a divisor of a step's sequences
+  Trainer(Backend& backend, const RunConfig& config, Index micro_batch);
+
+  Model& model() { return model_; }
+  AdamWOptimizer& optimizer() { return optimizer_; }
+
+  // One optimizer step over all sequences of the batch. If the loss or the gradient norm is not
+  // finite, nothing changes and the report says so.
+  UpdateReport step(const HostBatch& batch, double learning_rate, double weight_decay,
+                    StepDiagnostics* diagnostics = nullptr);
+
+ private:
+  struct Micro {
+    Tensor inputs, targets;
+  };
+  Micro upload(const HostBatch& batch, Index first, Index count);
+  void backward(const Micro& micro, const Tensor& weight, StepDiagnostics* diagnostics);
+
+  Backend& backend_;
+  Index context_, micro_batch_;
+  Model model_;
+  AdamWOptimizer optimizer_;
+};
+
+}  // namespace tern

@@ -1,0 +1,57 @@
+// The data of a run: prepared corpora as one stream of batches, their validation parts, and the
+// tokenizer they share. Everything is opened and checked before the first step.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/config/run_config.h"
+#include "data/corpus.h"
+#include "data/loader.h"
+#include "data/tokenizer.h"
+
+namespace tern {
+
+struct TrainingBatch {
+  std::vector<std::int32_t> inputs, targets;     // (S, T)
+  std::vector<std::int64_t> samples;             // global sample indices
+  std::int64_t position = 0, next_position = 0;  // global index of the first, and after the last
+};
+
+struct ValidationSet {
+  std::string name;
+  TokenSource tokens;
+  double bytes_per_token = 0;  // of the text behind it; 0: unknown
+};
+
+class TrainingData {
+ public:
+  // Fault::input, Fault::usage: a corpus or tokenizer that is missing, damaged, or does not fit the
+  // model's vocabulary or the others' tokenizer.
+  explicit TrainingData(const RunConfig& config);
+
+  TrainingBatch next();
+  void seek(std::int64_t position) { loader_->seek(std::uint64_t(position)); }
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  std::vector<std::string> hashes() const;         // of each source's training part
+  std::vector<std::int64_t> token_counts() const;  // of each source's training part
+  const std::vector<ValidationSet>& validation() const { return validation_; }
+  // one pass over the first logging.validation_tokens of a set
+  SequentialPass pass(const ValidationSet& set, std::int64_t sequences) const;
+
+ private:
+  void open_source(const DataSource& source, std::vector<TokenSource>& tokens);
+
+  const RunConfig config_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::vector<std::shared_ptr<Corpus>> corpora_;  // training parts, in the config's order
+  std::vector<ValidationSet> validation_;
+  std::unique_ptr<Loader> loader_;
+};
+
+// what the tokens of a corpus look like to loaders; keeps the corpus open
+TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name, double weight);
+
+}  // namespace tern

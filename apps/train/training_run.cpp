@@ -1,0 +1,196 @@
+#include "apps/train/training_run.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "apps/config/resolved.h"
+#include "apps/run/printable.h"
+#include "apps/run/quantities.h"
+#include "apps/run/time_limit.h"
+#include "apps/version.h"
+
+namespace tern {
+namespace {
+
+CheckpointOptions checkpoint_options(const RunParts& parts) {
+  const CheckpointSection& c = parts.loaded.config.checkpoint;
+  return {.directory = parts.directory.checkpoints(),
+          .retention = {.keep_last = std::uint64_t(c.keep_last),
+                        .keep_every = std::uint64_t(c.keep_every)},
+          .version = std::string(version())};
+}
+
+RecoveryPolicy recovery_policy(const NumericsSection& n) {
+  return {.skips_before_rewind = int(n.max_skipped),
+          .rewinds_before_giving_up = int(n.max_rewinds)};
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
+    : config_(parts.loaded.config),
+      parts_(parts),
+      trainer_(trainer),
+      record_(parts.directory, parts.console),
+      writer_(checkpoint_options(parts)),
+      recovery_(recovery_policy(config_.numerics)),
+      pace_(monotonic_seconds()),
+      rate_(learning_rate_schedule(config_)),
+      decay_(weight_decay_schedule(config_)),
+      steps_(total_steps(config_)) {
+  state_.tokenizer_hash = parts.data.tokenizer().hash();
+  state_.data_hashes = parts.data.hashes();
+}
+
+void TrainingRun::start_at(const TrainingState& state) {
+  state_ = state;
+  saved_step_ = started_step_ = state.step;
+  recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped);
+  trainer_.optimizer().set_adam_steps(state.adam_steps);
+  parts_.data.seek(state.position);
+}
+
+bool TrainingRun::due(std::int64_t interval) const {
+  return interval > 0 && state_.step % interval == 0;
+}
+
+bool TrainingRun::stop_wanted(std::string& why) const {
+  if (signals_.stop_requested()) {
+    why = fmt::format("stopped by signal {}", signals_.stop_signal());
+    return true;
+  }
+  const TimeLimit limit(double(config_.run.time_limit));
+  if (!limit.reached(seconds_since_process_start(), longest_step_, longest_save_)) return false;
+  why = "stopped at run.time_limit";
+  return true;
+}
+
+void TrainingRun::run() {
+  std::string why;
+  if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
+  while (state_.step < steps_ && !stop_wanted(why)) {
+    train_step();
+    collect(writer_.poll());
+    const bool last = state_.step == steps_;
+    if (due(config_.logging.validation_interval) ||
+        (last && config_.logging.validation_interval > 0))
+      validate();
+    if (due(config_.logging.sample_interval) || (last && config_.logging.sample_interval > 0))
+      sample();
+    const bool asked = signals_.take_save_request() | parts_.directory.take_save_request();
+    if (asked || due(config_.checkpoint.interval)) save();
+  }
+  if (state_.step != saved_step_) save();
+  collect(writer_.wait());
+  require(saved_step_ == state_.step, Fault::disk,
+          "the last checkpoint could not be saved: ", save_problem_);
+  const bool stopped = state_.step < steps_;
+  event(stopped ? "stop" : "finish", stopped ? why : "finished");
+  record_.finish(summary(stopped ? why : "finished"));
+  require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_,
+          "; the same command goes on from there");
+}
+
+void TrainingRun::train_step() {
+  const double begin = monotonic_seconds();
+  const TrainingBatch batch = parts_.data.next();
+  const double got_data = monotonic_seconds();
+  StepDiagnostics inside;
+  const std::int64_t every = config_.logging.diagnostics_interval;
+  const bool diagnose = every > 0 && (state_.step + 1) % every == 0;
+  const UpdateReport update = trainer_.step(
+      {batch.inputs, batch.targets}, config_.optimizer.lr * rate_.at(state_.step),
+      config_.optimizer.weight_decay * decay_.at(state_.step), diagnose ? &inside : nullptr);
+  const double end = monotonic_seconds();
+  longest_step_ = std::max(longest_step_, end - begin);
+  ++state_.step;
+  state_.position = batch.next_position;
+  state_.adam_steps += update.applied;
+  pace_.step(end, config_.batch.tokens);
+  if (diagnose) report_diagnostics(inside);
+  report_step(update, end - begin, got_data - begin);
+  handle_verdict(update, batch);
+}
+
+void TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch& batch) {
+  const Recovery verdict = recovery_.judge(std::isfinite(update.loss),
+                                           std::isfinite(update.grad_norm), saved_step_ >= 0);
+  state_.skipped = recovery_.skipped();
+  if (verdict == Recovery::apply) {
+    first_bad_position_ = -1;
+    return;
+  }
+  if (first_bad_position_ < 0) first_bad_position_ = batch.position;
+  event("skip",
+        fmt::format("step {}: loss {} or gradient norm {} is not finite; no weight was changed",
+                    state_.step, update.loss, update.grad_norm),
+        batch.samples);
+  if (verdict == Recovery::rewind) rewind();
+  if (verdict != Recovery::give_up) return;
+  collect(writer_.wait());
+  const std::string kept = saved_step_ >= 0
+                               ? fmt::format("the last good checkpoint is of step {}", saved_step_)
+                               : "there is no checkpoint";
+  event("give_up", "diverged");
+  record_.finish(summary("diverged"));
+  fail(Fault::diverged, "diverged at step ", state_.step, ": losses or gradients are not finite; ",
+       kept, ": lower optimizer.lr");
+}
+
+void TrainingRun::rewind() {
+  collect(writer_.wait());
+  const NewestGood newest = newest_good(parts_.directory.checkpoints());
+  require(newest.path.has_value(), Fault::diverged, "diverged at step ", state_.step,
+          " and no good checkpoint is left to go back to");
+  const Checkpoint checkpoint = Checkpoint::open(*newest.path);
+  load_weights(checkpoint, trainer_.model());
+  load_moments(checkpoint, trainer_);
+  const TrainingState saved = training_state(checkpoint.manifest(), newest.path->string());
+  const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
+  const std::int64_t past = first_bad_position_ + config_.numerics.skip_window * sequences;
+  event("rewind", fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
+                              first_bad_position_, past - 1));
+  state_.step = saved_step_ = saved.step;
+  state_.adam_steps = saved.adam_steps;
+  state_.position = past;
+  first_bad_position_ = -1;
+  trainer_.optimizer().set_adam_steps(saved.adam_steps);
+  parts_.data.seek(past);
+}
+
+void TrainingRun::save() {
+  if (!recovery_.healthy()) return;  // the weights themselves may be what is wrong
+  const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
+  const CheckpointFacts facts{.step = std::uint64_t(state_.step),
+                              .tokens = std::uint64_t(tokens()),
+                              .parameters = std::uint64_t(count_parameters(config_.model).total()),
+                              .config = {{"toml", resolved_config(parts_.loaded)}},
+                              .state = to_json(state_)};
+  save_stall_ = writer_.save(facts, tensors);
+  collect(writer_.poll());
+  pace_.pause(monotonic_seconds());
+}
+
+void TrainingRun::collect(const std::vector<SaveResult>& finished) {
+  for (const SaveResult& save : finished) {
+    record_.add(CheckpointReport{.step = std::int64_t(save.step),
+                                 .tokens = std::int64_t(save.step) * config_.batch.tokens,
+                                 .path = save.path.string(),
+                                 .problem = save.error,
+                                 .bytes = std::int64_t(save.bytes),
+                                 .seconds = save.seconds,
+                                 .stall_seconds = save_stall_});
+    if (!save.warning.empty()) event("warning", save.warning);
+    longest_save_ = std::max(longest_save_, save.seconds);
+    if (save.error.empty()) {
+      saved_step_ = std::int64_t(save.step);
+      recovery_.checkpoint_written();
+    } else {
+      save_problem_ = save.error;
+      require(!config_.checkpoint.required, Fault::disk, save.error);
+    }
+  }
+}
+
+}  // namespace tern

@@ -1,0 +1,78 @@
+// One training run in one process, from an opened run directory to the last checkpoint: what
+// happens between steps. The arithmetic is Trainer's, the looks are RunRecord's.
+#pragma once
+
+#include <memory>
+
+#include "apps/config/load.h"
+#include "apps/generate/generator.h"
+#include "apps/run/pace.h"
+#include "apps/run/recovery.h"
+#include "apps/run/run_record.h"
+#include "apps/run/signals.h"
+#include "apps/train/memory_plan.h"
+#include "apps/train/model_files.h"
+#include "apps/train/training_data.h"
+#include "data/checkpoint_writer.h"
+
+namespace tern {
+
+// What a run is made of, opened and checked before its first step.
+struct RunParts {
+  const LoadedConfig& loaded;
+  const RunDirectory& directory;
+  Console& console;
+  TrainingData& data;
+  const MemoryPlan& memory;
+  double peak_flops = 0;  // measured, per second
+};
+
+class TrainingRun {
+ public:
+  TrainingRun(const RunParts& parts, Trainer& trainer);
+
+  void start_at(const TrainingState& state);  // where a resumed run goes on
+  const TrainingState& state() const { return state_; }
+
+  // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
+  // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved.
+  void run();
+
+ private:
+  void train_step();
+  void handle_verdict(const UpdateReport& update, const TrainingBatch& batch);
+  void rewind();
+  void report_step(const UpdateReport& update, double step_seconds, double data_seconds);
+  void report_diagnostics(const StepDiagnostics& diagnostics);
+  void validate();
+  void sample();
+  void save();
+  void collect(const std::vector<SaveResult>& finished);
+  void event(const std::string& kind, const std::string& text,
+             const std::vector<std::int64_t>& samples = {});
+  bool stop_wanted(std::string& why) const;
+  bool due(std::int64_t interval) const;
+  std::int64_t tokens() const { return state_.step * config_.batch.tokens; }
+  RunSummary summary(const std::string& outcome) const;
+
+  const RunConfig& config_;
+  RunParts parts_;
+  Trainer& trainer_;
+  RunRecord record_;
+  CheckpointWriter writer_;
+  Signals signals_;
+  RecoveryMachine recovery_;
+  Pace pace_;
+  const Schedule rate_, decay_;
+  const std::int64_t steps_;
+  TrainingState state_;
+  std::vector<std::vector<std::byte>> staging_{};
+  std::int64_t saved_step_ = -1, first_bad_position_ = -1, best_step_ = 0;
+  double best_loss_ = kUnknown, longest_step_ = 0, longest_save_ = 0, save_stall_ = 0;
+  double started_ = monotonic_seconds();
+  std::int64_t started_step_ = 0;
+  double zero_share_ = kUnknown, flip_rate_ = kUnknown;
+  std::string save_problem_{};
+};
+
+}  // namespace tern

@@ -1,0 +1,144 @@
+// What a training run tells: steps, diagnostics, validation, samples, summary.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "apps/run/quantities.h"
+#include "apps/train/training_run.h"
+
+namespace tern {
+
+void TrainingRun::report_step(const UpdateReport& update, double step_seconds,
+                              double data_seconds) {
+  const double flops = double(gemm_flop_per_token(config_.model)) * double(config_.batch.tokens);
+  StepReport r{.step = state_.step,
+               .steps = steps_,
+               .tokens = tokens(),
+               .loss = update.loss,
+               .learning_rate = config_.optimizer.lr * rate_.at(state_.step - 1),
+               .gradient_norm = update.grad_norm,
+               .clipped = config_.optimizer.clip > 0 && update.grad_norm > config_.optimizer.clip,
+               .tokens_per_second = pace_.tokens_per_second(),
+               .step_seconds = step_seconds,
+               .data_seconds = data_seconds,
+               .share_of_peak = flops / (step_seconds - data_seconds) / parts_.peak_flops,
+               .memory_bytes = double(parts_.memory.peak),
+               .memory_limit_bytes = double(available_memory() + parts_.memory.peak),
+               .seconds_left = pace_.seconds_left(steps_ - state_.step),
+               .skipped = state_.skipped,
+               .zero_share = zero_share_,
+               .flip_rate = flip_rate_};
+  const std::int64_t every = config_.logging.interval;
+  record_.step(
+      r, every > 0 && (state_.step % every == 0 || state_.step == 1 || state_.step == steps_));
+}
+
+void TrainingRun::report_diagnostics(const StepDiagnostics& diagnostics) {
+  DiagnosticsReport report{.step = state_.step, .tokens = tokens()};
+  double zeros = 0, flips = 0;
+  for (const TernaryStats& w : diagnostics.weights) {
+    const auto absmax = diagnostics.activation_absmax.find(w.name);
+    report.layers.push_back({.name = w.name,
+                             .flip_rate = w.flip_rate,
+                             .zero_share = w.zero_share,
+                             .scale = w.scale,
+                             .activation_absmax = absmax == diagnostics.activation_absmax.end()
+                                                      ? kUnknown
+                                                      : absmax->second});
+    zeros += w.zero_share * double(w.elements);
+    flips += w.flip_rate * double(w.elements);
+  }
+  if (report.layers.empty()) return;  // not a ternary model
+  const double all = double(count_parameters(config_.model).matrices());
+  zero_share_ = zeros / all;
+  flip_rate_ = flips / all;
+  record_.add(report);
+}
+
+void TrainingRun::validate() {
+  parts_.console.live("validating");
+  const double begin = monotonic_seconds();
+  ValidationReport report{.step = state_.step, .tokens = tokens()};
+  double loss = 0, bytes = 0;
+  std::int64_t targets = 0;
+  for (const ValidationSet& set : parts_.data.validation()) {
+    LossSum sum;
+    SequentialPass pass = parts_.data.pass(set, parts_.memory.micro_batch);
+    while (const auto batch = pass.next())
+      sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
+    report.sources.emplace_back(set.name, sum.loss / double(sum.targets));
+    loss += sum.loss;
+    targets += sum.targets;
+    bytes += double(sum.targets) * set.bytes_per_token;
+  }
+  if (targets == 0) return;  // no source has a validation part
+  report.loss = loss / double(targets);
+  report.bits_per_byte = bytes > 0 ? loss / std::log(2.0) / bytes : kUnknown;
+  report.seconds = monotonic_seconds() - begin;
+  report.best = !(best_loss_ <= report.loss);
+  if (report.best) {
+    best_loss_ = report.loss;
+    best_step_ = state_.step;
+  }
+  if (report.sources.size() == 1) report.sources.clear();
+  record_.add(report);
+  pace_.pause(monotonic_seconds());
+}
+
+void TrainingRun::sample() {
+  parts_.console.live("writing samples");
+  const Tokenizer& tokenizer = parts_.data.tokenizer();
+  for (const std::string& prompt : config_.logging.sample_prompts) {
+    std::vector<std::int32_t> ids = tokenizer.encode(prompt);
+    if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
+    if (ids.empty()) continue;
+    Generator generator(trainer_.model(),
+                        {.temperature = 0.8,
+                         .top_k = 50,
+                         .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
+    generator.read(ids);
+    std::vector<std::int32_t> text;
+    for (std::int64_t i = 0; i < config_.logging.sample_tokens; ++i) {
+      text.push_back(generator.next());
+      if (text.back() == tokenizer.eos_id()) break;
+    }
+    record_.add(SampleReport{
+        .step = state_.step, .tokens = tokens(), .prompt = prompt, .text = tokenizer.decode(text)});
+  }
+  pace_.pause(monotonic_seconds());
+}
+
+void TrainingRun::event(const std::string& kind, const std::string& text,
+                        const std::vector<std::int64_t>& samples) {
+  record_.add(EventReport{.step = state_.step, .kind = kind, .text = text, .samples = samples});
+}
+
+RunSummary TrainingRun::summary(const std::string& outcome) const {
+  const std::string run = parts_.directory.path().string();
+  const std::string last =
+      saved_step_ >= 0
+          ? (parts_.directory.checkpoints() / checkpoint_name(std::uint64_t(saved_step_))).string()
+          : "";
+  RunSummary s{.outcome = outcome,
+               .step = state_.step,
+               .steps = steps_,
+               .tokens = tokens(),
+               .wall_seconds = monotonic_seconds() - started_,
+               .training_seconds = pace_.training_seconds(),
+               .best_validation_loss = best_loss_,
+               .best_step = best_step_,
+               .peak_memory_bytes = double(trainer_.model().backend().pool().high_water()),
+               .skipped = state_.skipped,
+               .files = {parts_.directory.metrics().string(), parts_.directory.picture().string()}};
+  const double trained = double((state_.step - started_step_) * config_.batch.tokens);
+  if (pace_.training_seconds() > 0) s.tokens_per_second = trained / pace_.training_seconds();
+  if (!last.empty()) {
+    s.files.push_back(last);
+    s.next_commands = {
+        fmt::format("tern generate --checkpoint {} --prompt 'Once upon' -n 200", last),
+        fmt::format("tern inspect {} --verify", last), fmt::format("tern plot {}", run)};
+  }
+  return s;
+}
+
+}  // namespace tern

@@ -1,0 +1,19 @@
+// The MatMul-free token mixer's recurrence.               (arXiv 2406.02528, section MLGRU)
+#pragma once
+
+#include "autograd/tape.h"
+
+namespace tern {
+
+struct MlgruOutput {
+  Var h{};        // (B, T, D)
+  Tensor last{};  // (B, D) h[T-1], to go on from; only if asked for
+};
+
+// f = sigmoid(f_in), with a bound f = bound + (1 - bound) f;  c = silu(c_in);
+// h[t] = f[t] h[t-1] + (1 - f[t]) c[t].  f_in, c_in (B, T, D); bound (D) in [0, 1) or empty;
+// initial (B, D), the state before the first step, or empty: zeros.
+MlgruOutput mlgru(const Var& f_in, const Var& c_in, const Var& bound = {}, const Var& initial = {},
+                  bool want_last = false);
+
+}  // namespace tern

@@ -1,0 +1,30 @@
+#include "autograd/ops/product.h"
+
+#include "autograd/ops/primitives.h"
+
+namespace tern {
+
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w) {
+  if (!x.scale && !w.scale) return matmul(x.codes, w.codes);
+  const auto [N, I] = dims<2>(x.codes.value, "[ternary_product] x (N, I)");
+  const auto [O, Iw] = dims<2>(w.codes.value, "[ternary_product] w (O, I)");
+  check(I == Iw, "[ternary_product] inner dimensions differ: x is ", x.codes.value, ", w is ",
+        w.codes.value);
+  check(x.scale && x.scale.shape() == Shape{N} && w.scale && w.scale.shape() == Shape{1},
+        "[ternary_product] expected scales (", N, ") and (1), got ", x.scale, " and ", w.scale);
+  Backend& on = x.scale.backend();
+  const Quantized xq{.q = x.codes.value, .row_scale = x.scale};
+  const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
+  const Tensor y(on, {N, O}, x.scale.dtype());
+  on.run(TernaryProduct{.y = y, .x = xq, .w = wt});
+  return record(
+      "ternary_product", y, {x.codes, w.codes}, [&on, xq, wt](const Tensor& dy, Tape::Grads d) {
+        on.run(TernaryProductBackward{.dx = d[0], .dw = d[1], .dy = dy, .x = xq, .w = wt});
+      });
+}
+
+Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps) {
+  return ternary_product(norm_quantize(x, {}, {}, {norm_weight}, eps).rows[0], w);
+}
+
+}  // namespace tern

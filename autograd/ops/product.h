@@ -1,0 +1,15 @@
+// Ternary products and the BitLinear layer's arithmetic.   (arXiv 2406.02528, BitLinear; MODEL.md)
+#pragma once
+
+#include "autograd/ops/quantize.h"
+
+namespace tern {
+
+// y (N, O) = dequantised x (N, I) times dequantised w (O, I) transposed; the integer sum is exact.
+// With empty scales (nothing quantised) a plain matmul.
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w);
+
+// y = ternary_product(quantise(rms_norm(x, norm_weight)), w);  x (N, I), norm_weight (I), y (N, O)
+Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps = 1e-6);
+
+}  // namespace tern

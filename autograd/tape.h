@@ -1,0 +1,104 @@
+// A tape: ops append, backward walks it once in reverse and frees as it goes.
+// A step is straight-line code, so there is no graph search and no second derivative.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/parameter.h"
+
+namespace tern {
+
+class Tape;
+
+// A value and, when it needs a gradient, its place on the tape.
+struct Var {
+  Tensor value{};
+  Tape* tape = nullptr;
+  int slot = -1;  // -1: no gradient wanted
+};
+
+// A quantised value: integer codes and their scale. Its gradient is that of the dequantised value.
+// Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
+struct QuantizedVar {
+  Var codes{};
+  Tensor scale{};  // (N) for rows of activations, (1) for a weight matrix
+};
+
+class Tape {
+ public:
+  // One tensor for each output, in record()'s order; empty: nobody used that output.
+  using Upstream = std::span<const Tensor>;
+  // One destination for each input, in record()'s order; empty: no gradient wanted.
+  using Grads = std::span<const Grad>;
+  using Backward = std::function<void(Upstream, Grads)>;
+
+  Tape() = default;
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  // The parameter on this tape; asking twice gives the same place. Gradients go to p.grad.
+  Var leaf(Parameter& p);
+
+  // The closure's captures are exactly what this op keeps alive until backward.
+  // grad_dtype: of every output's gradient.
+  std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
+                          DType grad_dtype, Backward backward);
+
+  // A view of v's value starting at element `first` shares v's gradient buffer.
+  Var view(const Var& v, const Tensor& value, Index first);
+
+  // For ops that know their gradient before backward starts (the loss): where to write it now.
+  Grad claim(const Var& v);
+
+  // Seeds (default: ones) for the given outputs, then every closure in reverse. Once per tape.
+  void backward(std::span<const Var> outputs, std::span<const Tensor> seeds = {});
+  void backward(const Var& loss) { backward(std::span(&loss, 1)); }
+
+ private:
+  struct Slot {
+    std::shared_ptr<GradBuffer> buffer{};  // shared with the slots that view it
+    Backend* backend = nullptr;
+    Index elements = 0;  // of the whole buffer
+    Shape shape{};
+    DType dtype = DType::f32;
+    Index first = 0;  // element of the buffer where this slot begins
+  };
+  struct Node {
+    std::vector<int> outputs{}, inputs{};
+    Backward backward{};
+  };
+  Grad claim(int slot);
+  Tensor finished(int slot);  // the gradient, or nothing if nobody wrote it
+
+  std::vector<Slot> slots_;
+  std::vector<Node> nodes_;
+  std::unordered_map<const Parameter*, int> leaves_;
+};
+
+// The parameter on the tape, or without one (inference) just its value.
+Var leaf(Tape* tape, Parameter& p);
+
+// Records on the inputs' tape, or, when no input needs a gradient, keeps nothing.
+// Gradients have the dtype of the first output if that is real.
+std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
+                        Tape::Backward backward);
+
+// One output.
+Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
+           std::function<void(const Tensor& dy, Tape::Grads d)> backward);
+
+// The tape of the inputs that want gradients, null if none does; throws if they mix tapes.
+Tape* tape_of(const char* op, std::span<const Var> inputs);
+
+// Runs f without a tape now and again, on a tape of its own, during backward: activations are
+// traded for time. Every outer Var that f needs is passed in; parameters are reached through
+// leaf(tape, p) with the tape f is given.
+using CheckpointBody = std::function<std::vector<Var>(Tape*, std::span<const Var>)>;
+std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> inputs);
+
+}  // namespace tern

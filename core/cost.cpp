@@ -1,0 +1,148 @@
+#include <initializer_list>
+
+#include "core/kernels.h"
+
+namespace tern {
+namespace {
+
+double bytes(std::initializer_list<const Tensor*> tensors) {
+  double sum = 0;
+  for (const Tensor* t : tensors)
+    if (*t) sum += double(t->bytes());
+  return sum;
+}
+double bytes(const Grad& g) {
+  return g ? double(g.to.bytes()) * (g.add ? 2 : 1) : 0;
+}
+double bytes(const NormalizedRow& r) {
+  return bytes({&r.y.q, &r.y.row_scale, &r.weight});
+}
+double bytes(const NormalizedRowGrad& r) {
+  return bytes({&r.dy, &r.weight}) + bytes(r.dweight);
+}
+double product_flops(const Tensor& y, const Tensor& x) {
+  return 2.0 * double(y.elements()) * double(x.shape().last());
+}
+double product_flops(const Grad& dx, const Grad& dw, const Tensor& dy) {
+  const double per = 2.0 * double(dy.elements());
+  return (dx ? per * double(dx.to.shape().last()) : 0) +
+         (dw ? per * double(dw.to.shape().last()) : 0);
+}
+
+}  // namespace
+
+Cost cost(const Unary& a) {
+  return {.bytes = bytes({&a.y, &a.x})};
+}
+Cost cost(const UnaryBackward& a) {
+  return {.bytes = bytes(a.dx) + bytes({&a.dy, &a.x, &a.y})};
+}
+Cost cost(const Binary& a) {
+  return {.bytes = bytes({&a.y, &a.a, &a.b})};
+}
+Cost cost(const BinaryBackward& a) {
+  return {.bytes = bytes(a.da) + bytes(a.db) + bytes({&a.dy, &a.a, &a.b})};
+}
+Cost cost(const Accumulate& a) {
+  return {.bytes = bytes(a.to) + bytes({&a.x})};
+}
+Cost cost(const Sum& a) {
+  return {.bytes = bytes({&a.y, &a.x})};
+}
+Cost cost(const SumBackward& a) {
+  return {.bytes = bytes(a.dx) + bytes({&a.dy})};
+}
+Cost cost(const Softmax& a) {
+  return {.bytes = bytes({&a.y, &a.x})};
+}
+Cost cost(const SoftmaxBackward& a) {
+  return {.bytes = bytes(a.dx) + bytes({&a.dy, &a.y})};
+}
+Cost cost(const Cumsum& a) {
+  return {.bytes = bytes(a.y) + bytes({&a.x})};
+}
+Cost cost(const RmsNorm& a) {
+  return {.bytes = bytes({&a.y, &a.rstd, &a.x, &a.w})};
+}
+Cost cost(const RmsNormBackward& a) {
+  return {.bytes = bytes(a.dx) + bytes(a.dw) + bytes({&a.dy, &a.x, &a.w, &a.rstd})};
+}
+Cost cost(const Embedding& a) {
+  return {.bytes = 2 * bytes({&a.y}) + bytes({&a.ids})};
+}
+Cost cost(const EmbeddingBackward& a) {
+  return {.bytes = bytes(a.dtable) + 2 * bytes({&a.dy}) + bytes({&a.ids})};
+}
+Cost cost(const Matmul& a) {
+  return {.flops = product_flops(a.y, a.x), .bytes = bytes({&a.y, &a.x, &a.w})};
+}
+Cost cost(const MatmulBackward& a) {
+  return {.flops = product_flops(a.dx, a.dw, a.dy),
+          .bytes = bytes(a.dx) + bytes(a.dw) + bytes({&a.dy, &a.x, &a.w})};
+}
+Cost cost(const TernaryProduct& a) {
+  return {.flops = product_flops(a.y, a.x.q),
+          .bytes = bytes({&a.y, &a.x.q, &a.x.row_scale, &a.w.t, &a.w.scale})};
+}
+Cost cost(const TernaryProductBackward& a) {
+  return {.flops = product_flops(a.dx, a.dw, a.dy),
+          .bytes = bytes(a.dx) + bytes(a.dw) + bytes({&a.dy, &a.x.q, &a.x.row_scale, &a.w.t})};
+}
+Cost cost(const QuantizeRows& a) {
+  return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};
+}
+Cost cost(const QuantizeTernary& a) {
+  return {.bytes = bytes({&a.y.t, &a.w, &a.w})};
+}
+Cost cost(const Dequantize& a) {
+  return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};
+}
+Cost cost(const NormQuantize& a) {
+  double sum = bytes({&a.sum, &a.rstd, &a.x, &a.branch, &a.block_weight});
+  for (const NormalizedRow& r : a.rows) sum += bytes(r);
+  return {.bytes = sum};
+}
+Cost cost(const NormQuantizeBackward& a) {
+  double sum = bytes(a.dx) + bytes(a.dbranch) + bytes(a.dblock_weight) +
+               bytes({&a.dsum, &a.sum, &a.rstd, &a.block_weight});
+  for (const NormalizedRowGrad& r : a.rows) sum += bytes(r);
+  return {.bytes = sum};
+}
+Cost cost(const GatedNormQuantize& a) {
+  return {.bytes = bytes(a.row) + bytes({&a.rstd, &a.g, &a.h, &a.g_weight})};
+}
+Cost cost(const GatedNormQuantizeBackward& a) {
+  return {.bytes = bytes(a.dg) + bytes(a.dh) + bytes(a.dg_weight) + bytes(a.row) +
+                   bytes({&a.g, &a.h, &a.g_weight, &a.rstd})};
+}
+Cost cost(const SwigluNormQuantize& a) {
+  return {.bytes = bytes(a.row) + bytes({&a.rstd, &a.ab})};
+}
+Cost cost(const SwigluNormQuantizeBackward& a) {
+  return {.bytes = bytes(a.dab) + bytes(a.row) + bytes({&a.ab, &a.rstd})};
+}
+Cost cost(const Mlgru& a) {
+  return {.bytes = bytes({&a.h, &a.last, &a.f_in, &a.c_in, &a.bound, &a.initial})};
+}
+Cost cost(const MlgruBackward& a) {
+  return {.bytes = bytes(a.df_in) + bytes(a.dc_in) + bytes(a.dbound) + bytes(a.dinitial) +
+                   bytes({&a.dh, &a.dlast, &a.h, &a.f_in, &a.c_in, &a.bound, &a.initial})};
+}
+Cost cost(const CrossEntropy& a) {
+  return {.bytes =
+              bytes({&a.losses, &a.logits, &a.targets}) + (a.gradient ? bytes({&a.logits}) : 0)};
+}
+Cost cost(const WeightedLoss& a) {
+  return {.bytes = bytes({&a.losses})};
+}
+Cost cost(const SquaredNorm& a) {
+  return {.bytes = bytes({&a.g})};
+}
+Cost cost(const DecideUpdate& a) {
+  return {.bytes = bytes({&a.scalars})};
+}
+Cost cost(const AdamW& a) {
+  return {.bytes = 2 * bytes({&a.w, &a.m, &a.v}) + bytes({&a.g})};
+}
+
+}  // namespace tern

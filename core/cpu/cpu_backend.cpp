@@ -1,0 +1,62 @@
+#include "core/cpu/cpu_backend.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "core/cpu/parallel.h"
+
+namespace tern {
+namespace {
+
+constexpr Index kPiece = 1 << 20;  // bytes or elements that one thread copies or fills at a time
+
+void* map_slab(std::size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  require(p != MAP_FAILED, Fault::memory, "[CpuBackend] out of host memory: wanted a slab of ",
+          bytes, " B");
+  madvise(p, bytes, MADV_HUGEPAGE);
+  return p;
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(std::size_t slab_bytes)
+    : slab_(map_slab(std::max<std::size_t>(slab_bytes, 4096))),
+      slab_bytes_(std::max<std::size_t>(slab_bytes, 4096)),
+      pool_(slab_, slab_bytes) {}
+
+CpuBackend::~CpuBackend() {
+  munmap(slab_, slab_bytes_);
+}
+
+void CpuBackend::upload(const Tensor& to, const void* from_host) {
+  std::memcpy(to.raw(), from_host, to.bytes());
+}
+
+void CpuBackend::download(void* to_host, const Tensor& from) {
+  std::memcpy(to_host, from.raw(), from.bytes());
+}
+
+void CpuBackend::copy(const Tensor& to, const Tensor& from) {
+  check(to.bytes() == from.bytes(), "[copy] expected equal sizes, got ", to, " and ", from);
+  auto* out = static_cast<std::byte*>(to.raw());
+  const auto* in = static_cast<const std::byte*>(from.raw());
+  cpu::for_chunks(Index(to.bytes()), kPiece, [&](Index, Index begin, Index end) {
+    std::memcpy(out + begin, in + begin, std::size_t(end - begin));
+  });
+}
+
+void CpuBackend::fill(const Tensor& to, double value) {
+  if (to.dtype() == DType::i8) return void(std::memset(to.raw(), int(value), to.bytes()));
+  if (to.dtype() == DType::i32)
+    return void(std::fill_n(to.data<std::int32_t>(), to.elements(), std::int32_t(value)));
+  cpu::visit_real(to.dtype(), [&]<class R>() {
+    R* out = to.data<R>();
+    cpu::for_chunks(to.elements(), kPiece, [&](Index, Index begin, Index end) {
+      std::fill(out + begin, out + end, R(value));
+    });
+  });
+}
+
+}  // namespace tern

@@ -1,0 +1,27 @@
+// Eigen views of memory. Private to core/cpu: no other folder sees Eigen.
+#pragma once
+
+#include <Eigen/Core>
+
+#include "core/tensor.h"
+
+namespace tern::cpu {
+
+template <class R>
+using Matrix = Eigen::Matrix<R, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class R>
+using Rows = Eigen::Map<Matrix<R>, 0, Eigen::OuterStride<>>;
+template <class R>
+using ConstRows = Eigen::Map<const Matrix<R>, 0, Eigen::OuterStride<>>;
+template <class R>
+using Vector = Eigen::Map<Eigen::Array<R, Eigen::Dynamic, 1>>;
+template <class R>
+using ConstVector = Eigen::Map<const Eigen::Array<R, Eigen::Dynamic, 1>>;
+
+// 1 / (1 + exp(-x)), vectorised
+template <class R, class Expression>
+auto sigmoid(const Expression& x) {
+  return (R(1) + (-x).exp()).inverse();
+}
+
+}  // namespace tern::cpu

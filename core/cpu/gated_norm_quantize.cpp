@@ -1,0 +1,133 @@
+// Output gate of the token mixer and GLU of the channel mixer, each with its norm and quantiser.
+#include "core/cpu/cpu_backend.h"
+#include "core/cpu/eigen.h"
+#include "core/cpu/normalized_row.h"
+
+namespace tern {
+
+using namespace cpu;
+
+namespace {
+
+// y = silu(x)
+template <class R>
+void silu(R* y, const R* x, Index n) {
+  const ConstVector<R> in(x, n);
+  Vector<R>(y, n) = in * sigmoid<R>(in);
+}
+
+// value = silu(x), slope = its derivative
+template <class R>
+void silu_and_slope(R* value, R* slope, const R* x, Index n) {
+  Vector<R> s(slope, n);
+  s = sigmoid<R>(ConstVector<R>(x, n));
+  for (Index i = 0; i < n; ++i) {
+    value[i] = x[i] * slope[i];
+    slope[i] += value[i] * (1 - slope[i]);
+  }
+}
+
+}  // namespace
+
+void CpuBackend::run(const GatedNormQuantize& a) {
+  visit_real(a.g.dtype(), [&]<class R>() {
+    const Index D = a.g.shape().last(), N = a.g.elements() / D;
+    const R *g = a.g.data<R>(), *h = a.h.data<R>(), *w = a.g_weight.data<R>();
+    R* rstd = a.rstd.data<R>();
+    const RowWriter<R> row(a.row);
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      R *p = scratch<R, 0>(D), *normalized = scratch<R, 1>(D);
+      for (Index n = begin; n < end; ++n) {
+        rstd[2 * n] = inverse_rms(g + n * D, D, a.eps);
+        silu(p, h + n * D, D);
+        for (Index i = 0; i < D; ++i) p[i] *= g[n * D + i] * rstd[2 * n] * w[i];
+        rstd[2 * n + 1] = inverse_rms(p, D, a.eps);
+        row.write(n, p, rstd[2 * n + 1], normalized, D);
+      }
+    });
+  });
+}
+
+void CpuBackend::run(const GatedNormQuantizeBackward& a) {
+  visit_real(a.g.dtype(), [&]<class R>() {
+    const Index D = a.g.shape().last(), N = a.g.elements() / D;
+    const R *g = a.g.data<R>(), *h = a.h.data<R>(), *w = a.g_weight.data<R>(),
+            *rstd = a.rstd.data<R>();
+    R *dg = data_or_null<R>(a.dg.to), *dh = data_or_null<R>(a.dh.to);
+    RowGradReader<R> row(a.row, N, D);
+    std::vector<R> dw = partials_for<R>(a.dg_weight, N, D);
+    for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
+      R *value = scratch<R, 0>(D), *slope = scratch<R, 1>(D), *p = scratch<R, 2>(D),
+        *z = scratch<R, 3>(D), *dp = scratch<R, 4>(D);
+      for (Index n = begin; n < end; ++n) {
+        const R *gn = g + n * D, r = rstd[2 * n];
+        silu_and_slope(value, slope, h + n * D, D);
+        for (Index i = 0; i < D; ++i) p[i] = value[i] * gn[i] * r * w[i];
+        std::fill_n(z, D, R(0));
+        row.read(c, n, p, rstd[2 * n + 1], z, D);
+        normalize_backward(dp, z, p, rstd[2 * n + 1], D);
+        if (a.dg_weight)
+          for (Index i = 0; i < D; ++i) dw[c * D + i] += dp[i] * value[i] * gn[i] * r;
+        for (Index i = 0; i < D; ++i) {
+          z[i] = dp[i] * value[i] * w[i];              // gradient of g * r
+          p[i] = dp[i] * gn[i] * r * w[i] * slope[i];  // dh
+        }
+        if (dh) put(dh + n * D, a.dh.add, D, p);
+        normalize_backward(dp, z, gn, r, D);
+        if (dg) put(dg + n * D, a.dg.add, D, dp);
+      }
+    });
+    row.finish(a.row.dweight, D);
+    if (a.dg_weight) reduce_partials(a.dg_weight, dw, D);
+  });
+}
+
+void CpuBackend::run(const SwigluNormQuantize& a) {
+  visit_real(a.ab.dtype(), [&]<class R>() {
+    const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
+    const R* ab = a.ab.data<R>();
+    R* rstd = a.rstd.data<R>();
+    const RowWriter<R> row(a.row);
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      R *p = scratch<R, 0>(H), *normalized = scratch<R, 1>(H);
+      for (Index n = begin; n < end; ++n) {
+        const R *left = ab + 2 * n * H, *right = left + H;
+        silu(p, left, H);
+        for (Index i = 0; i < H; ++i) p[i] *= right[i];
+        rstd[n] = inverse_rms(p, H, a.eps);
+        row.write(n, p, rstd[n], normalized, H);
+      }
+    });
+  });
+}
+
+void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
+  visit_real(a.ab.dtype(), [&]<class R>() {
+    const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
+    const R *ab = a.ab.data<R>(), *rstd = a.rstd.data<R>();
+    R* dab = data_or_null<R>(a.dab.to);
+    RowGradReader<R> row(a.row, N, H);
+    for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
+      R *value = scratch<R, 0>(H), *slope = scratch<R, 1>(H), *p = scratch<R, 2>(H),
+        *z = scratch<R, 3>(H), *dp = scratch<R, 4>(H);
+      for (Index n = begin; n < end; ++n) {
+        const R *left = ab + 2 * n * H, *right = left + H;
+        silu_and_slope(value, slope, left, H);
+        for (Index i = 0; i < H; ++i) p[i] = value[i] * right[i];
+        std::fill_n(z, H, R(0));
+        row.read(c, n, p, rstd[n], z, H);
+        if (!dab) continue;
+        normalize_backward(dp, z, p, rstd[n], H);
+        for (Index i = 0; i < H; ++i) {
+          z[i] = dp[i] * right[i] * slope[i];  // da
+          dp[i] *= value[i];                   // db
+        }
+        put(dab + 2 * n * H, a.dab.add, H, z);
+        put(dab + 2 * n * H + H, a.dab.add, H, dp);
+      }
+    });
+    row.finish(a.row.dweight, H);
+  });
+}
+
+}  // namespace tern

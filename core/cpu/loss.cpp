@@ -1,0 +1,49 @@
+#include <cmath>
+
+#include "core/cpu/cpu_backend.h"
+#include "core/cpu/eigen.h"
+#include "core/cpu/parallel.h"
+
+namespace tern {
+
+using namespace cpu;
+
+void CpuBackend::run(const CrossEntropy& a) {
+  visit_real(a.logits.dtype(), [&]<class R>() {
+    const Index N = a.logits.shape()[0], V = a.logits.shape()[1];
+    R *losses = a.losses.data<R>(), *logits = a.logits.data<R>();
+    const std::int32_t* targets = a.targets.data<std::int32_t>();
+    const R weight = *a.weight.data<R>();
+    for_chunks(N, 8, [&](Index, Index begin, Index end) {
+      R* e = scratch<R, 0>(V);
+      for (Index n = begin; n < end; ++n) {
+        R* row = logits + n * V;
+        if (targets[n] == kIgnoreIndex) {
+          losses[n] = 0;
+          if (a.gradient) std::fill_n(row, V, R(0));
+          continue;
+        }
+        const ConstVector<R> x(row, V);
+        const R top = x.maxCoeff(), target = row[targets[n]];
+        Vector<R> exps(e, V);
+        exps = (x - top).exp();
+        const R sum = exps.sum();
+        losses[n] = std::log(sum) - (target - top);
+        if (!a.gradient) continue;
+        Vector<R>(row, V) = exps * (weight / sum);
+        row[targets[n]] -= weight;
+      }
+    });
+  });
+}
+
+void CpuBackend::run(const WeightedLoss& a) {
+  visit_real(a.losses.dtype(), [&]<class R>() {
+    const R* losses = a.losses.data<R>();
+    double sum = 0;
+    for (Index n = 0; n < a.losses.elements(); ++n) sum += double(losses[n]);
+    *a.loss.data<double>() = sum * double(*a.weight.data<R>());
+  });
+}
+
+}  // namespace tern

@@ -1,0 +1,76 @@
+// Residual add, block norm, and up to three layer norms with their quantisers, in one pass.
+#include <array>
+
+#include "core/cpu/cpu_backend.h"
+#include "core/cpu/normalized_row.h"
+
+namespace tern {
+
+using namespace cpu;
+
+void CpuBackend::run(const NormQuantize& a) {
+  visit_real(a.x.dtype(), [&]<class R>() {
+    const Index D = a.x.shape().last(), N = a.x.elements() / D;
+    const R *x = a.x.data<R>(), *branch = data_or_null<R>(a.branch),
+            *block = data_or_null<R>(a.block_weight);
+    R *sum = data_or_null<R>(a.sum), *rstd = a.rstd.data<R>();
+    std::array<RowWriter<R>, 3> rows;
+    for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k] = RowWriter<R>(a.rows[k]);
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      R *u = scratch<R, 0>(D), *normalized = scratch<R, 1>(D);
+      for (Index n = begin; n < end; ++n) {
+        const R* s = x + n * D;
+        if (sum) {
+          for (Index i = 0; i < D; ++i) sum[n * D + i] = s[i] + branch[n * D + i];
+          s = sum + n * D;
+        }
+        rstd[2 * n] = inverse_rms(s, D, a.eps);
+        if (block) {
+          normalize(u, s, rstd[2 * n], block, D);
+          rstd[2 * n + 1] = inverse_rms(u, D, a.eps);
+        } else {
+          rstd[2 * n + 1] = rstd[2 * n];
+        }
+        for (std::size_t k = 0; k < a.rows.size(); ++k)
+          rows[k].write(n, block ? u : s, rstd[2 * n + 1], normalized, D);
+      }
+    });
+  });
+}
+
+void CpuBackend::run(const NormQuantizeBackward& a) {
+  visit_real(a.sum.dtype(), [&]<class R>() {
+    const Index D = a.sum.shape().last(), N = a.sum.elements() / D;
+    const R *sum = a.sum.data<R>(), *rstd = a.rstd.data<R>(),
+            *block = data_or_null<R>(a.block_weight), *dsum = data_or_null<R>(a.dsum);
+    R *dx = data_or_null<R>(a.dx.to), *dbranch = data_or_null<R>(a.dbranch.to);
+    std::array<RowGradReader<R>, 3> rows;
+    for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k] = RowGradReader<R>(a.rows[k], N, D);
+    std::vector<R> dblock = partials_for<R>(a.dblock_weight, N, D);
+    for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
+      R *u = scratch<R, 0>(D), *z = scratch<R, 1>(D), *du = scratch<R, 2>(D);
+      for (Index n = begin; n < end; ++n) {
+        const R *s = sum + n * D, r = rstd[2 * n];
+        if (block) normalize(u, s, r, block, D);
+        std::fill_n(z, D, R(0));
+        for (std::size_t k = 0; k < a.rows.size(); ++k)
+          rows[k].read(c, n, block ? u : s, rstd[2 * n + 1], z, D);
+        normalize_backward(du, z, block ? u : s, rstd[2 * n + 1], D);
+        if (block) {
+          if (a.dblock_weight)
+            for (Index i = 0; i < D; ++i) dblock[c * D + i] += du[i] * s[i] * r;
+          for (Index i = 0; i < D; ++i) z[i] = du[i] * block[i];
+          normalize_backward(du, z, s, r, D);
+        }
+        if (dsum)
+          for (Index i = 0; i < D; ++i) du[i] += dsum[n * D + i];
+        if (dx) put(dx + n * D, a.dx.add, D, du);
+        if (dbranch) put(dbranch + n * D, a.dbranch.add, D, du);
+      }
+    });
+    for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k].finish(a.rows[k].dweight, D);
+    if (a.dblock_weight) reduce_partials(a.dblock_weight, dblock, D);
+  });
+}
+
+}  // namespace tern

@@ -1,0 +1,58 @@
+// Parallel loops whose chunks depend on the size of the work alone, never on the number of threads:
+// what a chunk sums has the same bits on every machine shape.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace tern::cpu {
+
+inline constexpr Index kReductionChunks = 32;  // partial sums of a reduction over rows
+
+// body(chunk, begin, end) for [0, n) cut into pieces of `size`; body must not throw
+template <class Body>
+void for_chunks(Index n, Index size, Body&& body) {
+  const Index chunks = (n + size - 1) / size;
+#pragma omp parallel for schedule(dynamic)
+  for (Index c = 0; c < chunks; ++c) body(c, c * size, std::min(n, (c + 1) * size));
+}
+
+// at most kReductionChunks pieces
+inline Index reduction_chunk(Index n) {
+  return std::max<Index>(16, (n + kReductionChunks - 1) / kReductionChunks);
+}
+
+// Scratch memory of the calling thread for one purpose, kept between calls.
+template <class R, int Purpose>
+R* scratch(Index elements) {
+  thread_local std::vector<R> memory;
+  if (Index(memory.size()) < elements) memory.resize(elements);
+  return memory.data();
+}
+
+// Runs body.template operator()<float>() or <double>().
+template <class Body>
+void visit_real(DType dtype, Body&& body) {
+  if (dtype == DType::f32) return body.template operator()<float>();
+  if (dtype == DType::f64) return body.template operator()<double>();
+  check(false, "[cpu] expected f32 or f64, got ", dtype);
+}
+
+// Typed pointer, or null for an empty tensor: optional fields of the argument structs.
+template <class T>
+T* data_or_null(const Tensor& t) {
+  return t ? t.data<T>() : nullptr;
+}
+
+// to[i] = x[i] or += x[i]
+template <class R>
+void put(R* to, bool add, Index n, const R* x) {
+  if (add)
+    for (Index i = 0; i < n; ++i) to[i] += x[i];
+  else
+    std::copy_n(x, n, to);
+}
+
+}  // namespace tern::cpu

@@ -1,0 +1,148 @@
+// Matrix products over fixed tiles, each one Eigen call on one thread.
+#include "core/cpu/cpu_backend.h"
+#include "core/cpu/eigen.h"
+#include "core/cpu/parallel.h"
+
+namespace tern {
+
+using namespace cpu;
+
+namespace {
+
+constexpr Index kTile = 256;   // rows and columns of one tile of the result
+constexpr Index kDepth = 512;  // rows of an operand expanded to real numbers at a time
+
+// A row-major matrix that hands out blocks of rows as real numbers, whatever it is made of.
+template <class R>
+struct RealRows {
+  ConstRows<R> rows(Index first, Index count, R*) const {
+    return {data + first * columns, count, columns, Eigen::OuterStride<>(columns)};
+  }
+  const R* data;
+  Index columns;
+};
+
+// int8 codes; with a scale per row, row n is divided by row_scale[n]
+template <class R>
+struct CodeRows {
+  ConstRows<R> rows(Index first, Index count, R* space) const {
+    for (Index r = 0; r < count; ++r) {
+      const std::int8_t* from = data + (first + r) * columns;
+      R* to = space + r * columns;
+      if (row_scale)
+        for (Index i = 0; i < columns; ++i) to[i] = R(from[i]) / row_scale[first + r];
+      else
+        for (Index i = 0; i < columns; ++i) to[i] = R(from[i]);
+    }
+    return {space, count, columns, Eigen::OuterStride<>(columns)};
+  }
+  const std::int8_t* data;
+  Index columns;
+  const R* row_scale = nullptr;
+};
+
+// y (N, O) = x (N, I) w (O, I)^T; store(tile, n, o) takes each finished tile
+template <class R, class X, class W, class Store>
+void product(const X& x, const W& w, Index N, Index O, Store&& store) {
+  const Index across = (O + kTile - 1) / kTile, down = (N + kTile - 1) / kTile;
+  for_chunks(down * across, 1, [&](Index work, Index, Index) {
+    const Index n = work / across * kTile, o = work % across * kTile;
+    const auto a = x.rows(n, std::min(kTile, N - n), scratch<R, 0>(kTile * x.columns));
+    const auto b = w.rows(o, std::min(kTile, O - o), scratch<R, 1>(kTile * w.columns));
+    Rows<R> tile(scratch<R, 2>(kTile * kTile), a.rows(), b.rows(), Eigen::OuterStride<>(b.rows()));
+    tile.noalias() = a * b.transpose();
+    store(tile, n, o);
+  });
+}
+
+// dx (N, I) = factor * dy (N, O) w (O, I)
+template <class R, class W>
+void product_backward_x(const Grad& dx, const R* dy, const W& w, Index N, Index O, R factor) {
+  const Index I = w.columns;
+  R* to = dx.to.data<R>();
+  for_chunks(N, kTile, [&](Index, Index begin, Index end) {
+    const Index n = end - begin;
+    Rows<R> tile(scratch<R, 2>(kTile * I), n, I, Eigen::OuterStride<>(I));
+    for (Index o = 0; o < O; o += kDepth) {
+      const auto b = w.rows(o, std::min(kDepth, O - o), scratch<R, 1>(kDepth * I));
+      const ConstRows<R> a(dy + begin * O + o, n, b.rows(), Eigen::OuterStride<>(O));
+      if (o == 0)
+        tile.noalias() = a * b;
+      else
+        tile.noalias() += a * b;
+    }
+    for (Index i = 0; i < n * I; ++i)
+      to[begin * I + i] = (dx.add ? to[begin * I + i] : 0) + tile.data()[i] * factor;
+  });
+}
+
+// dw (O, I) = dy (N, O)^T x (N, I)
+template <class R, class X>
+void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index O) {
+  const Index I = x.columns;
+  R* to = dw.to.data<R>();
+  for_chunks(O, kTile, [&](Index, Index begin, Index end) {
+    Rows<R> tile(to + begin * I, end - begin, I, Eigen::OuterStride<>(I));
+    for (Index n = 0; n < N; n += kDepth) {
+      const auto b = x.rows(n, std::min(kDepth, N - n), scratch<R, 1>(kDepth * I));
+      const ConstRows<R> a(dy + n * O + begin, b.rows(), end - begin, Eigen::OuterStride<>(O));
+      if (n == 0 && !dw.add)
+        tile.noalias() = a.transpose() * b;
+      else
+        tile.noalias() += a.transpose() * b;
+    }
+  });
+}
+
+}  // namespace
+
+void CpuBackend::run(const Matmul& a) {
+  visit_real(a.y.dtype(), [&]<class R>() {
+    const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.shape()[1];
+    R* y = a.y.data<R>();
+    product<R>(RealRows<R>{a.x.data<R>(), I}, RealRows<R>{a.w.data<R>(), I}, N, O,
+               [&](const Rows<R>& tile, Index n, Index o) {
+                 Rows<R>(y + n * O + o, tile.rows(), tile.cols(), Eigen::OuterStride<>(O)) = tile;
+               });
+  });
+}
+
+void CpuBackend::run(const MatmulBackward& a) {
+  visit_real(a.dy.dtype(), [&]<class R>() {
+    const Index N = a.dy.shape()[0], O = a.dy.shape()[1];
+    const R* dy = a.dy.data<R>();
+    if (a.dx) product_backward_x(a.dx, dy, RealRows<R>{a.w.data<R>(), a.w.shape()[1]}, N, O, R(1));
+    if (a.dw) product_backward_w(a.dw, dy, RealRows<R>{a.x.data<R>(), a.x.shape()[1]}, N, O);
+  });
+}
+
+void CpuBackend::run(const TernaryProduct& a) {
+  visit_real(a.y.dtype(), [&]<class R>() {
+    const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.q.shape()[1];
+    R* y = a.y.data<R>();
+    const R *row_scale = a.x.row_scale.data<R>(), scale = *a.w.scale.data<R>();
+    product<R>(CodeRows<R>{a.x.q.data<std::int8_t>(), I}, CodeRows<R>{a.w.t.data<std::int8_t>(), I},
+               N, O, [&](const Rows<R>& tile, Index n, Index o) {
+                 for (Index r = 0; r < tile.rows(); ++r) {
+                   const R factor = row_scale[n + r] * scale;
+                   for (Index i = 0; i < tile.cols(); ++i)
+                     y[(n + r) * O + o + i] = tile(r, i) / factor;
+                 }
+               });
+  });
+}
+
+void CpuBackend::run(const TernaryProductBackward& a) {
+  visit_real(a.dy.dtype(), [&]<class R>() {
+    const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
+    const R* dy = a.dy.data<R>();
+    if (a.dx)
+      product_backward_x(a.dx, dy, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,
+                         R(1) / *a.w.scale.data<R>());
+    if (a.dw)
+      product_backward_w(a.dw, dy,
+                         CodeRows<R>{a.x.q.data<std::int8_t>(), I, a.x.row_scale.data<R>()}, N, O);
+  });
+}
+
+}  // namespace tern

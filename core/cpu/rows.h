@@ -1,0 +1,88 @@
+// One row at a time: the arithmetic that the norms and quantisers share.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "core/cpu/parallel.h"
+
+namespace tern::cpu {
+
+template <class R>
+R dot(const R* a, const R* b, Index n) {
+  R sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// 1 / sqrt(mean(x^2) + eps)
+template <class R>
+R inverse_rms(const R* x, Index n, double eps) {
+  return 1 / std::sqrt(dot(x, x, n) / R(n) + R(eps));
+}
+
+// y = x * rstd * w (w may be null: ones)
+template <class R>
+void normalize(R* y, const R* x, R rstd, const R* w, Index n) {
+  if (w)
+    for (Index i = 0; i < n; ++i) y[i] = x[i] * rstd * w[i];
+  else
+    for (Index i = 0; i < n; ++i) y[i] = x[i] * rstd;
+}
+
+// dx = rstd * (z - x * rstd^2 * mean(z x)), z the gradient of x * rstd
+template <class R>
+void normalize_backward(R* dx, const R* z, const R* x, R rstd, Index n) {
+  const R mean = dot(z, x, n) / R(n) * rstd * rstd;
+  for (Index i = 0; i < n; ++i) dx[i] = rstd * (z[i] - x[i] * mean);
+}
+
+// q = clamp(round(x * scale), low, high), halves to even
+template <class R>
+void round_row(std::int8_t* q, const R* x, R scale, R low, R high, Index n) {
+#pragma omp simd
+  for (Index i = 0; i < n; ++i)
+    q[i] = std::int8_t(std::min(high, std::max(low, std::nearbyint(x[i] * scale))));
+}
+
+// int8 row and its scale 127 / max(absmax, 1e-5); NaN and zeros if the row is not finite
+template <class R>
+R quantize_row(std::int8_t* q, const R* x, Index n) {
+  R top = 0, poison = 0;
+#pragma omp simd reduction(max : top) reduction(+ : poison)
+  for (Index i = 0; i < n; ++i) {
+    top = std::max(top, std::abs(x[i]));
+    poison += x[i] * 0;  // 0, or NaN if any element is not finite
+  }
+  if (poison != 0 || std::isnan(poison)) {
+    std::fill_n(q, n, std::int8_t(0));
+    return std::numeric_limits<R>::quiet_NaN();
+  }
+  const R scale = R(127) / std::max(top, R(1e-5));
+  round_row(q, x, scale, R(-128), R(127), n);
+  return scale;
+}
+
+// Sums per-chunk partial rows (chunks, n) in chunk order into to.
+template <class R>
+void reduce_partials(const Grad& to, const std::vector<R>& partials, Index n) {
+  R* out = to.to.data<R>();
+  const Index chunks = Index(partials.size()) / std::max<Index>(1, n);
+  for_chunks(n, 256, [&](Index, Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      R sum = to.add ? out[i] : 0;
+      for (Index c = 0; c < chunks; ++c) sum += partials[c * n + i];
+      out[i] = sum;
+    }
+  });
+}
+
+// room for the partial sums of a reduction over N rows of n columns; empty if nobody wants it
+template <class R>
+std::vector<R> partials_for(const Grad& wanted, Index N, Index n) {
+  const Index size = reduction_chunk(N);
+  return std::vector<R>(wanted ? (N + size - 1) / size * n : 0, R(0));
+}
+
+}  // namespace tern::cpu

@@ -1,0 +1,48 @@
+// Element types. bits() is the only size function; a type without a dtype_of does not compile.
+#pragma once
+
+#include <cstdint>
+#include <ostream>
+
+namespace tern {
+
+enum class DType : std::uint8_t { f64, f32, i32, i8 };
+
+constexpr int bits(DType t) {
+  constexpr int table[] = {64, 32, 32, 8};
+  return table[int(t)];
+}
+constexpr const char* name_of(DType t) {
+  constexpr const char* table[] = {"f64", "f32", "i32", "i8"};
+  return table[int(t)];
+}
+// "real" in the kernels' descriptions: what gradients and activations are made of
+constexpr bool is_real(DType t) {
+  return t == DType::f64 || t == DType::f32;
+}
+inline std::ostream& operator<<(std::ostream& out, DType t) {
+  return out << name_of(t);
+}
+
+template <class T>
+struct DTypeOf;  // undefined: asking for the dtype of a foreign type is a compile error
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct DTypeOf<std::int8_t> {
+  static constexpr DType value = DType::i8;
+};
+template <class T>
+inline constexpr DType dtype_of = DTypeOf<T>::value;
+
+}  // namespace tern

@@ -1,0 +1,114 @@
+// Plain differentiable pieces: what new token mixers are written with, and the fused kernels'
+// oracle.
+#pragma once
+
+#include "core/parameter.h"
+
+namespace tern {
+
+enum class UnaryFunction { exp, sigmoid, silu, reciprocal };
+
+// y = f(x)
+struct Unary {
+  Tensor y{};  // out any shape, real
+  Tensor x{};  // in  like y
+  UnaryFunction function{};
+};
+struct UnaryBackward {
+  Grad dx{};        // out like dy
+  Tensor dy{};      // in  any shape, real
+  Tensor x{}, y{};  // in  as in the forward pass
+  UnaryFunction function{};
+};
+
+enum class BinaryFunction { add, subtract, multiply };
+
+// y = a op b, where b is repeated over the leading dimensions of a that it lacks
+struct Binary {
+  Tensor y{};  // out like a, real
+  Tensor a{};  // in  any shape
+  Tensor b{};  // in  the trailing dimensions of a, or one element
+  BinaryFunction function{};
+};
+struct BinaryBackward {
+  Grad da{};        // out like a
+  Grad db{};        // out like b, summed over the repetitions in their order
+  Tensor dy{};      // in
+  Tensor a{}, b{};  // in  as in the forward pass; empty unless the function multiplies
+  BinaryFunction function{};
+};
+
+// to = factor * x, or to += factor * x
+struct Accumulate {
+  Grad to{};   // out any shape, real
+  Tensor x{};  // in  like to
+  double factor = 1;
+};
+
+// One axis of a tensor, the others folded: x is seen as (outer, length, inner).
+struct Axis {
+  Index outer = 1, length = 1, inner = 1;
+};
+
+// y = sum of x along the axis
+struct Sum {
+  Tensor y{};  // out (outer, inner) real
+  Tensor x{};  // in  (outer, length, inner) real
+  Axis axis{};
+};
+struct SumBackward {
+  Grad dx{};    // out (outer, length, inner) real
+  Tensor dy{};  // in  (outer, inner) real
+  Axis axis{};
+};
+
+// y = exp(x - max) / sum exp(x - max) along the axis;  dx = y * (dy - sum(dy * y))
+struct Softmax {
+  Tensor y{};  // out (outer, length, inner) real
+  Tensor x{};  // in  like y
+  Axis axis{};
+};
+struct SoftmaxBackward {
+  Grad dx{};         // out (outer, length, inner) real
+  Tensor dy{}, y{};  // in  like dx
+  Axis axis{};
+};
+
+// y[k] = x[0] + ... + x[k] along the axis; from the last element backwards if reverse
+struct Cumsum {
+  Grad y{};    // out (outer, length, inner) real
+  Tensor x{};  // in  like y
+  Axis axis{};
+  bool reverse = false;  // the backward pass of a cumsum is the reverse cumsum of dy
+};
+
+// y = x * rstd * w,  rstd = 1 / sqrt(mean(x^2) + eps), row by row
+struct RmsNorm {
+  Tensor y{};     // out (N, D) real
+  Tensor rstd{};  // out (N) real
+  Tensor x{};     // in  (N, D) real
+  Tensor w{};     // in  (D) real
+  double eps = 1e-6;
+};
+// With z = dy * w:  dx = rstd * (z - x * rstd^2 * mean(z * x)),  dw = sum over rows of dy * x *
+// rstd.
+struct RmsNormBackward {
+  Grad dx{};                // out (N, D) real
+  Grad dw{};                // out (D) real
+  Tensor dy{};              // in  (N, D) real
+  Tensor x{}, w{}, rstd{};  // in  as in the forward pass
+};
+
+// y[n] = table[ids[n]]
+struct Embedding {
+  Tensor y{};      // out (N, D) real
+  Tensor table{};  // in  (V, D) real
+  Tensor ids{};    // in  (N) i32, 0 <= id < V
+};
+struct EmbeddingBackward {
+  Grad dtable{};  // out (V, D) real; rows of one id are added in order of n
+  Tensor dy{};    // in  (N, D) real
+  Tensor ids{};   // in  (N) i32
+};
+
+}  // namespace tern

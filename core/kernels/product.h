@@ -1,0 +1,39 @@
+// Products of activations (N, I) with weights (O, I), both row-major: y = x w^T.
+#pragma once
+
+#include "core/parameter.h"
+
+namespace tern {
+
+// y = x w^T
+struct Matmul {
+  Tensor y{};  // out (N, O) real
+  Tensor x{};  // in  (N, I) real
+  Tensor w{};  // in  (O, I) real
+};
+// dx = dy w,  dw = dy^T x
+struct MatmulBackward {
+  Grad dx{};        // out (N, I) real
+  Grad dw{};        // out (O, I) real
+  Tensor dy{};      // in  (N, O) real
+  Tensor x{}, w{};  // in  as in the forward pass
+};
+
+// y = (q . t) / (row_scale * scale). The sum is an integer and exact, so y has the same bits
+// for every order of summation.                      (arXiv 2406.02528, BitLinear; MODEL.md)
+struct TernaryProduct {
+  Tensor y{};         // out (N, O) real
+  Quantized x{};      // in  (N, I) i8, row_scale (N) real
+  TernaryWeight w{};  // in  (O, I) i8, scale (1) real
+};
+// Straight-through: dx = dy . (t / scale) is the gradient of the dequantised x,
+// dw = dy^T . (q / row_scale) that of the latent weight.
+struct TernaryProductBackward {
+  Grad dx{};          // out (N, I) real
+  Grad dw{};          // out (O, I) real
+  Tensor dy{};        // in  (N, O) real
+  Quantized x{};      // in  as in the forward pass
+  TernaryWeight w{};  // in  as in the forward pass
+};
+
+}  // namespace tern

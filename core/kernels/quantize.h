@@ -1,0 +1,91 @@
+// The quantisers, alone and fused with what comes before them. Halves round to even, after a true
+// division. A row or matrix that is not finite gets a NaN scale, so that it cannot hide in
+// integers. Backward is straight-through: the gradient of the dequantised value is that of the real
+// one.
+#pragma once
+
+#include <span>
+
+#include "core/parameter.h"
+
+namespace tern {
+
+// row_scale = 127 / max(absmax of the row, 1e-5),  q = clamp(round(x * row_scale), -128, 127)
+struct QuantizeRows {
+  Quantized y{};  // out (N, D)
+  Tensor x{};     // in  (N, D) real
+};
+
+// scale = 1 / max(mean |w|, 1e-5),  t = clamp(round(w * scale), -1, 1)
+struct QuantizeTernary {
+  TernaryWeight y{};  // out (O, I); t holds the previous codes on entry if stats are wanted
+  Tensor w{};         // in  (O, I) real, latent
+  Tensor stats{};     // out (2) f64: zeros, codes that differ from the previous ones; may be empty
+};
+
+// x = q / row_scale
+struct Dequantize {
+  Tensor x{};     // out (N, D) real
+  Quantized y{};  // in  (N, D)
+};
+
+// One consumer of a normalised row: its own norm weight and its own quantised copy.
+// With an empty row_scale nothing is rounded and q (real) holds the normalised row itself.
+struct NormalizedRow {
+  Quantized y{};    // out (N, D) i8 and (N) real; or (N, D) real and empty
+  Tensor weight{};  // in  (D) real
+};
+struct NormalizedRowGrad {
+  Tensor dy{};      // in  (N, D) real, gradient of the dequantised row; empty: not used
+  Grad dweight{};   // out (D) real
+  Tensor weight{};  // in  (D) real
+};
+
+// sum = x + branch;  u = rms_norm(sum, block_weight);  each row: y = quantise(rms_norm(u, weight)).
+// Without branch, sum is x; without block_weight, u is sum.
+struct NormQuantize {
+  std::span<const NormalizedRow> rows{};  // out 1 to 3, all reading the same u
+  Tensor sum{};                           // out (N, D) real; empty without branch
+  Tensor rstd{};                          // out (N, 2) real: of sum, of u
+  Tensor x{};                             // in  (N, D) real
+  Tensor branch{};                        // in  (N, D) real or empty
+  Tensor block_weight{};                  // in  (D) real or empty
+  double eps = 1e-6;
+};
+struct NormQuantizeBackward {
+  Grad dx{}, dbranch{};                       // out (N, D) real, the same gradient twice
+  Grad dblock_weight{};                       // out (D) real
+  std::span<const NormalizedRowGrad> rows{};  // in, and out: dweight
+  Tensor dsum{};                              // in  (N, D) real or empty: gradient arriving at sum
+  Tensor sum{}, rstd{}, block_weight{};       // in  as in the forward pass
+};
+
+// p = rms_norm(g, g_weight) * silu(h);  y = quantise(rms_norm(p, row.weight))
+struct GatedNormQuantize {
+  NormalizedRow row{};  // out
+  Tensor rstd{};        // out (N, 2) real: of g, of p
+  Tensor g{}, h{};      // in  (N, D) real
+  Tensor g_weight{};    // in  (D) real
+  double eps = 1e-6;
+};
+struct GatedNormQuantizeBackward {
+  Grad dg{}, dh{};                      // out (N, D) real
+  Grad dg_weight{};                     // out (D) real
+  NormalizedRowGrad row{};              // in, and out: dweight
+  Tensor g{}, h{}, g_weight{}, rstd{};  // in  as in the forward pass
+};
+
+// ab = (a, b) side by side;  p = silu(a) * b;  y = quantise(rms_norm(p, row.weight))
+struct SwigluNormQuantize {
+  NormalizedRow row{};  // out (N, H)
+  Tensor rstd{};        // out (N) real: of p
+  Tensor ab{};          // in  (N, 2H) real
+  double eps = 1e-6;
+};
+struct SwigluNormQuantizeBackward {
+  Grad dab{};               // out (N, 2H) real
+  NormalizedRowGrad row{};  // in, and out: dweight (H)
+  Tensor ab{}, rstd{};      // in  as in the forward pass
+};
+
+}  // namespace tern

@@ -1,0 +1,38 @@
+// A trained tensor and its gradient. Both live for the whole run.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace tern {
+
+// A gradient under construction: which elements have been written so far. The first writer of a
+// range overwrites it, later ones add, so no pass over memory is spent on zeroing.
+struct GradBuffer {
+  Tensor tensor{};
+  std::vector<std::pair<Index, Index>> written{};  // sorted, disjoint [begin, end) of elements
+
+  // Makes [begin, end) ready for a writer; true: add to what is there, false: overwrite.
+  bool claim(Index begin, Index end);
+  void fill_unwritten();  // zeros what nobody wrote
+};
+
+// Where a gradient goes. Empty: nobody wants it. add: accumulate instead of overwrite.
+struct Grad {
+  Tensor to{};
+  bool add = false;
+  explicit operator bool() const { return bool(to); }
+};
+
+struct Parameter {
+  std::string name{};  // "model.layers.3.attn.f_proj.weight"
+  Shape shape{};
+  bool decays = false;  // takes part in weight decay
+  Tensor value{};
+  GradBuffer grad{};  // same shape as value
+};
+
+}  // namespace tern

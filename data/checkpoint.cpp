@@ -1,0 +1,102 @@
+#include "data/checkpoint.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "data/checkpoint_directory.h"
+#include "data/hash.h"
+
+namespace tern {
+namespace fs = std::filesystem;
+namespace {
+
+// The label is looked for in the plain bytes, so that files of two steps in one directory are
+// called that, and so that HDF5 only ever parses bytes with the right hash.
+void require_label(const std::string& structure, std::uint64_t step, const std::string& where) {
+  const std::string label = shard_label(step);
+  if (structure.find(label) != structure.npos) return;
+  const std::size_t other = structure.find(label.substr(0, label.find(", step ")));
+  const std::size_t end = structure.find(';', other);
+  const bool found = other != structure.npos && end - other < 80;
+  fail(Fault::input, where, ": expected \"", label, "\" in it, got ",
+       found ? '"' + structure.substr(other, end - other + 1) + '"' : "no such label");
+}
+
+void require_file(const fs::path& directory, const StoredFile& stored, const Manifest& manifest) {
+  const File file = File::open(directory / stored.name);
+  const std::string where = file.path().string();
+  const std::uint64_t size = file.size();
+  require(size == stored.bytes, Fault::input, where, ": expected ", stored.bytes, " B, got ", size,
+          size < stored.bytes ? " B: the file is truncated" : " B");
+  const std::string around = read_structure_bytes(file, extents_of(manifest, stored.name));
+  require_label(around, manifest.step, where);
+  require(hash_hex(std::as_bytes(std::span(around))) == stored.structure_hash, Fault::input, where,
+          ": its HDF5 structure is damaged: expected XXH3-128 ", stored.structure_hash);
+}
+
+}  // namespace
+
+Checkpoint Checkpoint::open(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  require(!error || status.type() == fs::file_type::not_found, Fault::input, path.string(),
+          ": cannot open the checkpoint: ", error.message());
+  require(fs::is_directory(status), Fault::input, path.string(),
+          ": expected the directory of a checkpoint, got ",
+          fs::exists(status) ? "something else" : "nothing of that name");
+  const fs::path manifest = path / "manifest.json";
+  require(fs::exists(fs::symlink_status(manifest, error)), Fault::input, path.string(),
+          ": it has no manifest.json: not a checkpoint, or one that was never finished");
+  Checkpoint checkpoint;
+  checkpoint.path_ = path;
+  checkpoint.manifest_ = parse_manifest(read_file(manifest, kMaxManifestBytes), manifest.string());
+  for (const StoredFile& file : checkpoint.manifest_.files)
+    require_file(path, file, checkpoint.manifest_);
+  return checkpoint;
+}
+
+const StoredTensor* Checkpoint::find(const std::string& name) const {
+  const auto& all = manifest_.tensors;
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const StoredTensor& t) { return t.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+void Checkpoint::read(const std::string& name, std::span<std::byte> to) const {
+  const StoredTensor* tensor = find(name);
+  require(tensor != nullptr, Fault::input, path_.string(), ": it has no tensor ", name);
+  check(to.size() == tensor->bytes(), "[checkpoint] ", name, ": expected room for ",
+        tensor->bytes(), " B, got ", to.size());
+  for (const Piece& piece : tensor->pieces) {
+    const File file = File::open(path_ / piece.file);
+    const auto bytes = to.first(piece.bytes);
+    to = to.subspan(piece.bytes);
+    file.pread_all(piece.offset, bytes);
+    require(hash_hex(bytes) == piece.hash, Fault::input, file.path().string(), ": tensor ", name,
+            " is damaged: expected XXH3-128 ", piece.hash, " of its ", piece.bytes, " B at offset ",
+            piece.offset);
+  }
+}
+
+NewestGood newest_good(const fs::path& directory) {
+  NewestGood result;
+  std::vector<std::uint64_t> steps = checkpoint_steps(directory);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const fs::path path = directory / checkpoint_name(*step);
+    try {
+      const Findings findings = Checkpoint::open(path).verify();
+      if (findings.problems.empty()) {
+        result.path = path;
+        return result;
+      }
+      const std::size_t more = findings.problems.size() - 1;
+      result.passed_over.push_back(
+          findings.problems[0] + (more ? " (and " + std::to_string(more) + " more problems)" : ""));
+    } catch (const Error& e) {
+      result.passed_over.push_back(e.what());
+    }
+  }
+  return result;
+}
+
+}  // namespace tern

@@ -1,0 +1,81 @@
+// Saves checkpoints while training goes on: save() copies the tensors and returns, a thread writes
+// the copy. A save that fails leaves the previous checkpoints as they were and is reported, not
+// thrown.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "data/checkpoint_directory.h"
+#include "data/checkpoint_layout.h"
+#include "data/json.h"
+
+namespace tern {
+
+struct CheckpointOptions {
+  std::filesystem::path directory;  // made if missing
+  Retention retention{};
+  std::uint64_t part_bytes = std::uint64_t(1) << 30;  // the longest file
+  std::string version{};                              // of tern
+  int rank = 0, world = 1;  // files carry the rank; only one process for now
+};
+
+// What a checkpoint says beside its tensors.
+struct CheckpointFacts {
+  std::uint64_t step = 0;
+  std::uint64_t tokens = 0;      // seen in training so far
+  std::uint64_t parameters = 0;  // of the model
+  nlohmann::json config{};       // of the run: `tern generate` rebuilds the model from it
+  nlohmann::json state{};        // data position, schedule, seed: what a resumed run needs
+};
+
+struct SaveResult {
+  std::uint64_t step = 0;
+  std::filesystem::path path{};
+  std::uint64_t bytes = 0;   // of all its files
+  double seconds = 0;        // from the snapshot to the last fsync
+  double stall_seconds = 0;  // that save() took
+  std::string error{};       // why it was not saved; empty: it was
+  std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
+};
+
+class CheckpointWriter {
+ public:
+  // Makes the directory, removes what dead processes left in it, and tries to write there:
+  // Fault::disk, so that a run fails before its first step and not at its first save.
+  explicit CheckpointWriter(CheckpointOptions options);
+  ~CheckpointWriter();  // waits for the save in flight
+
+  // Starts a save; waits before for one that is in flight. Returns the seconds that the caller
+  // waited in all. The tensors may change as soon as it returns.
+  double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
+
+  std::vector<SaveResult> poll();  // of saves finished since the last call
+  std::vector<SaveResult> wait();  // the same, after the save in flight
+
+ private:
+  void snapshot(std::span<const TensorBytes> tensors);
+  void run(const CheckpointFacts& facts, double stall_seconds);
+
+  CheckpointOptions options_;
+  std::unique_ptr<std::byte[]> staging_;  // kept for the run: its pages are paid for once
+  std::size_t staging_bytes_ = 0;
+  std::vector<TensorBytes> staged_;
+  std::mutex mutex_;
+  std::vector<SaveResult> finished_;
+  std::thread thread_;
+};
+
+// Writes and publishes one checkpoint, in the calling thread; its bytes. Removes what it began when
+// it throws (Fault::disk, mostly).
+std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                               std::span<const TensorBytes> tensors);
+
+}  // namespace tern

@@ -1,0 +1,140 @@
+#include "layers/model.h"
+
+#include "autograd/ops/primitives.h"
+
+namespace tern {
+
+Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& options)
+    : backend_(backend), config_(config), options_(options) {
+  const Index V = config.vocab_size, D = config.width, L = config.layers;
+  embeddings_.shape = {V, D};
+  lower_bounds_.shape = {L, D};
+  norm_.shape = {D};
+  lm_head_ = BitLinear(V, D);
+  blocks_.reserve(L);
+  for (Index l = 0; l < L; ++l) blocks_.emplace_back(D, config.glu_width());
+
+  std::vector<Parameter*> parameters;
+  walk("", *this, [&](const std::string& name, Parameter& p) {
+    p.name = name;
+    parameters.push_back(&p);
+  });
+  pack_ = std::make_unique<ParameterPack>(backend, parameters, options.dtype, options.trainable);
+  if (config.quantize == Quantize::none) return;
+  Index count = 0;
+  walk("", *this, [&](const std::string&, BitLinear& layer) {
+    layer.ternary = {.t = Tensor(backend, layer.weight.shape, DType::i8),
+                     .scale = Tensor(backend, {1}, options.dtype)};
+    backend.fill(layer.ternary.t, 0);
+    ++count;
+  });
+  if (options.trainable) stats_ = Tensor(backend, {count, 2}, DType::f64);
+}
+
+void Model::quantize() {
+  walk("", *this, [&](const std::string&, BitLinear& layer) {
+    if (layer.ternary.t) backend_.run(QuantizeTernary{.y = layer.ternary, .w = layer.weight.value});
+  });
+}
+
+std::vector<TernaryStats> Model::quantize_with_stats() {
+  if (!stats_) return {};
+  Index at = 0;
+  walk("", *this, [&](const std::string&, BitLinear& layer) {
+    backend_.run(QuantizeTernary{
+        .y = layer.ternary, .w = layer.weight.value, .stats = stats_.slice(at++, 1).reshape({2})});
+  });
+  std::vector<double> counts(stats_.elements());
+  backend_.download(counts.data(), stats_);
+  std::vector<TernaryStats> out;
+  walk("", *this, [&](const std::string& name, BitLinear& layer) {
+    const double n = double(layer.weight.shape.elements());
+    const std::size_t i = 2 * out.size();
+    double scale = 0;
+    float scale32 = 0;
+    if (options_.dtype == DType::f64)
+      backend_.download(&scale, layer.ternary.scale);
+    else
+      backend_.download(&scale32, layer.ternary.scale), scale = scale32;
+    out.push_back({.name = name,
+                   .elements = layer.weight.shape.elements(),
+                   .zero_share = counts[i] / n,
+                   .flip_rate = counts[i + 1] / n,
+                   .scale = scale});
+  });
+  return out;
+}
+
+// bounds[l] = sum over 1..l of softmax(lower_bounds, over layers); row 0 is zero and not used.
+Var Model::gate_bounds(Tape* tape) {
+  if (!config_.use_lower_bound) return {};
+  const Var shares = cumsum(softmax(leaf(tape, lower_bounds_), 0), 0);  // (L, D)
+  const Shape row{config_.width};
+  return subtract(shares, reshape(slice(shares, 0, 1), row));
+}
+
+Residual Model::run_block(const Pass& pass, Index layer, const Residual& in,
+                          const BlockInput& with) {
+  if (!options_.recompute || !pass.tape) return blocks_[layer](pass, in, with);
+  Block* block = &blocks_[layer];
+  BlockInput inside = with;
+  inside.bound = {};  // passed as an input: it is an outer Var
+  const auto out = checkpoint(pass.tape,
+                              [block, inside](Tape* tape, std::span<const Var> v) {
+                                BlockInput now = inside;
+                                now.bound = v[2];
+                                const Residual r =
+                                    (*block)(Pass{.tape = tape}, {.x = v[0], .branch = v[1]}, now);
+                                return std::vector<Var>{r.x, r.branch};
+                              },
+                              {in.x, in.branch, with.bound});
+  return {.x = out[0], .branch = out[1]};
+}
+
+QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& state) {
+  const auto [B, T] = dims<2>(ids, "[Model] ids (B, T)");
+  const bool quantized = config_.quantize == Quantize::ternary;
+  const Index D = config_.width;
+  const Var bounds = gate_bounds(pass.tape);
+  Residual x{.x = embedding(leaf(pass.tape, embeddings_), ids.reshape({B * T}))};  // (N, D)
+  for (Index l = 0; l < config_.layers; ++l) {
+    Pass inside = pass;
+    inside.scope = "model.layers." + std::to_string(l) + ".";
+    BlockInput with{.batch = B, .steps = T, .eps = config_.rms_norm_eps, .quantized = quantized};
+    if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
+    if (state) with.state = state.slice(l, 1).reshape({B, D});
+    inside.see("bound", with.bound.value);
+    x = run_block(inside, l, x, with);
+  }
+  NormQuantized out =
+      norm_quantize(x.x, x.branch, leaf(pass.tape, norm_), {leaf(pass.tape, lm_head_.norm_weight)},
+                    config_.rms_norm_eps, quantized);
+  pass.see("model.output", out.sum.value);
+  pass.see("lm_head.input", out.rows[0]);
+  return out.rows[0];
+}
+
+Tensor Model::logits(const Pass& pass, const Tensor& ids, const Tensor& state) {
+  const QuantizedVar x = body(pass, ids, state);
+  const QuantizedVar w = lm_head_.weight_var(pass.tape);
+  pass.see("lm_head.weight", w);
+  const Tensor y = ternary_product(x, w).value;
+  pass.see("lm_head.output", y);
+  return y;
+}
+
+CrossEntropyOutput Model::loss(const Pass& pass, const Tensor& ids, const Tensor& targets,
+                               const Tensor& weight) {
+  const QuantizedVar x = body(pass, ids, {});
+  const QuantizedVar w = lm_head_.weight_var(pass.tape);
+  pass.see("lm_head.weight", w);
+  return cross_entropy(x, w, targets.reshape({targets.elements()}), weight);
+}
+
+Tensor Model::new_state(Index batch) {
+  const Tensor state(backend_, {config_.layers, batch, config_.width}, options_.dtype);
+  backend_.fill(state, 0);
+  return state;
+}
+
+}  // namespace tern

@@ -1,0 +1,77 @@
+#include "optim/adamw.h"
+
+#include <array>
+#include <cmath>
+
+#include "core/backend.h"
+
+namespace tern {
+namespace {
+
+using Scalars = std::array<double, StepScalars::kCount>;
+
+Scalars read(const Tensor& scalars) {
+  Scalars s;
+  scalars.backend().download(s.data(), scalars);
+  return s;
+}
+
+}  // namespace
+
+AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options)
+    : pack_(pack), options_(options) {
+  Backend& on = pack.values().backend();
+  m_ = Tensor(on, pack.values().shape(), pack.values().dtype());
+  v_ = Tensor(on, pack.values().shape(), pack.values().dtype());
+  scalars_ = Tensor(on, {StepScalars::kCount}, DType::f64);
+  for (const Tensor& t : {m_, v_, scalars_}) on.fill(t, 0);
+}
+
+void AdamWOptimizer::begin_step(double learning_rate, double weight_decay) {
+  pack_.begin_step();
+  has_loss_ = false;
+  const std::array<double, 4> in{learning_rate, weight_decay, options_.clip, 0};  // lr .. loss
+  scalars_.backend().upload(scalars_.slice(0, 4), in.data());
+}
+
+void AdamWOptimizer::add_loss(const Tensor& loss) {
+  scalars_.backend().run(
+      Accumulate{.to = {scalars_.slice(StepScalars::loss, 1), has_loss_}, .x = loss});
+  has_loss_ = true;
+}
+
+void AdamWOptimizer::update(Index first, Index count, bool decays) {
+  if (count == 0) return;
+  scalars_.backend().run(AdamW{.w = pack_.values().slice(first, count),
+                               .m = m_.slice(first, count),
+                               .v = v_.slice(first, count),
+                               .g = pack_.gradients().slice(first, count),
+                               .scalars = scalars_,
+                               .beta1 = options_.beta1,
+                               .beta2 = options_.beta2,
+                               .eps = options_.eps,
+                               .decays = decays});
+}
+
+UpdateReport AdamWOptimizer::step() {
+  Backend& on = scalars_.backend();
+  pack_.finish_gradients();
+  on.run(SquaredNorm{.scalars = scalars_, .g = pack_.gradients()});
+  on.run(DecideUpdate{.scalars = scalars_});
+  update(0, pack_.decayed(), true);
+  update(pack_.decayed(), pack_.values().elements() - pack_.decayed(), false);
+  const Scalars s = read(scalars_);
+  return {.loss = s[StepScalars::loss],
+          .grad_norm = std::sqrt(s[StepScalars::norm_squared]),
+          .applied = s[StepScalars::applied] != 0};
+}
+
+double AdamWOptimizer::adam_steps() const {
+  return read(scalars_)[StepScalars::adam_steps];
+}
+
+void AdamWOptimizer::set_adam_steps(double steps) {
+  scalars_.backend().upload(scalars_.slice(StepScalars::adam_steps, 1), &steps);
+}
+
+}  // namespace tern

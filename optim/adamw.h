@@ -1,0 +1,44 @@
+// AdamW over a flat parameter pack: global norm, decision, update, all on the device. A step whose
+// loss or gradient norm is not finite changes nothing.             (Loshchilov & Hutter 2019)
+#pragma once
+
+#include "core/kernels/optimizer.h"
+#include "core/parameter_pack.h"
+
+namespace tern {
+
+struct AdamWOptions {
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  double clip = 1.0;  // largest global gradient norm, 0: no clipping
+};
+
+// What the host learns from a finished step.
+struct UpdateReport {
+  double loss = 0;
+  double grad_norm = 0;  // before clipping
+  bool applied = false;  // false: loss or norm was not finite, nothing changed
+};
+
+class AdamWOptimizer {
+ public:
+  AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options);
+
+  // Before the first micro-batch: forgets gradients and loss.
+  void begin_step(double learning_rate, double weight_decay);
+  void add_loss(const Tensor& loss);  // (1) f64, one micro-batch's share of the mean loss
+  UpdateReport step();                // after the last micro-batch
+
+  const Tensor& first_moment() const { return m_; }   // (P)
+  const Tensor& second_moment() const { return v_; }  // (P)
+  double adam_steps() const;                          // updates taken so far
+  void set_adam_steps(double steps);
+
+ private:
+  void update(Index first, Index count, bool decays);
+  ParameterPack& pack_;
+  AdamWOptions options_;
+  Tensor m_, v_, scalars_;
+  bool has_loss_ = false;
+};
+
+}  // namespace tern
