@@ -1,8 +1,9 @@
+#include "apps/config/plan.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/config/load.h"
-#include "apps/config/plan.h"
 #include "apps/config/plan_text.h"
 
 namespace tern {
@@ -24,7 +25,8 @@ TEST(Plan, PublishedModel) {
   EXPECT_EQ(plan.checkpoint_bytes, 12 * 374'108'160LL);
   EXPECT_EQ(plan.checkpoints, 3 + 1 + 5);  // the last 3, one being written, 5000 to 25000
   EXPECT_DOUBLE_EQ(plan.disk_bytes, 9.0 * 12 * 374'108'160);
-  EXPECT_DOUBLE_EQ(plan.gemm_flop_total, 6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
+  EXPECT_DOUBLE_EQ(plan.gemm_flop_total,
+                   6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
 }
 
 TEST(Plan, DoublesTakeTwiceTheBytes) {
