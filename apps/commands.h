@@ -7,5 +7,6 @@ namespace tern {
 
 void add_golden(CLI::App& tern);
 void add_plot(CLI::App& tern);
+void add_trace(CLI::App& tern);
 
 }  // namespace tern

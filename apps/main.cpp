@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   tern::add_golden(app);
   tern::add_plot(app);
+  tern::add_trace(app);
   try {
     app.parse(argc, argv);
     return 0;
