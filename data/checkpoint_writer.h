@@ -39,10 +39,11 @@ struct CheckpointFacts {
 struct SaveResult {
   std::uint64_t step = 0;
   std::filesystem::path path{};
-  std::uint64_t bytes = 0;  // of all its files
-  double seconds = 0;       // from the snapshot to the last fsync
-  std::string error{};      // why it was not saved; empty: it was
-  std::string warning{};    // saved, but `latest` or old checkpoints could not be changed
+  std::uint64_t bytes = 0;   // of all its files
+  double seconds = 0;        // from the snapshot to the last fsync
+  double stall_seconds = 0;  // that save() took
+  std::string error{};       // why it was not saved; empty: it was
+  std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
 };
 
 class CheckpointWriter {
@@ -54,14 +55,14 @@ class CheckpointWriter {
 
   // Starts a save; waits before for one that is in flight. Returns the seconds that the caller
   // waited in all. The tensors may change as soon as it returns.
-  double save(CheckpointFacts facts, std::span<const TensorBytes> tensors);
+  double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
 
   std::vector<SaveResult> poll();  // of saves finished since the last call
   std::vector<SaveResult> wait();  // the same, after the save in flight
 
  private:
   void snapshot(std::span<const TensorBytes> tensors);
-  void run(const CheckpointFacts& facts);
+  void run(const CheckpointFacts& facts, double stall_seconds);
 
   CheckpointOptions options_;
   std::unique_ptr<std::byte[]> staging_;  // kept for the run: its pages are paid for once

@@ -80,7 +80,9 @@ class Encoder {
 // at the end of a character, as far as the tokens spell UTF-8.
 class Decoder {
  public:
-  explicit Decoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+  // text_begins: whether the first token begins a document
+  explicit Decoder(Tokenizer tokenizer, bool text_begins = true)
+      : tokenizer_(std::move(tokenizer)), text_begins_(text_begins) {}
 
   std::string push(std::int32_t id);
   std::string finish();  // what an unfinished character left; then a new text may begin
@@ -88,7 +90,7 @@ class Decoder {
  private:
   Tokenizer tokenizer_;
   std::string held_;
-  bool text_begins_ = true;  // where a model's dummy space is dropped
+  bool text_begins_;  // where a model's dummy space is dropped
 };
 
 }  // namespace tern

@@ -17,10 +17,7 @@ void require_same_tokenizer(const Corpus& corpus, const std::string& path,
           tokenizer.hash(), "): prepare it again with the same one");
 }
 
-bool has_split(const Corpus& corpus, Split split) {
-  return std::ranges::any_of(corpus.manifest().shards,
-                             [&](const CorpusShard& s) { return s.split == split; });
-}
+bool has_split(const Corpus& corpus, Split split) { return !corpus.manifest().of(split).empty(); }
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
 #include "apps/run/time_limit.h"
+#include "apps/version.h"
 
 namespace tern {
 namespace {
@@ -17,7 +18,7 @@ CheckpointOptions checkpoint_options(const RunParts& parts) {
   return {.directory = parts.directory.checkpoints(),
           .retention = {.keep_last = std::uint64_t(c.keep_last),
                         .keep_every = std::uint64_t(c.keep_every)},
-          .version = TERN_VERSION};
+          .version = std::string(version())};
 }
 
 RecoveryPolicy recovery_policy(const NumericsSection& n) {

@@ -9,14 +9,12 @@
 #include <limits>
 
 #include "core/check.h"
-#include "data/config_difference.h"
 #include "tests/data/checkpoint_support.h"
 
 namespace tern {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -132,22 +130,6 @@ TEST_F(Fault26, AManifestOfAnotherStepIsRefused) {
   fs::copy_file(directory_.path() / "step-00000010" / "manifest.json", newer("manifest.json"),
                 fs::copy_options::overwrite_existing);
   EXPECT_THAT(complaint(), HasSubstr("step 20"));
-}
-
-TEST(Fault27, DifferingKeysAreListed) {
-  const nlohmann::json saved = {{"model", {{"d_model", 512}, {"layers", 8}}},
-                                {"optimizer", {{"rate", 0.01}}},
-                                {"log", {{"interval", 10}, {"old", true}}},
-                                {"gone", "x"}};
-  const nlohmann::json now = {{"model", {{"d_model", 768}, {"layers", 8}}},
-                              {"optimizer", {{"rate", 0.02}}},
-                              {"log", {{"interval", 50}}},
-                              {"logger", 1}};
-  EXPECT_THAT(differences(saved, now, {"optimizer.rate", "log"}),
-              ElementsAre("gone: \"x\" in the checkpoint, absent now",
-                          "logger: absent in the checkpoint, 1 now",
-                          "model.d_model: 512 in the checkpoint, 768 now"));
-  EXPECT_THAT(differences(saved, saved, {}), IsEmpty());
 }
 
 template <class T>
