@@ -15,6 +15,7 @@ void add_golden(CLI::App& tern);
 void add_plan(CLI::App& tern);
 void add_inspect(CLI::App& tern);
 void add_plot(CLI::App& tern);
+void add_trace(CLI::App& tern);
 void add_train(CLI::App& tern, const std::vector<std::string>& command_line);
 
 }  // namespace tern

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   tern::add_golden(app);
   tern::add_inspect(app);
   tern::add_plot(app);
+  tern::add_trace(app);
   tern::add_config(app);
   try {
     app.parse(argc, argv);
