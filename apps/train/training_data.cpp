@@ -15,7 +15,9 @@ void require_same_tokenizer(const Corpus& corpus, const std::string& path,
           tokenizer.hash(), "): prepare it again with the same one");
 }
 
-bool has_split(const Corpus& corpus, Split split) { return !corpus.manifest().of(split).empty(); }
+bool has_split(const Corpus& corpus, Split split) {
+  return !corpus.manifest().of(split).empty();
+}
 
 }  // namespace
 

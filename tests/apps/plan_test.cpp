@@ -71,8 +71,6 @@ TEST(Plan, NumbersForPeople) {
   EXPECT_EQ(grouped(-123), "-123");
   EXPECT_EQ(with_prefix(2.0463e9), "2.05 G");
   EXPECT_EQ(with_prefix(12), "12");
-  EXPECT_EQ(bytes_text(512), "512 B");
-  EXPECT_EQ(bytes_text(4.18 * 1024 * 1024 * 1024), "4.18 GiB");
 }
 
 TEST(Plan, TextIsAlignedAndComplete) {
@@ -82,7 +80,7 @@ TEST(Plan, TextIsAlignedAndComplete) {
   EXPECT_THAT(text, HasSubstr("  body: gate, down                 207,618,048  55.5 %\n"));
   EXPECT_THAT(text, HasSubstr("  FLOP per token                        2.05 G  products"));
   EXPECT_THAT(text, HasSubstr("data/slimpajama: 100.0 % of the run, 1.00 epochs\n"));
-  EXPECT_THAT(text, HasSubstr("  one checkpoint                      4.18 GiB\n"));
+  EXPECT_THAT(text, HasSubstr("  one checkpoint                       4.49 GB\n"));
 }
 
 }  // namespace
