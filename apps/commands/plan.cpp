@@ -1,12 +1,13 @@
 // tern plan CONFIG.toml: what a run will take, and everything that can fail before its first step.
-#include "apps/config/plan.h"
-
 #include <fmt/format.h>
 
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/train/banner.h"
+#include "apps/config/load.h"
+#include "apps/config/plan_text.h"
+#include "apps/train/memory_plan.h"
+#include "apps/train/training_data.h"
 
 namespace tern {
 namespace {
