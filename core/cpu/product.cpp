@@ -1,4 +1,4 @@
-// Matrix products over fixed tiles, each one Eigen call on one thread.
+// Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/eigen.h"
 #include "core/cpu/parallel.h"
@@ -82,15 +82,16 @@ void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index 
   const Index I = x.columns;
   R* to = dw.to.data<R>();
   for_chunks(O, kTile, [&](Index, Index begin, Index end) {
-    Rows<R> tile(to + begin * I, end - begin, I, Eigen::OuterStride<>(I));
+    Rows<R> tile(scratch<R, 2>(kTile * I), end - begin, I, Eigen::OuterStride<>(I));
     for (Index n = 0; n < N; n += kDepth) {
       const auto b = x.rows(n, std::min(kDepth, N - n), scratch<R, 1>(kDepth * I));
       const ConstRows<R> a(dy + n * O + begin, b.rows(), end - begin, Eigen::OuterStride<>(O));
-      if (n == 0 && !dw.add)
+      if (n == 0)
         tile.noalias() = a.transpose() * b;
       else
         tile.noalias() += a.transpose() * b;
     }
+    put(to + begin * I, dw.add, tile.size(), tile.data());
   });
 }
 
