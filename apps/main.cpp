@@ -4,6 +4,7 @@
 #include <new>
 
 #include "apps/commands.h"
+#include "apps/run/terminal.h"
 #include "core/check.h"
 
 namespace {
@@ -16,6 +17,7 @@ int report(tern::Fault fault, const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  tern::occupy_standard_streams();
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
   tern::add_train(app, {argv, argv + argc});

@@ -27,22 +27,22 @@ struct FieldKey {
   std::function<void(Struct&, const Value&)> set;
 };
 
-// the choices of an enum are its values' names, in order
+// the names of an enum's values, in order, are its choices; no other type needs them here
 template <class Field>
-Value to_value(const Field& field, const Key& key) {
+Value to_value(const Field& field, const std::vector<std::string>& names) {
   if constexpr (std::is_enum_v<Field>) {
-    return key.choices.at(std::size_t(field));
+    return names.at(std::size_t(field));
   } else {
     return field;
   }
 }
 
 template <class Field>
-void from_value(Field& field, const Value& value, const Key& key) {
+void from_value(Field& field, const Value& value, const std::vector<std::string>& names) {
   if constexpr (std::is_enum_v<Field>) {
-    const auto name = std::ranges::find(key.choices, std::get<std::string>(value));
-    check(name != key.choices.end(), "[config] ", key.name, ": not one of its choices");
-    field = Field(name - key.choices.begin());
+    const auto name = std::ranges::find(names, std::get<std::string>(value));
+    check(name != names.end(), "[config] expected the name of a choice");
+    field = Field(name - names.begin());
   } else {
     field = std::get<Field>(value);
   }
@@ -50,9 +50,10 @@ void from_value(Field& field, const Value& value, const Key& key) {
 
 template <class Struct, class Field>
 FieldKey<Struct> field(Field Struct::*member, Key key) {
-  key.fallback = to_value(Struct{}.*member, key);
-  return {key, [=](const Struct& s) { return to_value(s.*member, key); },
-          [=](Struct& s, const Value& value) { from_value(s.*member, value, key); }};
+  const std::vector<std::string> names = key.choices;
+  key.fallback = to_value(Struct{}.*member, names);
+  return {std::move(key), [=](const Struct& s) { return to_value(s.*member, names); },
+          [=](Struct& s, const Value& value) { from_value(s.*member, value, names); }};
 }
 
 // One [name] table; `of` maps a RunConfig to the struct, const or not.
@@ -60,10 +61,12 @@ template <class Struct, class Access>
 Section table(std::string name, std::string doc, Access of, std::vector<FieldKey<Struct>> fields) {
   Section section{.name = std::move(name), .doc = std::move(doc)};
   section.count = [](const RunConfig&) { return std::size_t(1); };
-  for (const FieldKey<Struct>& f : fields) {
-    Key& key = section.keys.emplace_back(f.key);
-    key.get = [=](const RunConfig& c, std::size_t) { return f.get(std::invoke(of, c)); };
-    key.set = [=](RunConfig& c, std::size_t, const Value& v) { f.set(std::invoke(of, c), v); };
+  for (FieldKey<Struct>& f : fields) {
+    Key& key = section.keys.emplace_back(std::move(f.key));
+    key.get = [=, get = f.get](const RunConfig& c, std::size_t) { return get(std::invoke(of, c)); };
+    key.set = [=, set = f.set](RunConfig& c, std::size_t, const Value& value) {
+      set(std::invoke(of, c), value);
+    };
   }
   return section;
 }
@@ -74,10 +77,12 @@ Section tables(std::string name, std::string doc, Access of, std::vector<FieldKe
   Section section{.name = std::move(name), .doc = std::move(doc), .list = true};
   section.count = [=](const RunConfig& c) { return of(c).size(); };
   section.append = [=](RunConfig& c) { of(c).emplace_back(); };
-  for (const FieldKey<Struct>& f : fields) {
-    Key& key = section.keys.emplace_back(f.key);
-    key.get = [=](const RunConfig& c, std::size_t i) { return f.get(of(c).at(i)); };
-    key.set = [=](RunConfig& c, std::size_t i, const Value& v) { f.set(of(c).at(i), v); };
+  for (FieldKey<Struct>& f : fields) {
+    Key& key = section.keys.emplace_back(std::move(f.key));
+    key.get = [=, get = f.get](const RunConfig& c, std::size_t i) { return get(of(c).at(i)); };
+    key.set = [=, set = f.set](RunConfig& c, std::size_t i, const Value& value) {
+      set(of(c).at(i), value);
+    };
   }
   return section;
 }

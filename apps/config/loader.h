@@ -46,7 +46,7 @@ class Loader {
   void apply_named_size();
   void derive(const std::string& key, const std::string& from);
 
-  Schema schema_;
+  const Schema& schema_;
   LoadedConfig loaded_;
   Problems problems_;
   std::set<std::string> bad_;  // keys, without index, whose value could not be read

@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "apps/run/quantities.h"
+
 namespace tern {
 
 namespace {
@@ -93,10 +95,6 @@ std::string with_prefix(double number) {
   std::string text = scaled(number, 1000, {"", "k", "M", "G", "T", "P", "E"});
   while (text.ends_with(' ')) text.pop_back();
   return text;
-}
-
-std::string bytes_text(double bytes) {
-  return scaled(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"});
 }
 
 std::string plan_text(const RunConfig& config, const Plan& plan) {

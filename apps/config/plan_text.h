@@ -12,8 +12,7 @@ std::string plan_text(const RunConfig& config, const Plan& plan);
 // 12,345,678
 std::string grouped(std::int64_t number);
 
-// a number with three digits and a prefix: "2.05 G"; bytes as "4.18 GiB"
+// a number with three digits and a prefix: "2.05 G"
 std::string with_prefix(double number);
-std::string bytes_text(double bytes);
 
 }  // namespace tern

@@ -128,12 +128,17 @@ Section optimizer_section() {
                         .doc = "Largest norm of all gradients together; 0: no clipping."})});
 }
 
-}  // namespace
-
-Schema schema() {
+Schema all_sections() {
   Schema all = {run_section(), model_section(), data_section(), source_section(),
                 optimizer_section()};
   for (Section& section : training_schema()) all.push_back(std::move(section));
+  return all;
+}
+
+}  // namespace
+
+const Schema& schema() {
+  static const Schema all = all_sections();
   return all;
 }
 

@@ -6,7 +6,7 @@
 
 namespace tern {
 
-Schema schema();
+const Schema& schema();
 
 // the part of it from the schedule on; run, model, data and optimizer come before
 Schema training_schema();

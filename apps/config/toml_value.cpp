@@ -34,7 +34,8 @@ std::string hint(const toml::node& node, const Key& key) {
     const std::string best = text ? nearest(*text, key.choices) : "";
     return best.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", best);
   }
-  if (const toml::array* array = node.as_array())
+  const bool wants_texts = std::holds_alternative<std::vector<std::string>>(key.fallback);
+  if (const toml::array* array = node.as_array(); array && wants_texts)
     for (const toml::node& element : *array)
       if (!element.is_string()) return fmt::format(" that holds {}", describe(element));
   if (std::holds_alternative<std::string>(key.fallback))

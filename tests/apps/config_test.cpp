@@ -1,9 +1,10 @@
-// From TOML to a RunConfig and back: values, origins, overrides, the files in configs/, the reference.
+// From TOML to a RunConfig and back: values, origins, overrides, the files in configs/, the
+// reference.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -135,9 +136,12 @@ sample_prompts = ["To be,\nor", 'C:\new "x"']
 
 // Every key, set to something else than its default, survives writing and reading.
 TEST(Config, EveryKeyRoundTrips) {
-  const std::set<std::string> kTied = {"run.steps",     "model.size",
-                                       "batch.tokens",  "batch.context",
-                                       "init_from.moments", "checkpoint.keep_every",
+  const std::set<std::string> kTied = {"run.steps",
+                                       "model.size",
+                                       "batch.tokens",
+                                       "batch.context",
+                                       "init_from.moments",
+                                       "checkpoint.keep_every",
                                        "logging.sample_interval"};
   std::vector<std::string> overrides = {"run.steps=0", "run.tokens=1000000", "run.name=x"};
   const LoadedConfig base = parse_config(kSmall, "small.toml", overrides);
@@ -153,8 +157,9 @@ TEST(Config, EveryKeyRoundTrips) {
       if (auto* x = std::get_if<Span>(&after)) *x = {x->amount / 3, true};
       if (auto* x = std::get_if<std::vector<std::string>>(&after)) *x = {"\t\"\\\n", "ä"};
       if (auto* x = std::get_if<std::string>(&after))
-        *x = key.choices.empty() ? "other" : key.choices.back() == *x ? key.choices.front()
-                                                                      : key.choices.back();
+        *x = key.choices.empty()        ? "other"
+             : key.choices.back() == *x ? key.choices.front()
+                                        : key.choices.back();
       key.set(changed.config, 0, after);
       ASSERT_NE(to_toml(before), to_toml(after)) << section.name << '.' << key.name;
       ASSERT_EQ(to_toml(key.get(changed.config, 0)), to_toml(after)) << key.name;
@@ -176,16 +181,18 @@ TEST(Config, ResolvedTextNamesTheOriginOfEachValue) {
   EXPECT_THAT(text, HasSubstr("lr = 0.001                                # dir/small.toml:9\n"));
   EXPECT_THAT(text, HasSubstr("clip = 0.5                                # --set\n"));
   EXPECT_THAT(text, HasSubstr("beta1 = 0.9                               # default\n"));
-  EXPECT_THAT(text, HasSubstr("name = \"small\"                            # from the file's name\n"));
+  EXPECT_THAT(text,
+              HasSubstr("name = \"small\"                            # from the file's name\n"));
 }
 
 TEST(Config, OverridesWinAndTheLastOneMost) {
   const RunConfig c =
-      parse_config(kSmall, "small.toml",
-                   {"optimizer.lr=2e-3", "optimizer.lr=3e-3", "run.name=2024", "model.quantize=none",
-                    "schedule.warmup=10%", "schedule.preset=\"cosine\"",
-                    "logging.sample_prompts=[\"a\", \"b\"]", "data.source.0.path=with = and \" signs",
-                    "data.source.1.path=second", "data.source.1.weight=0.5"})
+      parse_config(
+          kSmall, "small.toml",
+          {"optimizer.lr=2e-3", "optimizer.lr=3e-3", "run.name=2024", "model.quantize=none",
+           "schedule.warmup=10%", "schedule.preset=\"cosine\"",
+           "logging.sample_prompts=[\"a\", \"b\"]", "data.source.0.path=with = and \" signs",
+           "data.source.1.path=second", "data.source.1.weight=0.5"})
           .config;
   EXPECT_EQ(c.optimizer.lr, 3e-3);
   EXPECT_EQ(c.run.name, "2024");
@@ -264,9 +271,8 @@ TEST(Config, EveryPresetMakesASchedule) {
 
 TEST(Config, DifferencesNameKeysAndBothValues) {
   const RunConfig a = parse_config(kSmall, "a.toml").config;
-  const RunConfig b = parse_config(kSmall, "a.toml",
-                                   {"model.hidden_size=128", "data.source.1.path=more"})
-                          .config;
+  const RunConfig b =
+      parse_config(kSmall, "a.toml", {"model.hidden_size=128", "data.source.1.path=more"}).config;
   const auto found = differences(a, b);
   ASSERT_THAT(found, SizeIs(4));
   EXPECT_EQ(found[0].key, "model.hidden_size");

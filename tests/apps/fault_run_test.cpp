@@ -110,6 +110,20 @@ TEST(Fault10, AClosedStreamAndALostTerminalDoNotStopTraining) {
   EXPECT_THAT(read_text(d / "train.log"), HasSubstr("  after\n"));
 }
 
+TEST(Fault10, FilesDoNotTakeThePlaceOfClosedStreams) {
+  const TemporaryDirectory d;
+  const auto body = [&] {
+    close(STDIN_FILENO), close(STDOUT_FILENO), close(STDERR_FILENO);
+    occupy_standard_streams();
+    Console console(STDERR_FILENO, d / "train.log");
+    console.say("once");
+    return console.terminal().broken() ? 1 : 0;
+  };
+  EXPECT_EQ(run({.body = body}).exit_code, 0);
+  const std::string log = read_text(d / "train.log");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+}
+
 TEST(Fault12, WithoutATerminalThereAreOnlyPlainLines) {
   const auto body = [] {
     Signals signals;

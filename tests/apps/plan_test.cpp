@@ -1,8 +1,9 @@
+#include "apps/config/plan.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/config/load.h"
-#include "apps/config/plan.h"
 #include "apps/config/plan_text.h"
 
 namespace tern {
@@ -24,7 +25,8 @@ TEST(Plan, PublishedModel) {
   EXPECT_EQ(plan.checkpoint_bytes, 12 * 374'108'160LL);
   EXPECT_EQ(plan.checkpoints, 3 + 1 + 5);  // the last 3, one being written, 5000 to 25000
   EXPECT_DOUBLE_EQ(plan.disk_bytes, 9.0 * 12 * 374'108'160);
-  EXPECT_DOUBLE_EQ(plan.gemm_flop_total, 6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
+  EXPECT_DOUBLE_EQ(plan.gemm_flop_total,
+                   6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
 }
 
 TEST(Plan, DoublesTakeTwiceTheBytes) {
@@ -69,8 +71,6 @@ TEST(Plan, NumbersForPeople) {
   EXPECT_EQ(grouped(-123), "-123");
   EXPECT_EQ(with_prefix(2.0463e9), "2.05 G");
   EXPECT_EQ(with_prefix(12), "12");
-  EXPECT_EQ(bytes_text(512), "512 B");
-  EXPECT_EQ(bytes_text(4.18 * 1024 * 1024 * 1024), "4.18 GiB");
 }
 
 TEST(Plan, TextIsAlignedAndComplete) {
@@ -80,7 +80,7 @@ TEST(Plan, TextIsAlignedAndComplete) {
   EXPECT_THAT(text, HasSubstr("  body: gate, down                 207,618,048  55.5 %\n"));
   EXPECT_THAT(text, HasSubstr("  FLOP per token                        2.05 G  products"));
   EXPECT_THAT(text, HasSubstr("data/slimpajama: 100.0 % of the run, 1.00 epochs\n"));
-  EXPECT_THAT(text, HasSubstr("  one checkpoint                      4.18 GiB\n"));
+  EXPECT_THAT(text, HasSubstr("  one checkpoint                       4.49 GB\n"));
 }
 
 }  // namespace
