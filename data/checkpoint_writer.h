@@ -73,8 +73,8 @@ class CheckpointWriter {
   std::thread thread_;
 };
 
-// Writes and publishes one checkpoint, in the calling thread; its bytes. Removes what it began when
-// it throws (Fault::disk, mostly).
+// Writes and publishes one checkpoint in the directory, which exists, in the calling thread; its
+// bytes. Removes what it began when it throws (Fault::disk, mostly).
 std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
                                std::span<const TensorBytes> tensors);
 
