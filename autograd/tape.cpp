@@ -3,13 +3,41 @@
 #include <algorithm>
 
 namespace tern {
+namespace {
+
+bool share_memory(const Tensor& a, const Tensor& b) {
+  const auto *x = static_cast<const std::byte*>(a.raw()),
+             *y = static_cast<const std::byte*>(b.raw());
+  return x < y + b.bytes() && y < x + a.bytes();
+}
+
+// of the first real tensor
+DType gradient_dtype(std::span<const Tensor> outputs, std::span<const Var> inputs) {
+  for (const Tensor& t : outputs)
+    if (t && is_real(t.dtype())) return t.dtype();
+  for (const Var& v : inputs)
+    if (v.value && is_real(v.value.dtype())) return v.value.dtype();
+  return DType::f32;
+}
+
+}  // namespace
+
+void Tape::check_open(const char* op) const {
+  check(!walked_, "[", op,
+        "] recorded on a tape whose backward has begun: a step has its own tape, ",
+        "and outer values are passed to checkpoint as inputs");
+}
 
 Var Tape::leaf(Parameter& p) {
+  check_open("leaf");
   const auto [it, fresh] = leaves_.try_emplace(&p, int(slots_.size()));
   if (fresh) {
     check(p.grad.tensor && p.grad.tensor.shape() == p.value.shape(), "[tape] ", p.name,
           ": expected a gradient like the value, gradient is ", p.grad.tensor, ", value is ",
           p.value);
+    for (const auto& [other, slot] : leaves_)
+      check(other == &p || !share_memory(other->grad.tensor, p.grad.tensor), "[tape] ", p.name,
+            ": another leaf writes its gradient: pass it to checkpoint or use it inside, not both");
     slots_.push_back({.buffer = std::shared_ptr<GradBuffer>(&p.grad, [](GradBuffer*) {}),
                       .backend = &p.value.backend(),
                       .elements = p.value.elements(),
@@ -19,8 +47,9 @@ Var Tape::leaf(Parameter& p) {
   return {p.value, this, it->second};
 }
 
-std::vector<Var> Tape::record(const char*, std::vector<Tensor> outputs, std::vector<Var> inputs,
+std::vector<Var> Tape::record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
                               DType grad_dtype, Backward backward) {
+  check_open(op);
   Node node{.backward = std::move(backward)};
   std::vector<Var> vars;
   for (Tensor& value : outputs) {
@@ -38,6 +67,7 @@ std::vector<Var> Tape::record(const char*, std::vector<Tensor> outputs, std::vec
 }
 
 Var Tape::view(const Var& v, const Tensor& value, Index first) {
+  check_open("view");
   Slot slot = slots_.at(v.slot);
   slot.first += first;
   slot.shape = value.shape();
@@ -67,28 +97,63 @@ Tensor Tape::finished(int index) {
       .reshape(slot.shape);
 }
 
-void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds) {
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    check(outputs[i].tape == this, "[tape] expected outputs recorded on this tape");
-    if (i < seeds.size() && !seeds[i]) continue;
-    const Grad g = claim(outputs[i]);
-    if (i < seeds.size())
-      g.to.backend().run(Accumulate{.to = g, .x = seeds[i]});
-    else
-      g.to.backend().fill(g.to, 1);
+bool Tape::overlap(int index, int other) const {
+  const Slot &a = slots_.at(index), &b = slots_.at(other);
+  return a.buffer == b.buffer && a.first < b.first + b.shape.elements() &&
+         b.first < a.first + a.shape.elements();
+}
+
+void Tape::seed(const Var& output, const Tensor& gradient) {
+  check(output.tape == this, "[tape] expected outputs recorded on this tape");
+  const Slot& slot = slots_.at(output.slot);
+  Tensor from = gradient;
+  if (!from) {
+    from = Tensor(*slot.backend, slot.shape, slot.dtype);
+    slot.backend->fill(from, 1);
   }
-  for (std::size_t i = nodes_.size(); i-- > 0;) {
-    Node& node = nodes_[i];
-    std::vector<Tensor> upstream;
-    for (const int output : node.outputs) upstream.push_back(finished(output));
-    if (std::any_of(upstream.begin(), upstream.end(), [](const Tensor& t) { return bool(t); })) {
-      std::vector<Grad> into;
-      for (const int input : node.inputs) into.push_back(input < 0 ? Grad{} : claim(input));
-      node.backward(upstream, into);
+  check(from.shape() == slot.shape && from.dtype() == slot.dtype, "[tape] seed: expected ",
+        slot.shape, ' ', slot.dtype, ", got ", from);
+  slot.backend->run(Accumulate{.to = claim(output.slot), .x = from});
+}
+
+void Tape::run(Node& node) {
+  std::vector<Tensor> upstream;
+  for (const int output : node.outputs) upstream.push_back(finished(output));
+  if (std::none_of(upstream.begin(), upstream.end(), [](const Tensor& t) { return bool(t); }))
+    return;
+  std::vector<Grad> into;
+  std::vector<std::pair<int, Tensor>> apart;  // gradients of inputs that overlap earlier ones
+  for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+    const int input = node.inputs[k];
+    const bool shares =
+        input >= 0 && std::any_of(node.inputs.begin(), node.inputs.begin() + k, [&](int earlier) {
+          return earlier >= 0 && overlap(input, earlier);
+        });
+    if (shares) {
+      const Slot& slot = slots_.at(input);
+      apart.emplace_back(input, Tensor(*slot.backend, slot.shape, slot.dtype));
+      into.push_back({.to = apart.back().second});
+    } else {
+      into.push_back(input < 0 ? Grad{} : claim(input));
     }
-    upstream.clear();
-    for (const int output : node.outputs) slots_[output].buffer->tensor = {};  // views share it
-    node.backward = nullptr;  // lets go of every activation this op kept
+  }
+  node.backward(upstream, into);
+  for (const auto& [input, gradient] : apart)
+    gradient.backend().run(Accumulate{.to = claim(input), .x = gradient});
+}
+
+void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds) {
+  check(!walked_, "[tape] backward runs once per tape");
+  check(seeds.empty() || seeds.size() == outputs.size(), "[tape] expected a seed for each of ",
+        outputs.size(), " outputs, got ", seeds.size());
+  walked_ = true;
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (seeds.empty() || seeds[i]) seed(outputs[i], seeds.empty() ? Tensor{} : seeds[i]);
+  for (std::size_t i = nodes_.size(); i-- > 0;) {
+    run(nodes_[i]);
+    for (const int output : nodes_[i].outputs)
+      slots_[output].buffer->tensor = {};  // views share it
+    nodes_[i].backward = nullptr;          // lets go of every activation this op kept
   }
   nodes_.clear();
   slots_.clear();
@@ -113,12 +178,7 @@ Tape* tape_of(const char* op, std::span<const Var> inputs) {
 std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
                         Tape::Backward backward) {
   if (Tape* tape = tape_of(op, inputs)) {
-    DType dtype = DType::f32;  // of the first real tensor among outputs, then inputs
-    bool found = false;
-    for (const Tensor& t : outputs)
-      if (!found && is_real(t.dtype())) dtype = t.dtype(), found = true;
-    for (const Var& v : inputs)
-      if (!found && is_real(v.value.dtype())) dtype = v.value.dtype(), found = true;
+    const DType dtype = gradient_dtype(outputs, inputs);
     return tape->record(op, std::move(outputs), std::move(inputs), dtype, std::move(backward));
   }
   std::vector<Var> vars;  // inference: nothing recorded, nothing kept
@@ -156,8 +216,11 @@ std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> input
     constants.push_back({v.value});
   }
   std::vector<Tensor> values;
-  for (Var& v : f(nullptr, constants)) values.push_back(std::move(v.value));
-  const DType dtype = values.at(0).dtype();
+  for (Var& v : f(nullptr, constants)) {
+    check(v.slot < 0, "[checkpoint] its body used a value of a tape: pass it as an input");
+    values.push_back(std::move(v.value));
+  }
+  const DType dtype = gradient_dtype(values, constants);
   auto again = [f = std::move(f), constants = std::move(constants)](Tape::Upstream dy,
                                                                     Tape::Grads d) {
     std::vector<OuterInput> outer;

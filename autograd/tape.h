@@ -55,7 +55,9 @@ class Tape {
   // For ops that know their gradient before backward starts (the loss): where to write it now.
   Grad claim(const Var& v);
 
-  // Seeds (default: ones) for the given outputs, then every closure in reverse. Once per tape.
+  // Seeds (default: ones) for the given outputs, then every closure in reverse. Once per tape; an
+  // empty seed stands for an output that does not count. Closures may write their gradients in any
+  // order: inputs that share memory are kept apart and added up here.
   void backward(std::span<const Var> outputs, std::span<const Tensor> seeds = {});
   void backward(const Var& loss) { backward(std::span(&loss, 1)); }
 
@@ -72,19 +74,24 @@ class Tape {
     std::vector<int> outputs{}, inputs{};
     Backward backward{};
   };
+  void check_open(const char* op) const;  // nothing is recorded once backward has begun
   Grad claim(int slot);
   Tensor finished(int slot);  // the gradient, or nothing if nobody wrote it
+  bool overlap(int slot, int other) const;
+  void seed(const Var& output, const Tensor& gradient);
+  void run(Node& node);
 
   std::vector<Slot> slots_;
   std::vector<Node> nodes_;
   std::unordered_map<const Parameter*, int> leaves_;
+  bool walked_ = false;  // backward has begun
 };
 
 // The parameter on the tape, or without one (inference) just its value.
 Var leaf(Tape* tape, Parameter& p);
 
 // Records on the inputs' tape, or, when no input needs a gradient, keeps nothing.
-// Gradients have the dtype of the first output if that is real.
+// Gradients have the dtype of the first real tensor among outputs, then inputs.
 std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
                         Tape::Backward backward);
 
@@ -97,7 +104,7 @@ Tape* tape_of(const char* op, std::span<const Var> inputs);
 
 // Runs f without a tape now and again, on a tape of its own, during backward: activations are
 // traded for time. Every outer Var that f needs is passed in; parameters are reached through
-// leaf(tape, p) with the tape f is given.
+// leaf(tape, p) with the tape f is given, or passed in, but not both. Errors: anything else.
 using CheckpointBody = std::function<std::vector<Var>(Tape*, std::span<const Var>)>;
 std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> inputs);
 

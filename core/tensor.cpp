@@ -13,6 +13,11 @@ Tensor::Tensor(Backend& b, Shape s, DType t) : shape_(s), dtype_(t) {
   storage_ = std::make_shared<Storage>(b, bytes());
 }
 
+Backend& Tensor::backend() const {
+  check(bool(storage_), "[Tensor] expected a tensor, got nothing");
+  return storage_->backend;
+}
+
 void* Tensor::raw() const {
   check(bool(storage_), "[Tensor] expected a tensor, got nothing");
   return static_cast<std::byte*>(storage_->data) + offset_ * bits(dtype_) / 8;

@@ -34,7 +34,7 @@ class Tensor {
   DType dtype() const { return dtype_; }
   Index elements() const { return shape_.elements(); }
   std::size_t bytes() const { return std::size_t(elements()) * bits(dtype_) / 8; }
-  Backend& backend() const { return storage_->backend; }
+  Backend& backend() const;  // throws if empty, like raw()
 
   // the same elements under another shape
   Tensor reshape(Shape shape) const;
@@ -66,6 +66,7 @@ std::array<Index, N> dims(const Tensor& t, std::string_view what) {
   check(t && t.shape().rank() == N, what, ": expected rank ", N, ", got ", t);
   std::array<Index, N> out;
   for (int i = 0; i < N; ++i) out[i] = t.shape()[i];
+  for (const Index d : out) check(d > 0, what, ": expected no empty dimension, got ", t);
   return out;
 }
 

@@ -14,7 +14,7 @@ using nlohmann::json;
 
 // The hash is the last member of the text and covers all bytes before this.
 constexpr std::string_view kHashMember = ",\n \"hash\": \"";
-constexpr std::size_t kHexDigits = 32, kMaxTensors = 100'000, kMaxName = 512;
+constexpr std::size_t kHexDigits = 32, kMaxTensors = 100'000, kMaxFiles = 10'000, kMaxName = 512;
 
 std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -203,7 +203,7 @@ Manifest parse_manifest(std::string_view text, const std::string& where) {
                     {},
                     {}};
   std::map<std::string, std::uint64_t> file_bytes;
-  for (const json& object : m.array("files", kMaxTensors)) {
+  for (const json& object : m.array("files", kMaxFiles)) {
     manifest.files.push_back(parse_file(object, where));
     const StoredFile& file = manifest.files.back();
     require(file_bytes.emplace(file.name, file.bytes).second, Fault::input, where, ": file ",

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
-#include "core/kernels/loss.h"
+#include "core/check.h"
 
 namespace tern {
 namespace {
-
-static_assert(kIgnored == kIgnoreIndex, "targets go from the loader to the loss as they are");
 
 void require_same_tokenizer(const Corpus& corpus, const std::string& path,
                             const Tokenizer& tokenizer) {
@@ -17,7 +15,9 @@ void require_same_tokenizer(const Corpus& corpus, const std::string& path,
           tokenizer.hash(), "): prepare it again with the same one");
 }
 
-bool has_split(const Corpus& corpus, Split split) { return !corpus.manifest().of(split).empty(); }
+bool has_split(const Corpus& corpus, Split split) {
+  return !corpus.manifest().of(split).empty();
+}
 
 }  // namespace
 
@@ -71,6 +71,7 @@ TrainingBatch TrainingData::next() {
   Batch batch = loader_->next();
   TrainingBatch out{.inputs = std::move(batch.inputs),
                     .targets = std::move(batch.targets),
+                    .samples = {},
                     .position = std::int64_t(batch.first_sample)};
   for (std::size_t i = 0; i < batch.samples.size(); ++i)
     out.samples.push_back(out.position + std::int64_t(i));

@@ -21,8 +21,10 @@ bool repeats(const Shape& b, const Shape& a) {
 }
 
 Var binary(const char* op, BinaryFunction function, const Var& a, const Var& b) {
-  check(repeats(b.value.shape(), a.value.shape()) && a.value.dtype() == b.value.dtype(), "[", op,
-        "] expected b to be the trailing dimensions of a, a is ", a.value, ", b is ", b.value);
+  check(b.value.elements() > 0 && repeats(b.value.shape(), a.value.shape()) &&
+            a.value.dtype() == b.value.dtype(),
+        "[", op, "] expected b to be the trailing dimensions of a, a is ", a.value, ", b is ",
+        b.value);
   Backend& on = a.value.backend();
   const Tensor y(on, a.value.shape(), a.value.dtype());
   on.run(Binary{.y = y, .a = a.value, .b = b.value, .function = function});
@@ -37,12 +39,19 @@ Var binary(const char* op, BinaryFunction function, const Var& a, const Var& b) 
 
 int position(const char* op, const Tensor& x, int axis) {
   const int rank = x.shape().rank(), at = axis < 0 ? axis + rank : axis;
-  check(at >= 0 && at < rank, "[", op, "] axis ", axis, " of ", x);
+  check(at >= 0 && at < rank && x.elements() > 0, "[", op, "] expected an axis of x, got axis ",
+        axis, ", x is ", x);
   return at;
 }
 
 Axis fold(const Shape& s, int at) {
   return {.outer = s.product(0, at), .length = s[at], .inner = s.product(at + 1, s.rank())};
+}
+
+Shape with_first(const Shape& s, Index first) {
+  Shape out{first};
+  for (int i = 1; i < s.rank(); ++i) out.push_back(s[i]);
+  return out;
 }
 
 Shape with_last(Shape s, Index last) {
@@ -122,7 +131,7 @@ Var cumsum(const Var& x, int axis) {
 
 Var matmul(const Var& x, const Var& w) {
   const auto [O, I] = dims<2>(w.value, "[matmul] w (O, I)");
-  check(x.value.shape().last() == I && x.value.dtype() == w.value.dtype(),
+  check(x.value.shape().last() == I && x.value.elements() > 0 && x.value.dtype() == w.value.dtype(),
         "[matmul] inner dimensions differ: x is ", x.value, ", w is ", w.value);
   Backend& on = x.value.backend();
   const Index N = x.value.elements() / I;
@@ -182,14 +191,12 @@ Var concatenate(const std::vector<Var>& parts) {
   const Tensor& model = parts[0].value;
   Index rows = 0;
   for (const Var& p : parts) {
-    check(p.value.shape().rank() == model.shape().rank() && p.value.dtype() == model.dtype() &&
-              p.value.shape().product(1, p.value.shape().rank()) ==
-                  model.shape().product(1, model.shape().rank()),
-          "[concatenate] expected parts like ", model, ", got ", p.value);
+    check(p.value && p.value.shape() == with_first(model.shape(), p.value.shape()[0]) &&
+              p.value.dtype() == model.dtype(),
+          "[concatenate] expected rows like those of ", model, ", got ", p.value);
     rows += p.value.shape()[0];
   }
-  Shape shape{rows};
-  for (int i = 1; i < model.shape().rank(); ++i) shape.push_back(model.shape()[i]);
+  const Shape shape = with_first(model.shape(), rows);
   Backend& on = model.backend();
   const Tensor y(on, shape, model.dtype());
   std::vector<Index> counts;

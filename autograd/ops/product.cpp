@@ -10,6 +10,8 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w) {
   const auto [O, Iw] = dims<2>(w.codes.value, "[ternary_product] w (O, I)");
   check(I == Iw, "[ternary_product] inner dimensions differ: x is ", x.codes.value, ", w is ",
         w.codes.value);
+  check(I <= kMaxExactInputs, "[ternary_product] expected at most ", kMaxExactInputs,
+        " inputs, x is ", x.codes.value);
   check(x.scale && x.scale.shape() == Shape{N} && w.scale && w.scale.shape() == Shape{1},
         "[ternary_product] expected scales (", N, ") and (1), got ", x.scale, " and ", w.scale);
   Backend& on = x.scale.backend();

@@ -5,6 +5,9 @@
 
 namespace tern {
 
+// Integers up to 2^24 are exact in f32, codes up to 127: sums of this many products are exact.
+inline constexpr Index kMaxExactInputs = (1 << 24) / 127;
+
 // y (N, O) = dequantised x (N, I) times dequantised w (O, I) transposed; the integer sum is exact.
 // With empty scales (nothing quantised) a plain matmul.
 Var ternary_product(const QuantizedVar& x, const QuantizedVar& w);

@@ -13,15 +13,5 @@ template <class R>
 using Rows = Eigen::Map<Matrix<R>, 0, Eigen::OuterStride<>>;
 template <class R>
 using ConstRows = Eigen::Map<const Matrix<R>, 0, Eigen::OuterStride<>>;
-template <class R>
-using Vector = Eigen::Map<Eigen::Array<R, Eigen::Dynamic, 1>>;
-template <class R>
-using ConstVector = Eigen::Map<const Eigen::Array<R, Eigen::Dynamic, 1>>;
-
-// 1 / (1 + exp(-x)), vectorised
-template <class R, class Expression>
-auto sigmoid(const Expression& x) {
-  return (R(1) + (-x).exp()).inverse();
-}
 
 }  // namespace tern::cpu

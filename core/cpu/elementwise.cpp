@@ -1,5 +1,5 @@
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/eigen.h"
+#include "core/cpu/functions.h"
 #include "core/cpu/parallel.h"
 
 namespace tern {
@@ -11,21 +11,26 @@ namespace {
 constexpr Index kChunk = 1 << 14;
 
 template <class R>
-void apply(UnaryFunction function, Vector<R> y, ConstVector<R> x) {
-  if (function == UnaryFunction::exp) y = x.exp();
-  if (function == UnaryFunction::sigmoid) y = sigmoid<R>(x);
-  if (function == UnaryFunction::silu) y = x * sigmoid<R>(x);
-  if (function == UnaryFunction::reciprocal) y = x.inverse();
+void apply(UnaryFunction function, R* y, const R* x, Index n) {
+  if (function == UnaryFunction::exp) exp_row(y, x, n);
+  if (function == UnaryFunction::sigmoid) sigmoid_row(y, x, n);
+  if (function == UnaryFunction::silu) silu_row(y, x, n);
+  if (function == UnaryFunction::reciprocal)
+    for (Index i = 0; i < n; ++i) y[i] = 1 / x[i];
 }
 
-// dy times the derivative
+// the derivative, from x and y = f(x)
 template <class R>
-void apply_backward(UnaryFunction function, Vector<R> dx, ConstVector<R> dy, ConstVector<R> x,
-                    ConstVector<R> y) {
-  if (function == UnaryFunction::exp) dx = dy * y;
-  if (function == UnaryFunction::sigmoid) dx = dy * y * (1 - y);
-  if (function == UnaryFunction::silu) dx = dy * (sigmoid<R>(x) + y * (1 - sigmoid<R>(x)));
-  if (function == UnaryFunction::reciprocal) dx = -dy * y * y;
+void slope(UnaryFunction function, R* s, const R* x, const R* y, Index n) {
+  if (function == UnaryFunction::exp) std::copy_n(y, n, s);
+  if (function == UnaryFunction::sigmoid)
+    for (Index i = 0; i < n; ++i) s[i] = y[i] * (1 - y[i]);
+  if (function == UnaryFunction::silu) {
+    sigmoid_row(s, x, n);
+    for (Index i = 0; i < n; ++i) s[i] += y[i] * (1 - s[i]);
+  }
+  if (function == UnaryFunction::reciprocal)
+    for (Index i = 0; i < n; ++i) s[i] = -y[i] * y[i];
 }
 
 template <class R>
@@ -42,7 +47,7 @@ void CpuBackend::run(const Unary& a) {
     R* y = a.y.data<R>();
     const R* x = a.x.data<R>();
     for_chunks(a.y.elements(), kChunk, [&](Index, Index begin, Index end) {
-      apply<R>(a.function, {y + begin, end - begin}, {x + begin, end - begin});
+      apply(a.function, y + begin, x + begin, end - begin);
     });
   });
 }
@@ -54,7 +59,8 @@ void CpuBackend::run(const UnaryBackward& a) {
     for_chunks(a.dy.elements(), kChunk, [&](Index, Index begin, Index end) {
       const Index n = end - begin;
       R* row = scratch<R, 0>(kChunk);
-      apply_backward<R>(a.function, {row, n}, {dy + begin, n}, {x + begin, n}, {y + begin, n});
+      slope(a.function, row, x + begin, y + begin, n);
+      for (Index i = 0; i < n; ++i) row[i] *= dy[begin + i];
       put(dx + begin, a.dx.add, n, row);
     });
   });

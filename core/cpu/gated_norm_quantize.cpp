@@ -1,6 +1,6 @@
 // Output gate of the token mixer and GLU of the channel mixer, each with its norm and quantiser.
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/eigen.h"
+#include "core/cpu/functions.h"
 #include "core/cpu/normalized_row.h"
 
 namespace tern {
@@ -9,18 +9,10 @@ using namespace cpu;
 
 namespace {
 
-// y = silu(x)
-template <class R>
-void silu(R* y, const R* x, Index n) {
-  const ConstVector<R> in(x, n);
-  Vector<R>(y, n) = in * sigmoid<R>(in);
-}
-
 // value = silu(x), slope = its derivative
 template <class R>
 void silu_and_slope(R* value, R* slope, const R* x, Index n) {
-  Vector<R> s(slope, n);
-  s = sigmoid<R>(ConstVector<R>(x, n));
+  sigmoid_row(slope, x, n);
   for (Index i = 0; i < n; ++i) {
     value[i] = x[i] * slope[i];
     slope[i] += value[i] * (1 - slope[i]);
@@ -39,7 +31,7 @@ void CpuBackend::run(const GatedNormQuantize& a) {
       R *p = scratch<R, 0>(D), *normalized = scratch<R, 1>(D);
       for (Index n = begin; n < end; ++n) {
         rstd[2 * n] = inverse_rms(g + n * D, D, a.eps);
-        silu(p, h + n * D, D);
+        silu_row(p, h + n * D, D);
         for (Index i = 0; i < D; ++i) p[i] *= g[n * D + i] * rstd[2 * n] * w[i];
         rstd[2 * n + 1] = inverse_rms(p, D, a.eps);
         row.write(n, p, rstd[2 * n + 1], normalized, D);
@@ -92,7 +84,7 @@ void CpuBackend::run(const SwigluNormQuantize& a) {
       R *p = scratch<R, 0>(H), *normalized = scratch<R, 1>(H);
       for (Index n = begin; n < end; ++n) {
         const R *left = ab + 2 * n * H, *right = left + H;
-        silu(p, left, H);
+        silu_row(p, left, H);
         for (Index i = 0; i < H; ++i) p[i] *= right[i];
         rstd[n] = inverse_rms(p, H, a.eps);
         row.write(n, p, rstd[n], normalized, H);

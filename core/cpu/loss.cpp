@@ -1,8 +1,8 @@
 #include <cmath>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/eigen.h"
-#include "core/cpu/parallel.h"
+#include "core/cpu/functions.h"
+#include "core/cpu/rows.h"
 
 namespace tern {
 
@@ -23,14 +23,13 @@ void CpuBackend::run(const CrossEntropy& a) {
           if (a.gradient) std::fill_n(row, V, R(0));
           continue;
         }
-        const ConstVector<R> x(row, V);
-        const R top = x.maxCoeff(), target = row[targets[n]];
-        Vector<R> exps(e, V);
-        exps = (x - top).exp();
-        const R sum = exps.sum();
+        const R top = largest(row, V), target = row[targets[n]];
+        exp_row(e, row, V, top);
+        const R sum = total(e, V);
         losses[n] = std::log(sum) - (target - top);
         if (!a.gradient) continue;
-        Vector<R>(row, V) = exps * (weight / sum);
+        const R factor = weight / sum;
+        for (Index i = 0; i < V; ++i) row[i] = e[i] * factor;
         row[targets[n]] -= weight;
       }
     });

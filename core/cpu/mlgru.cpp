@@ -1,5 +1,5 @@
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/eigen.h"
+#include "core/cpu/functions.h"
 #include "core/cpu/parallel.h"
 
 namespace tern {
@@ -14,9 +14,8 @@ constexpr Index kBand = 64;  // channels that one chunk walks through time toget
 template <class R>
 struct Gates {
   void forward(const R* f_in, const R* c_in, const R* bound, Index n) {
-    const ConstVector<R> candidate(c_in, n);
-    Vector<R>(sigma, n) = sigmoid<R>(ConstVector<R>(f_in, n));
-    Vector<R>(c, n) = candidate * sigmoid<R>(candidate);
+    sigmoid_row(sigma, f_in, n);
+    silu_row(c, c_in, n);
     for (Index i = 0; i < n; ++i) f[i] = bound ? bound[i] + (1 - bound[i]) * sigma[i] : sigma[i];
   }
   R sigma[kBand], f[kBand], c[kBand];
@@ -79,7 +78,7 @@ void CpuBackend::run(const MlgruBackward& a) {
           put(df_in + at, a.df_in.add, n, row);
         }
         if (dc_in) {
-          Vector<R>(gates.sigma, n) = sigmoid<R>(ConstVector<R>(c_in + at, n));
+          sigmoid_row(gates.sigma, c_in + at, n);
           for (Index i = 0; i < n; ++i)
             row[i] = g[i] * (1 - gates.f[i]) * (gates.sigma[i] + gates.c[i] * (1 - gates.sigma[i]));
           put(dc_in + at, a.dc_in.add, n, row);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "core/tensor.h"
@@ -15,7 +16,7 @@ inline constexpr Index kReductionChunks = 32;  // partial sums of a reduction ov
 template <class Body>
 void for_chunks(Index n, Index size, Body&& body) {
   const Index chunks = (n + size - 1) / size;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (chunks > 1)
   for (Index c = 0; c < chunks; ++c) body(c, c * size, std::min(n, (c + 1) * size));
 }
 
@@ -24,12 +25,17 @@ inline Index reduction_chunk(Index n) {
   return std::max<Index>(16, (n + kReductionChunks - 1) / kReductionChunks);
 }
 
-// Scratch memory of the calling thread for one purpose, kept between calls.
+// Scratch memory of the calling thread for one purpose, kept between calls. Aligned to a cache
+// line, since where Eigen cuts a loop into registers depends on the address it writes to.
 template <class R, int Purpose>
 R* scratch(Index elements) {
-  thread_local std::vector<R> memory;
-  if (Index(memory.size()) < elements) memory.resize(elements);
-  return memory.data();
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  thread_local std::vector<Line> memory;
+  const std::size_t lines = (std::size_t(elements) * sizeof(R) + sizeof(Line) - 1) / sizeof(Line);
+  if (memory.size() < lines) memory.resize(lines);
+  return reinterpret_cast<R*>(memory.data());
 }
 
 // Runs body.template operator()<float>() or <double>().

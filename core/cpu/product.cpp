@@ -1,4 +1,5 @@
-// Matrix products over fixed tiles, each one Eigen call on one thread.
+// Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
+#include "core/cpu/code_product.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/eigen.h"
 #include "core/cpu/parallel.h"
@@ -82,15 +83,16 @@ void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index 
   const Index I = x.columns;
   R* to = dw.to.data<R>();
   for_chunks(O, kTile, [&](Index, Index begin, Index end) {
-    Rows<R> tile(to + begin * I, end - begin, I, Eigen::OuterStride<>(I));
+    Rows<R> tile(scratch<R, 2>(kTile * I), end - begin, I, Eigen::OuterStride<>(I));
     for (Index n = 0; n < N; n += kDepth) {
       const auto b = x.rows(n, std::min(kDepth, N - n), scratch<R, 1>(kDepth * I));
       const ConstRows<R> a(dy + n * O + begin, b.rows(), end - begin, Eigen::OuterStride<>(O));
-      if (n == 0 && !dw.add)
+      if (n == 0)
         tile.noalias() = a.transpose() * b;
       else
         tile.noalias() += a.transpose() * b;
     }
+    put(to + begin * I, dw.add, tile.size(), tile.data());
   });
 }
 
@@ -117,6 +119,8 @@ void CpuBackend::run(const MatmulBackward& a) {
 }
 
 void CpuBackend::run(const TernaryProduct& a) {
+  if (const CodeKernels* kernels = code_kernels_for(a.y.dtype(), a.x.q.shape()[1]))
+    return ternary_product(*kernels, a);
   visit_real(a.y.dtype(), [&]<class R>() {
     const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.q.shape()[1];
     R* y = a.y.data<R>();
@@ -133,6 +137,8 @@ void CpuBackend::run(const TernaryProduct& a) {
 }
 
 void CpuBackend::run(const TernaryProductBackward& a) {
+  if (const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.x.q.shape()[1]))
+    return ternary_product_backward(*kernels, a);
   visit_real(a.dy.dtype(), [&]<class R>() {
     const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
     const R* dy = a.dy.data<R>();

@@ -16,6 +16,22 @@ R dot(const R* a, const R* b, Index n) {
   return sum;
 }
 
+template <class R>
+R total(const R* x, Index n) {
+  R sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (Index i = 0; i < n; ++i) sum += x[i];
+  return sum;
+}
+
+template <class R>
+R largest(const R* x, Index n) {
+  R top = x[0];
+#pragma omp simd reduction(max : top)
+  for (Index i = 0; i < n; ++i) top = std::max(top, x[i]);
+  return top;
+}
+
 // 1 / sqrt(mean(x^2) + eps)
 template <class R>
 R inverse_rms(const R* x, Index n, double eps) {

@@ -1,11 +1,15 @@
 #include "apps/config/plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/config/load.h"
+#include "apps/config/plan_text.h"
 
 namespace tern {
 namespace {
+
+using testing::HasSubstr;
 
 TEST(Plan, PublishedModel) {
   const RunConfig config = load_config("configs/370m.toml").config;
@@ -56,6 +60,27 @@ TEST(Plan, CheckpointsOnDiskAreAtMostThoseThatAreSaved) {
   EXPECT_EQ(count({.interval = 60, .keep_last = 5}), 2);
   EXPECT_EQ(count({.interval = 10, .keep_last = 2}), 3);
   EXPECT_EQ(count({.interval = 10, .keep_last = 2, .keep_every = 50}), 5);
+}
+
+TEST(Plan, NumbersForPeople) {
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(999), "999");
+  EXPECT_EQ(grouped(1000), "1,000");
+  EXPECT_EQ(grouped(374'108'160), "374,108,160");
+  EXPECT_EQ(grouped(-1234), "-1,234");
+  EXPECT_EQ(grouped(-123), "-123");
+  EXPECT_EQ(with_prefix(2.0463e9), "2.05 G");
+  EXPECT_EQ(with_prefix(12), "12");
+}
+
+TEST(Plan, TextIsAlignedAndComplete) {
+  const RunConfig config = load_config("configs/370m.toml").config;
+  const std::string text = plan_text(config, make_plan(config, {15'000'000'000}));
+  EXPECT_THAT(text, HasSubstr("  total                            374,108,160\n"));
+  EXPECT_THAT(text, HasSubstr("  body: gate, down                 207,618,048  55.5 %\n"));
+  EXPECT_THAT(text, HasSubstr("  FLOP per token                        2.05 G  products"));
+  EXPECT_THAT(text, HasSubstr("data/slimpajama: 100.0 % of the run, 1.00 epochs\n"));
+  EXPECT_THAT(text, HasSubstr("  one checkpoint                       4.49 GB\n"));
 }
 
 }  // namespace

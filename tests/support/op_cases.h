@@ -1,0 +1,48 @@
+// The ops as cases: at small odd sizes for the tests, at a model's sizes for the benchmark.
+#pragma once
+
+#include "tests/support/op_case.h"
+
+namespace tern {
+
+// What norm_quantize is given, and which of its outputs somebody uses.
+struct NormQuantizeForm {
+  bool branch = true, block = true, quantized = true;
+  int rows = 3;                        // 1 to 3
+  bool use_sum = true;                 // the residual stream goes on
+  std::vector<int> use_rows{0, 1, 2};  // of those
+};
+
+OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form = {});
+OpCase gated_norm_quantize_case(Index N, Index D, bool quantized = true);
+OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true);
+OpCase ternary_product_case(Index N, Index O, Index I);
+OpCase bit_linear_case(Index N, Index O, Index I);
+OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial);
+OpCase rms_norm_case(Index N, Index D);
+OpCase matmul_case(Index N, Index O, Index I);
+OpCase embedding_case(Index N, Index V, Index D);
+
+struct CrossEntropyForm {
+  Index rows_per_chunk = 1024;
+  int ignore_every = 0;  // 1: all targets, 3: every third, 0: none
+  bool quantized = true;
+};
+OpCase cross_entropy_case(Index N, Index V, Index I, const CrossEntropyForm& form = {});
+
+std::vector<OpCase> element_cases();    // unary, binary, along an axis
+std::vector<OpCase> view_cases();       // slice, reshape, concatenate, embedding
+std::vector<OpCase> quantizer_cases();  // alone and fused with norms
+std::vector<OpCase> product_cases();
+std::vector<OpCase> mlgru_cases();
+std::vector<OpCase> loss_cases();
+std::vector<OpCase> checkpoint_cases();
+std::vector<OpCase> op_cases();  // all of these
+
+// What one layer and the head of a model run: B sequences of T tokens, width D, GLU width H.
+struct CaseSizes {
+  Index B = 0, T = 0, D = 0, H = 0, V = 0;
+};
+std::vector<OpCase> model_op_cases(const CaseSizes& sizes);
+
+}  // namespace tern

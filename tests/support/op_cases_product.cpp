@@ -1,0 +1,132 @@
+// Matrix products and the head with its loss.
+#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops/primitives.h"
+#include "core/host.h"
+#include "tests/support/op_cases.h"
+
+namespace tern {
+namespace {
+
+std::string size_name(const std::string& op, Index N, Index O, Index I) {
+  return op + "_" + std::to_string(N) + "_" + std::to_string(O) + "_" + std::to_string(I);
+}
+
+std::vector<OpInput> product_inputs(Index N, Index O, Index I) {
+  return {{.name = "x", .shape = {N, I}}, {.name = "w", .shape = {O, I}}};
+}
+
+}  // namespace
+
+OpCase matmul_case(Index N, Index O, Index I) {
+  return {.name = size_name("matmul", N, O, I),
+          .inputs = product_inputs(N, O, I),
+          .apply = [](auto in) { return Vars{matmul(in[0], in[1])}; }};
+}
+
+OpCase ternary_product_case(Index N, Index O, Index I) {
+  return {.name = size_name("ternary_product", N, O, I),
+          .inputs = product_inputs(N, O, I),
+          .apply =
+              [](auto in) {
+                return Vars{ternary_product(quantize_rows(in[0]), quantize_ternary(in[1]))};
+              },
+          .composed =
+              [](auto in, Rounding& r) {
+                const Var x = r.rows(in[0]);
+                return Vars{matmul(x, r.ternary(in[1]))};
+              },
+          .rounds = true};
+}
+
+OpCase bit_linear_case(Index N, Index O, Index I) {
+  OpCase op = ternary_product_case(N, O, I);
+  op.name = size_name("bit_linear", N, O, I);
+  op.inputs.push_back({.name = "norm_weight", .shape = {I}, .low = 0.5, .high = 1.5});
+  op.apply = [](auto in) { return Vars{bit_linear(in[0], in[2], quantize_ternary(in[1]))}; };
+  op.composed = [](auto in, Rounding& r) {
+    const Var x = r.rows(rms_norm(in[0], in[2]));
+    return Vars{matmul(x, r.ternary(in[1]))};
+  };
+  return op;
+}
+
+OpCase cross_entropy_case(Index N, Index V, Index I, const CrossEntropyForm& form) {
+  std::vector<std::int32_t> targets;
+  double valid = 0;
+  for (Index n = 0; n < N; ++n) {
+    const bool ignored = form.ignore_every > 0 && n % form.ignore_every == 0;
+    targets.push_back(ignored ? kIgnoreIndex : std::int32_t((7 * n + 3) % V));
+    valid += !ignored;
+  }
+  const auto loss = [=](const QuantizedVar& x, const QuantizedVar& w, DType dtype, Index rows) {
+    Backend& on = x.codes.value.backend();
+    const Tensor weight(on, {1}, dtype);
+    upload_real(weight, {valid > 0 ? 1 / valid : 0});
+    return Vars{cross_entropy(x, w, upload_ids(on, {N}, targets), weight, rows).loss};
+  };
+  const Index rows = form.rows_per_chunk;
+  OpCase op{.name = size_name("cross_entropy", N, V, I) + "_chunk" + std::to_string(rows) +
+                    (form.ignore_every ? "_ignore" + std::to_string(form.ignore_every) : "") +
+                    (form.quantized ? "" : "_real"),
+            .inputs = product_inputs(N, V, I),
+            .is_loss = true};
+  if (!form.quantized) {
+    op.apply = [=](auto in) {
+      return loss({.codes = in[0]}, {.codes = in[1]}, in[0].value.dtype(), rows);
+    };
+    return op;
+  }
+  op.rounds = true;
+  op.apply = [=](auto in) {
+    return loss(quantize_rows(in[0]), quantize_ternary(in[1]), in[0].value.dtype(), rows);
+  };
+  op.composed = [=](auto in, Rounding& r) {  // the real form, itself a case, in one chunk
+    const Var x = r.rows(in[0]);
+    return loss({.codes = x}, {.codes = r.ternary(in[1])}, DType::f64, N);
+  };
+  return op;
+}
+
+std::vector<OpCase> product_cases() {
+  return {
+      matmul_case(3, 4, 5),
+      matmul_case(1, 1, 1),
+      matmul_case(1, 9, 33),
+      matmul_case(9, 1, 33),
+      matmul_case(35, 17, 1),
+      matmul_case(259, 270, 19),
+      matmul_case(5, 520, 7),
+      {.name = "matmul_of_a_batch",
+       .inputs = {{.name = "x", .shape = {2, 3, 4}}, {.name = "w", .shape = {5, 4}}},
+       .apply = [](auto in) { return Vars{matmul(in[0], in[1])}; }},
+      {.name = "matmul_of_a_vector",
+       .inputs = {{.name = "x", .shape = {4}}, {.name = "w", .shape = {5, 4}}},
+       .apply = [](auto in) { return Vars{matmul(in[0], in[1])}; }},
+      ternary_product_case(3, 4, 8),
+      ternary_product_case(1, 1, 1),
+      ternary_product_case(1, 67, 37),
+      ternary_product_case(259, 270, 19),
+      ternary_product_case(5, 520, 7),
+      bit_linear_case(3, 4, 8),
+      bit_linear_case(1, 5, 67),
+      bit_linear_case(67, 33, 37),
+  };
+}
+
+std::vector<OpCase> loss_cases() {
+  return {
+      cross_entropy_case(7, 5, 4, {.quantized = false}),
+      cross_entropy_case(7, 5, 4, {.rows_per_chunk = 3, .quantized = false}),
+      cross_entropy_case(7, 5, 4, {.rows_per_chunk = 3, .ignore_every = 3, .quantized = false}),
+      cross_entropy_case(7, 5, 4, {.rows_per_chunk = 2, .ignore_every = 1, .quantized = false}),
+      cross_entropy_case(4, 1, 3, {.quantized = false}),
+      cross_entropy_case(1, 67, 9, {.quantized = false}),
+      cross_entropy_case(7, 5, 8),
+      cross_entropy_case(7, 5, 8, {.rows_per_chunk = 3, .ignore_every = 3}),
+      cross_entropy_case(67, 131, 37, {.rows_per_chunk = 20, .ignore_every = 5}),
+      cross_entropy_case(4, 1, 3, {.rows_per_chunk = 1}),
+      cross_entropy_case(5, 3, 6, {.rows_per_chunk = 2, .ignore_every = 1}),
+  };
+}
+
+}  // namespace tern
