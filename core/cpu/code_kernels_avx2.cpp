@@ -16,6 +16,7 @@ namespace {
 
 constexpr Index kSteps = 60;  // of |2 * 2 * 128| each: below 2^15
 constexpr int kRowsAtOnce = 4;
+constexpr Index kRowsAhead = 16;  // of codes to fetch: their rows are far apart
 
 int four_codes(const std::int8_t* q) {
   int word;
@@ -105,6 +106,7 @@ void float_tile(const FloatTile& a) {
       __builtin_prefetch(out + r * a.c_stride, 1);
     const std::int8_t* codes = a.codes + column;
     for (Index k = 0; k < a.depth; ++k, codes += a.codes_stride) {
+      __builtin_prefetch(codes + kRowsAhead * a.codes_stride);
       __m256 b[2];
       for (int v = 0; v < 2; ++v)
         b[v] = _mm256_cvtepi32_ps(

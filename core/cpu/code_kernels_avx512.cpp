@@ -12,6 +12,8 @@
 namespace tern::cpu {
 namespace {
 
+constexpr Index kRowsAhead = 16;  // of codes to fetch: their rows are far apart
+
 int four_codes(const std::int8_t* q) {
   int word;
   std::memcpy(&word, q, 4);
@@ -75,6 +77,7 @@ void float_tile_of(const FloatTile& a) {
     for (int v = 0; v < Vectors; ++v) __builtin_prefetch(a.c + r * a.c_stride + 16 * v, 1);
   const std::int8_t* codes = a.codes;
   for (Index k = 0; k < a.depth; ++k, codes += a.codes_stride) {
+    __builtin_prefetch(codes + kRowsAhead * a.codes_stride);
     __m512 b[Vectors];
     for (int v = 0; v < Vectors; ++v)
       b[v] = _mm512_cvtepi32_ps(
