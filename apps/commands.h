@@ -6,6 +6,9 @@
 namespace tern {
 
 void add_golden(CLI::App& tern);
+void add_ngram(CLI::App& tern);
 void add_plot(CLI::App& tern);
+void add_prepare(CLI::App& tern);
+void add_tokenizer(CLI::App& tern);
 
 }  // namespace tern

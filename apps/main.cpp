@@ -19,7 +19,10 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
   tern::add_golden(app);
+  tern::add_ngram(app);
   tern::add_plot(app);
+  tern::add_prepare(app);
+  tern::add_tokenizer(app);
   try {
     app.parse(argc, argv);
     return 0;
