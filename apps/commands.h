@@ -20,5 +20,8 @@ void add_prepare(CLI::App& tern);
 void add_tokenizer(CLI::App& tern);
 void add_trace(CLI::App& tern);
 void add_train(CLI::App& tern, const std::vector<std::string>& command_line);
+void add_plot(CLI::App& tern);
+void add_prepare(CLI::App& tern);
+void add_tokenizer(CLI::App& tern);
 
 }  // namespace tern

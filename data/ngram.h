@@ -1,5 +1,5 @@
-// Interpolated Kneser-Ney models of every order up to a highest (Chen and Goodman 1999, section 2.7,
-// one discount): the baselines that a trained model has to beat.
+// Interpolated Kneser-Ney models of every order up to a highest (Chen and Goodman 1999,
+// section 2.7, one discount): the baselines that a trained model has to beat.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,11 @@ class NgramModels {
  private:
   // An n-gram that was seen; node 0 is the empty one. The fields count the symbols after it.
   struct Node {
-    std::uint32_t count = 0;      // times it was seen
-    std::uint32_t preceded = 0;   // distinct symbols seen before it
-    std::uint32_t followed = 0;   // sum of count over its continuations
-    std::uint32_t followers = 0;  // continuations
-    std::uint32_t preceded_sum = 0;  // sum of preceded over its continuations
+    std::uint32_t count = 0;               // times it was seen
+    std::uint32_t preceded = 0;            // distinct symbols seen before it
+    std::uint32_t followed = 0;            // sum of count over its continuations
+    std::uint32_t followers = 0;           // continuations
+    std::uint32_t preceded_sum = 0;        // sum of preceded over its continuations
     std::uint32_t preceded_followers = 0;  // continuations with preceded > 0
   };
 
@@ -39,8 +39,8 @@ class NgramModels {
   std::size_t highest_;
   double discount_;
   std::vector<Node> nodes_;
-  std::vector<std::uint64_t> keys_;       // open addressing: parent << 32 | symbol
-  std::vector<std::uint32_t> children_;   // of the same slot; 0: empty
+  std::vector<std::uint64_t> keys_;               // open addressing: parent << 32 | symbol
+  std::vector<std::uint32_t> children_;           // of the same slot; 0: empty
   std::vector<std::uint32_t> training_, scored_;  // n-grams that end here, by length; last contexts
 };
 

@@ -39,7 +39,8 @@ class ProgressLine {
     std::string line = "prepare";
     if (p.total > 0) line += "  " + share_text(double(p.consumed) / double(p.total));
     line += "  " + bytes_text(double(p.text_bytes)) + " of text  " + count_text(double(p.tokens)) +
-            " tokens  " + count_text(double(p.documents)) + " documents  " + bytes_text(rate) + "/s";
+            " tokens  " + count_text(double(p.documents)) + " documents  " + bytes_text(rate) +
+            "/s";
     if (p.total > 0 && read > 0)
       line += "  eta " + duration_text(seconds * double(p.total - p.consumed) / read);
     if (p.skipped_lines > 0) line += "  " + count_text(double(p.skipped_lines)) + " bad lines";
@@ -59,9 +60,9 @@ void print_split(const CorpusManifest& manifest, Split split) {
     bytes += double(s.text_bytes);
   }
   if (tokens == 0) return;
-  std::printf("  %-10s  %.0f tokens, %.0f documents, %.0f bytes of text (%.2f per token), %zu shards\n",
-              name_of(split).data(), tokens, documents, bytes, bytes / tokens,
-              manifest.of(split).size());
+  std::printf(
+      "  %-10s  %.0f tokens, %.0f documents, %.0f bytes of text (%.2f per token), %zu shards\n",
+      name_of(split).data(), tokens, documents, bytes, bytes / tokens, manifest.of(split).size());
 }
 
 void prepare(const PrepareOptions& options) {
@@ -74,9 +75,10 @@ void prepare(const PrepareOptions& options) {
   if (result.manifest.skipped_lines > result.problems.size())
     std::fprintf(stderr, "warning: %llu lines skipped in all\n",
                  (unsigned long long)result.manifest.skipped_lines);
-  const std::string how = result.was_finished ? "already prepared, nothing to do"
-                          : (result.resumed ? "continued and finished in " : "prepared in ") +
-                                duration_text(monotonic_seconds() - begin);
+  const std::string how = result.was_finished
+                              ? "already prepared, nothing to do"
+                              : (result.resumed ? "continued and finished in " : "prepared in ") +
+                                    duration_text(monotonic_seconds() - begin);
   std::printf("%s: %s\n", options.out.c_str(), how.c_str());
   for (const Split split : kSplits) print_split(result.manifest, split);
 }
@@ -85,8 +87,9 @@ void prepare(const PrepareOptions& options) {
 
 void add_prepare(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand(
-      "prepare", "Tokenize texts into a corpus for training. After an interruption the same command "
-                 "goes on where it was.");
+      "prepare",
+      "Tokenize texts into a corpus for training. After an interruption the same command "
+      "goes on where it was.");
   struct Arguments {
     SourceOptions sources;
     PrepareOptions options;

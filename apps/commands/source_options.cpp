@@ -11,9 +11,10 @@ std::optional<SourceFormat> SourceOptions::forced_format() const {
 
 void add_source_options(CLI::App& command, SourceOptions& options) {
   command
-      .add_option("INPUT", options.inputs,
-                  "files, directories, globs, or - for standard input:\n.txt (one document), .jsonl "
-                  "(a \"text\" field per line), .bin/.u16/.u32 (token\nids), each also .gz, .zst, .xz")
+      .add_option(
+          "INPUT", options.inputs,
+          "files, directories, globs, or - for standard input:\n.txt (one document), .jsonl "
+          "(a \"text\" field per line), .bin/.u16/.u32 (token\nids), each also .gz, .zst, .xz")
       ->required();
   command.add_option("--format", options.format, "what the inputs are, whatever their names say")
       ->capture_default_str()

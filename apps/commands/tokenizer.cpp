@@ -1,4 +1,6 @@
 // tern tokenizer train: a SentencePiece byte-pair tokenizer that keeps every text exactly.
+#include "data/tokenizer.h"
+
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -7,7 +9,6 @@
 #include "apps/commands.h"
 #include "apps/commands/source_options.h"
 #include "data/files.h"
-#include "data/tokenizer.h"
 #include "data/tokenizer_trainer.h"
 
 namespace tern {

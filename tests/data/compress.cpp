@@ -48,10 +48,14 @@ std::string xz(std::string_view bytes) {
 
 std::string compressed(Codec codec, std::string_view bytes) {
   switch (codec) {
-    case Codec::gzip: return gzip(bytes);
-    case Codec::zstd: return zstd(bytes);
-    case Codec::xz: return xz(bytes);
-    case Codec::none: break;
+    case Codec::gzip:
+      return gzip(bytes);
+    case Codec::zstd:
+      return zstd(bytes);
+    case Codec::xz:
+      return xz(bytes);
+    case Codec::none:
+      break;
   }
   return std::string(bytes);
 }

@@ -8,6 +8,7 @@
 
 namespace tern {
 
-std::string compressed(Codec codec, std::string_view bytes);  // one member; Codec::none: as they are
+std::string compressed(Codec codec,
+                       std::string_view bytes);  // one member; Codec::none: as they are
 
 }  // namespace tern

@@ -46,13 +46,15 @@ TEST(Fault41, EmptyAndTinyFiles) {
 TEST(Fault42, BadTokenFilesAreNamedWithTheOffset) {
   const PrepareFixture f;
   write_text(f / "odd.bin", std::string(2'000'001, '\0'));
-  EXPECT_THAT(refusal(f, f / "odd.bin"), HasSubstr("whole u16 tokens, got 1 B too many at byte 2000000"));
+  EXPECT_THAT(refusal(f, f / "odd.bin"),
+              HasSubstr("whole u16 tokens, got 1 B too many at byte 2000000"));
   write_text(f / "odd.u32", std::string(7, '\0'));
   EXPECT_THAT(refusal(f, f / "odd.u32"), HasSubstr("got 3 B too many at byte 4"));
   std::string large(2'400'000, '\0');
   large[2'200'001] = '\2';  // id 512
   write_text(f / "large.bin", large);
-  EXPECT_THAT(refusal(f, f / "large.bin"), HasSubstr("byte 2200000: expected a token id below 400, got 512"));
+  EXPECT_THAT(refusal(f, f / "large.bin"),
+              HasSubstr("byte 2200000: expected a token id below 400, got 512"));
 }
 
 TEST(Fault44, BadLinesAreCountedUpToALimit) {
@@ -76,7 +78,8 @@ TEST(Fault44, LongLines) {
   EXPECT_EQ(refusal(f, f / "a.jsonl"), "");
   EXPECT_EQ(Corpus::open(f / "out", Split::train).text_bytes(), text.size());
   write_text(f / "b.jsonl", "{}\n{\"text\":\"" + std::string(70'000'000, 'a') + "\"}\n");
-  EXPECT_THAT(refusal(f, f / "b.jsonl", Fault::input, 1), HasSubstr("b.jsonl:2: a line is longer than"));
+  EXPECT_THAT(refusal(f, f / "b.jsonl", Fault::input, 1),
+              HasSubstr("b.jsonl:2: a line is longer than"));
 }
 
 TEST(Fault45, InputsThatAreNotThere) {
@@ -88,7 +91,9 @@ TEST(Fault45, InputsThatAreNotThere) {
   EXPECT_THAT(refusal(f, f / "small.model", Fault::usage), HasSubstr("unknown kind of file"));
   EXPECT_EQ(::mkfifo((f / "pipe.txt").c_str(), 0600), 0);
   EXPECT_THAT(refusal(f, f / "pipe.txt"), HasSubstr("expected a regular file"));
-  write_text(f / "utf16.txt", std::string("\xff\xfe" "a\0", 4));
+  write_text(f / "utf16.txt", std::string("\xff\xfe"
+                                          "a\0",
+                                          4));
   EXPECT_THAT(refusal(f, f / "utf16.txt"), HasSubstr("is UTF-16"));
 }
 
@@ -147,7 +152,8 @@ TEST(Fault49, CutOffAndDamagedCompression) {
     std::mt19937_64 random(49);
     for (int i = 0; i < 300'000; ++i) text += char('a' + random() % 26);
     const std::string whole = compressed(codec, text);
-    for (const std::size_t kept : {std::size_t(0), std::size_t(3), whole.size() / 2, whole.size() - 1}) {
+    for (const std::size_t kept :
+         {std::size_t(0), std::size_t(3), whole.size() / 2, whole.size() - 1}) {
       write_text(name, whole.substr(0, kept));
       EXPECT_THAT(refusal(f, name), HasSubstr(name + ": cut off")) << kept;
     }
@@ -268,8 +274,9 @@ TEST_F(Fault72, JournalWithATornLineAndLeftoversOfACrash) {
 }
 
 TEST_F(Fault72, OtherArgumentsAreRefused) {
-  EXPECT_THROW(prepare_corpus(options_, [](const PrepareProgress&) { throw std::runtime_error(""); }),
-               std::runtime_error);
+  EXPECT_THROW(
+      prepare_corpus(options_, [](const PrepareProgress&) { throw std::runtime_error(""); }),
+      std::runtime_error);
   options_.shard_tokens = 50'000;
   EXPECT_THAT(message_of(Fault::usage, [&] { prepare_corpus(options_, no_report); }),
               HasSubstr("shard_tokens: 40000 then, 50000 now): finish it with those"));
@@ -279,8 +286,7 @@ TEST_F(Fault72, FullDiskIsReportedAndTheSameCommandGoesOn) {
   const SmallDisk disk(f_ / "disk", 900 << 10);
   if (!disk.mounted()) GTEST_SKIP() << "mounting is refused here";
   options_.out = f_ / "disk/out";
-  const std::string message =
-      message_of(Fault::disk, [&] { prepare_corpus(options_, no_report); });
+  const std::string message = message_of(Fault::disk, [&] { prepare_corpus(options_, no_report); });
   EXPECT_THAT(message, HasSubstr("No space left on device"));
   EXPECT_THAT(message, HasSubstr("disk/out"));
   fs::copy(f_ / "disk/out", f_ / "out");

@@ -26,8 +26,8 @@ TEST(Ngram, AgreesWithHandComputation) {
   std::vector<double> bits;
   models.score(Symbols{0, 1, 2, 0}, bits);
   EXPECT_NEAR(bits[0], -std::log2(unigram_a * unigram_b * unigram_c * unigram_a), 1e-12);
-  // a: the first, without context; b after a: seen 2 of 3, 2 kinds follow; c after b: only a follows;
-  // a after c: never seen
+  // a: the first, without context; b after a: seen 2 of 3, 2 kinds follow; c after b: only a
+  // follows; a after c: never seen
   const double b_after_a = (2 - D + 2 * D * lower_b) / 3;
   const double c_after_b = (D * lower_c) / 1;
   EXPECT_NEAR(bits[1], -std::log2(lower_a * b_after_a * c_after_b * lower_a), 1e-12);

@@ -28,7 +28,8 @@ class PrepareFixture {
     std::string text, lines;
     while (text.size() < 1'300'000) text += random_text(random, 100, true) + english();
     for (int i = 0; i < 4000; ++i)
-      lines += "{\"text\": \"" + std::string(random() % 50, 'a') + " harbour " + std::to_string(i) + "\"}\n";
+      lines += "{\"text\": \"" + std::string(random() % 50, 'a') + " harbour " + std::to_string(i) +
+               "\"}\n";
     write_text(directory_ / "1.txt", text);
     write_text(directory_ / "2.jsonl", lines);
     write_text(directory_ / "3.txt", english());

@@ -36,9 +36,10 @@ TEST(Prepare, LaysOutDocumentAfterDocument) {
   EXPECT_EQ(f.ids("out"), with_ends("The boats.\n") + with_ends("the sea") + with_ends("bell"));
   const Corpus corpus = Corpus::open(f / "out", Split::train);
   EXPECT_EQ(corpus.document_count(), 3u);
-  EXPECT_EQ(corpus.document_starts(),
-            (std::vector<std::uint64_t>{0, with_ends("The boats.\n").size(),
-                                        (with_ends("The boats.\n") + with_ends("the sea")).size()}));
+  EXPECT_EQ(
+      corpus.document_starts(),
+      (std::vector<std::uint64_t>{0, with_ends("The boats.\n").size(),
+                                  (with_ends("The boats.\n") + with_ends("the sea")).size()}));
   EXPECT_EQ(corpus.text_bytes(), 22u);
   EXPECT_EQ(corpus.vocab_size(), 400);
   EXPECT_EQ(corpus.manifest().token_type, StoredType::u16);
@@ -164,7 +165,8 @@ TEST(Prepare, OneProcessAtATime) {
   std::string second;
   prepare_corpus(options, [&](const PrepareProgress&) {
     const Outcome o = run({.body = [&] {
-      std::fputs(message_of(Fault::usage, [&] { prepare_corpus(options, no_report); }).c_str(), stderr);
+      std::fputs(message_of(Fault::usage, [&] { prepare_corpus(options, no_report); }).c_str(),
+                 stderr);
       return 0;
     }});
     second = o.err;
@@ -180,8 +182,9 @@ TEST(Corpus, NamesWhatIsMissing) {
   };
   EXPECT_THAT(message(Split::train), HasSubstr("holds no corpus"));
   const PrepareOptions options = f.options("out", {f / "a.txt"});
-  EXPECT_THROW(prepare_corpus(options, [](const PrepareProgress&) { throw std::runtime_error(""); }),
-               std::runtime_error);
+  EXPECT_THROW(
+      prepare_corpus(options, [](const PrepareProgress&) { throw std::runtime_error(""); }),
+      std::runtime_error);
   EXPECT_THAT(message(Split::train), HasSubstr("unfinished"));
   prepare_corpus(options, no_report);
   EXPECT_EQ(message(Split::train), "");

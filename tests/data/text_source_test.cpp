@@ -60,11 +60,13 @@ std::vector<std::string> texts_of(const std::vector<Document>& documents) {
 TEST(Sources, FilesDirectoriesAndGlobsInOrder) {
   const TemporaryDirectory d;
   fs::create_directories(d / "in/deep");
-  for (const char* name : {"in/b.txt", "in/a.jsonl", "in/deep/c.txt.gz", "in/notes.md", "x1.txt", "x0.txt"})
+  for (const char* name :
+       {"in/b.txt", "in/a.jsonl", "in/deep/c.txt.gz", "in/notes.md", "x1.txt", "x0.txt"})
     write_text(d / name, "");
   const auto names = [&](const std::vector<std::string>& inputs) {
     std::vector<std::string> out;
-    for (const SourceFile& s : sources_of(inputs)) out.push_back(s.path.lexically_relative(d.path()));
+    for (const SourceFile& s : sources_of(inputs))
+      out.push_back(s.path.lexically_relative(d.path()));
     return out;
   };
   EXPECT_THAT(names({d / "in"}), ElementsAre("in/a.jsonl", "in/b.txt", "in/deep/c.txt.gz"));
@@ -88,7 +90,8 @@ TEST(TextSource, GivesDocumentsWhateverTheCompression) {
     if (codec == Codec::none)
       write_text(name, text);
     else  // two members
-      write_text(name, compressed(codec, text.substr(0, half)) + compressed(codec, text.substr(half)));
+      write_text(name,
+                 compressed(codec, text.substr(0, half)) + compressed(codec, text.substr(half)));
     EXPECT_THAT(texts_of(documents_of(source_of({name}))), ElementsAre(text.substr(3)))
         << name << ": the byte-order mark goes, all else stays";
   }
@@ -188,12 +191,18 @@ TEST(JsonLines, TakesTextAndNamesProblems) {
             "a\n\u00e9\U0001f600");
   EXPECT_EQ(read_json_line(R"({"meta":[{"text":3}],"text":""})").problem, "");
   const std::vector<std::pair<std::string, std::string>> problems = {
-      {R"({"text":null})", "got null"},        {R"({"text":["a"]})", "got a list"},
-      {R"({"text":{"a":"b"}})", "an object"},  {R"({"text":3})", "got a number"},
-      {R"({"txt":"a"})", "has no field"},      {R"(["text"])", "expected an object"},
-      {R"("text")", "expected an object"},     {R"({"text":"a"} x)", "not valid JSON"},
-      {R"({"text":"a)", "not valid JSON"},     {R"({"text":"\ud800"})", "not valid JSON"},
-      {"{\"text\":\"\xff\"}", "not valid JSON"}, {R"({"text":"a","text":"b"})", "there twice"},
+      {R"({"text":null})", "got null"},
+      {R"({"text":["a"]})", "got a list"},
+      {R"({"text":{"a":"b"}})", "an object"},
+      {R"({"text":3})", "got a number"},
+      {R"({"txt":"a"})", "has no field"},
+      {R"(["text"])", "expected an object"},
+      {R"("text")", "expected an object"},
+      {R"({"text":"a"} x)", "not valid JSON"},
+      {R"({"text":"a)", "not valid JSON"},
+      {R"({"text":"\ud800"})", "not valid JSON"},
+      {"{\"text\":\"\xff\"}", "not valid JSON"},
+      {R"({"text":"a","text":"b"})", "there twice"},
       {std::string("{\"text\":\"a\"}\0", 13), "not valid JSON"},
       {std::string(100, '['), "expected an object"},
       {"{\"a\":" + std::string(100'000, '[') + "}", "nested more than 64"}};
