@@ -33,11 +33,6 @@ int main(int argc, char** argv) {
   tern::add_trace(app);
   tern::add_ngram(app);
   tern::add_bench(app);
-  tern::add_golden(app);
-  tern::add_ngram(app);
-  tern::add_plot(app);
-  tern::add_prepare(app);
-  tern::add_tokenizer(app);
   try {
     app.parse(argc, argv);
     return 0;
