@@ -23,6 +23,7 @@ class Inspect : public testing::Test {
                          StoredType::f32,
                          {20, 100},
                          std::as_bytes(std::span(values))});
+    std::filesystem::create_directory(directory_.path() / "checkpoints");
     for (const std::uint64_t step : {10, 20})
       write_checkpoint({.directory = directory_.path() / "checkpoints", .version = "0.1.0"},
                        {.step = step, .tokens = 4096, .parameters = 40000, .state = {{"seed", 7}}},
