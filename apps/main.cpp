@@ -20,16 +20,19 @@ int main(int argc, char** argv) {
   tern::occupy_standard_streams();
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
-  tern::add_train(app, {argv, argv + argc});
+  tern::add_tokenizer(app);
+  tern::add_prepare(app);
   tern::add_plan(app);
+  tern::add_train(app, {argv, argv + argc});
   tern::add_eval(app);
   tern::add_generate(app);
-  tern::add_bench(app);
-  tern::add_golden(app);
-  tern::add_inspect(app);
   tern::add_plot(app);
-  tern::add_trace(app);
+  tern::add_inspect(app);
   tern::add_config(app);
+  tern::add_golden(app);
+  tern::add_trace(app);
+  tern::add_ngram(app);
+  tern::add_bench(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -17,10 +17,11 @@ const Dataset& dataset(const Structure& structure, std::string_view name, Stored
                        std::uint64_t items, const fs::path& path) {
   const auto found = std::find_if(structure.datasets.begin(), structure.datasets.end(),
                                   [&](const Dataset& d) { return d.name == name; });
-  require(found != structure.datasets.end(), Fault::input, path.string(), ": has no dataset ", name);
+  require(found != structure.datasets.end(), Fault::input, path.string(), ": has no dataset ",
+          name);
   require(found->type == type && found->shape == std::vector{items}, Fault::input, path.string(),
-          ": dataset ", name, ": expected ", items, " ", name_of(type), ", got ", found->items(), " ",
-          name_of(found->type));
+          ": dataset ", name, ": expected ", items, " ", name_of(type), ", got ", found->items(),
+          " ", name_of(found->type));
   return *found;
 }
 
@@ -37,7 +38,8 @@ std::string hash_range(const File& file, std::uint64_t offset, std::uint64_t byt
   std::vector<std::byte> block(std::size_t(1) << 20);
   Hash hash;
   while (bytes > 0) {
-    const auto part = std::span(block).first(std::size_t(std::min<std::uint64_t>(bytes, block.size())));
+    const auto part =
+        std::span(block).first(std::size_t(std::min<std::uint64_t>(bytes, block.size())));
     file.pread_all(offset, part);
     hash.update(part);
     offset += part.size();
@@ -52,9 +54,9 @@ Corpus Corpus::open(const fs::path& directory, Split split) {
   const fs::path path = directory / kCorpusManifestName;
   if (!fs::exists(path)) {
     const bool unfinished = fs::exists(directory / kPrepareJournalName);
-    fail(Fault::input, directory.string(), unfinished
-             ? ": this corpus is unfinished: run the same tern prepare again, it continues"
-             : ": holds no corpus (no manifest.json): make one with tern prepare");
+    fail(Fault::input, directory.string(),
+         unfinished ? ": this corpus is unfinished: run the same tern prepare again, it continues"
+                    : ": holds no corpus (no manifest.json): make one with tern prepare");
   }
   const std::string text = read_file(path, kMaxCorpusManifestBytes);
   Corpus corpus(directory, parse_corpus_manifest(text, path.string()),
@@ -80,8 +82,9 @@ void Corpus::open_shard(const CorpusShard& facts) {
 }
 
 void Corpus::read(std::uint64_t first, std::span<std::int32_t> ids) const {
-  check(first <= token_count_ && ids.size() <= token_count_ - first, "[corpus] expected positions up to ",
-        token_count_, ", got ", first, " to ", first + ids.size());
+  check(first <= token_count_ && ids.size() <= token_count_ - first,
+        "[corpus] expected positions up to ", token_count_, ", got ", first, " to ",
+        first + ids.size());
   auto shard = std::upper_bound(shards_.begin(), shards_.end(), first,
                                 [](std::uint64_t at, const Shard& s) { return at < s.first; }) -
                1;
@@ -95,7 +98,8 @@ void Corpus::read(std::uint64_t first, std::span<std::int32_t> ids) const {
   }
 }
 
-void Corpus::read_shard(const Shard& shard, std::uint64_t first, std::span<std::int32_t> ids) const {
+void Corpus::read_shard(const Shard& shard, std::uint64_t first,
+                        std::span<std::int32_t> ids) const {
   const std::size_t width = item_bytes(manifest_.token_type);
   std::vector<std::byte> bytes(ids.size() * width);
   shard.file.pread_all(shard.tokens_offset + first * width, bytes);
@@ -117,8 +121,8 @@ std::vector<std::uint64_t> Corpus::document_starts() const {
     for (const std::uint64_t start : here) {
       const bool in_order = starts.empty() || shard.first + start >= starts.back();
       require(start < shard.facts.tokens && in_order, Fault::input, shard.file.path().string(),
-              ": document_starts: expected ascending positions below ", shard.facts.tokens, ", got ",
-              start);
+              ": document_starts: expected ascending positions below ", shard.facts.tokens,
+              ", got ", start);
       starts.push_back(shard.first + start);
     }
   }
@@ -131,8 +135,8 @@ void Corpus::verify() const {
     const std::string tokens = hash_range(s.file, s.tokens_offset, bytes);
     const std::string starts = hash_range(s.file, s.starts_offset, s.facts.documents * 8);
     require(tokens == s.facts.tokens_hash && starts == s.facts.starts_hash, Fault::input,
-            s.file.path().string(), ": damaged: ",
-            tokens == s.facts.tokens_hash ? "document_starts do" : "tokens do",
+            s.file.path().string(),
+            ": damaged: ", tokens == s.facts.tokens_hash ? "document_starts do" : "tokens do",
             " not have the hash of the manifest");
   }
 }
@@ -141,8 +145,8 @@ Tokenizer Corpus::tokenizer() const {
   const fs::path path = directory_ / kCorpusTokenizerName;
   const Tokenizer tokenizer = Tokenizer::load(path);
   require(tokenizer.hash() == manifest_.tokenizer_hash, Fault::input, path.string(),
-          ": is not the tokenizer of this corpus: expected hash ", manifest_.tokenizer_hash, ", got ",
-          tokenizer.hash());
+          ": is not the tokenizer of this corpus: expected hash ", manifest_.tokenizer_hash,
+          ", got ", tokenizer.hash());
   return tokenizer;
 }
 

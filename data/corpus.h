@@ -1,6 +1,6 @@
 // One split of a corpus that `tern prepare` made, as one long row of token ids. Shards are opened
-// once, their sizes fixed then, and read by position; nothing is mapped, so that a file that becomes
-// shorter is an error and not a crash.
+// once, their sizes fixed then, and read by position; nothing is mapped, so that a file that
+// becomes shorter is an error and not a crash.
 #pragma once
 
 #include <cstdint>

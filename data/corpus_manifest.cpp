@@ -31,8 +31,8 @@ std::string text(const json& object, const char* key, const std::string& where) 
 
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name.size() <= 255 && name[0] != '.' &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
-             name.npos;
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == name.npos;
 }
 
 json totals_of(const std::vector<CorpusShard>& shards) {
@@ -57,16 +57,14 @@ json to_json(const CorpusShard& shard) {
 }
 
 CorpusShard shard_from_json(const json& value, const std::string& where) {
-  CorpusShard shard{text(value, "file", where),
-                    number(value, "tokens", where),
-                    number(value, "documents", where),
-                    number(value, "text_bytes", where),
-                    text(value, "tokens_xxh3", where),
-                    text(value, "document_starts_xxh3", where)};
-  require(is_plain_name(shard.file), Fault::input, where, ": file: expected a plain file name, got ",
+  CorpusShard shard{text(value, "file", where),        number(value, "tokens", where),
+                    number(value, "documents", where), number(value, "text_bytes", where),
+                    text(value, "tokens_xxh3", where), text(value, "document_starts_xxh3", where)};
+  require(is_plain_name(shard.file), Fault::input, where,
+          ": file: expected a plain file name, got ",
           json(shard.file).dump(-1, ' ', true).substr(0, 80));
-  require(shard.tokens > 0 && shard.documents <= shard.tokens, Fault::input, where, ": ", shard.file,
-          ": expected tokens, and at most as many documents");
+  require(shard.tokens > 0 && shard.documents <= shard.tokens, Fault::input, where, ": ",
+          shard.file, ": expected tokens, and at most as many documents");
   return shard;
 }
 

@@ -20,8 +20,8 @@ namespace tern {
 struct CorpusShard {
   std::string file;  // a plain name
   std::uint64_t tokens = 0;
-  std::uint64_t documents = 0;   // that begin in it
-  std::uint64_t text_bytes = 0;  // the text that its tokens stand for
+  std::uint64_t documents = 0;           // that begin in it
+  std::uint64_t text_bytes = 0;          // the text that its tokens stand for
   std::string tokens_hash, starts_hash;  // XXH3-128 of the datasets' bytes
 
   bool operator==(const CorpusShard&) const = default;
@@ -34,8 +34,8 @@ struct CorpusManifest {
   std::string tokenizer_hash;  // of tokenizer.model, a copy of which lies beside the manifest
   std::int32_t vocab_size = 0;
   StoredType token_type = StoredType::u16;
-  nlohmann::json arguments;         // sources and options: what decides the content
-  std::uint64_t skipped_lines = 0;  // of JSON lines that could not be used
+  nlohmann::json arguments;                        // sources and options: what decides the content
+  std::uint64_t skipped_lines = 0;                 // of JSON lines that could not be used
   std::array<std::vector<CorpusShard>, 2> splits;  // by Split, in order
 
   const std::vector<CorpusShard>& of(Split split) const { return splits[std::size_t(split)]; }

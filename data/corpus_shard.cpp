@@ -41,11 +41,12 @@ void ShardBuilder::append(const TokenRun& run) {
 
 CorpusShard ShardBuilder::write(const fs::path& path, const std::string& tokenizer_hash) {
   const auto starts = std::as_bytes(std::span(starts_));
-  const CorpusShard shard{path.filename().string(), tokens(),         starts_.size(), text_bytes_,
+  const CorpusShard shard{path.filename().string(), tokens(),        starts_.size(), text_bytes_,
                           hash_hex(tokens_),        hash_hex(starts)};
-  Structure structure{.datasets = {{"tokens", type_, {tokens()}},
-                                   {"document_starts", StoredType::u64, {starts_.size()}}},
-                      .attributes = {{"tern", "corpus shard 1"}, {"tokenizer_xxh3", tokenizer_hash}}};
+  Structure structure{
+      .datasets = {{"tokens", type_, {tokens()}},
+                   {"document_starts", StoredType::u64, {starts_.size()}}},
+      .attributes = {{"tern", "corpus shard 1"}, {"tokenizer_xxh3", tokenizer_hash}}};
   fs::path temporary = path;
   temporary += ".tmp";
   std::error_code ignored;

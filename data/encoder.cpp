@@ -5,31 +5,17 @@
 #include "data/utf8.h"
 
 namespace tern {
-namespace {
-
-constexpr std::size_t kMaxKnown = 1 << 19;  // segments
-constexpr std::size_t kMaxKnownBytes = std::size_t(32) << 20;
-
-}  // namespace
 
 void Encoder::append_segment(std::string_view segment, std::vector<std::int32_t>& ids) {
-  auto found = known_.find(segment);
-  if (found == known_.end()) {
-    if (known_.size() >= kMaxKnown || known_bytes_ + segment.size() > kMaxKnownBytes) {
-      known_.clear();
-      known_ids_.clear();
-      known_bytes_ = 0;
-    }
-    std::vector<int> fresh;
-    const auto status = tokenizer_.state_->processor.Encode(segment, &fresh);
-    check(status.ok(), "[encode] SentencePiece: ", status.message());
-    const Range range{std::uint32_t(known_ids_.size()), std::uint32_t(fresh.size())};
-    known_ids_.insert(known_ids_.end(), fresh.begin(), fresh.end());
-    known_bytes_ += segment.size();
-    found = known_.emplace(std::string(segment), range).first;
+  if (const auto known = known_.find(segment)) {
+    ids.insert(ids.end(), known->begin(), known->end());
+    return;
   }
-  const auto [begin, count] = found->second;
-  ids.insert(ids.end(), known_ids_.begin() + begin, known_ids_.begin() + begin + count);
+  std::vector<int> fresh;
+  const auto status = tokenizer_.state_->processor.Encode(segment, &fresh);
+  check(status.ok(), "[encode] SentencePiece: ", status.message());
+  known_.insert(segment, fresh);
+  ids.insert(ids.end(), fresh.begin(), fresh.end());
 }
 
 void Encoder::append(std::string_view text, Part part, std::vector<std::int32_t>& ids) {

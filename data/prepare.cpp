@@ -34,7 +34,8 @@ nlohmann::json arguments_of(const PrepareOptions& options, const Tokenizer& toke
 
 void check_options(const PrepareOptions& options, const Tokenizer& tokenizer) {
   require(options.shard_tokens > 0, Fault::usage, "--shard-tokens: expected at least 1, got 0");
-  require(options.threads > 0, Fault::usage, "--threads: expected at least 1, got ", options.threads);
+  require(options.threads > 0, Fault::usage, "--threads: expected at least 1, got ",
+          options.threads);
   const std::string name = options.tokenizer.string();
   require(!options.layout.bos || tokenizer.bos_id() >= 0, Fault::usage, name,
           ": has no piece for the beginning of a text (<s>): use --no-bos");
@@ -86,8 +87,8 @@ class CorpusWriter {
 
   void skip_line(const std::string& problem) {
     progress_.skipped_lines = ++skipped_;
-    require(skipped_ <= options_.max_bad, Fault::input, problem, " (bad line ", skipped_, ", --max-bad ",
-            options_.max_bad, " allows ", options_.max_bad, ")");
+    require(skipped_ <= options_.max_bad, Fault::input, problem, " (bad line ", skipped_,
+            ", --max-bad ", options_.max_bad, " allows ", options_.max_bad, ")");
     if (problems_.size() < kShownProblems) problems_.push_back(problem);
   }
 

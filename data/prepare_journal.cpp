@@ -22,15 +22,18 @@ std::string line_of(const json& value) {
 }
 
 // as it will read after having been written
-json stored(const json& value) { return json::parse(line_of(value)); }
+json stored(const json& value) {
+  return json::parse(line_of(value));
+}
 
 json to_json(const TextPosition& p) {
-  return {{"source", p.source}, {"offset", p.offset}, {"line", p.line},
+  return {{"source", p.source},     {"offset", p.offset}, {"line", p.line},
           {"document", p.document}, {"inside", p.inside}, {"tail", p.tail}};
 }
 
 TextPosition position_from(const json& v) {
-  return {v.at("source"), v.at("offset"), v.at("line"), v.at("document"), v.at("inside"), v.at("tail")};
+  return {v.at("source"),   v.at("offset"), v.at("line"),
+          v.at("document"), v.at("inside"), v.at("tail")};
 }
 
 std::string shortened(const json& value) {
@@ -58,7 +61,8 @@ bool is_finished(const fs::path& directory, const json& arguments) {
       parse_corpus_manifest(read_file(path, kMaxCorpusManifestBytes), path.string());
   require(manifest.arguments == stored(arguments), Fault::usage, directory.string(),
           ": holds a corpus made from other arguments (",
-          difference(manifest.arguments, stored(arguments)), "): choose another --out, or delete it");
+          difference(manifest.arguments, stored(arguments)),
+          "): choose another --out, or delete it");
   return true;
 }
 
@@ -68,7 +72,8 @@ bool is_ours(const fs::path& name) {
 
 }  // namespace
 
-std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory, const json& arguments) {
+std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory,
+                                                   const json& arguments) {
   std::error_code error;
   fs::create_directories(directory, error);
   require(!error, Fault::disk, directory.string(), ": cannot be made: ", error.message());
@@ -112,7 +117,8 @@ void PrepareJournal::read(std::string_view text, const json& arguments) {
     try {
       if (first) {
         require(line.at("format") == kCorpusFormat && line.at("arguments") == stored(arguments),
-                Fault::usage, directory_.string(), ": holds an unfinished corpus of other arguments (",
+                Fault::usage, directory_.string(),
+                ": holds an unfinished corpus of other arguments (",
                 difference(line.at("arguments"), stored(arguments)),
                 "): finish it with those, choose another --out, or delete the directory");
       } else {
@@ -167,7 +173,8 @@ void PrepareJournal::remove_leftovers() const {
     for (const CorpusShard& shard : shards) known.insert(shard.file);
   for (const auto& entry : fs::directory_iterator(directory_)) {
     const fs::path name = entry.path().filename();
-    if (name.extension() == ".tmp" || (name.extension() == ".h5" && !known.contains(name.string()))) {
+    if (name.extension() == ".tmp" ||
+        (name.extension() == ".h5" && !known.contains(name.string()))) {
       std::error_code ignored;
       fs::remove(entry.path(), ignored);
     }

@@ -9,8 +9,8 @@
 namespace tern {
 namespace {
 
-constexpr std::size_t kBatchBytes = std::size_t(1) << 20;
-constexpr std::size_t kReadBytes = std::size_t(1) << 20;
+constexpr std::size_t kBatchBytes = std::size_t(256) << 10;
+constexpr std::size_t kReadBytes = std::size_t(256) << 10;
 
 std::size_t token_bytes(SourceFormat format) {
   return format == SourceFormat::u16 ? 2 : format == SourceFormat::u32 ? 4 : 1;
@@ -20,6 +20,8 @@ std::size_t token_bytes(SourceFormat format) {
 
 TextSource::TextSource(std::vector<SourceFile> sources, SplitRule rule, Cut cut, TextPosition start)
     : sources_(std::move(sources)), rule_(std::move(rule)), cut_(std::move(cut)), at_(start) {
+  check(start.source <= sources_.size(), "[text source] expected a position in ", sources_.size(),
+        " sources, got ", start.source);
   for (std::size_t i = 0; i < start.source; ++i) finished_ += sources_[i].bytes;
 }
 

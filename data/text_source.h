@@ -1,4 +1,4 @@
-// Documents in order, in batches of about a megabyte, with memory bounded whatever the files hold.
+// Documents in order, in batches of some 256 KiB, with memory bounded whatever the files hold.
 // Batches depend only on the sources and on where reading started, and after each of them reading
 // can be taken up again from TextBatch::next.
 #pragma once

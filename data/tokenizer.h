@@ -8,8 +8,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "data/segment_table.h"
 
 namespace tern {
 
@@ -62,18 +63,10 @@ class Encoder {
   void append(std::string_view text, Part part, std::vector<std::int32_t>& ids);
 
  private:
-  struct Range {
-    std::uint32_t begin, count;
-  };
-  struct TextHash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
   void append_segment(std::string_view segment, std::vector<std::int32_t>& ids);
 
   Tokenizer tokenizer_;
-  std::unordered_map<std::string, Range, TextHash, std::equal_to<>> known_;
-  std::vector<std::int32_t> known_ids_;  // what known_ points into
-  std::size_t known_bytes_ = 0;
+  SegmentTable known_;
 };
 
 // Decodes token by token. The returned parts, joined, are Tokenizer::decode of all ids; each ends

@@ -8,6 +8,8 @@
 
 #include "core/check.h"
 #include "core/rng.h"
+#include "data/json_lines.h"
+#include "data/text_source.h"
 #include "data/utf8.h"
 
 namespace tern {
@@ -97,6 +99,25 @@ class Sentences : public sentencepiece::SentenceIterator {
   std::size_t at_ = 0;
 };
 
+// The texts of a batch, one after the other; counts the lines that have none.
+std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sources,
+                     std::uint64_t max_bad, std::uint64_t& bad) {
+  std::string texts;
+  for (const TextItem& item : batch.items) {
+    const SourceFile& source = sources[std::size_t(item.source)];
+    if (source.format == SourceFormat::text) {
+      texts += batch.of(item);
+      continue;
+    }
+    const JsonLine line = read_json_line(batch.of(item));
+    bad += !line.problem.empty();
+    require(bad <= max_bad, Fault::input, source.path.string(), ':', item.line, ": ", line.problem,
+            " (bad line ", bad, ", --max-bad ", max_bad, " allows ", max_bad, ")");
+    texts += line.text + '\n';
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::string train_tokenizer(const std::function<std::optional<std::string>()>& next,
@@ -128,6 +149,22 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
          " does not fit this text: ", message);
   }
   return model;
+}
+
+std::string train_tokenizer(const std::vector<SourceFile>& sources,
+                            const TokenizerTraining& options) {
+  for (const SourceFile& s : sources)
+    require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
+            s.path.string(), ": holds tokens: a tokenizer is trained on text");
+  const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
+  TextSource source(sources, SplitRule(0, sources), cut);
+  std::uint64_t bad = 0;
+  const auto next = [&]() -> std::optional<std::string> {
+    const std::optional<TextBatch> batch = source.next();
+    if (!batch) return std::nullopt;
+    return texts_of(*batch, sources, options.max_bad, bad);
+  };
+  return train_tokenizer(next, options);
 }
 
 }  // namespace tern

@@ -66,9 +66,10 @@ std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string
 }
 
 void trace_checkpoint(const TraceOptions& o) {
+  require(!o.tokens.empty() || !o.text.empty(), Fault::usage,
+          "--checkpoint: expected --text or --tokens beside it");
   const Checkpoint checkpoint = open_checkpoint(o.checkpoint);
   const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
-  require(!ids.empty(), Fault::usage, "--tokens or --text: expected at least one token");
   const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};
   check_ids(tokens, saved_config(checkpoint).model.vocab_size);
   const LoadedModel loaded = load_model(checkpoint, [&](Model& model) { run_once(model, tokens); });

@@ -17,7 +17,7 @@ namespace {
 
 class Checker {
  public:
-  Checker(const LoadedConfig& loaded, const std::set<std::string>& bad, Problems& problems)
+  Checker(const LoadedConfig& loaded, const std::set<std::string>& bad, ConfigProblems& problems)
       : config_(loaded.config), loaded_(loaded), bad_(bad), problems_(problems) {}
 
   void length();
@@ -41,7 +41,7 @@ class Checker {
     if (holds) return;
     const auto origin = loaded_.origins.find(key);
     const std::string text = fmt::format("{}: {}", key, what);
-    if (origin == loaded_.origins.end() || origin->second.kind == Origin::Kind::derived)
+    if (origin == loaded_.origins.end() || origin->second.kind == ValueOrigin::Kind::derived)
       return problems_.add_anywhere(text);
     problems_.add(origin->second, text);
   }
@@ -51,7 +51,7 @@ class Checker {
   const RunConfig& config_;
   const LoadedConfig& loaded_;
   const std::set<std::string>& bad_;
-  Problems& problems_;
+  ConfigProblems& problems_;
 };
 
 void Checker::length() {
@@ -74,7 +74,7 @@ void Checker::name() {
       name.size() <= 128 && !name.starts_with('.') && std::ranges::all_of(name, plain), "run.name",
       fmt::format("expected at most 128 letters, digits, '.', '_' and '-', not beginning with '.', "
                   "got \"{}\"",
-                  printable(name)));
+                  excerpt(name)));
 }
 
 void Checker::model() {
@@ -188,7 +188,7 @@ void Checker::checkpoints() {
 }  // namespace
 
 void check_consistency(const LoadedConfig& loaded, const std::set<std::string>& bad,
-                       Problems& problems) {
+                       ConfigProblems& problems) {
   Checker checker(loaded, bad, problems);
   checker.length();
   checker.name();

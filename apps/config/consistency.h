@@ -12,6 +12,6 @@ namespace tern {
 // Adds what does not fit together. Rules about keys in `bad` (whose values could not be read) are
 // left out: they would only repeat the first mistake.
 void check_consistency(const LoadedConfig& loaded, const std::set<std::string>& bad,
-                       Problems& problems);
+                       ConfigProblems& problems);
 
 }  // namespace tern

@@ -24,7 +24,7 @@ std::string listed(const std::vector<std::string>& choices) {
 }
 
 struct Kind {
-  const Key& key;
+  const ConfigKey& key;
   std::string operator()(bool) const { return "true or false"; }
   std::string operator()(std::int64_t) const { return "an integer " + key.range.text(); }
   std::string operator()(double) const { return "a number " + key.range.text(); }
@@ -39,39 +39,39 @@ struct Kind {
 
 }  // namespace
 
-bool Range::contains(double x) const {
+bool NumberRange::contains(double x) const {
   return std::isfinite(x) && (above_low ? x > low : x >= low) &&
          (below_high ? x < high : x <= high);
 }
 
-std::string Range::text() const {
+std::string NumberRange::text() const {
   const std::string from = fmt::format("{} {}", above_low ? ">" : ">=", limit(low));
   if (!std::isfinite(high)) return from;
   return fmt::format("{} and {} {}", from, below_high ? "<" : "<=", limit(high));
 }
 
-const Section* find_section(const Schema& schema, std::string_view name) {
-  for (const Section& section : schema)
+const ConfigSection* find_section(const ConfigSchema& schema, std::string_view name) {
+  for (const ConfigSection& section : schema)
     if (section.name == name) return &section;
   return nullptr;
 }
 
-const Key* find_key(const Section& section, std::string_view name) {
-  for (const Key& key : section.keys)
+const ConfigKey* find_key(const ConfigSection& section, std::string_view name) {
+  for (const ConfigKey& key : section.keys)
     if (key.name == name) return &key;
   return nullptr;
 }
 
-std::string header(const Section& section) {
+std::string header(const ConfigSection& section) {
   return fmt::format("{}{}{}", section.list ? "[[" : "[", section.name, section.list ? "]]" : "]");
 }
 
-std::string full_name(const Section& section, std::size_t index, const Key& key) {
+std::string full_name(const ConfigSection& section, std::size_t index, const ConfigKey& key) {
   return section.list ? fmt::format("{}.{}.{}", section.name, index, key.name)
                       : fmt::format("{}.{}", section.name, key.name);
 }
 
-std::string expectation(const Key& key) {
+std::string expectation(const ConfigKey& key) {
   return std::visit(Kind{key}, key.fallback);
 }
 

@@ -15,7 +15,7 @@
 namespace tern {
 
 // Of numbers and of the amount of a Span; finite in any case.
-struct Range {
+struct NumberRange {
   double low = 0;
   double high = std::numeric_limits<double>::infinity();
   bool above_low = false;   // low itself is excluded
@@ -25,41 +25,41 @@ struct Range {
 };
 
 // One key of a configuration file.
-struct Key {
+struct ConfigKey {
   std::string name{};
-  Range range{};
+  NumberRange range{};
   std::vector<std::string> choices{};  // what a text may be, empty: anything
   bool required = false;
   std::string unit{};
   std::string doc{};
   // where it lives, filled in by binding.h; the index counts the tables of a list, else it is 0
-  Value fallback{};
-  std::function<Value(const RunConfig&, std::size_t index)> get{};
-  std::function<void(RunConfig&, std::size_t index, const Value&)> set{};
+  ConfigValue fallback{};
+  std::function<ConfigValue(const RunConfig&, std::size_t index)> get{};
+  std::function<void(RunConfig&, std::size_t index, const ConfigValue&)> set{};
 };
 
 // A [table] of the file or, when it is a list, its [[tables]].
-struct Section {
+struct ConfigSection {
   std::string name{};
   std::string doc{};
   bool list = false;
-  std::vector<Key> keys{};
+  std::vector<ConfigKey> keys{};
   std::function<std::size_t(const RunConfig&)> count{};  // of tables; 1 unless it is a list
   std::function<void(RunConfig&)> append{};              // one more table to a list
 };
 
-using Schema = std::vector<Section>;
+using ConfigSchema = std::vector<ConfigSection>;
 
-const Section* find_section(const Schema& schema, std::string_view name);
-const Key* find_key(const Section& section, std::string_view name);
+const ConfigSection* find_section(const ConfigSchema& schema, std::string_view name);
+const ConfigKey* find_key(const ConfigSection& section, std::string_view name);
 
 // [optimizer] or [[data.source]], as a file writes it
-std::string header(const Section& section);
+std::string header(const ConfigSection& section);
 
 // "optimizer.lr", "data.source.0.path": how a value is called in messages and by --set
-std::string full_name(const Section& section, std::size_t index, const Key& key);
+std::string full_name(const ConfigSection& section, std::size_t index, const ConfigKey& key);
 
 // what a value of this key must be, in words: "a number > 0 and <= 1"
-std::string expectation(const Key& key);
+std::string expectation(const ConfigKey& key);
 
 }  // namespace tern

@@ -25,7 +25,7 @@ LoadedConfig load_config(const std::filesystem::path& path,
 
 LoadedConfig parse_config(const std::string& text, const std::string& file,
                           const std::vector<std::string>& overrides) {
-  Loader loader(file);
+  ConfigLoader loader(file);
   loader.read(text);
   for (const std::string& one : overrides) loader.apply(one);
   return loader.finish();

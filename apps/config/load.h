@@ -14,8 +14,8 @@ namespace tern {
 
 struct LoadedConfig {
   RunConfig config;
-  std::string file;                       // what messages call it
-  std::map<std::string, Origin> origins;  // by full key name; what is missing is a default
+  std::string file;                            // what messages call it
+  std::map<std::string, ValueOrigin> origins;  // by full key name; what is missing is a default
 };
 
 // overrides: "optimizer.lr=1e-3", "data.source.0.path=books"; a string needs no quotes, and the

@@ -14,9 +14,9 @@
 
 namespace tern {
 
-class Loader {
+class ConfigLoader {
  public:
-  explicit Loader(const std::string& file);
+  explicit ConfigLoader(const std::string& file);
 
   void read(const std::string& text);
   void apply(const std::string& override_text);  // "optimizer.lr=1e-3"
@@ -25,30 +25,30 @@ class Loader {
  private:
   // one table of the file that holds keys: [section] or the index-th [[section]]
   struct Table {
-    const Section* section = nullptr;  // none: the document itself
+    const ConfigSection* section = nullptr;  // none: the document itself
     std::size_t index = 0;
   };
 
   void read_members(const toml::table& members, Table table);
-  void read_section(const toml::node& node, const Section& section);
-  void assign(const toml::node& node, Table table, const Key& key, const Origin& at);
-  void report_unknown(const toml::node& node, const Section* parent, const toml::key& name);
-  void report_unknown_table(const Origin& at, std::string_view called);
-  void report_unknown_key(const Origin& at, std::string_view called, const Section* parent,
-                          std::string_view key);
+  void read_section(const toml::node& node, const ConfigSection& section);
+  void assign(const toml::node& node, Table table, const ConfigKey& key, const ValueOrigin& at);
+  void report_unknown(const toml::node& node, const ConfigSection* parent, const toml::key& name);
+  void report_unknown_table(const ValueOrigin& at, std::string_view called);
+  void report_unknown_key(const ValueOrigin& at, std::string_view called,
+                          const ConfigSection* parent, std::string_view key);
 
-  std::optional<Table> find_table(std::string_view name, const Origin& at);
+  std::optional<Table> find_table(std::string_view name, const ValueOrigin& at);
 
-  void spoil(const Section& section);  // all its keys are bad
+  void spoil(const ConfigSection& section);  // all its keys are bad
 
   void require_keys();
   void settle_length();
   void apply_named_size();
   void derive(const std::string& key, const std::string& from);
 
-  const Schema& schema_;
+  const ConfigSchema& schema_;
   LoadedConfig loaded_;
-  Problems problems_;
+  ConfigProblems problems_;
   std::set<std::string> bad_;  // keys, without index, whose value could not be read
 };
 

@@ -15,9 +15,9 @@ constexpr std::size_t kMaxTables = 1024;  // of one list
 
 // "value = <text>", if that is one valid value
 std::optional<toml::table> one_value(const std::string& text) {
-  Problems problems("--set");
+  ConfigProblems problems("--set");
   try {
-    Document document = parse_document(fmt::format("value = {}", text), "--set", problems);
+    TomlDocument document = parse_document(fmt::format("value = {}", text), "--set", problems);
     if (problems.empty() && document.root.size() == 1) return document.root;
   } catch (const Error&) {
     // not TOML: the caller takes it for a string
@@ -26,7 +26,7 @@ std::optional<toml::table> one_value(const std::string& text) {
 }
 
 // The value as TOML, or else as a string: for text, quotes are the user's choice.
-std::optional<toml::table> override_value(const std::string& text, const Key& key) {
+std::optional<toml::table> override_value(const std::string& text, const ConfigKey& key) {
   std::optional<toml::table> document = one_value(text);
   const bool wants_text = std::holds_alternative<std::string>(key.fallback);
   if (!document || (wants_text && !document->begin()->second.is_string()))
@@ -51,8 +51,9 @@ std::pair<std::string_view, std::string_view> split_last(std::string_view name) 
 }  // namespace
 
 // "optimizer", or "data.source.0"; nothing, and a problem if it is a list, when there is none
-std::optional<Loader::Table> Loader::find_table(std::string_view name, const Origin& at) {
-  const Section* section = find_section(schema_, name);
+std::optional<ConfigLoader::Table> ConfigLoader::find_table(std::string_view name,
+                                                            const ValueOrigin& at) {
+  const ConfigSection* section = find_section(schema_, name);
   if (section && !section->list) return Table{section};
   const auto [list, number] = split_last(name);
   const std::optional<std::size_t> index = as_index(number);
@@ -65,8 +66,8 @@ std::optional<Loader::Table> Loader::find_table(std::string_view name, const Ori
   return std::nullopt;
 }
 
-void Loader::apply(const std::string& override_text) {
-  const Origin at{Origin::Kind::set, 0, 0, "--set " + printable(override_text)};
+void ConfigLoader::apply(const std::string& override_text) {
+  const ValueOrigin at{ValueOrigin::Kind::set, 0, 0, "--set " + excerpt(override_text)};
   const std::size_t equals = override_text.find('=');
   if (equals == override_text.npos) return problems_.add(at, "expected key=value");
   const std::string name = override_text.substr(0, equals), text = override_text.substr(equals + 1);
@@ -74,7 +75,7 @@ void Loader::apply(const std::string& override_text) {
   const std::size_t before = problems_.size();
   const std::optional<Table> table = find_table(table_name, at);
   if (problems_.size() > before) return;
-  const Key* key = table ? find_key(*table->section, key_name) : nullptr;
+  const ConfigKey* key = table ? find_key(*table->section, key_name) : nullptr;
   if (!key) return report_unknown_key(at, name, table ? table->section : nullptr, key_name);
   const std::optional<toml::table> value = override_value(text, *key);
   if (!value)

@@ -17,8 +17,8 @@ constexpr std::size_t kNoLine = std::numeric_limits<std::size_t>::max();  // sor
 
 }  // namespace
 
-void Problems::add(const Origin& at, const std::string& text) {
-  if (at.kind == Origin::Kind::file) {
+void ConfigProblems::add(const ValueOrigin& at, const std::string& text) {
+  if (at.kind == ValueOrigin::Kind::file) {
     const std::string line = fmt::format("{}:{}:{}: {}", file_, at.line, at.column, text);
     found_.push_back({at.line, at.column, line});
   } else {
@@ -26,11 +26,11 @@ void Problems::add(const Origin& at, const std::string& text) {
   }
 }
 
-void Problems::add_anywhere(const std::string& text) {
+void ConfigProblems::add_anywhere(const std::string& text) {
   found_.push_back({kNoLine, 0, fmt::format("{}: {}", file_, text)});
 }
 
-void Problems::raise() const {
+void ConfigProblems::raise() const {
   std::vector<Problem> sorted = found_;
   std::ranges::stable_sort(sorted, {}, [](const Problem& p) { return std::tie(p.line, p.column); });
   std::string text;

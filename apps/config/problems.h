@@ -8,18 +8,18 @@
 namespace tern {
 
 // Where something was written: a place in the file (lines and columns from 1), or an override.
-struct Origin {
+struct ValueOrigin {
   enum class Kind { file, set, derived };
   Kind kind = Kind::file;
   std::size_t line = 0, column = 0;
   std::string text;  // of an override: "--set key=value"; of a derived value: from what
 };
 
-class Problems {
+class ConfigProblems {
  public:
-  explicit Problems(std::string file) : file_(std::move(file)) {}
+  explicit ConfigProblems(std::string file) : file_(std::move(file)) {}
 
-  void add(const Origin& at, const std::string& text);
+  void add(const ValueOrigin& at, const std::string& text);
   void add_anywhere(const std::string& text);  // about the file as a whole
 
   bool empty() const { return found_.empty(); }

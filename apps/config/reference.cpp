@@ -19,7 +19,7 @@ last one wins; strings need no quotes there, and tables of a list are numbered f
 `tern config show FILE` checks a file and prints every value with where it came from.
 )";
 
-std::string default_text(const Key& key) {
+std::string default_text(const ConfigKey& key) {
   const auto* integer = std::get_if<std::int64_t>(&key.fallback);
   const bool none = integer && !key.range.contains(double(*integer));  // as model.hidden_size
   if (key.required) return "required";
@@ -27,7 +27,7 @@ std::string default_text(const Key& key) {
 }
 
 // what messages say, less the article that a sentence needs
-std::string type_text(const Key& key) {
+std::string type_text(const ConfigKey& key) {
   std::string text;
   for (const std::string& choice : key.choices)
     text += fmt::format("{}`{}`", text.empty() ? "" : ", ", to_toml(choice));
@@ -42,10 +42,10 @@ std::string type_text(const Key& key) {
 
 std::string config_reference() {
   std::string text = kIntroduction;
-  for (const Section& section : schema()) {
+  for (const ConfigSection& section : schema()) {
     text += fmt::format("\n## {}\n\n", header(section));
     text += section.doc + "\n\n| key | type | default | meaning |\n|---|---|---|---|\n";
-    for (const Key& key : section.keys)
+    for (const ConfigKey& key : section.keys)
       text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, type_text(key), default_text(key),
                           key.doc);
   }

@@ -6,9 +6,9 @@ namespace tern {
 
 namespace {
 
-constexpr Range kShareBelowOne{.low = 0, .high = 1, .below_high = true};
+constexpr NumberRange kShareBelowOne{.low = 0, .high = 1, .below_high = true};
 
-Section run_section() {
+ConfigSection run_section() {
   using S = RunSection;
   return table<S>(
       "run", "How long to train, and where the results go.", &RunConfig::run,
@@ -37,18 +37,18 @@ Section run_section() {
               .doc = "Stop with a checkpoint and exit code 75 after this time; 0: no limit."})});
 }
 
-Section model_section() {
+ConfigSection model_section() {
   using S = ModelConfig;
   std::vector<std::string> sizes = model_names();
   sizes.insert(sizes.begin(), "custom");
-  Section section = table<RunConfig>(
+  ConfigSection section = table<RunConfig>(
       "model", "The model. Keys are named as in Hugging Face's `config.json`.", std::identity{},
       {field(&RunConfig::model_size,
              {.name = "size",
               .choices = sizes,
               .doc = "A published size, which sets `hidden_size` and `num_hidden_layers`, or "
                      "`custom`: both are given."})});
-  const Section numbers = table<S>(
+  const ConfigSection numbers = table<S>(
       "model", "", &RunConfig::model,
       {field(&S::vocab_size, {.name = "vocab_size",
                               .range = between(1, kMaxVocabSize),
@@ -78,7 +78,7 @@ Section model_section() {
   return section;
 }
 
-Section data_section() {
+ConfigSection data_section() {
   using S = DataSection;
   return table<S>(
       "data", "What is read.", &RunConfig::data,
@@ -91,7 +91,7 @@ Section data_section() {
                                     "that the data was prepared with."})});
 }
 
-Section source_section() {
+ConfigSection source_section() {
   using S = DataSource;
   return tables<S>(
       "data.source", "The prepared corpora, at least one; each begins with `[[data.source]]`.",
@@ -106,7 +106,7 @@ Section source_section() {
                                      "`tern prepare --validation` set aside."})});
 }
 
-Section optimizer_section() {
+ConfigSection optimizer_section() {
   using S = OptimizerSection;
   return table<S>(
       "optimizer", "AdamW. Decay acts on the projections and the head only.", &RunConfig::optimizer,
@@ -128,17 +128,17 @@ Section optimizer_section() {
                         .doc = "Largest norm of all gradients together; 0: no clipping."})});
 }
 
-Schema all_sections() {
-  Schema all = {run_section(), model_section(), data_section(), source_section(),
-                optimizer_section()};
-  for (Section& section : training_schema()) all.push_back(std::move(section));
+ConfigSchema all_sections() {
+  ConfigSchema all = {run_section(), model_section(), data_section(), source_section(),
+                      optimizer_section()};
+  for (ConfigSection& section : training_schema()) all.push_back(std::move(section));
   return all;
 }
 
 }  // namespace
 
-const Schema& schema() {
-  static const Schema all = all_sections();
+const ConfigSchema& schema() {
+  static const ConfigSchema all = all_sections();
   return all;
 }
 

@@ -6,9 +6,9 @@
 
 namespace tern {
 
-const Schema& schema();
+const ConfigSchema& schema();
 
 // the part of it from the schedule on; run, model, data and optimizer come before
-Schema training_schema();
+ConfigSchema training_schema();
 
 }  // namespace tern

@@ -7,7 +7,7 @@ namespace {
 
 const std::vector<std::string> kCurves = {"constant", "linear", "cosine", "sqrt"};
 
-Section schedule_section() {
+ConfigSection schedule_section() {
   using S = ScheduleSection;
   return table<S>(
       "schedule",
@@ -51,7 +51,7 @@ Section schedule_section() {
 }
 
 template <class Access>
-Section segment_section(std::string name, std::string doc, Access of) {
+ConfigSection segment_section(std::string name, std::string doc, Access of) {
   using S = SegmentEntry;
   return tables<S>(
       std::move(name), std::move(doc), of,
@@ -74,7 +74,7 @@ Section segment_section(std::string name, std::string doc, Access of) {
                          .doc = "End, counted from the start of the run."})});
 }
 
-Section decay_section() {
+ConfigSection decay_section() {
   using S = DecayScheduleSection;
   return table<S>("weight_decay_schedule", "The weight decay over the run, as factors.",
                   &RunConfig::weight_decay_schedule,
@@ -87,7 +87,7 @@ Section decay_section() {
                                       .doc = "First step without weight decay."})});
 }
 
-Section batch_section() {
+ConfigSection batch_section() {
   using S = BatchSection;
   return table<S>(
       "batch", "What one optimizer step sees.", &RunConfig::batch,
@@ -108,7 +108,7 @@ Section batch_section() {
                      "and speed, not the batches."})});
 }
 
-Section precision_section() {
+ConfigSection precision_section() {
   return table<RunConfig>(
       "precision", "Number formats.", std::identity{},
       {field(&RunConfig::dtype, {.name = "dtype",
@@ -116,7 +116,7 @@ Section precision_section() {
                                  .doc = "Parameters, activations and optimizer state."})});
 }
 
-Section memory_section() {
+ConfigSection memory_section() {
   return table<RunConfig>(
       "memory", "What can be traded for time.", std::identity{},
       {field(
@@ -127,9 +127,9 @@ Section memory_section() {
                   "results are the same bits."})});
 }
 
-Section logging_section() {
+ConfigSection logging_section() {
   using S = LoggingSection;
-  const Range steps = between(0, kMaxSteps);
+  const NumberRange steps = between(0, kMaxSteps);
   return table<S>(
       "logging", "What is reported. Intervals are in steps; 0: never.", &RunConfig::logging,
       {field(&S::interval,
@@ -157,7 +157,7 @@ Section logging_section() {
               .doc = "How much of each source's validation part, at least one context."})});
 }
 
-Section checkpoint_section() {
+ConfigSection checkpoint_section() {
   using S = CheckpointSection;
   return table<S>(
       "checkpoint", "The last step is always saved.", &RunConfig::checkpoint,
@@ -177,7 +177,7 @@ Section checkpoint_section() {
                                    "going on with a warning."})});
 }
 
-Section init_from_section() {
+ConfigSection init_from_section() {
   using S = InitFromSection;
   return table<S>(
       "init_from",
@@ -188,7 +188,7 @@ Section init_from_section() {
                            .doc = "Take over the optimizer's moments too, not only weights."})});
 }
 
-Section numerics_section() {
+ConfigSection numerics_section() {
   using S = NumericsSection;
   return table<S>(
       "numerics",
@@ -213,7 +213,7 @@ Section numerics_section() {
 
 }  // namespace
 
-Schema training_schema() {
+ConfigSchema training_schema() {
   return {schedule_section(),
           segment_section(
               "schedule.segment",

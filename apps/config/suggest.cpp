@@ -45,12 +45,12 @@ std::string nearest(std::string_view wrong, const std::vector<std::string>& name
   return best;
 }
 
-std::string nearest_key(const Schema& schema, std::string_view table, std::string_view key) {
+std::string nearest_key(const ConfigSchema& schema, std::string_view table, std::string_view key) {
   std::string best;
   if (key.empty() || key.size() > kLongest || table.size() > kLongest) return best;
   std::size_t least = 3 * kLongest;
-  for (const Section& section : schema)
-    for (const Key& candidate : section.keys) {
+  for (const ConfigSection& section : schema)
+    for (const ConfigKey& candidate : section.keys) {
       const std::size_t d = distance(key, candidate.name);
       const std::size_t score = 2 * d + std::min<std::size_t>(distance(table, section.name), 3);
       if (near(d, key) && score < least) {
@@ -61,9 +61,9 @@ std::string nearest_key(const Schema& schema, std::string_view table, std::strin
   return best;
 }
 
-std::string nearest_table(const Schema& schema, std::string_view table) {
+std::string nearest_table(const ConfigSchema& schema, std::string_view table) {
   std::vector<std::string> names;
-  for (const Section& section : schema) names.push_back(section.name);
+  for (const ConfigSection& section : schema) names.push_back(section.name);
   return nearest(table, names);
 }
 

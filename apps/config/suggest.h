@@ -13,9 +13,9 @@ namespace tern {
 std::string nearest(std::string_view wrong, const std::vector<std::string>& names);
 
 // the key nearest to an unknown one of a table, in any table: "optimizer.lr"; "" when none is near
-std::string nearest_key(const Schema& schema, std::string_view table, std::string_view key);
+std::string nearest_key(const ConfigSchema& schema, std::string_view table, std::string_view key);
 
 // the table nearest to an unknown one: "optimizer"; "" when none is near
-std::string nearest_table(const Schema& schema, std::string_view table);
+std::string nearest_table(const ConfigSchema& schema, std::string_view table);
 
 }  // namespace tern

@@ -110,25 +110,25 @@ std::string explain(std::string_view description) {
   constexpr std::string_view kPreface = "Error while parsing ";
   const std::size_t colon = description.find(": ");
   if (!description.starts_with(kPreface) || colon == description.npos)
-    return printable(description, 200);
+    return excerpt(description, 200);
   const std::string_view what = description.substr(kPreface.size(), colon - kPreface.size());
-  return fmt::format("{} (reading a {}{})", printable(description.substr(colon + 2), 200), what,
+  return fmt::format("{} (reading a {}{})", excerpt(description.substr(colon + 2), 200), what,
                      what == "boolean" ? "; text goes in quotes" : "");
 }
 
 }  // namespace
 
-Origin origin_of(const toml::source_region& region) {
-  return {.kind = Origin::Kind::file,
+ValueOrigin origin_of(const toml::source_region& region) {
+  return {.kind = ValueOrigin::Kind::file,
           .line = region.begin.line,
           .column = region.begin.column,
           .text = {}};
 }
 
-Document parse_document(std::string text, const std::string& name, Problems& problems) {
+TomlDocument parse_document(std::string text, const std::string& name, ConfigProblems& problems) {
   constexpr std::size_t kMaxSyntaxErrors = 20;
   require_plain_text(text, name);
-  Document document;
+  TomlDocument document;
   for (;;) {
     NestingScan(text, name).run();
     try {

@@ -28,7 +28,7 @@ std::optional<Span> as_share(const std::string& text) {
 }
 
 // What to do about a value of the wrong type, where that is clear.
-std::string hint(const toml::node& node, const Key& key) {
+std::string hint(const toml::node& node, const ConfigKey& key) {
   const auto text = node.value_exact<std::string>();
   if (!key.choices.empty()) {
     const std::string best = text ? nearest(*text, key.choices) : "";
@@ -52,8 +52,8 @@ std::string hint(const toml::node& node, const Key& key) {
 // One reader per type of value; nothing when the node is not one, or not within the key's range.
 struct Reader {
   const toml::node& node;
-  const Key& key;
-  using Result = std::optional<Value>;
+  const ConfigKey& key;
+  using Result = std::optional<ConfigValue>;
 
   Result operator()(bool) const {
     const auto x = node.value_exact<bool>();
@@ -105,7 +105,7 @@ struct Reader {
 }  // namespace
 
 std::string describe(const toml::node& node) {
-  if (const auto x = node.value_exact<std::string>()) return fmt::format("\"{}\"", printable(*x));
+  if (const auto x = node.value_exact<std::string>()) return fmt::format("\"{}\"", excerpt(*x));
   if (const auto x = node.value_exact<std::int64_t>()) return fmt::format("{}", *x);
   if (const auto x = node.value_exact<double>()) return to_toml(*x);
   if (const auto x = node.value_exact<bool>()) return *x ? "true" : "false";
@@ -113,9 +113,9 @@ std::string describe(const toml::node& node) {
   return node.is_array() ? "an array" : "a date or time";
 }
 
-std::variant<Value, Mistake> read_value(const toml::node& node, const Key& key) {
-  if (std::optional<Value> value = std::visit(Reader{node, key}, key.fallback)) return *value;
-  return Mistake{
+std::variant<ConfigValue, ValueMistake> read_value(const toml::node& node, const ConfigKey& key) {
+  if (std::optional<ConfigValue> value = std::visit(Reader{node, key}, key.fallback)) return *value;
+  return ValueMistake{
       fmt::format("expected {}, got {}{}", expectation(key), describe(node), hint(node, key))};
 }
 

@@ -9,11 +9,11 @@
 
 namespace tern {
 
-struct Mistake {
+struct ValueMistake {
   std::string text;  // "expected a number > 0, got the string "1e-3" (remove the quotes)"
 };
 
-std::variant<Value, Mistake> read_value(const toml::node& node, const Key& key);
+std::variant<ConfigValue, ValueMistake> read_value(const toml::node& node, const ConfigKey& key);
 
 // what a node is, in words: the string "1e-3", the integer 5, a table
 std::string describe(const toml::node& node);

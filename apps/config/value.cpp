@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "apps/run/printable.h"
+
 namespace tern {
 
 namespace {
@@ -33,13 +35,9 @@ bool is_control(char c) {
   return (c >= 0 && c < 0x20) || c == 0x7f;
 }
 
-std::string escape(char c) {
-  return fmt::format("\\u{:04x}", int(c));
-}
-
 }  // namespace
 
-std::string to_toml(const Value& value) {
+std::string to_toml(const ConfigValue& value) {
   return std::visit(ToToml{}, value);
 }
 
@@ -50,7 +48,7 @@ std::string toml_string(std::string_view text) {
     if (c == '\n') {
       out += "\\n";
     } else if (is_control(c)) {
-      out += escape(c);
+      out += fmt::format("\\u{:04x}", int(c));
     } else {
       out += c;
     }
@@ -58,13 +56,13 @@ std::string toml_string(std::string_view text) {
   return out += '"';
 }
 
-std::string printable(std::string_view text, std::size_t longest) {
+std::string excerpt(std::string_view text, std::size_t longest) {
   std::size_t end = std::min(text.size(), longest);
   while (end < text.size() && end > 0 && (text[end] & 0xc0) == 0x80)
     --end;  // whole UTF-8 sequences
-  std::string out;
-  for (const char c : text.substr(0, end)) is_control(c) ? out += escape(c) : out += c;
-  return end < text.size() ? out + "..." : out;
+  std::string line;
+  for (const char c : printable(text.substr(0, end))) c == '\n' ? line += "\\n" : line += c;
+  return end < text.size() ? line + "..." : line;
 }
 
 }  // namespace tern

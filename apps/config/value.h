@@ -11,15 +11,16 @@
 
 namespace tern {
 
-using Value = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>, Span>;
+using ConfigValue =
+    std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>, Span>;
 
 // TOML that reads back as the same value; doubles in the shortest such form
-std::string to_toml(const Value& value);
+std::string to_toml(const ConfigValue& value);
 
 // a basic string of TOML
 std::string toml_string(std::string_view text);
 
-// for messages: the beginning of a text, with control characters escaped
-std::string printable(std::string_view text, std::size_t longest = 60);
+// for messages: the beginning of a text on one line, safe for a terminal
+std::string excerpt(std::string_view text, std::size_t longest = 60);
 
 }  // namespace tern

@@ -32,7 +32,7 @@ bool Picture::idle() {
 void Picture::refresh() {
   if (!possible_ || !idle()) return;
   try {
-    child_.emplace(std::vector<std::string>{program_, "plot", run_}, Streams{});
+    child_.emplace(std::vector<std::string>{program_, "plot", "--", run_}, Streams{});
   } catch (const Error& e) {
     warn_once(e.what());
   }

@@ -128,7 +128,7 @@ sample_prompts = ["To be,\nor", 'C:\new "x"']
   EXPECT_EQ(c.schedule.warmup, (Span{50, false}));
   EXPECT_EQ(c.schedule.decay, (Span{12.5, true}));
   EXPECT_EQ(c.schedule.decay.steps(1000), 125);
-  EXPECT_EQ(c.schedule.decay_curve, Curve::linear);
+  EXPECT_EQ(c.schedule.decay_curve, SegmentCurve::linear);
   EXPECT_EQ(c.dtype, Precision::f64);
   EXPECT_EQ(c.recompute, Recompute::full);
   EXPECT_THAT(c.logging.sample_prompts, ElementsAre("To be,\nor", "C:\\new \"x\""));
@@ -145,12 +145,12 @@ TEST(Config, EveryKeyRoundTrips) {
                                        "logging.sample_interval"};
   std::vector<std::string> overrides = {"run.steps=0", "run.tokens=1000000", "run.name=x"};
   const LoadedConfig base = parse_config(kSmall, "small.toml", overrides);
-  for (const Section& section : schema())
-    for (const Key& key : section.keys) {
+  for (const ConfigSection& section : schema())
+    for (const ConfigKey& key : section.keys) {
       LoadedConfig changed = base;
       if (section.list && section.count(changed.config) == 0) section.append(changed.config);
-      const Value before = key.get(changed.config, 0);
-      Value after = before;
+      const ConfigValue before = key.get(changed.config, 0);
+      ConfigValue after = before;
       if (auto* x = std::get_if<bool>(&after)) *x = !*x;
       if (auto* x = std::get_if<std::int64_t>(&after)) *x += 1;
       if (auto* x = std::get_if<double>(&after)) *x = *x * 0.7 + 1e-7;
@@ -284,8 +284,8 @@ TEST(Config, DifferencesNameKeysAndBothValues) {
 }
 
 TEST(Config, EveryDefaultIsWithinItsRangeOrMustBeGiven) {
-  for (const Section& section : schema())
-    for (const Key& key : section.keys) {
+  for (const ConfigSection& section : schema())
+    for (const ConfigKey& key : section.keys) {
       EXPECT_FALSE(key.doc.empty()) << key.name;
       const bool from_size = key.name == "hidden_size" || key.name == "num_hidden_layers";
       if (key.required || from_size) continue;

@@ -13,7 +13,7 @@
 #include "apps/config/load.h"
 #include "apps/config/resolved.h"
 #include "core/check.h"
-#include "tests/support/scratch.h"
+#include "tests/support/temporary_directory.h"
 
 namespace tern {
 namespace {
@@ -306,7 +306,7 @@ TEST(Fault50, OverridesAreCheckedLikeTheFile) {
   EXPECT_THAT(complaint_of_set("optimizer.lr=.5.5"), HasSubstr("got \".5.5\""));
   EXPECT_THAT(complaint_of_set("optimizer.clip=-.5"), HasSubstr("got \"-.5\""));
   EXPECT_THAT(complaint_of_set("optimizer.eps=.5"), EndsWith("got \".5\" (write 0.5)"));
-  EXPECT_THAT(complaint_of_set("optimizer.lr=1\nseed=3"), HasSubstr("got \"1\\u000aseed=3\""));
+  EXPECT_THAT(complaint_of_set("optimizer.lr=1\nseed=3"), HasSubstr("got \"1\\nseed=3\""));
   EXPECT_THAT(complaint_of_set("data.source.path=x"),
               EndsWith("data.source: expected a list's number, data.source.0 to data.source.1"));
   EXPECT_THAT(complaint_of_set("data.source.2.path=x"),
@@ -330,9 +330,9 @@ std::string complaint_of_file(const std::filesystem::path& path) {
 }
 
 TEST(Fault50, FilesThatCannotBeReadAreOneLine) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   EXPECT_EQ(complaint_of_file(scratch / "none.toml"),
-            (scratch / "none.toml").string() + ": cannot open: No such file or directory");
+            (scratch / "none.toml") + ": cannot open: No such file or directory");
   EXPECT_THAT(complaint_of_file(scratch.path()), HasSubstr("expected a regular file"));
   ASSERT_EQ(mkfifo((scratch / "pipe.toml").c_str(), 0600), 0);
   EXPECT_THAT(complaint_of_file(scratch / "pipe.toml"), HasSubstr("expected a regular file"));
@@ -341,12 +341,12 @@ TEST(Fault50, FilesThatCannotBeReadAreOneLine) {
 }
 
 TEST(Fault50, TheCommandFailsAlike) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   std::ofstream(scratch / "a.toml") << kValid << "lrr = 1\n";
   CLI::App app;
   add_config(app);
   try {
-    app.parse("config show " + (scratch / "a.toml").string());
+    app.parse("config show " + (scratch / "a.toml"));
     FAIL() << "expected an error";
   } catch (const Error& e) {
     EXPECT_EQ(int(e.fault), 2);
@@ -373,7 +373,7 @@ std::string repeated(std::string_view part, std::size_t times) {
 
 TEST(Fault51, TenMegabytes) {
   expect_refused("# " + std::string(10'000'000, 'x') + "\n" + kValid, "at most 65536 B, got 100");
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   std::ofstream(scratch / "big.toml") << std::string(10'000'000, '\n') << kValid;
   EXPECT_THAT(complaint_of_file(scratch / "big.toml"), HasSubstr("at most 65536 B"));
   EXPECT_EQ(complaint(kValid + std::string(60'000, '\n')), "accepted");

@@ -26,7 +26,9 @@ using testing::Not;
 
 RunDirectory open_run(const std::string& path, Existing existing = Existing::same,
                       const char* config = "seed = 1\n") {
-  return RunDirectory(path, existing, config, describe_environment({"tern"}, {}));
+  RunDirectory run(path, existing, config);
+  run.begin(config, describe_environment({"tern", "train"}, {}));
+  return run;
 }
 
 // runs in a child: the exit code and message of the Error that body throws; 0 if none

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "data/checkpoint.h"
+#include "data/checkpoint_directory.h"
 
 namespace tern::test {
 namespace {

@@ -121,7 +121,9 @@ TEST_F(TraceOfGolden, CodesAreTheRoundedRows) {
     for (std::size_t i = 0; i < n.size(); ++i) {
       top = i % D ? std::max(top, std::abs(n[i])) : std::abs(n[i]);
       worst = std::max(worst, std::abs(q[i] - n[i] * scale[i / D]));
-      if (i % D == D - 1) EXPECT_NEAR(scale[i / D], 127 / top, 1e-9);
+      if (i % D == D - 1) {
+        EXPECT_NEAR(scale[i / D], 127 / top, 1e-9);
+      }
     }
     EXPECT_LE(worst, 0.5 + 1e-9) << projection;
   };
@@ -194,6 +196,7 @@ TEST(Trace, MistakesAreNamed) {
   EXPECT_EQ(beyond.exit_code, 2);
   EXPECT_NE(beyond.err.find("99999"), std::string::npos) << beyond.err;
   EXPECT_EQ(trace({"--golden", kGolden, "--text", "hello", "--out", d / "t"}).exit_code, 2);
+  EXPECT_EQ(trace({"--checkpoint", d.path(), "--out", d / "t"}).exit_code, 2);
   EXPECT_EQ(trace({"--golden", d / "none", "--out", d / "t"}).exit_code, 3);
   EXPECT_FALSE(std::filesystem::exists(d / "t"));
 }
