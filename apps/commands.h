@@ -2,10 +2,23 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 namespace tern {
 
+void add_bench(CLI::App& tern);
+void add_config(CLI::App& tern);
+void add_eval(CLI::App& tern);
+void add_generate(CLI::App& tern);
 void add_golden(CLI::App& tern);
+void add_inspect(CLI::App& tern);
+void add_ngram(CLI::App& tern);
+void add_plan(CLI::App& tern);
 void add_plot(CLI::App& tern);
+void add_prepare(CLI::App& tern);
+void add_tokenizer(CLI::App& tern);
+void add_trace(CLI::App& tern);
+void add_train(CLI::App& tern, const std::vector<std::string>& command_line);
 
 }  // namespace tern

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "apps/commands.h"
+#include "apps/run/terminal.h"
 #include "core/check.h"
 
 namespace {
@@ -16,10 +17,22 @@ int report(tern::Fault fault, const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  tern::occupy_standard_streams();
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
-  tern::add_golden(app);
+  tern::add_tokenizer(app);
+  tern::add_prepare(app);
+  tern::add_plan(app);
+  tern::add_train(app, {argv, argv + argc});
+  tern::add_eval(app);
+  tern::add_generate(app);
   tern::add_plot(app);
+  tern::add_inspect(app);
+  tern::add_config(app);
+  tern::add_golden(app);
+  tern::add_trace(app);
+  tern::add_ngram(app);
+  tern::add_bench(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -79,7 +79,8 @@ void remove_leftovers(const fs::path& directory) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(kPrefix) && name.ends_with(kTemporary)) fs::remove_all(entry.path());
+    if ((name.starts_with(kPrefix) && name.ends_with(kTemporary)) || name == "latest.tmp")
+      fs::remove_all(entry.path());
   }
 }
 

@@ -18,7 +18,8 @@ std::optional<std::uint64_t> checkpoint_step(const std::string& name);  // the i
 // not there
 std::vector<std::uint64_t> checkpoint_steps(const std::filesystem::path& directory);
 
-// Deletes step-*.tmp, left by dead processes. Only for the one process that writes here.
+// Deletes step-*.tmp and latest.tmp, left by dead processes. Only for the one process that writes
+// here.
 void remove_leftovers(const std::filesystem::path& directory);
 
 // Makes NAME.tmp, complete and synced, the checkpoint NAME, in place of one that may be there, and

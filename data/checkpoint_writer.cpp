@@ -75,12 +75,13 @@ void CheckpointWriter::snapshot(std::span<const TensorBytes> tensors) {
   }
 }
 
-double CheckpointWriter::save(CheckpointFacts facts, std::span<const TensorBytes> tensors) {
+double CheckpointWriter::save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors) {
   const auto start = Clock::now();
   if (thread_.joinable()) thread_.join();
   try {
     snapshot(tensors);
-    thread_ = std::thread([this, facts = std::move(facts)] { run(facts); });
+    const double stall = seconds_since(start);
+    thread_ = std::thread([this, facts, stall] { run(facts, stall); });
   } catch (const std::exception& e) {  // no memory for the copy, or no thread
     const std::lock_guard lock(mutex_);
     finished_.push_back({.step = facts.step, .error = std::string("snapshot: ") + e.what()});
@@ -88,27 +89,27 @@ double CheckpointWriter::save(CheckpointFacts facts, std::span<const TensorBytes
   return seconds_since(start);
 }
 
-void CheckpointWriter::run(const CheckpointFacts& facts) {
+void CheckpointWriter::run(const CheckpointFacts& facts, double stall_seconds) {
   const auto start = Clock::now();
-  CheckpointReport report{.step = facts.step};
-  report.path = options_.directory / checkpoint_name(facts.step);
+  SaveResult result{.step = facts.step, .stall_seconds = stall_seconds};
+  result.path = options_.directory / checkpoint_name(facts.step);
   try {
-    report.bytes = write_checkpoint(options_, facts, staged_);
-    report.warning = tidy(options_, facts.step);
+    result.bytes = write_checkpoint(options_, facts, staged_);
+    result.warning = tidy(options_, facts.step);
   } catch (const std::exception& e) {
-    report.error = e.what();
+    result.error = e.what();
   }
-  report.seconds = seconds_since(start);
+  result.seconds = seconds_since(start);
   const std::lock_guard lock(mutex_);
-  finished_.push_back(std::move(report));
+  finished_.push_back(std::move(result));
 }
 
-std::vector<CheckpointReport> CheckpointWriter::poll() {
+std::vector<SaveResult> CheckpointWriter::poll() {
   const std::lock_guard lock(mutex_);
   return std::exchange(finished_, {});
 }
 
-std::vector<CheckpointReport> CheckpointWriter::wait() {
+std::vector<SaveResult> CheckpointWriter::wait() {
   if (thread_.joinable()) thread_.join();
   return poll();
 }

@@ -36,13 +36,14 @@ struct CheckpointFacts {
   nlohmann::json state{};        // data position, schedule, seed: what a resumed run needs
 };
 
-struct CheckpointReport {
+struct SaveResult {
   std::uint64_t step = 0;
   std::filesystem::path path{};
-  std::uint64_t bytes = 0;  // of all its files
-  double seconds = 0;       // from the snapshot to the last fsync
-  std::string error{};      // why it was not saved; empty: it was
-  std::string warning{};    // saved, but `latest` or old checkpoints could not be changed
+  std::uint64_t bytes = 0;   // of all its files
+  double seconds = 0;        // from the snapshot to the last fsync
+  double stall_seconds = 0;  // that save() took
+  std::string error{};       // why it was not saved; empty: it was
+  std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
 };
 
 class CheckpointWriter {
@@ -54,26 +55,26 @@ class CheckpointWriter {
 
   // Starts a save; waits before for one that is in flight. Returns the seconds that the caller
   // waited in all. The tensors may change as soon as it returns.
-  double save(CheckpointFacts facts, std::span<const TensorBytes> tensors);
+  double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
 
-  std::vector<CheckpointReport> poll();  // of saves finished since the last call
-  std::vector<CheckpointReport> wait();  // the same, after the save in flight
+  std::vector<SaveResult> poll();  // of saves finished since the last call
+  std::vector<SaveResult> wait();  // the same, after the save in flight
 
  private:
   void snapshot(std::span<const TensorBytes> tensors);
-  void run(const CheckpointFacts& facts);
+  void run(const CheckpointFacts& facts, double stall_seconds);
 
   CheckpointOptions options_;
   std::unique_ptr<std::byte[]> staging_;  // kept for the run: its pages are paid for once
   std::size_t staging_bytes_ = 0;
   std::vector<TensorBytes> staged_;
   std::mutex mutex_;
-  std::vector<CheckpointReport> finished_;
+  std::vector<SaveResult> finished_;
   std::thread thread_;
 };
 
-// Writes and publishes one checkpoint, in the calling thread; its bytes. Removes what it began when
-// it throws (Fault::disk, mostly).
+// Writes and publishes one checkpoint in the directory, which exists, in the calling thread; its
+// bytes. Removes what it began when it throws (Fault::disk, mostly).
 std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
                                std::span<const TensorBytes> tensors);
 

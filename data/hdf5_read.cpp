@@ -68,7 +68,7 @@ StoredType read_type(hid_t dataset, const std::string& where) {
   for (const auto& [native, stored] : known) {
     if (H5Tequal(type, native) <= 0) continue;
     const bool marked = stored == StoredType::u16 && H5Aexists(dataset, "dtype") > 0;
-    return marked ? stored_type(read_text(dataset, "dtype", where)) : stored;
+    return marked ? stored_type(read_text(dataset, "dtype", where), where) : stored;
   }
   fail(Fault::input, where, ": expected little-endian f64, f32, i32, i8, u64, u32, u16 or u8");
 }
@@ -93,11 +93,13 @@ Dataset read_dataset(hid_t file, const std::string& name, const std::string& pat
   require(H5Pget_layout(how) == H5D_CONTIGUOUS && H5Pget_nfilters(how) == 0 &&
               H5Pget_external_count(how) == 0,
           Fault::input, where, ": expected contiguous, uncompressed and in this file");
-  Dataset d{name, read_type(dataset, where), read_shape(dataset, where)};
-  if (d.bytes() == 0) return d;
+  Dataset d{where, read_type(dataset, where), read_shape(dataset, where)};  // where: for bytes()
+  const std::uint64_t bytes = d.bytes();
+  d.name = name;
+  if (bytes == 0) return d;
   const haddr_t offset = H5Dget_offset(dataset);
-  require(offset != HADDR_UNDEF && offset <= file_bytes && d.bytes() <= file_bytes - offset,
-          Fault::input, where, ": its ", d.bytes(), " B do not lie within the file of ", file_bytes,
+  require(offset != HADDR_UNDEF && offset <= file_bytes && bytes <= file_bytes - offset,
+          Fault::input, where, ": its ", bytes, " B do not lie within the file of ", file_bytes,
           " B");
   d.offset = offset;
   return d;

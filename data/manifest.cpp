@@ -14,7 +14,7 @@ using nlohmann::json;
 
 // The hash is the last member of the text and covers all bytes before this.
 constexpr std::string_view kHashMember = ",\n \"hash\": \"";
-constexpr std::size_t kHexDigits = 32, kMaxTensors = 100'000, kMaxName = 512;
+constexpr std::size_t kHexDigits = 32, kMaxTensors = 100'000, kMaxFiles = 10'000, kMaxName = 512;
 
 std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -122,12 +122,13 @@ Piece parse_piece(const json& object, const std::string& where,
 StoredTensor parse_tensor(const json& object, const std::string& where,
                           const std::map<std::string, std::uint64_t>& file_bytes) {
   const Members m(object, where + ": tensors");
-  StoredTensor t{m.text("name"), stored_type(m.text("dtype")), m.numbers("shape", 8), {}};
+  StoredTensor t{m.text("name"), stored_type(m.text("dtype"), where), m.numbers("shape", 8), {}};
   const std::string here = where + ": tensor " + t.name;
+  const std::uint64_t bytes = Dataset{here, t.type, t.shape}.bytes();
   for (const json& piece : m.array("pieces", kMaxTensors))
     t.pieces.push_back(parse_piece(piece, here, file_bytes));
   std::uint64_t rows = 0;
-  const std::uint64_t row_bytes = t.rows() ? t.bytes() / t.rows() : 0;
+  const std::uint64_t row_bytes = t.rows() ? bytes / t.rows() : 0;
   for (const Piece& p : t.pieces) {
     require(p.first_row == rows && p.rows <= t.rows() - rows && p.bytes == p.rows * row_bytes,
             Fault::input, here, ": expected its pieces to cover every row once, in order");
@@ -202,7 +203,7 @@ Manifest parse_manifest(std::string_view text, const std::string& where) {
                     {},
                     {}};
   std::map<std::string, std::uint64_t> file_bytes;
-  for (const json& object : m.array("files", kMaxTensors)) {
+  for (const json& object : m.array("files", kMaxFiles)) {
     manifest.files.push_back(parse_file(object, where));
     const StoredFile& file = manifest.files.back();
     require(file_bytes.emplace(file.name, file.bytes).second, Fault::input, where, ": file ",

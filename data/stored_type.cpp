@@ -28,10 +28,10 @@ std::string_view name_of(StoredType type) {
   return kTypes.at(std::size_t(type)).name;
 }
 
-StoredType stored_type(std::string_view name) {
+StoredType stored_type(std::string_view name, std::string_view where) {
   for (std::size_t i = 0; i < kTypes.size(); ++i)
     if (kTypes[i].name == name) return StoredType(i);
-  fail(Fault::input, "unknown element type \"", name,
+  fail(Fault::input, where, ": unknown element type \"", name,
        "\": expected f64, f32, bf16, i32, i8, u64, u32, u16 or u8");
 }
 

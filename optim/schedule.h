@@ -7,7 +7,7 @@
 
 namespace tern {
 
-enum class Curve { constant, linear, cosine, sqrt };
+enum class SegmentCurve { constant, linear, cosine, sqrt };
 
 // From the end of the segment before it (from 0) up to, not including, step `end`. With n steps
 // from `begin` and u = (step - begin) / n:
@@ -17,8 +17,8 @@ enum class Curve { constant, linear, cosine, sqrt };
 //   sqrt      from + (to - from) sqrt(u)             falls fast first: the "1 - sqrt" cool-down
 // u runs over [first, last]: with 0 to 0.5 the segment is the first half of a longer curve, and
 // from and to are the ends of that longer curve.
-struct Segment {
-  Curve curve = Curve::constant;
+struct ScheduleSegment {
+  SegmentCurve curve = SegmentCurve::constant;
   double from = 1;
   double to = 1;
   std::int64_t end = 0;
@@ -31,14 +31,14 @@ class Schedule {
   // Fault::usage, naming the segment: none at all, an end that is not after the one before, a
   // factor that is negative or not finite, a constant with two values, a part of the curve outside
   // [0, 1].
-  explicit Schedule(std::vector<Segment> segments);
+  explicit Schedule(std::vector<ScheduleSegment> segments);
 
   // the factor at this step, >= 0; from the last segment's end on, the value it ends with
   double at(std::int64_t step) const;
   std::int64_t steps() const { return segments_.back().end; }
 
  private:
-  std::vector<Segment> segments_;
+  std::vector<ScheduleSegment> segments_;
 };
 
 // The presets. All begin with `warmup` steps at (step + 1) / warmup and reach `floor` (a share of
@@ -82,7 +82,7 @@ struct WsdSchedule {
   std::int64_t total = 0, warmup = 0;
   double floor = 0;
   std::int64_t decay = 0;
-  Curve curve = Curve::sqrt;
+  SegmentCurve curve = SegmentCurve::sqrt;
 };
 Schedule make_schedule(const WsdSchedule& shape);
 

@@ -8,6 +8,8 @@
 #include "apps/commands.h"
 #include "apps/generate/load_model.h"
 #include "apps/train/evaluate.h"
+#include "apps/train/model_files.h"
+#include "apps/train/training_data.h"
 
 namespace tern {
 namespace {
@@ -27,9 +29,9 @@ void eval(const EvalOptions& options) {
     const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
     evaluate(model, {ids, ids}, context);
   });
-  require(corpus->tokenizer_hash() == loaded.tokenizer.hash(), Fault::input, options.data,
+  require(corpus->tokenizer().hash() == loaded.tokenizer.hash(), Fault::input, options.data,
           ": expected data of the checkpoint's tokenizer (", loaded.tokenizer.hash(), "), got ",
-          corpus->tokenizer_hash());
+          corpus->tokenizer().hash());
   SequentialPass pass(token_source(corpus, options.data, 1), std::uint64_t(context),
                       std::uint64_t(sequences), config.model.vocab_size);
   LossSum sum;

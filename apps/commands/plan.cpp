@@ -1,12 +1,13 @@
 // tern plan CONFIG.toml: what a run will take, and everything that can fail before its first step.
-#include "apps/config/plan.h"
-
 #include <fmt/format.h>
 
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/train/banner.h"
+#include "apps/config/load.h"
+#include "apps/config/plan_text.h"
+#include "apps/train/memory_plan.h"
+#include "apps/train/training_data.h"
 
 namespace tern {
 namespace {
@@ -19,14 +20,13 @@ struct PlanOptions {
 
 void plan(const PlanOptions& options) {
   const LoadedConfig loaded = load_config(options.config, options.overrides);
-  std::vector<std::int64_t> tokens(loaded.config.data.sources.size(), 0);
-  if (!options.without_data) tokens = TrainingData(loaded.config).token_counts();
-  const MemoryPlan memory =
-      options.without_data
-          ? plan_memory(loaded.config, std::max<Index>(1, loaded.config.batch.micro_batch))
-          : choose_memory_plan(loaded.config, available_memory());
-  Console(STDOUT_FILENO)
-      .table(options.config, plan_rows(loaded.config, make_plan(loaded.config, tokens), memory));
+  const RunConfig& config = loaded.config;
+  std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
+  if (!options.without_data) tokens = TrainingData(config).token_counts();
+  const MemoryPlan memory = options.without_data
+                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch))
+                                : choose_memory_plan(config, available_memory());
+  fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace tern {
 namespace {
 
 Schedule from_entries(const std::vector<SegmentEntry>& entries, std::int64_t total) {
-  std::vector<Segment> segments;
+  std::vector<ScheduleSegment> segments;
   for (const SegmentEntry& e : entries)
     segments.push_back({.curve = e.curve, .from = e.from, .to = e.to, .end = e.until.steps(total)});
   Schedule schedule(std::move(segments));
@@ -60,8 +60,8 @@ Schedule make_schedule(const DecayScheduleSection& s, std::int64_t total) {
     case DecayPreset::constant:
       return make_schedule(ConstantSchedule{.total = total});
     case DecayPreset::off_midway:
-      return Schedule(
-          {{Curve::constant, 1, 1, s.middle.steps(total)}, {Curve::constant, 0, 0, total}});
+      return Schedule({{SegmentCurve::constant, 1, 1, s.middle.steps(total)},
+                       {SegmentCurve::constant, 0, 0, total}});
     case DecayPreset::segments:
       return from_entries(s.segments, total);
   }

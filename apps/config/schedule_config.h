@@ -20,7 +20,7 @@ enum class SchedulePreset { constant, cosine, cosine_halved, two_stage, wsd, seg
 
 // One segment as a file writes it; `until` counts from the start of the run.
 struct SegmentEntry {
-  Curve curve = Curve::constant;
+  SegmentCurve curve = SegmentCurve::constant;
   double from = 1;
   double to = 1;
   Span until{100, true};
@@ -34,7 +34,7 @@ struct ScheduleSection {
   double first_stage_end = 8.0 / 15;
   double second_stage_start = 1.0 / 3;
   Span decay{20, true};
-  Curve decay_curve = Curve::sqrt;
+  SegmentCurve decay_curve = SegmentCurve::sqrt;
   std::vector<SegmentEntry> segments;
 };
 

@@ -20,7 +20,14 @@ T field(const SafetensorsFile& file, const nlohmann::json& json, const char* key
   return json[key].get<T>();
 }
 
-ModelConfig config_of(const SafetensorsFile& file) {
+// host memory for the model, its update and one batch of a golden file
+std::size_t slab_bytes(const SafetensorsFile& file) {
+  return std::size_t(64) << 20 | 64 * std::size_t(file.entry("logits").bytes);
+}
+
+}  // namespace
+
+ModelConfig golden_config(const SafetensorsFile& file) {
   const auto json = parse_json(metadata(file, "config"), file.path().string());
   ModelConfig c;
   c.vocab_size = field<std::int64_t>(file, json, "vocab_size");
@@ -33,23 +40,27 @@ ModelConfig config_of(const SafetensorsFile& file) {
   return c;
 }
 
-// host memory for the model, its update and one batch of a golden file
-std::size_t slab_bytes(const SafetensorsFile& file) {
-  return std::size_t(64) << 20 | 64 * std::size_t(file.entry("logits").bytes);
-}
-
-Shape ids_shape(const SafetensorsFile& file) {
+Shape golden_shape(const SafetensorsFile& file) {
   const auto& e = file.entry("input_ids");
   require(e.shape.size() == 2, Fault::input, file.path().string(),
           ": tensor 'input_ids': expected rank 2, got ", e.shape.size());
   return {e.shape[0], e.shape[1]};
 }
 
-}  // namespace
+void load_golden(const SafetensorsFile& file, Model& model) {
+  for (Parameter* p : model.parameters().parameters()) {
+    const std::vector<double> values = file.read_real("param." + p->name);
+    require(Index(values.size()) == p->shape.elements(), Fault::input, file.path().string(),
+            ": tensor 'param.", p->name, "': expected ", p->shape, ", got ", values.size(),
+            " elements");
+    upload_real(p->value, values);
+  }
+  model.quantize();
+}
 
 GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype)
     : file_(file), backend_(slab_bytes(file)) {
-  model_ = std::make_unique<Model>(backend_, config_of(file), ModelOptions{.dtype = dtype});
+  model_ = std::make_unique<Model>(backend_, golden_config(file), ModelOptions{.dtype = dtype});
   AdamWOptions options;
   if (file.metadata().contains("train")) {
     const auto json = parse_json(metadata(file, "train"), file.path().string());
@@ -69,14 +80,7 @@ GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype)
 }
 
 void GoldenModel::load_parameters() {
-  for (Parameter* p : model_->parameters().parameters()) {
-    const std::vector<double> values = file_.read_real("param." + p->name);
-    require(Index(values.size()) == p->shape.elements(), Fault::input, file_.path().string(),
-            ": tensor 'param.", p->name, "': expected ", p->shape, ", got ", values.size(),
-            " elements");
-    upload_real(p->value, values);
-  }
-  model_->quantize();
+  load_golden(file_, *model_);
 }
 
 Observer GoldenModel::recorder(Decisions& seen, const Decisions* other, bool replay,
@@ -96,7 +100,7 @@ Observer GoldenModel::recorder(Decisions& seen, const Decisions* other, bool rep
 }
 
 std::vector<double> GoldenModel::logits(const Observer& observe) {
-  const Tensor ids = upload_ids(backend_, ids_shape(file_), file_.read_i32("input_ids"));
+  const Tensor ids = upload_ids(backend_, golden_shape(file_), file_.read_i32("input_ids"));
   return download_real(model_->logits({.observe = observe}, ids));
 }
 
@@ -118,7 +122,7 @@ double GoldenModel::backward(const std::vector<std::int32_t>& ids,
 double GoldenModel::loss_and_gradients(const Observer& observe) {
   optimizer_->begin_step(0, 0);
   const double loss = backward(file_.read_i32("input_ids"), file_.read_i32("target_ids"),
-                               ids_shape(file_), observe);
+                               golden_shape(file_), observe);
   model_->parameters().finish_gradients();
   return loss;
 }

@@ -15,6 +15,12 @@ namespace tern {
 // Integer codes of every quantiser of one forward pass, by name.
 using Decisions = std::map<std::string, std::vector<std::int8_t>>;
 
+// What a golden file says about its model and its input_ids (B, T). Fault::input if it does not.
+ModelConfig golden_config(const SafetensorsFile& file);
+Shape golden_shape(const SafetensorsFile& file);
+// Its parameters into a model of that configuration.
+void load_golden(const SafetensorsFile& file, Model& model);
+
 class GoldenModel {
  public:
   GoldenModel(const SafetensorsFile& file, DType dtype);

@@ -92,10 +92,11 @@ void Console::table(std::string_view heading, std::span<const TableRow> rows) {
   std::string shown = terminal_.styled(Style::bold, heading), plain(heading);
   for (const TableRow& r : rows) {
     const std::string key = fmt::format("  {:<{}}  ", r.key, keys);
-    const std::string note = r.note.empty() ? "" : fmt::format("  {}", r.note);
-    const std::string value = fmt::format("{:<{}}", r.value, r.note.empty() ? 0 : values);
-    shown += "\n" + terminal_.styled(Style::dim, key) + value + terminal_.styled(Style::dim, note);
-    plain += "\n" + key + value + note;
+    const std::string note = r.note.empty() ? "" : fmt::format("  {}", printable(r.note));
+    const std::string value =
+        fmt::format("{:<{}}", printable(r.value), r.note.empty() ? 0 : values);
+    shown += '\n' + terminal_.styled(Style::dim, key) + value + terminal_.styled(Style::dim, note);
+    plain += '\n' + key + value + note;
   }
   permanent(shown, plain);
 }

@@ -38,8 +38,9 @@ class Metrics {
   bool warned_ = false;
 };
 
-// Before a run goes on from a checkpoint: removes the lines of later steps and lines that are not
-// ours, atomically. Nothing happens if there is no such file. Fault::disk.
+// Before Metrics opens the file of a run that goes on from a checkpoint: removes the lines of later
+// steps and lines that are not ours, atomically. Nothing happens if there is no such file.
+// Fault::disk.
 void drop_metrics_after(const std::filesystem::path& path, std::int64_t step);
 
 }  // namespace tern

@@ -77,7 +77,7 @@ void plot_runs(const std::vector<fs::path>& runs, const fs::path& out) {
           "gnuplot is not installed: no picture; on Debian: apt-get install gnuplot-nox");
   const MemoryFile script(plot_script(curves)), png, messages;
   Child gnuplot(
-      {"gnuplot", "-"},
+      {"gnuplot", "--default-settings", "-"},
       {.in = script.descriptor(), .out = png.descriptor(), .error = messages.descriptor()});
   constexpr double kPatience = 120;  // seconds; it takes a fraction of one
   require(gnuplot.wait(kPatience), Fault::internal, "gnuplot: no answer after ", kPatience, " s");

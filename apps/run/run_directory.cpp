@@ -111,7 +111,7 @@ fs::path prepared(const fs::path& path) {
 }  // namespace
 
 RunDirectory::RunDirectory(const fs::path& path, Existing existing,
-                           std::string_view resolved_config, const Environment& environment)
+                           std::string_view resolved_config)
     : path_(prepared(path)), lock_(path_ / kLock) {
   require_welcome(path_, existing, resolved_config);
   if (existing == Existing::overwrite) remove_run(path_);
@@ -119,6 +119,9 @@ RunDirectory::RunDirectory(const fs::path& path, Existing existing,
     make(directory);
     require_writable(directory);
   }
+}
+
+void RunDirectory::begin(std::string_view resolved_config, const Environment& environment) const {
   write_file_atomically(path_ / kConfig, resolved_config);
   write_file_atomically(path_ / "env.json", environment_json(environment));
 }

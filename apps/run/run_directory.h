@@ -23,9 +23,13 @@ enum class Existing {
 class RunDirectory {
  public:
   // Fault::usage: in use by another process, holds another run, or holds files that are no run's.
-  // Fault::disk: cannot be made or written to. Existing files of a run stay unless overwritten.
+  // Fault::disk: cannot be made or written to. An existing run stays as it is unless overwritten.
   RunDirectory(const std::filesystem::path& path, Existing existing,
-               std::string_view resolved_config, const Environment& environment);
+               std::string_view resolved_config);
+
+  // Writes config.resolved.toml and env.json. Once nothing can be wrong any more, the checkpoint to
+  // resume from included: a failed attempt must not change what the run is. Fault::disk.
+  void begin(std::string_view resolved_config, const Environment& environment) const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }

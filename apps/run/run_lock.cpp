@@ -43,6 +43,7 @@ RunLock::RunLock(const std::filesystem::path& file) {
 
 // The file stays: removing it would let two others each lock their own.
 RunLock::~RunLock() {
+  if (descriptor_ < 0) return;
   [[maybe_unused]] const int ignored = ftruncate(descriptor_, 0);
   close(descriptor_);
 }

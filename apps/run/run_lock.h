@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <utility>
 
 namespace tern {
 
@@ -11,8 +12,8 @@ class RunLock {
   // Fault::usage, naming the owner, when another process holds it; Fault::disk
   explicit RunLock(const std::filesystem::path& file);
   ~RunLock();
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
+  RunLock(RunLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  RunLock& operator=(RunLock&&) = delete;
 
  private:
   int descriptor_ = -1;

@@ -1,15 +1,19 @@
 #include "apps/run/run_record.h"
 
+#include <utility>
+
 #include "core/check.h"
 #include "data/files.h"
 
 namespace tern {
 
-RunRecord::RunRecord(const RunDirectory& directory, Console& console)
+RunRecord::RunRecord(const RunDirectory& directory, Console& console, std::string program)
     : directory_(directory),
       console_(console),
       metrics_(directory.metrics(), [this](const std::string& text) { console_.warn(text); }),
-      picture_(directory.path(), [this](const std::string& text) { console_.warn(text); }) {}
+      picture_(
+          directory.path(), [this](const std::string& text) { console_.warn(text); },
+          std::move(program)) {}
 
 void RunRecord::step(const StepReport& report, bool recorded) {
   if (recorded) {
@@ -31,7 +35,7 @@ void RunRecord::add(const SampleReport& report) {
   try {
     write_file_atomically(directory_.sample(report.step), report.prompt + report.text + "\n");
   } catch (const Error& e) {
-    console_.warn(e.what());
+    if (!std::exchange(sample_lost_, true)) console_.warn(e.what());
   }
 }
 

@@ -15,8 +15,10 @@ namespace tern {
 
 class RunRecord {
  public:
-  // Both must outlive it. Fault::disk when metrics.jsonl cannot be opened.
-  RunRecord(const RunDirectory& directory, Console& console);
+  // Both must outlive it; program: the path of tern. Fault::disk when metrics.jsonl cannot be
+  // opened.
+  RunRecord(const RunDirectory& directory, Console& console,
+            std::string program = "/proc/self/exe");
 
   // after every step; recorded: of a log interval, so a permanent line and a line of metrics
   void step(const StepReport& report, bool recorded);
@@ -32,6 +34,7 @@ class RunRecord {
   Console& console_;
   Metrics metrics_;
   Picture picture_;
+  bool sample_lost_ = false;  // one warning is enough
 };
 
 }  // namespace tern

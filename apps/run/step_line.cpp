@@ -42,11 +42,11 @@ enum Rank {
   kRateOfLearning,
   kPeak,
   kMemory,
+  kBar,
   kNorm,
   kPerplexity,
   kData,
-  kTernary,
-  kBar
+  kTernary
 };
 
 }  // namespace

@@ -19,7 +19,7 @@ struct LinePart {
 
 std::vector<LinePart> step_parts(const StepReport& report);
 
-// "[=====>              ]", the first part to go
+// "[=====>              ]", for the live line: there it matters more than norm and perplexity
 LinePart progress_bar(double share);
 
 // what is left of the parts in so many columns, two spaces between them

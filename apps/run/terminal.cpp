@@ -1,5 +1,6 @@
 #include "apps/run/terminal.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -82,6 +83,13 @@ void Terminal::send(std::string_view bytes) {
       broken_ = true;
     }
   }
+}
+
+void occupy_standard_streams() {
+  int descriptor;
+  do descriptor = open("/dev/null", O_RDWR);
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+  if (descriptor >= 0) close(descriptor);
 }
 
 }  // namespace tern

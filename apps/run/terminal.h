@@ -36,4 +36,8 @@ class Terminal {
   std::string status_{};
 };
 
+// Opens /dev/null in place of closed standard streams. Else the next file opened would get such a
+// number, and messages would end up in it. First thing in main.
+void occupy_standard_streams();
+
 }  // namespace tern

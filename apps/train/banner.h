@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "apps/config/plan.h"
 #include "apps/run/environment.h"
 #include "apps/train/training_run.h"
 

@@ -1,5 +1,7 @@
 #include "apps/train/memory_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <fstream>
 #include <string>
@@ -83,6 +85,16 @@ MemoryPlan choose_memory_plan(const RunConfig& config, std::size_t available) {
   const MemoryPlan plan = plan_memory(config, 1);
   require_fits(plan, available);
   return plan;
+}
+
+std::string memory_text(const MemoryPlan& plan) {
+  const auto row = [](const char* label, std::size_t bytes) {
+    return fmt::format("{:<26}{:>20}\n", label, bytes_text(double(bytes)));
+  };
+  return fmt::format("memory, {} sequences at once\n", plan.micro_batch) +
+         row("  parameters", plan.parameters) + row("  gradients", plan.gradients) +
+         row("  moments", plan.moments) + row("  ternary copies", plan.ternary) +
+         row("  activations", plan.activations) + row("  peak", plan.peak);
 }
 
 std::size_t available_memory() {

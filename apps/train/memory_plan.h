@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "apps/config/run_config.h"
 #include "core/backend.h"
@@ -31,6 +32,8 @@ MemoryPlan choose_memory_plan(const RunConfig& config, std::size_t available);
 
 // bytes that this machine can give to a process now
 std::size_t available_memory();
+
+std::string memory_text(const MemoryPlan& plan);  // an aligned table for people
 
 // Rehearses on the dry backend, then makes a CPU backend with exactly the peak.
 std::unique_ptr<Backend> make_backend(const std::function<void(Backend&)>& rehearse);

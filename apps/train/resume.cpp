@@ -68,12 +68,13 @@ void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
           " (use init_from to start a new run from its weights)");
 }
 
-void require_same_data(const Checkpoint& checkpoint, const TrainingState& saved,
-                       const TrainingState& now) {
-  require(saved.tokenizer_hash == now.tokenizer_hash, Fault::input, checkpoint.path().string(),
-          ": expected the tokenizer with hash ", saved.tokenizer_hash, ", this one has ",
-          now.tokenizer_hash);
-  require(saved.data_hashes == now.data_hashes, Fault::input, checkpoint.path().string(),
+void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
+  const std::string where = checkpoint.path().string();
+  const TrainingState saved = training_state(checkpoint.manifest(), where);
+  const std::string& now = data.tokenizer().hash();
+  require(saved.tokenizer_hash == now, Fault::input, where, ": expected the tokenizer with hash ",
+          saved.tokenizer_hash, ", this one has ", now);
+  require(saved.data_hashes == data.hashes(), Fault::input, where,
           ": the training data is not what this run has read so far (hashes differ)");
 }
 

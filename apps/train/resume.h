@@ -8,6 +8,7 @@
 #include "apps/run/console.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/model_files.h"
+#include "apps/train/training_data.h"
 
 namespace tern {
 
@@ -23,7 +24,6 @@ std::optional<Checkpoint> find_start(const std::string& resume, const RunDirecto
 // Fault::input with every key that makes this configuration another run than the checkpoint's.
 void require_same_run(const Checkpoint& checkpoint, const RunConfig& config);
 // Fault::input if the tokenizer or the data are not those that the checkpoint's run read.
-void require_same_data(const Checkpoint& checkpoint, const TrainingState& saved,
-                       const TrainingState& now);
+void require_same_data(const Checkpoint& checkpoint, const TrainingData& data);
 
 }  // namespace tern

@@ -51,7 +51,6 @@ void start_fresh(const RunConfig& config, Console& console, Trainer& trainer) {
 
 void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, TrainingRun& run) {
   const TrainingState saved = training_state(start.manifest(), start.path().string());
-  require_same_data(start, saved, run.state());
   load_weights(start, trainer.model());
   load_moments(start, trainer);
   run.start_at(saved);
@@ -68,13 +67,15 @@ void train(const TrainOptions& options) {
   const Environment environment = describe_environment(options.command, library_versions());
   const RunDirectory directory(std::filesystem::path(config.run.directory) / config.run.name,
                                existing_for(options.resume, options.overwrite),
-                               resolved_config(loaded), environment);
+                               resolved_config(loaded));
   Console console(STDOUT_FILENO, directory.log());
   const auto start = find_start(options.resume, directory, console);
   if (start) {
     require_same_run(*start, config);
+    require_same_data(*start, data);
     drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
   }
+  directory.begin(resolved_config(loaded), environment);
   const RunParts parts{.loaded = loaded,
                        .directory = directory,
                        .console = console,

@@ -8,6 +8,7 @@
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
 #include "apps/run/time_limit.h"
+#include "apps/version.h"
 
 namespace tern {
 namespace {
@@ -17,7 +18,7 @@ CheckpointOptions checkpoint_options(const RunParts& parts) {
   return {.directory = parts.directory.checkpoints(),
           .retention = {.keep_last = std::uint64_t(c.keep_last),
                         .keep_every = std::uint64_t(c.keep_every)},
-          .version = TERN_VERSION};
+          .version = std::string(version())};
 }
 
 RecoveryPolicy recovery_policy(const NumericsSection& n) {
@@ -69,7 +70,7 @@ void TrainingRun::run() {
   std::string why;
   if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
   while (state_.step < steps_ && !stop_wanted(why)) {
-    train_step();
+    if (!train_step()) continue;  // back at a checkpoint: what it wants has been done
     collect(writer_.poll());
     const bool last = state_.step == steps_;
     if (due(config_.logging.validation_interval) ||
@@ -91,7 +92,7 @@ void TrainingRun::run() {
           "; the same command goes on from there");
 }
 
-void TrainingRun::train_step() {
+bool TrainingRun::train_step() {
   const double begin = monotonic_seconds();
   const TrainingBatch batch = parts_.data.next();
   const double got_data = monotonic_seconds();
@@ -109,16 +110,16 @@ void TrainingRun::train_step() {
   pace_.step(end, config_.batch.tokens);
   if (diagnose) report_diagnostics(inside);
   report_step(update, end - begin, got_data - begin);
-  handle_verdict(update, batch);
+  return handle_verdict(update, batch);
 }
 
-void TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch& batch) {
+bool TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch& batch) {
   const Recovery verdict = recovery_.judge(std::isfinite(update.loss),
                                            std::isfinite(update.grad_norm), saved_step_ >= 0);
   state_.skipped = recovery_.skipped();
   if (verdict == Recovery::apply) {
     first_bad_position_ = -1;
-    return;
+    return true;
   }
   if (first_bad_position_ < 0) first_bad_position_ = batch.position;
   event("skip",
@@ -126,7 +127,7 @@ void TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch
                     state_.step, update.loss, update.grad_norm),
         batch.samples);
   if (verdict == Recovery::rewind) rewind();
-  if (verdict != Recovery::give_up) return;
+  if (verdict != Recovery::give_up) return verdict == Recovery::skip;
   collect(writer_.wait());
   const std::string kept = saved_step_ >= 0
                                ? fmt::format("the last good checkpoint is of step {}", saved_step_)

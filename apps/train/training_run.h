@@ -39,8 +39,9 @@ class TrainingRun {
   void run();
 
  private:
-  void train_step();
-  void handle_verdict(const UpdateReport& update, const TrainingBatch& batch);
+  // false: not a step forward, the run was rewound
+  bool train_step();
+  bool handle_verdict(const UpdateReport& update, const TrainingBatch& batch);
   void rewind();
   void report_step(const UpdateReport& update, double step_seconds, double data_seconds);
   void report_diagnostics(const StepDiagnostics& diagnostics);

@@ -9,6 +9,8 @@
 namespace tern {
 namespace {
 
+constexpr Index kPiece = 1 << 20;  // bytes or elements that one thread copies or fills at a time
+
 void* map_slab(std::size_t bytes) {
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   require(p != MAP_FAILED, Fault::memory, "[CpuBackend] out of host memory: wanted a slab of ",
@@ -38,15 +40,23 @@ void CpuBackend::download(void* to_host, const Tensor& from) {
 
 void CpuBackend::copy(const Tensor& to, const Tensor& from) {
   check(to.bytes() == from.bytes(), "[copy] expected equal sizes, got ", to, " and ", from);
-  std::memcpy(to.raw(), from.raw(), to.bytes());
+  auto* out = static_cast<std::byte*>(to.raw());
+  const auto* in = static_cast<const std::byte*>(from.raw());
+  cpu::for_chunks(Index(to.bytes()), kPiece, [&](Index, Index begin, Index end) {
+    std::memcpy(out + begin, in + begin, std::size_t(end - begin));
+  });
 }
 
 void CpuBackend::fill(const Tensor& to, double value) {
   if (to.dtype() == DType::i8) return void(std::memset(to.raw(), int(value), to.bytes()));
   if (to.dtype() == DType::i32)
     return void(std::fill_n(to.data<std::int32_t>(), to.elements(), std::int32_t(value)));
-  cpu::visit_real(to.dtype(),
-                  [&]<class R>() { std::fill_n(to.data<R>(), to.elements(), R(value)); });
+  cpu::visit_real(to.dtype(), [&]<class R>() {
+    R* out = to.data<R>();
+    cpu::for_chunks(to.elements(), kPiece, [&](Index, Index begin, Index end) {
+      std::fill(out + begin, out + end, R(value));
+    });
+  });
 }
 
 }  // namespace tern

@@ -60,10 +60,9 @@ void CpuBackend::run(const GatedNormQuantizeBackward& a) {
         normalize_backward(dp, z, p, rstd[2 * n + 1], D);
         if (a.dg_weight)
           for (Index i = 0; i < D; ++i) dw[c * D + i] += dp[i] * value[i] * gn[i] * r;
-        for (Index i = 0; i < D; ++i) {
-          z[i] = dp[i] * value[i] * w[i];              // gradient of g * r
-          p[i] = dp[i] * gn[i] * r * w[i] * slope[i];  // dh
-        }
+        // two loops: the compiler gives up on checking seven pointers against each other
+        for (Index i = 0; i < D; ++i) z[i] = dp[i] * value[i] * w[i];              // of g * r
+        for (Index i = 0; i < D; ++i) p[i] = dp[i] * gn[i] * r * w[i] * slope[i];  // dh
         if (dh) put(dh + n * D, a.dh.add, D, p);
         normalize_backward(dp, z, gn, r, D);
         if (dg) put(dg + n * D, a.dg.add, D, dp);

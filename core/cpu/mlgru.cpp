@@ -14,11 +14,14 @@ constexpr Index kBand = 64;  // channels that one chunk walks through time toget
 template <class R>
 struct Gates {
   void forward(const R* f_in, const R* c_in, const R* bound, Index n) {
-    sigmoid_row(sigma, f_in, n);
-    silu_row(c, c_in, n);
-    for (Index i = 0; i < n; ++i) f[i] = bound ? bound[i] + (1 - bound[i]) * sigma[i] : sigma[i];
+    sigmoid_row(sigma_f, f_in, n);
+    sigmoid_row(sigma_c, c_in, n);
+    for (Index i = 0; i < n; ++i) {
+      f[i] = bound ? bound[i] + (1 - bound[i]) * sigma_f[i] : sigma_f[i];
+      c[i] = c_in[i] * sigma_c[i];
+    }
   }
-  R sigma[kBand], f[kBand], c[kBand];
+  R sigma_f[kBand], sigma_c[kBand], f[kBand], c[kBand];
 };
 
 }  // namespace
@@ -70,17 +73,17 @@ void CpuBackend::run(const MlgruBackward& a) {
         if (a.dbound)
           for (Index i = 0; i < n; ++i)
             dbound[b * D + d + i] +=
-                g[i] * ((before ? before[i] : 0) - gates.c[i]) * (1 - gates.sigma[i]);
+                g[i] * ((before ? before[i] : 0) - gates.c[i]) * (1 - gates.sigma_f[i]);
         if (df_in) {
           for (Index i = 0; i < n; ++i)
             row[i] = g[i] * ((before ? before[i] : 0) - gates.c[i]) *
-                     (bound ? 1 - bound[d + i] : 1) * gates.sigma[i] * (1 - gates.sigma[i]);
+                     (bound ? 1 - bound[d + i] : 1) * gates.sigma_f[i] * (1 - gates.sigma_f[i]);
           put(df_in + at, a.df_in.add, n, row);
         }
         if (dc_in) {
-          sigmoid_row(gates.sigma, c_in + at, n);
           for (Index i = 0; i < n; ++i)
-            row[i] = g[i] * (1 - gates.f[i]) * (gates.sigma[i] + gates.c[i] * (1 - gates.sigma[i]));
+            row[i] =
+                g[i] * (1 - gates.f[i]) * (gates.sigma_c[i] + gates.c[i] * (1 - gates.sigma_c[i]));
           put(dc_in + at, a.dc_in.add, n, row);
         }
         for (Index i = 0; i < n; ++i) g[i] *= gates.f[i];

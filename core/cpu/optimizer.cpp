@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
+#include "core/cpu/rows.h"
 
 namespace tern {
 
@@ -14,10 +14,7 @@ void CpuBackend::run(const SquaredNorm& a) {
     const R* g = a.g.data<R>();
     std::vector<double> partial((P + size - 1) / size, 0.0);
     for_chunks(P, size, [&](Index c, Index begin, Index end) {
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (Index i = begin; i < end; ++i) sum += double(g[i]) * double(g[i]);
-      partial[c] = sum;
+      partial[c] = sum_of_squares(g + begin, end - begin);
     });
     double sum = 0;
     for (const double p : partial) sum += p;

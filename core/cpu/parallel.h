@@ -16,7 +16,7 @@ inline constexpr Index kReductionChunks = 32;  // partial sums of a reduction ov
 template <class Body>
 void for_chunks(Index n, Index size, Body&& body) {
   const Index chunks = (n + size - 1) / size;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (chunks > 1)
   for (Index c = 0; c < chunks; ++c) body(c, c * size, std::min(n, (c + 1) * size));
 }
 
@@ -33,7 +33,7 @@ R* scratch(Index elements) {
     std::byte bytes[64];
   };
   thread_local std::vector<Line> memory;
-  const std::size_t lines = (std::size_t(elements) * sizeof(R) + 63) / 64;
+  const std::size_t lines = (std::size_t(elements) * sizeof(R) + sizeof(Line) - 1) / sizeof(Line);
   if (memory.size() < lines) memory.resize(lines);
   return reinterpret_cast<R*>(memory.data());
 }

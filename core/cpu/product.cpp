@@ -1,4 +1,5 @@
 // Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
+#include "core/cpu/code_product.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/eigen.h"
 #include "core/cpu/parallel.h"
@@ -118,6 +119,8 @@ void CpuBackend::run(const MatmulBackward& a) {
 }
 
 void CpuBackend::run(const TernaryProduct& a) {
+  if (const CodeKernels* kernels = code_kernels_for(a.y.dtype(), a.x.q.shape()[1]))
+    return ternary_product(*kernels, a);
   visit_real(a.y.dtype(), [&]<class R>() {
     const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.q.shape()[1];
     R* y = a.y.data<R>();
@@ -134,6 +137,8 @@ void CpuBackend::run(const TernaryProduct& a) {
 }
 
 void CpuBackend::run(const TernaryProductBackward& a) {
+  if (const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.x.q.shape()[1]))
+    return ternary_product_backward(*kernels, a);
   visit_real(a.dy.dtype(), [&]<class R>() {
     const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
     const R* dy = a.dy.data<R>();

@@ -38,10 +38,7 @@ double mean_absolute(const R* w, Index n) {
   constexpr Index size = 1 << 14;
   std::vector<double> partial((n + size - 1) / size, 0.0);
   for_chunks(n, size, [&](Index c, Index begin, Index end) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (Index i = begin; i < end; ++i) sum += std::abs(double(w[i]));
-    partial[c] = sum;
+    partial[c] = sum_of_magnitudes(w + begin, end - begin);
   });
   double sum = 0;
   for (const double p : partial) sum += p;

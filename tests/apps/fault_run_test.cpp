@@ -26,7 +26,9 @@ using testing::Not;
 
 RunDirectory open_run(const std::string& path, Existing existing = Existing::same,
                       const char* config = "seed = 1\n") {
-  return RunDirectory(path, existing, config, describe_environment({"tern"}, {}));
+  RunDirectory run(path, existing, config);
+  run.begin(config, describe_environment({"tern", "train"}, {}));
+  return run;
 }
 
 // runs in a child: the exit code and message of the Error that body throws; 0 if none
@@ -108,6 +110,20 @@ TEST(Fault10, AClosedStreamAndALostTerminalDoNotStopTraining) {
              .columns = 80});
   EXPECT_EQ(p.wait().exit_code, 0);
   EXPECT_THAT(read_text(d / "train.log"), HasSubstr("  after\n"));
+}
+
+TEST(Fault10, FilesDoNotTakeThePlaceOfClosedStreams) {
+  const TemporaryDirectory d;
+  const auto body = [&] {
+    close(STDIN_FILENO), close(STDOUT_FILENO), close(STDERR_FILENO);
+    occupy_standard_streams();
+    Console console(STDERR_FILENO, d / "train.log");
+    console.say("once");
+    return console.terminal().broken() ? 1 : 0;
+  };
+  EXPECT_EQ(run({.body = body}).exit_code, 0);
+  const std::string log = read_text(d / "train.log");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
 }
 
 TEST(Fault12, WithoutATerminalThereAreOnlyPlainLines) {

@@ -108,14 +108,27 @@ TEST(Plot, CommandDrawsIntoTheRunOrWhereItIsTold) {
   EXPECT_THAT(none.err, HasSubstr("nowhere"));
 }
 
-TEST(Picture, IsDrawnInTheBackground) {
+TEST(Picture, IsDrawnByACommand) {
   const TemporaryDirectory d;
   make_run(d / "r", 20);
   Picture p(
       d / "r", [](const std::string& w) { ADD_FAILURE() << w; }, sibling_program("tern"));
-  for (int i = 0; i < 100; ++i) p.refresh();  // 100 drawings would take half a minute
+  p.refresh();
   p.finish();
   EXPECT_EQ(png_size(d / "r/loss.png"), Size(1280, 800));
+}
+
+TEST(Picture, OneAtATimeAndOnceMoreAtTheEnd) {
+  const TemporaryDirectory d;
+  write_text(d / "slow", "#!/bin/sh\necho $1 >> \"$3/starts\"\nsleep 0.2\n");
+  chmod((d / "slow").c_str(), 0755);
+  Picture p(
+      d.path(), [](const std::string& w) { ADD_FAILURE() << w; }, d / "slow");
+  p.refresh();
+  while (!std::filesystem::exists(d / "starts")) p.refresh();
+  for (int i = 0; i < 10; ++i) p.refresh();
+  p.finish();
+  EXPECT_EQ(read_text(d / "starts"), "plot\nplot\n");
 }
 
 TEST(Picture, WithoutGnuplotThereIsOneWarning) {

@@ -34,7 +34,7 @@ TEST(Process, SignalsAndTimeLimits) {
   p.send(SIGTERM);
   EXPECT_EQ(p.wait().exit_code, 9);
 
-  const Outcome late = run({.args = {"sleep", "60"}}, milliseconds(50));
+  const Outcome late = run({.args = {"sh", "-c", "sleep 60; true"}}, milliseconds(50));
   EXPECT_TRUE(late.timed_out);
   EXPECT_EQ(late.signal, SIGKILL);
 }

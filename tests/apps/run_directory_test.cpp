@@ -18,7 +18,9 @@ constexpr const char* kConfig = "seed = 1\n";
 
 RunDirectory open_run(const std::string& path, Existing existing = Existing::same,
                       const char* config = kConfig) {
-  return RunDirectory(path, existing, config, describe_environment({"tern", "train"}, {}));
+  RunDirectory run(path, existing, config);
+  run.begin(config, describe_environment({"tern", "train"}, {}));
+  return run;
 }
 
 std::string refusal(const std::string& path, Existing existing, const char* config = kConfig) {
@@ -50,6 +52,17 @@ TEST(RunDirectory, AFailureBeforeTheFirstStepLeavesNoRun) {
   const TemporaryDirectory d;
   { open_run(d / "r"); }
   EXPECT_EQ(refusal(d / "r", Existing::refuse, "seed = 2\n"), "");
+}
+
+TEST(RunDirectory, AFailedResumeChangesNothing) {
+  const TemporaryDirectory d;
+  { open_run(d / "r"); }
+  write_text(d / "r/metrics.jsonl", "{}\n");
+  const std::string env = read_text(d / "r/env.json");
+  { const RunDirectory failed(d / "r", Existing::resume, "seed = 2\n"); }
+  EXPECT_EQ(read_text(d / "r/config.resolved.toml"), kConfig);
+  EXPECT_EQ(read_text(d / "r/env.json"), env);
+  EXPECT_EQ(read_text(d / "r/metrics.jsonl"), "{}\n");
 }
 
 TEST(RunDirectory, OverwriteRemovesTheRunAndNothingElse) {

@@ -14,11 +14,11 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST(Checkpoint, RoundTripOfEveryShapeAndType) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const Tensors tensors = all_kinds();
   const CheckpointOptions options{.directory = scratch.path(), .part_bytes = 1 << 20};
   write_checkpoint(options, facts(1000), tensors.views());
-  const Checkpoint read = Checkpoint::open(scratch / "step-00001000");
+  const Checkpoint read = Checkpoint::open(scratch.path() / "step-00001000");
   EXPECT_EQ(read.manifest().step, 1000u);
   EXPECT_EQ(read.manifest().state, facts(1000).state);
   EXPECT_EQ(read.manifest().config, facts(1000).config);
@@ -35,14 +35,14 @@ TEST(Checkpoint, RoundTripOfEveryShapeAndType) {
 }
 
 TEST(Checkpoint, PartsKeepTheLimitAndOnlyTensorsLargerThanOneAreSplit) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Tensors tensors;
   tensors.add("large", StoredType::f32, {1000, 333});  // 1.3 MB
   for (int i = 0; i < 40; ++i)
     tensors.add("small" + std::to_string(i), StoredType::f32, {20, 1001});
   const std::uint64_t limit = 512 << 10;
   write_checkpoint({.directory = scratch.path(), .part_bytes = limit}, facts(1), tensors.views());
-  const Checkpoint read = Checkpoint::open(scratch / "step-00000001");
+  const Checkpoint read = Checkpoint::open(scratch.path() / "step-00000001");
   EXPECT_GT(read.manifest().files.size(), 5u);
   for (const StoredFile& file : read.manifest().files) EXPECT_LE(file.bytes, limit) << file.name;
   for (const StoredTensor& t : read.manifest().tensors) {
@@ -53,19 +53,19 @@ TEST(Checkpoint, PartsKeepTheLimitAndOnlyTensorsLargerThanOneAreSplit) {
 }
 
 TEST(Checkpoint, ARowLargerThanAPartGetsItsOwnFile) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Tensors tensors;
   tensors.add("a", StoredType::f32, {3, 100000});
   tensors.add("b", StoredType::f32, {5});
   write_checkpoint({.directory = scratch.path(), .part_bytes = 1}, facts(1), tensors.views());
-  const Checkpoint read = Checkpoint::open(scratch / "step-00000001");
+  const Checkpoint read = Checkpoint::open(scratch.path() / "step-00000001");
   EXPECT_EQ(read.find("a")->pieces.size(), 3u);
   EXPECT_EQ(contents(read, "a"), tensors.content("a"));
   EXPECT_EQ(contents(read, "b"), tensors.content("b"));
 }
 
 TEST(Checkpoint, FilesRespectTheUmask) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const mode_t before = ::umask(077);
   write_checkpoint({.directory = scratch.path()}, facts(1), all_kinds().views());
   ::umask(before);
@@ -74,13 +74,13 @@ TEST(Checkpoint, FilesRespectTheUmask) {
     ::stat(path.c_str(), &status);
     return status.st_mode & 0777;
   };
-  EXPECT_EQ(mode(scratch / "step-00000001"), 0700u);
-  EXPECT_EQ(mode(scratch / "step-00000001" / "manifest.json"), 0600u);
-  EXPECT_EQ(mode(scratch / "step-00000001" / "rank-000-part-00.h5"), 0600u);
+  EXPECT_EQ(mode(scratch.path() / "step-00000001"), 0700u);
+  EXPECT_EQ(mode(scratch.path() / "step-00000001" / "manifest.json"), 0600u);
+  EXPECT_EQ(mode(scratch.path() / "step-00000001" / "rank-000-part-00.h5"), 0600u);
 }
 
 TEST(CheckpointWriter, TensorsMayChangeAfterSaveReturns) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   CheckpointWriter writer({.directory = scratch.path()});
   Tensors tensors = all_kinds();
   const Tensors saved = tensors;
@@ -90,42 +90,44 @@ TEST(CheckpointWriter, TensorsMayChangeAfterSaveReturns) {
   }
   const auto reports = writer.wait();
   ASSERT_EQ(reports.size(), 3u);
-  for (const CheckpointReport& r : reports) EXPECT_EQ(r.error + r.warning, "");
-  const Checkpoint first = Checkpoint::open(scratch / "step-00000001");
+  for (const SaveResult& r : reports) EXPECT_EQ(r.error + r.warning, "");
+  const Checkpoint first = Checkpoint::open(scratch.path() / "step-00000001");
   for (const TensorBytes& t : saved.views())
     EXPECT_EQ(contents(first, t.name), saved.content(t.name));
-  EXPECT_NE(contents(Checkpoint::open(scratch / "step-00000002"), "f32"), saved.content("f32"));
-  EXPECT_EQ(read_file(scratch / "latest", 100), "step-00000003\n");
+  EXPECT_NE(contents(Checkpoint::open(scratch.path() / "step-00000002"), "f32"),
+            saved.content("f32"));
+  EXPECT_EQ(read_file(scratch.path() / "latest", 100), "step-00000003\n");
   EXPECT_THAT(writer.poll(), IsEmpty());
 }
 
 TEST(CheckpointWriter, DestructorWaitsForTheSave) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   CheckpointWriter({.directory = scratch.path()}).save(facts(7), all_kinds().views());
-  EXPECT_EQ(newest_good(scratch.path()).path, scratch / "step-00000007");
+  EXPECT_EQ(newest_good(scratch.path()).path, scratch.path() / "step-00000007");
 }
 
 TEST(CheckpointWriter, TheSameStepAgainReplacesIt) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Tensors tensors = all_kinds();
   write_checkpoint({.directory = scratch.path()}, facts(5), tensors.views());
   tensors.clobber();
   write_checkpoint({.directory = scratch.path()}, facts(5), tensors.views());
-  EXPECT_EQ(contents(Checkpoint::open(scratch / "step-00000005"), "f32"), tensors.content("f32"));
-  EXPECT_FALSE(fs::exists(scratch / "step-00000005.tmp"));
+  EXPECT_EQ(contents(Checkpoint::open(scratch.path() / "step-00000005"), "f32"),
+            tensors.content("f32"));
+  EXPECT_FALSE(fs::exists(scratch.path() / "step-00000005.tmp"));
 }
 
 TEST(CheckpointDirectory, KeepsTheLastAndEveryMth) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   CheckpointWriter writer(
       {.directory = scratch.path(), .retention = {.keep_last = 2, .keep_every = 30}});
   for (int step = 10; step <= 80; step += 10) writer.save(facts(step), {});
-  for (const CheckpointReport& r : writer.wait()) EXPECT_EQ(r.error + r.warning, "");
+  for (const SaveResult& r : writer.wait()) EXPECT_EQ(r.error + r.warning, "");
   EXPECT_THAT(checkpoint_steps(scratch.path()), ElementsAre(30, 60, 70, 80));
 }
 
 TEST(CheckpointDirectory, NeverPrunesTheOneJustWritten) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   write_checkpoint({.directory = scratch.path()}, facts(1000), {});  // of a course given up
   CheckpointWriter writer({.directory = scratch.path(), .retention = {.keep_last = 1}});
   for (const int step : {500, 600}) writer.save(facts(step), {});

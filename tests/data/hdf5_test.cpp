@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "core/check.h"
-#include "tests/support/scratch.h"
+#include "tests/support/temporary_directory.h"
 
 namespace tern {
 namespace {
@@ -24,15 +24,15 @@ Structure example() {
 }
 
 TEST(Hdf5, StructureRoundTrip) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Structure written = example();
   {
-    File file = File::create(scratch / "a.h5");
+    File file = File::create(scratch.path() / "a.h5");
     write_structure(file, written);
     for (const Dataset& d : written.datasets)
       file.pwrite_all(d.offset, bytes_of(std::string(d.bytes(), d.name[0])));
   }
-  const File file = File::open(scratch / "a.h5");
+  const File file = File::open(scratch.path() / "a.h5");
   const Structure read = read_structure(file);
   EXPECT_EQ(read.attributes, written.attributes);
   EXPECT_EQ(read.file_bytes, written.file_bytes);
@@ -52,9 +52,9 @@ TEST(Hdf5, StructureRoundTrip) {
 }
 
 TEST(Hdf5, DatasetsAndTheRestCoverTheFileExactlyOnce) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Structure s = example();
-  File file = File::create(scratch / "a.h5");
+  File file = File::create(scratch.path() / "a.h5");
   write_structure(file, s);
   std::vector<Extent> extents;
   std::uint64_t total = 0;
@@ -64,20 +64,36 @@ TEST(Hdf5, DatasetsAndTheRestCoverTheFileExactlyOnce) {
   EXPECT_EQ(total, file.size());
 }
 
+TEST(Hdf5, SameStructureSameBytes) {
+  const TemporaryDirectory scratch;
+  std::string files[2];
+  for (std::string& content : files) {
+    const auto path = scratch.path() / std::to_string(&content - files);
+    Structure s = example();
+    {
+      File file = File::create(path);
+      write_structure(file, s);
+    }
+    content = read_file(path, s.file_bytes);
+    ::usleep(1'100'000 * (&content == files));  // HDF5 keeps times in seconds
+  }
+  EXPECT_EQ(files[0], files[1]);
+}
+
 TEST(Hdf5, ManyDatasets) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Structure s;
   for (int i = 0; i < 1200; ++i)
     s.datasets.push_back({"model.layers." + std::to_string(i) + ".weight", StoredType::f32, {4}});
-  File file = File::create(scratch / "a.h5");
+  File file = File::create(scratch.path() / "a.h5");
   write_structure(file, s);
   EXPECT_EQ(read_structure(file).datasets.size(), 1200u);
 }
 
 TEST(Hdf5, DamageIsAnInputErrorNamingTheFile) {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   Structure s = example();
-  File file = File::create(scratch / "a.h5");
+  File file = File::create(scratch.path() / "a.h5");
   write_structure(file, s);
   for (const std::uint64_t size : {s.file_bytes - 1, s.file_bytes / 2, std::uint64_t(0)}) {
     file.resize(size);

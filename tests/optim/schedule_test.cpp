@@ -43,12 +43,13 @@ TEST(Schedule, TableOfHandComputedValues) {
                                                .first_stage_end = 0.6,
                                                .second_stage_start = 0.4}),
                 {1, 1, 0.9, 0.8, 0.7, 0.4, 0.3, 0.2, 0.1, 0});
-  const WsdSchedule wsd{.total = 7, .warmup = 2, .floor = 0.2, .decay = 4, .curve = Curve::linear};
+  const WsdSchedule wsd{
+      .total = 7, .warmup = 2, .floor = 0.2, .decay = 4, .curve = SegmentCurve::linear};
   expect_values(make_schedule(wsd), {0.5, 1, 1, 1, 0.8, 0.6, 0.4, 0.2});
   WsdSchedule curved = wsd;
-  curved.curve = Curve::sqrt;
+  curved.curve = SegmentCurve::sqrt;
   expect_values(make_schedule(curved), {0.5, 1, 1, 1, 0.6, 0.434314575, 0.307179677, 0.2});
-  curved.curve = Curve::cosine;
+  curved.curve = SegmentCurve::cosine;
   expect_values(make_schedule(curved), {0.5, 1, 1, 1, 0.882842712, 0.6, 0.317157288, 0.2});
 }
 
@@ -76,10 +77,10 @@ TEST(Schedule, HalvedCosineIsTheCosineAndThenHalfOfIt) {
 
 TEST(Schedule, JoinsAreContinuousWhereTheFactorsAgree) {
   const std::int64_t n = 1'000'000;  // a step moves less than 1e-3 even on the square root
-  const Schedule schedule({{Curve::linear, 0, 1, n},
-                           {Curve::constant, 1, 1, 2 * n},
-                           {Curve::cosine, 1, 0.5, 3 * n},
-                           {Curve::sqrt, 0.5, 0, 4 * n}});
+  const Schedule schedule({{SegmentCurve::linear, 0, 1, n},
+                           {SegmentCurve::constant, 1, 1, 2 * n},
+                           {SegmentCurve::cosine, 1, 0.5, 3 * n},
+                           {SegmentCurve::sqrt, 0.5, 0, 4 * n}});
   for (const std::int64_t join : {n, 2 * n, 3 * n, 4 * n})
     EXPECT_NEAR(schedule.at(join - 1), schedule.at(join), 1e-3) << "join at " << join;
   EXPECT_EQ(schedule.at(0), 0);
@@ -97,7 +98,7 @@ TEST(Schedule, WarmUpOfNoneAndOfOneStep) {
 }
 
 TEST(Schedule, WeightDecayOffFromTheMiddle) {
-  const Schedule decay({{Curve::constant, 1, 1, 5}, {Curve::constant, 0, 0, 10}});
+  const Schedule decay({{SegmentCurve::constant, 1, 1, 5}, {SegmentCurve::constant, 0, 0, 10}});
   expect_values(decay, {1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0});
 }
 
@@ -111,25 +112,27 @@ std::string complaint(const std::function<void()>& make) {
   return "no error";
 }
 
-std::string complaint(std::vector<Segment> segments) {
+std::string complaint(std::vector<ScheduleSegment> segments) {
   return complaint([&] { Schedule{segments}; });
 }
 
 TEST(Schedule, BadSegmentsAreNamed) {
-  EXPECT_THAT(complaint(std::vector<Segment>{}), HasSubstr("at least one segment, got none"));
+  EXPECT_THAT(complaint(std::vector<ScheduleSegment>{}),
+              HasSubstr("at least one segment, got none"));
   // each segment begins where the last one ended: a gap cannot be written, an overlap can
-  EXPECT_THAT(complaint({{Curve::constant, 1, 1, 5}, {Curve::linear, 1, 0, 5}}),
+  EXPECT_THAT(complaint({{SegmentCurve::constant, 1, 1, 5}, {SegmentCurve::linear, 1, 0, 5}}),
               HasSubstr("segment 1: expected an end after step 5, got 5"));
-  EXPECT_THAT(complaint({{Curve::constant, 1, 1, 5}, {Curve::linear, 1, 0, 3}}),
+  EXPECT_THAT(complaint({{SegmentCurve::constant, 1, 1, 5}, {SegmentCurve::linear, 1, 0, 3}}),
               HasSubstr("segment 1: expected an end after step 5, got 3"));
-  EXPECT_THAT(complaint({{Curve::constant, 1, 1, -1}}), HasSubstr("after step 0, got -1"));
-  EXPECT_THAT(complaint({{Curve::linear, -0.5, 1, 5}}), HasSubstr("start >= 0, got -0.5"));
-  EXPECT_THAT(complaint({{Curve::linear, 1, -1, 5}}), HasSubstr("end value >= 0, got -1"));
-  EXPECT_THAT(complaint({{Curve::linear, kNan, 1, 5}}), HasSubstr("got nan"));
-  EXPECT_THAT(complaint({{Curve::linear, 1, kInfinity, 5}}), HasSubstr("got inf"));
-  EXPECT_THAT(complaint({{Curve::constant, 1, 0.5, 5}}), HasSubstr("a constant has one value"));
-  EXPECT_THAT(complaint({{Curve::cosine, 1, 0, 5, 0.5, 1.5}}), HasSubstr("within 0 to 1"));
-  EXPECT_THAT(complaint({{Curve::cosine, 1, 0, 5, kNan, 1}}), HasSubstr("within 0 to 1"));
+  EXPECT_THAT(complaint({{SegmentCurve::constant, 1, 1, -1}}), HasSubstr("after step 0, got -1"));
+  EXPECT_THAT(complaint({{SegmentCurve::linear, -0.5, 1, 5}}), HasSubstr("start >= 0, got -0.5"));
+  EXPECT_THAT(complaint({{SegmentCurve::linear, 1, -1, 5}}), HasSubstr("end value >= 0, got -1"));
+  EXPECT_THAT(complaint({{SegmentCurve::linear, kNan, 1, 5}}), HasSubstr("got nan"));
+  EXPECT_THAT(complaint({{SegmentCurve::linear, 1, kInfinity, 5}}), HasSubstr("got inf"));
+  EXPECT_THAT(complaint({{SegmentCurve::constant, 1, 0.5, 5}}),
+              HasSubstr("a constant has one value"));
+  EXPECT_THAT(complaint({{SegmentCurve::cosine, 1, 0, 5, 0.5, 1.5}}), HasSubstr("within 0 to 1"));
+  EXPECT_THAT(complaint({{SegmentCurve::cosine, 1, 0, 5, kNan, 1}}), HasSubstr("within 0 to 1"));
 }
 
 TEST(Schedule, LengthsThatDoNotFitAreNamed) {
@@ -146,7 +149,7 @@ TEST(Schedule, LengthsThatDoNotFitAreNamed) {
   EXPECT_THAT(of(WsdSchedule{.total = 10, .warmup = 2, .decay = 9}),
               HasSubstr("a decay of 1 to 8 steps (what the warm-up leaves), got 9"));
   EXPECT_THAT(of(WsdSchedule{.total = 10, .decay = 0}), HasSubstr("got 0"));
-  EXPECT_THAT(of(WsdSchedule{.total = 10, .decay = 5, .curve = Curve::constant}),
+  EXPECT_THAT(of(WsdSchedule{.total = 10, .decay = 5, .curve = SegmentCurve::constant}),
               HasSubstr("linear, cosine or sqrt"));
   EXPECT_EQ(of(WsdSchedule{.total = 10, .warmup = 2, .decay = 8}), "no error");
 }

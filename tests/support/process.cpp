@@ -110,10 +110,16 @@ void Process::become(int input, int output, int error) {
 
 Process::~Process() {
   if (!ended_) {
-    send(SIGKILL);
+    kill_all();
     waitpid(id_, nullptr, 0);
   }
   close_once(in_), close_once(out_), close_once(err_);
+}
+
+// with what it has started itself; its group exists once it has got as far as setsid
+void Process::kill_all() const {
+  kill(-id_, SIGKILL);
+  kill(id_, SIGKILL);
 }
 
 void Process::send(int signal) const {
@@ -157,7 +163,7 @@ Outcome Process::wait(std::chrono::milliseconds limit) {
   while (!ended_ && Clock::now() < end) pump(std::chrono::milliseconds(10));
   if (!ended_) {
     outcome_.timed_out = true;
-    send(SIGKILL);
+    kill_all();
     while (!ended_) pump(std::chrono::milliseconds(10));
   }
   return outcome_;

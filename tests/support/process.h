@@ -50,6 +50,7 @@ class Process {
 
  private:
   void pump(std::chrono::milliseconds patience);  // moves what the pipes offer; notices the end
+  void kill_all() const;
   [[noreturn]] void become(int input, int output, int error);
 
   Command command_;

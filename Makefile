@@ -1,0 +1,33 @@
+# The front door.
+#   make train   a small model learns English, in a few minutes; results in runs/demo
+#   make test    every CPU test
+# Both install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
+# user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
+BUILD ?= build
+CLANG_FORMAT ?= clang-format-14
+SOURCES = $(shell find core autograd layers optim data cuda apps tests \
+  -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+export PREFIX
+
+.PHONY: train test build packages format format-check clean
+
+train: build
+	scripts/demo.sh
+
+test: build
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j2
+
+build: packages
+	scripts/build.sh $(BUILD) $(CMAKE_ARGS)
+
+packages:
+	scripts/install_packages.sh
+
+format:
+	$(CLANG_FORMAT) -i $(SOURCES)
+
+format-check:
+	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
+
+clean:
+	rm -rf $(BUILD) build-sanitize

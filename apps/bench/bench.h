@@ -1,0 +1,34 @@
+// What `tern bench` measures. Speeds are only ever compared with others of the same run.
+#pragma once
+
+#include <functional>
+
+#include "apps/bench/timed_backend.h"
+#include "apps/bench/training_step.h"
+
+namespace tern {
+
+struct TrainBench {
+  Samples product{};  // FLOP/s of Eigen's float product (4096, D) x (D, 2H)
+  Samples train{};    // FLOP/s of a training step, counting products only
+  Samples ratio{};    // of each step to the products measured right before and after it
+};
+
+// Alternates products and steps, so that what disturbs the machine hits both. progress(step) is
+// called after each of the steps.
+TrainBench bench_train(Backend& backend, const TrainingSize& size, int steps,
+                       const std::function<void(int)>& progress);
+
+struct OpsBench {
+  double product = 0;  // FLOP/s, as above
+  double copy = 0;     // bytes read and written per second by copying what no cache holds
+  double step = 0;     // seconds of a step
+  std::vector<KernelTimes> kernels{};
+};
+
+// Times every kernel of `steps` real training steps where it stands.
+OpsBench bench_ops(Backend& backend, const TrainingSize& size, int steps);
+
+std::size_t bench_bytes(const TrainingSize& size);  // slab that either needs
+
+}  // namespace tern

@@ -1,0 +1,33 @@
+// tern config: what can be configured, and what a file says.
+#include <fmt/format.h>
+
+#include "apps/commands.h"
+#include "apps/config/load.h"
+#include "apps/config/reference.h"
+#include "apps/config/resolved.h"
+
+namespace tern {
+
+void add_config(CLI::App& tern) {
+  CLI::App* config = tern.add_subcommand("config", "Explain and check configuration files.");
+  config->require_subcommand(1);
+
+  CLI::App* reference = config->add_subcommand("reference", "Print every key, as Markdown.");
+  reference->callback([] { fmt::print("{}", config_reference()); });
+
+  struct Options {
+    std::string file;
+    std::vector<std::string> overrides;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* show = config->add_subcommand(
+      "show", "Check a configuration and print every value with where it came from.");
+  show->add_option("file", options->file, "TOML file")->required();
+  show->add_option("--set", options->overrides, "table.key=value, overrides the file")
+      ->allow_extra_args(false);
+  show->callback([options] {
+    fmt::print("{}", resolved_config(load_config(options->file, options->overrides)));
+  });
+}
+
+}  // namespace tern

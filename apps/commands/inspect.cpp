@@ -1,0 +1,141 @@
+// tern inspect PATH: what a checkpoint, or every checkpoint of a run, holds, and whether it is
+// good.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/run/printable.h"
+#include "apps/run/quantities.h"
+#include "core/check.h"
+#include "data/checkpoint.h"
+#include "data/checkpoint_directory.h"
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct InspectOptions {
+  fs::path path{};
+  bool verify = false, all = false;
+};
+
+std::uint64_t total_bytes(const Manifest& manifest) {
+  std::uint64_t bytes = 0;
+  for (const StoredFile& file : manifest.files) bytes += file.bytes;
+  return bytes;
+}
+
+void print_facts(const Checkpoint& checkpoint) {
+  const Manifest& m = checkpoint.manifest();
+  fmt::print("{}\n", checkpoint.path().string());
+  fmt::print("  step        {}\n", m.step);
+  fmt::print("  tokens      {} ({})\n", count_text(double(m.tokens)), m.tokens);
+  fmt::print("  parameters  {} ({})\n", count_text(double(m.parameters)), m.parameters);
+  fmt::print("  written by  tern {}, {} process{}\n", printable(m.version), m.world,
+             m.world == 1 ? "" : "es");
+  fmt::print("  size        {} in {} files, {} tensors\n", bytes_text(double(total_bytes(m))),
+             m.files.size(), m.tensors.size());
+}
+
+void print_tensor(const StoredTensor& tensor) {
+  std::string shape;
+  for (const std::uint64_t length : tensor.shape)
+    shape += (shape.empty() ? "" : ", ") + std::to_string(length);
+  std::string files;
+  for (const Piece& piece : tensor.pieces)
+    if (files.find(piece.file) == files.npos) files += ' ' + piece.file;
+  fmt::print("  {:<48} {:<5} {:<20} {:>8} {}\n", printable(tensor.name), name_of(tensor.type),
+             "(" + shape + ")", bytes_text(double(tensor.bytes())), files);
+}
+
+void print_contents(const Manifest& manifest, bool all) {
+  constexpr std::size_t kShown = 12;
+  fmt::print("state\n{}\n", printable(manifest.state.dump(2)));
+  if (all) {
+    const auto& config = manifest.config;
+    const bool text = config.is_object() && config.contains("toml") && config["toml"].is_string();
+    fmt::print("configuration\n{}\n",
+               printable(text ? config["toml"].get<std::string>() : config.dump(2)));
+  }
+  fmt::print("files\n");
+  for (const StoredFile& file : manifest.files)
+    fmt::print("  {:<24} {:>8}\n", file.name, bytes_text(double(file.bytes)));
+  fmt::print("tensors\n");
+  const std::size_t shown = all ? manifest.tensors.size() : kShown;
+  for (std::size_t i = 0; i < std::min(shown, manifest.tensors.size()); ++i)
+    print_tensor(manifest.tensors[i]);
+  if (shown < manifest.tensors.size())
+    fmt::print("  and {} more: --all\n", manifest.tensors.size() - shown);
+}
+
+void inspect_checkpoint(const InspectOptions& options) {
+  const Checkpoint checkpoint = Checkpoint::open(options.path);
+  print_facts(checkpoint);
+  print_contents(checkpoint.manifest(), options.all);
+  if (!options.verify) return;
+  const Findings findings = checkpoint.verify();
+  for (const std::string& warning : findings.warnings)
+    fmt::print("warning: {}\n", printable(warning));
+  for (const std::string& problem : findings.problems) fmt::print("BAD: {}\n", printable(problem));
+  std::fflush(stdout);
+  require(findings.problems.empty(), Fault::input, options.path.string(), ": ",
+          findings.problems.size(), " problems, listed above");
+  fmt::print("good: every byte matches its hash, every float is finite\n");
+}
+
+// One line; the reason if it is bad.
+std::string inspect_entry(const fs::path& path, bool verify) {
+  try {
+    const Checkpoint checkpoint = Checkpoint::open(path);
+    const Manifest& m = checkpoint.manifest();
+    const Findings findings = verify ? checkpoint.verify() : Findings{};
+    require(findings.problems.empty(), Fault::input,
+            findings.problems.empty() ? "" : findings.problems[0]);
+    fmt::print("{}  {}  {:>8}  {:>6} tokens\n", path.filename().string(),
+               verify ? "good    " : "readable", bytes_text(double(total_bytes(m))),
+               count_text(double(m.tokens)));
+    return {};
+  } catch (const Error& e) {
+    fmt::print("{}  BAD       {}\n", path.filename().string(), printable(e.what()));
+    return e.what();
+  }
+}
+
+void inspect_directory(const fs::path& directory, bool verify) {
+  const auto steps = checkpoint_steps(directory);
+  require(!steps.empty(), Fault::input, directory.string(), ": there are no checkpoints in it");
+  std::size_t bad = 0;
+  for (const std::uint64_t step : steps)
+    bad += !inspect_entry(directory / checkpoint_name(step), verify).empty();
+  std::fflush(stdout);
+  require(bad == 0, Fault::input, directory.string(), ": ", bad, " of ", steps.size(),
+          " checkpoints are bad, for the reasons above");
+  if (!verify) fmt::print("sizes and structures were checked; --verify reads every byte\n");
+}
+
+void inspect(const InspectOptions& options) {
+  const fs::path inside = options.path / "checkpoints";
+  std::error_code error;
+  if (fs::is_directory(inside, error)) return inspect_directory(inside, options.verify);
+  if (!checkpoint_steps(options.path).empty())
+    return inspect_directory(options.path, options.verify);
+  inspect_checkpoint(options);
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& tern) {
+  CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints.");
+  const auto options = std::make_shared<InspectOptions>();
+  command.add_option("PATH", options->path, "a checkpoint, or a run directory")->required();
+  command.add_flag("--verify", options->verify, "read everything: hashes, NaN and infinity");
+  command.add_flag("--all", options->all, "all tensors, and the configuration");
+  command.callback([options] { inspect(*options); });
+}
+
+}  // namespace tern

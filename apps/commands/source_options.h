@@ -1,0 +1,21 @@
+// The options of commands that read texts: INPUT... and --format.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/sources.h"
+
+namespace tern {
+
+struct SourceOptions {
+  std::vector<std::string> inputs{};
+  std::string format = "auto";
+  std::optional<SourceFormat> forced_format() const;  // none for "auto"
+};
+
+void add_source_options(CLI::App& command, SourceOptions& options);
+
+}  // namespace tern

@@ -1,0 +1,59 @@
+// tern tokenizer train: a SentencePiece byte-pair tokenizer that keeps every text exactly.
+#include "data/tokenizer.h"
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/commands.h"
+#include "apps/commands/source_options.h"
+#include "data/files.h"
+#include "data/tokenizer_trainer.h"
+
+namespace tern {
+namespace {
+
+struct TokenizerOptions {
+  SourceOptions sources;
+  TokenizerTraining training;
+  std::string out;
+};
+
+void train(const TokenizerOptions& o) {
+  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format());
+  const std::string model = train_tokenizer(sources, o.training);
+  const Tokenizer tokenizer = Tokenizer::parse(model, o.out);
+  write_file_atomically(o.out, model);
+  std::printf("%s: %d pieces, hash %s\n", o.out.c_str(), tokenizer.vocab_size(),
+              tokenizer.hash().c_str());
+}
+
+}  // namespace
+
+void add_tokenizer(CLI::App& tern) {
+  CLI::App& tokenizer = *tern.add_subcommand("tokenizer", "Make tokenizers.");
+  tokenizer.require_subcommand(1);
+  CLI::App& command = *tokenizer.add_subcommand(
+      "train", "Learn a byte-pair tokenizer (SentencePiece) from text; every text survives it.");
+  const auto options = std::make_shared<TokenizerOptions>();
+  add_source_options(command, options->sources);
+  command
+      .add_option("--vocab-size", options->training.vocab_size,
+                  "pieces in all, 259 of them for unk, bos, eos and bytes")
+      ->required()
+      ->check(CLI::Range(260, 1'000'000));
+  command.add_option("--out", options->out, "the model file to write")->required();
+  command
+      .add_option("--max-bytes", options->training.max_bytes,
+                  "learn from a random sample of this size if there is more text")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t(1), std::uint64_t(4) << 30));
+  command
+      .add_option("--max-bad", options->training.max_bad,
+                  "JSON lines that may be skipped because they hold no text")
+      ->capture_default_str();
+  command.callback([options] { train(*options); });
+}
+
+}  // namespace tern

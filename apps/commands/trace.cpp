@@ -1,0 +1,102 @@
+// tern trace: every intermediate of one forward pass as .npy files.
+#include "apps/trace/trace.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/generate/load_model.h"
+#include "apps/golden/golden_model.h"
+#include "apps/run/quantities.h"
+#include "apps/train/memory_plan.h"
+#include "apps/train/model_files.h"
+#include "core/host.h"
+
+namespace tern {
+namespace {
+
+struct TraceOptions {
+  std::string checkpoint, golden, text, out;
+  std::vector<std::int32_t> tokens;
+};
+
+struct Tokens {
+  Shape shape;  // (B, T)
+  std::vector<std::int32_t> ids;
+};
+
+void check_ids(const Tokens& tokens, std::int64_t vocabulary) {
+  for (const std::int32_t id : tokens.ids)
+    require(id >= 0 && id < vocabulary, Fault::usage, "--tokens: expected ids from 0 to ",
+            vocabulary - 1, ", got ", id);
+}
+
+void write(Model& model, const Tokens& tokens, const std::string& to) {
+  ArrayDirectory out(to);
+  trace(model, tokens.shape, tokens.ids, out);
+  std::printf("%s: %zu arrays, %s; index.json says what they are\n", to.c_str(), out.arrays(),
+              bytes_text(double(out.bytes())).c_str());
+}
+
+void run_once(Model& model, const Tokens& tokens) {
+  model.logits({}, upload_ids(model.backend(), tokens.shape, tokens.ids));
+}
+
+void trace_golden(const TraceOptions& o) {
+  const SafetensorsFile file = SafetensorsFile::open(o.golden);
+  const ModelConfig config = golden_config(file);
+  Tokens tokens{.shape = {1, Index(o.tokens.size())}, .ids = o.tokens};
+  if (o.tokens.empty()) tokens = {.shape = golden_shape(file), .ids = file.read_i32("input_ids")};
+  check_ids(tokens, config.vocab_size);
+  const ModelOptions options{.dtype = DType::f64, .trainable = false};
+  const auto backend = make_backend([&](Backend& dry) {
+    Model model(dry, config, options);
+    run_once(model, tokens);
+  });
+  Model model(*backend, config, options);
+  load_golden(file, model);
+  write(model, tokens, o.out);
+}
+
+std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string& text) {
+  const auto tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path());
+  std::vector<std::int32_t> ids = tokenizer.encode(text);
+  if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
+  return ids;
+}
+
+void trace_checkpoint(const TraceOptions& o) {
+  require(!o.tokens.empty() || !o.text.empty(), Fault::usage,
+          "--checkpoint: expected --text or --tokens beside it");
+  const Checkpoint checkpoint = open_checkpoint(o.checkpoint);
+  const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
+  const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};
+  check_ids(tokens, saved_config(checkpoint).model.vocab_size);
+  const LoadedModel loaded = load_model(checkpoint, [&](Model& model) { run_once(model, tokens); });
+  write(*loaded.model, tokens, o.out);
+}
+
+}  // namespace
+
+void add_trace(CLI::App& tern) {
+  CLI::App& command =
+      *tern.add_subcommand("trace", "Write every intermediate of one forward pass as .npy files.");
+  const auto o = std::make_shared<TraceOptions>();
+  CLI::Option_group& model = *command.add_option_group("model");
+  model.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory");
+  model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64");
+  model.require_option(1);
+  CLI::Option_group& input = *command.add_option_group("input");
+  input.add_option("--tokens", o->tokens, "ids, as 1,15,7 (default: the golden file's)")
+      ->delimiter(',');
+  input.add_option("--text", o->text, "encoded by the checkpoint's tokenizer, bos in front");
+  input.require_option(0, 1);
+  command.add_option("--out", o->out, "a new directory")->required();
+  command.callback([o] {
+    require(o->golden.empty() || o->text.empty(), Fault::usage,
+            "--text: a golden file has no tokenizer, expected --tokens");
+    o->golden.empty() ? trace_checkpoint(*o) : trace_golden(*o);
+  });
+}
+
+}  // namespace tern

@@ -1,0 +1,31 @@
+// From a file and the overrides of the command line to a checked RunConfig. Later wins: default,
+// file, --set in their order. Relative paths in a file mean: relative to the current directory.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "apps/config/problems.h"
+#include "apps/config/run_config.h"
+
+namespace tern {
+
+struct LoadedConfig {
+  RunConfig config;
+  std::string file;                            // what messages call it
+  std::map<std::string, ValueOrigin> origins;  // by full key name; what is missing is a default
+};
+
+// overrides: "optimizer.lr=1e-3", "data.source.0.path=books"; a string needs no quotes, and the
+// first free number of a list adds a table. Fault::usage with every mistake that was found, one a
+// line, `file:line:column: key: expected ..., got ...`, and a suggestion where there is one.
+LoadedConfig load_config(const std::filesystem::path& path,
+                         const std::vector<std::string>& overrides = {});
+
+// the same of a text; `file` is what messages call it, and what a run is named after
+LoadedConfig parse_config(const std::string& text, const std::string& file,
+                          const std::vector<std::string>& overrides = {});
+
+}  // namespace tern

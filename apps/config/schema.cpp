@@ -1,0 +1,145 @@
+#include "apps/config/schema.h"
+
+#include "apps/config/binding.h"
+
+namespace tern {
+
+namespace {
+
+constexpr NumberRange kShareBelowOne{.low = 0, .high = 1, .below_high = true};
+
+ConfigSection run_section() {
+  using S = RunSection;
+  return table<S>(
+      "run", "How long to train, and where the results go.", &RunConfig::run,
+      {field(&S::name, {.name = "name",
+                        .doc = "Name of the run and of its folder: letters, digits, `.`, `_`, `-`. "
+                               "Empty: the configuration file's name without its extension."}),
+       field(&S::directory,
+             {.name = "directory", .doc = "The run's files go to `directory/name`."}),
+       field(&S::seed, {.name = "seed",
+                        .range = {.low = 0},
+                        .doc = "Seed of the initial weights, the data order and the samples."}),
+       field(&S::steps,
+             {.name = "steps",
+              .range = between(0, kMaxSteps),
+              .unit = "steps",
+              .doc = "Length of the run in optimizer steps. Give this or `tokens`; one that is "
+                     "given by `--set` replaces the other in the file."}),
+       field(&S::tokens, {.name = "tokens",
+                          .range = between(0, kMaxTokens),
+                          .unit = "tokens",
+                          .doc = "Length of the run in tokens, rounded up to whole steps."}),
+       field(&S::time_limit,
+             {.name = "time_limit",
+              .range = between(0, 1e9),
+              .unit = "s",
+              .doc = "Stop with a checkpoint and exit code 75 after this time; 0: no limit."})});
+}
+
+ConfigSection model_section() {
+  using S = ModelConfig;
+  std::vector<std::string> sizes = model_names();
+  sizes.insert(sizes.begin(), "custom");
+  ConfigSection section = table<RunConfig>(
+      "model", "The model. Keys are named as in Hugging Face's `config.json`.", std::identity{},
+      {field(&RunConfig::model_size,
+             {.name = "size",
+              .choices = sizes,
+              .doc = "A published size, which sets `hidden_size` and `num_hidden_layers`, or "
+                     "`custom`: both are given."})});
+  const ConfigSection numbers = table<S>(
+      "model", "", &RunConfig::model,
+      {field(&S::vocab_size, {.name = "vocab_size",
+                              .range = between(1, kMaxVocabSize),
+                              .unit = "tokens",
+                              .doc = "Size of the tokenizer's vocabulary."}),
+       field(&S::width, {.name = "hidden_size", .range = between(1, kMaxWidth), .doc = "Width D."}),
+       field(&S::layers, {.name = "num_hidden_layers",
+                          .range = between(1, kMaxLayers),
+                          .doc = "Number of blocks L."}),
+       field(&S::explicit_glu_width,
+             {.name = "intermediate_size",
+              .range = between(0, kMaxGluWidth),
+              .doc = "Width H of the gated linear unit; 0: 256 ceil(int(8 D / 3) / 256)."}),
+       field(&S::use_lower_bound, {.name = "use_lower_bound",
+                                   .doc = "Learn a lower bound of the forget gates per layer."}),
+       field(&S::rms_norm_eps,
+             {.name = "rms_norm_eps", .range = above(0, 1), .doc = "Added to every mean square."}),
+       field(&S::quantize, {.name = "quantize",
+                            .choices = {"ternary", "none"},
+                            .doc = "`none` leaves weights and activations in float: the control "
+                                   "experiment for what ternary costs."}),
+       field(&S::init, {.name = "init",
+                        .choices = {"reference", "normal"},
+                        .doc = "`reference`: as the published code initialises; `normal`: every "
+                               "matrix N(0, 0.02)."})});
+  section.keys.insert(section.keys.end(), numbers.keys.begin(), numbers.keys.end());
+  return section;
+}
+
+ConfigSection data_section() {
+  using S = DataSection;
+  return table<S>(
+      "data", "What is read.", &RunConfig::data,
+      {field(&S::order, {.name = "order",
+                         .choices = {"shuffled", "sequential"},
+                         .doc = "Order of the training sequences. Shuffled by `run.seed`, the same "
+                                "for any number of processes."}),
+       field(&S::tokenizer, {.name = "tokenizer",
+                             .doc = "SentencePiece `.model` file for sample texts. Empty: the one "
+                                    "that the data was prepared with."})});
+}
+
+ConfigSection source_section() {
+  using S = DataSource;
+  return tables<S>(
+      "data.source", "The prepared corpora, at least one; each begins with `[[data.source]]`.",
+      [](auto& c) -> auto& { return c.data.sources; },
+      {field(&S::path,
+             {.name = "path", .required = true, .doc = "Folder that `tern prepare` wrote."}),
+       field(&S::weight, {.name = "weight",
+                          .range = above(0, 1e6),
+                          .doc = "Share of the training sequences, relative to other weights."}),
+       field(&S::validation, {.name = "validation",
+                              .doc = "Another prepared folder to validate on. Empty: the part that "
+                                     "`tern prepare --validation` set aside."})});
+}
+
+ConfigSection optimizer_section() {
+  using S = OptimizerSection;
+  return table<S>(
+      "optimizer", "AdamW. Decay acts on the projections and the head only.", &RunConfig::optimizer,
+      {field(
+           &S::lr,
+           {.name = "lr", .range = above(0, 1000), .required = true, .doc = "Peak learning rate."}),
+       field(&S::beta1,
+             {.name = "beta1", .range = kShareBelowOne, .doc = "Decay of the first moment."}),
+       field(&S::beta2,
+             {.name = "beta2", .range = kShareBelowOne, .doc = "Decay of the second moment."}),
+       field(
+           &S::eps,
+           {.name = "eps", .range = above(0, 1), .doc = "Added to the root of the second moment."}),
+       field(&S::weight_decay, {.name = "weight_decay",
+                                .range = between(0, 10),
+                                .doc = "Decoupled weight decay, multiplied by the rate."}),
+       field(&S::clip, {.name = "clip",
+                        .range = between(0, 1e6),
+                        .doc = "Largest norm of all gradients together; 0: no clipping."})});
+}
+
+ConfigSchema all_sections() {
+  ConfigSchema all = {run_section(), model_section(), data_section(), source_section(),
+                      optimizer_section()};
+  for (ConfigSection& section : training_schema()) all.push_back(std::move(section));
+  return all;
+}
+
+}  // namespace
+
+const ConfigSchema& schema() {
+  static const ConfigSchema all = all_sections();
+  return all;
+}
+
+}  // namespace tern

@@ -1,0 +1,14 @@
+// The one table of all configuration keys. Reading, checking, overriding, writing and the reference
+// page all walk it: a new key is one field in run_config.h and one entry in schema*.cpp.
+#pragma once
+
+#include "apps/config/key.h"
+
+namespace tern {
+
+const ConfigSchema& schema();
+
+// the part of it from the schedule on; run, model, data and optimizer come before
+ConfigSchema training_schema();
+
+}  // namespace tern

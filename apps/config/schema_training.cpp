@@ -1,0 +1,236 @@
+#include "apps/config/binding.h"
+#include "apps/config/schema.h"
+
+namespace tern {
+
+namespace {
+
+const std::vector<std::string> kCurves = {"constant", "linear", "cosine", "sqrt"};
+
+ConfigSection schedule_section() {
+  using S = ScheduleSection;
+  return table<S>(
+      "schedule",
+      "The learning rate over the run, as factors of `optimizer.lr`. With step s from 0, warm-up "
+      "w, "
+      "total n, floor m:\n\n"
+      "- every preset but `segments` warms up: (s + 1) / w for s < w;\n"
+      "- `constant`: then 1;\n"
+      "- `cosine`: then m + (1 - m) (1 + cos(pi (s - w) / (n - w))) / 2;\n"
+      "- `cosine_halved`: that cosine, and from `middle` on exactly half of it (the MatMul-free "
+      "paper halves the rate midway; how it joins the cosine there is not published);\n"
+      "- `two_stage`: straight from 1 to `first_stage_end` at `middle`, then straight from "
+      "`second_stage_start` to m (BitNet b1.58);\n"
+      "- `wsd`: 1, and in the last `decay` steps down to m along `decay_curve`;\n"
+      "- `segments`: the `[[schedule.segment]]` tables.\n\n"
+      "Lengths are steps (`375`) or shares of the run (`\"2%\"`).",
+      &RunConfig::schedule,
+      {field(&S::preset,
+             {.name = "preset",
+              .choices = {"constant", "cosine", "cosine_halved", "two_stage", "wsd", "segments"},
+              .doc = "Shape of the schedule."}),
+       field(&S::warmup,
+             {.name = "warmup", .range = between(0, kMaxSteps), .doc = "Length of the warm-up."}),
+       field(&S::floor, {.name = "floor",
+                         .range = between(0, 1),
+                         .doc = "Factor at the end; `cosine_halved` ends at half of it."}),
+       field(&S::middle, {.name = "middle",
+                          .range = between(0, kMaxSteps),
+                          .doc = "Where `cosine_halved` halves and `two_stage` changes stage."}),
+       field(&S::first_stage_end, {.name = "first_stage_end",
+                                   .range = between(0, 1),
+                                   .doc = "Factor at the end of the first of two stages."}),
+       field(&S::second_stage_start, {.name = "second_stage_start",
+                                      .range = between(0, 1),
+                                      .doc = "Factor at the start of the second of two stages."}),
+       field(&S::decay, {.name = "decay",
+                         .range = between(0, kMaxSteps),
+                         .doc = "Length of `wsd`'s decay at the end."}),
+       field(&S::decay_curve,
+             {.name = "decay_curve", .choices = kCurves, .doc = "Curve of `wsd`'s decay."})});
+}
+
+template <class Access>
+ConfigSection segment_section(std::string name, std::string doc, Access of) {
+  using S = SegmentEntry;
+  return tables<S>(
+      std::move(name), std::move(doc), of,
+      {field(&S::curve, {.name = "curve",
+                         .choices = kCurves,
+                         .required = true,
+                         .doc = "Way from `from` to `to`."}),
+       field(&S::from, {.name = "from",
+                        .range = between(0, 1000),
+                        .required = true,
+                        .doc = "Factor at the segment's first step."}),
+       field(&S::to,
+             {.name = "to",
+              .range = between(0, 1000),
+              .required = true,
+              .doc = "Factor that it moves to; the step at `until` is the next segment's."}),
+       field(&S::until, {.name = "until",
+                         .range = between(0, kMaxSteps),
+                         .required = true,
+                         .doc = "End, counted from the start of the run."})});
+}
+
+ConfigSection decay_section() {
+  using S = DecayScheduleSection;
+  return table<S>("weight_decay_schedule", "The weight decay over the run, as factors.",
+                  &RunConfig::weight_decay_schedule,
+                  {field(&S::preset, {.name = "preset",
+                                      .choices = {"constant", "off_midway", "segments"},
+                                      .doc = "`off_midway`: 1, and 0 from `middle` on; `segments`: "
+                                             "the `[[weight_decay_schedule.segment]]` tables."}),
+                   field(&S::middle, {.name = "middle",
+                                      .range = between(0, kMaxSteps),
+                                      .doc = "First step without weight decay."})});
+}
+
+ConfigSection batch_section() {
+  using S = BatchSection;
+  return table<S>(
+      "batch", "What one optimizer step sees.", &RunConfig::batch,
+      {field(&S::tokens, {.name = "tokens",
+                          .range = between(1, 1e9),
+                          .unit = "tokens",
+                          .doc = "Tokens per optimizer step over all processes, a multiple of "
+                                 "`context`."}),
+       field(&S::context, {.name = "context",
+                           .range = between(1, 1 << 20),
+                           .unit = "tokens",
+                           .doc = "Length T of a training sequence."}),
+       field(&S::micro_batch,
+             {.name = "micro_batch",
+              .range = between(0, 1 << 20),
+              .unit = "sequences",
+              .doc = "Sequences computed at once; 0: as many as fit. Changes memory "
+                     "and speed, not the batches."})});
+}
+
+ConfigSection precision_section() {
+  return table<RunConfig>(
+      "precision", "Number formats.", std::identity{},
+      {field(&RunConfig::dtype, {.name = "dtype",
+                                 .choices = {"f32", "f64"},
+                                 .doc = "Parameters, activations and optimizer state."})});
+}
+
+ConfigSection memory_section() {
+  return table<RunConfig>(
+      "memory", "What can be traded for time.", std::identity{},
+      {field(
+          &RunConfig::recompute,
+          {.name = "recompute",
+           .choices = {"none", "full"},
+           .doc = "`full`: keep only each block's input and run the block again in backward. The "
+                  "results are the same bits."})});
+}
+
+ConfigSection logging_section() {
+  using S = LoggingSection;
+  const NumberRange steps = between(0, kMaxSteps);
+  return table<S>(
+      "logging", "What is reported. Intervals are in steps; 0: never.", &RunConfig::logging,
+      {field(&S::interval,
+             {.name = "interval", .range = steps, .unit = "steps", .doc = "A line of progress."}),
+       field(&S::diagnostics_interval,
+             {.name = "diagnostics_interval",
+              .range = steps,
+              .unit = "steps",
+              .doc = "Per layer: flip rate, share of zeros, scale, largest activation."}),
+       field(&S::sample_interval,
+             {.name = "sample_interval", .range = steps, .unit = "steps", .doc = "Sample texts."}),
+       field(&S::sample_prompts, {.name = "sample_prompts", .doc = "A sample is made for each."}),
+       field(&S::sample_tokens, {.name = "sample_tokens",
+                                 .range = between(1, 1 << 20),
+                                 .unit = "tokens",
+                                 .doc = "Length of a sample."}),
+       field(&S::validation_interval, {.name = "validation_interval",
+                                       .range = steps,
+                                       .unit = "steps",
+                                       .doc = "Validation loss, for each source."}),
+       field(&S::validation_tokens,
+             {.name = "validation_tokens",
+              .range = between(1, kMaxTokens),
+              .unit = "tokens",
+              .doc = "How much of each source's validation part, at least one context."})});
+}
+
+ConfigSection checkpoint_section() {
+  using S = CheckpointSection;
+  return table<S>(
+      "checkpoint", "The last step is always saved.", &RunConfig::checkpoint,
+      {field(&S::interval, {.name = "interval",
+                            .range = between(0, kMaxSteps),
+                            .unit = "steps",
+                            .doc = "Save every so many steps; 0: at the end only."}),
+       field(&S::keep_last, {.name = "keep_last",
+                             .range = between(1, 1e6),
+                             .doc = "How many of the newest are kept."}),
+       field(&S::keep_every, {.name = "keep_every",
+                              .range = between(0, kMaxSteps),
+                              .unit = "steps",
+                              .doc = "Those at multiples of it are kept for good; 0: none."}),
+       field(&S::required, {.name = "required",
+                            .doc = "Stop with exit code 6 when one cannot be saved, instead of "
+                                   "going on with a warning."})});
+}
+
+ConfigSection init_from_section() {
+  using S = InitFromSection;
+  return table<S>(
+      "init_from",
+      "Start from another run's checkpoint, at step 0 of this run's data and schedule.",
+      &RunConfig::init_from,
+      {field(&S::path, {.name = "path", .doc = "The checkpoint's folder; empty: new weights."}),
+       field(&S::moments, {.name = "moments",
+                           .doc = "Take over the optimizer's moments too, not only weights."})});
+}
+
+ConfigSection numerics_section() {
+  using S = NumericsSection;
+  return table<S>(
+      "numerics",
+      "What happens when a loss or a gradient norm is not finite. Such an update is always "
+      "skipped, "
+      "before any weight changes.",
+      &RunConfig::numerics,
+      {field(&S::max_skipped, {.name = "max_skipped",
+                               .range = between(1, 1e6),
+                               .unit = "steps",
+                               .doc = "Skipped updates in a row before going back to the last good "
+                                      "checkpoint."}),
+       field(&S::max_rewinds, {.name = "max_rewinds",
+                               .range = between(0, 1e6),
+                               .doc = "How often to go back before giving up with exit code 4."}),
+       field(&S::skip_window, {.name = "skip_window",
+                               .range = between(1, 1e6),
+                               .unit = "steps",
+                               .doc = "After going back, how many batches are left out, from the "
+                                      "first skipped one on."})});
+}
+
+}  // namespace
+
+ConfigSchema training_schema() {
+  return {schedule_section(),
+          segment_section(
+              "schedule.segment",
+              "With `preset = \"segments\"`: each begins where the one before ends; the "
+              "last ends with the run.",
+              [](auto& c) -> auto& { return c.schedule.segments; }),
+          decay_section(),
+          segment_section(
+              "weight_decay_schedule.segment", "As `[[schedule.segment]]`.",
+              [](auto& c) -> auto& { return c.weight_decay_schedule.segments; }),
+          batch_section(),
+          precision_section(),
+          memory_section(),
+          logging_section(),
+          checkpoint_section(),
+          init_from_section(),
+          numerics_section()};
+}
+
+}  // namespace tern

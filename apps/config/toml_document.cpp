@@ -1,0 +1,146 @@
+#include "apps/config/toml_document.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "apps/config/value.h"
+#include "core/check.h"
+
+namespace tern {
+
+namespace {
+
+// Finds what is nested too deeply, outside strings and comments.
+class NestingScan {
+ public:
+  NestingScan(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+
+  void run() {
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '#') {
+        at_ = std::min(text_.find('\n', at_), text_.size());
+      } else if (c == '"' || c == '\'') {
+        skip_string(c);
+      } else {
+        count(c);
+        ++at_;
+      }
+    }
+  }
+
+ private:
+  void count(char c) {
+    if (c == '\n') ++line_;
+    if (c == '[' || c == '{') ++depth_;
+    if ((c == ']' || c == '}') && depth_ > 0) --depth_;
+    if (c == '\n' || c == '=' || c == ',') dots_ = 0;
+    if (c == '.') ++dots_;
+    require(depth_ <= kMaxConfigNesting, Fault::usage, name_, ":", line_, ": expected at most ",
+            kMaxConfigNesting, " nested arrays and tables, got more");
+    require(dots_ < kMaxConfigNesting, Fault::usage, name_, ":", line_,
+            ": expected a key of at most ", kMaxConfigNesting, " dotted parts, got more");
+  }
+
+  void skip_string(char quote) {
+    const std::string three(3, quote);
+    const bool multiline = text_.substr(at_, 3) == three;
+    at_ += multiline ? 3 : 1;
+    for (; at_ < text_.size(); ++at_) {
+      const char c = text_[at_];
+      if (!multiline && c == '\n') return;  // unterminated; the parser will say so
+      if (c == '\n') ++line_;
+      if (c == '\\' && quote == '"') {
+        ++at_;
+        if (at_ < text_.size() && text_[at_] == '\n') ++line_;
+      } else if (multiline ? text_.substr(at_, 3) == three : c == quote) {
+        at_ += multiline ? 3 : 1;
+        return;
+      }
+    }
+  }
+
+  std::string_view text_;
+  const std::string& name_;
+  std::size_t at_ = 0, line_ = 1, depth_ = 0, dots_ = 0;
+};
+
+void require_plain_text(std::string_view text, const std::string& name) {
+  require(text.size() <= kMaxConfigBytes, Fault::usage, name,
+          ": expected a configuration of at most ", kMaxConfigBytes, " B, got ", text.size(), " B");
+  for (const std::string_view mark : {"\xEF\xBB\xBF", "\xFF\xFE", "\xFE\xFF"})
+    require(!text.starts_with(mark), Fault::usage, name,
+            ":1:1: expected UTF-8 text, got a byte-order mark (save as UTF-8 without BOM)");
+  const std::size_t nul = text.find('\0');
+  if (nul == text.npos) return;
+  const auto lines = std::count(text.begin(), text.begin() + std::ptrdiff_t(nul), '\n');
+  fail(Fault::usage, name, ":", lines + 1, ": expected text, got a NUL byte at offset ", nul);
+}
+
+// first and last offset of a line, counted from 1
+std::pair<std::size_t, std::size_t> line_at(std::string_view text, std::size_t number) {
+  std::size_t begin = 0;
+  for (std::size_t i = 1; i < number && begin < text.size(); ++i)
+    begin = std::min(text.find('\n', begin), text.size() - 1) + 1;
+  return {begin, std::min(text.find('\n', begin), text.size())};
+}
+
+// Blanks a line that is a whole `key = value` by itself, so that leaving it out harms no other, and
+// returns the last part of the key; nothing for any other line.
+std::optional<std::string> leave_out(std::string& text, std::size_t line) {
+  const auto [begin, end] = line_at(text, line);
+  const std::string content = text.substr(begin, end - begin);
+  const std::size_t equals = content.find('=');
+  if (equals == content.npos || content.find_first_of("[]{}") != content.npos ||
+      content.find("\"\"\"") != content.npos || content.find("'''") != content.npos)
+    return std::nullopt;
+  std::fill(text.begin() + std::ptrdiff_t(begin), text.begin() + std::ptrdiff_t(end), ' ');
+  std::string key = content.substr(0, equals);
+  key.erase(0, key.rfind('.') + 1);  // npos + 1 is 0
+  std::erase_if(key, [](char c) { return c == ' ' || c == '\t' || c == '"' || c == '\''; });
+  return key;
+}
+
+// "Error while parsing boolean: expected ..., saw ..." without the preface
+std::string explain(std::string_view description) {
+  constexpr std::string_view kPreface = "Error while parsing ";
+  const std::size_t colon = description.find(": ");
+  if (!description.starts_with(kPreface) || colon == description.npos)
+    return excerpt(description, 200);
+  const std::string_view what = description.substr(kPreface.size(), colon - kPreface.size());
+  return fmt::format("{} (reading a {}{})", excerpt(description.substr(colon + 2), 200), what,
+                     what == "boolean" ? "; text goes in quotes" : "");
+}
+
+}  // namespace
+
+ValueOrigin origin_of(const toml::source_region& region) {
+  return {.kind = ValueOrigin::Kind::file,
+          .line = region.begin.line,
+          .column = region.begin.column,
+          .text = {}};
+}
+
+TomlDocument parse_document(std::string text, const std::string& name, ConfigProblems& problems) {
+  constexpr std::size_t kMaxSyntaxErrors = 20;
+  require_plain_text(text, name);
+  TomlDocument document;
+  for (;;) {
+    NestingScan(text, name).run();
+    try {
+      document.root = toml::parse(std::string_view(text), std::string_view(name));
+      return document;
+    } catch (const toml::parse_error& e) {
+      problems.add(origin_of(e.source()), explain(e.description()));
+      const std::optional<std::string> key = leave_out(text, e.source().begin.line);
+      if (!key || problems.size() >= kMaxSyntaxErrors) problems.raise();
+      document.left_out.push_back(*key);
+    }
+  }
+}
+
+}  // namespace tern

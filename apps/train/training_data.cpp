@@ -1,0 +1,101 @@
+#include "apps/train/training_data.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace tern {
+namespace {
+
+void require_same_tokenizer(const Corpus& corpus, const std::string& path,
+                            const Tokenizer& tokenizer) {
+  const Tokenizer own = corpus.tokenizer();
+  require(own.hash() == tokenizer.hash(), Fault::input, path,
+          ": was prepared with another tokenizer (", own.hash(), ") than the run's (",
+          tokenizer.hash(), "): prepare it again with the same one");
+}
+
+bool has_split(const Corpus& corpus, Split split) {
+  return !corpus.manifest().of(split).empty();
+}
+
+}  // namespace
+
+TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name, double weight) {
+  const std::uint64_t count = corpus->token_count();
+  return {.name = name,
+          .weight = weight,
+          .token_count = count,
+          .read = [corpus = std::move(corpus)](std::uint64_t first, std::span<std::int32_t> ids) {
+            corpus->read(first, ids);
+          }};
+}
+
+TrainingData::TrainingData(const RunConfig& config) : config_(config) {
+  std::vector<TokenSource> tokens;
+  for (const DataSource& source : config.data.sources) open_source(source, tokens);
+  require(tokenizer_->vocab_size() == config.model.vocab_size, Fault::usage,
+          "model.vocab_size: expected ", tokenizer_->vocab_size(),
+          ", the size of the data's tokenizer, got ", config.model.vocab_size);
+  loader_ = std::make_unique<Loader>(
+      BatchReader(std::move(tokens), {.context = std::uint64_t(config.batch.context),
+                                      .vocabulary = config.model.vocab_size,
+                                      .seed = std::uint64_t(config.run.seed),
+                                      .shuffled = config.data.order == DataOrder::shuffled}),
+      std::uint64_t(config.batch.tokens / config.batch.context));
+}
+
+void TrainingData::open_source(const DataSource& source, std::vector<TokenSource>& tokens) {
+  const auto corpus = std::make_shared<Corpus>(Corpus::open(source.path, Split::train));
+  if (!tokenizer_) {
+    tokenizer_ = std::make_unique<Tokenizer>(config_.data.tokenizer.empty()
+                                                 ? corpus->tokenizer()
+                                                 : Tokenizer::load(config_.data.tokenizer));
+  }
+  require_same_tokenizer(*corpus, source.path, *tokenizer_);
+  corpora_.push_back(corpus);
+  tokens.push_back(token_source(corpus, source.path, source.weight));
+
+  const std::string path = source.validation.empty() ? source.path : source.validation;
+  if (source.validation.empty() && !has_split(*corpus, Split::validation)) return;
+  const auto held_out = std::make_shared<Corpus>(Corpus::open(path, Split::validation));
+  require_same_tokenizer(*held_out, path, *tokenizer_);
+  validation_.push_back(
+      {.name = path,
+       .tokens = token_source(held_out, path, 1),
+       .bytes_per_token = double(held_out->text_bytes()) /
+                          double(std::max<std::uint64_t>(1, held_out->token_count()))});
+}
+
+TrainingBatch TrainingData::next() {
+  Batch batch = loader_->next();
+  TrainingBatch out{.inputs = std::move(batch.inputs),
+                    .targets = std::move(batch.targets),
+                    .samples = {},
+                    .position = std::int64_t(batch.first_sample)};
+  for (std::size_t i = 0; i < batch.samples.size(); ++i)
+    out.samples.push_back(out.position + std::int64_t(i));
+  out.next_position = out.position + std::int64_t(batch.samples.size());
+  return out;
+}
+
+std::vector<std::string> TrainingData::hashes() const {
+  std::vector<std::string> out;
+  for (const auto& corpus : corpora_) out.push_back(corpus->hash());
+  return out;
+}
+
+std::vector<std::int64_t> TrainingData::token_counts() const {
+  std::vector<std::int64_t> out;
+  for (const auto& corpus : corpora_) out.push_back(std::int64_t(corpus->token_count()));
+  return out;
+}
+
+SequentialPass TrainingData::pass(const ValidationSet& set, std::int64_t sequences) const {
+  const auto wanted =
+      std::max<std::int64_t>(1, config_.logging.validation_tokens / config_.batch.context);
+  return SequentialPass(set.tokens, std::uint64_t(config_.batch.context), std::uint64_t(sequences),
+                        config_.model.vocab_size, std::uint64_t(wanted));
+}
+
+}  // namespace tern

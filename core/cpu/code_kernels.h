@@ -1,0 +1,59 @@
+// The innermost loops of products with int8 codes, written in the vector instructions of one kind
+// of CPU and chosen when the program runs. Integer sums are exact: every kind gives the same bits.
+#pragma once
+
+#include <cstdint>
+
+#include "core/shape.h"
+
+namespace tern::cpu {
+
+inline constexpr Index kIntegerRows = 8;      // activations of one integer tile
+inline constexpr Index kIntegerColumns = 32;  // weights of one integer tile
+inline constexpr Index kFloatRows = 6;        // rows of one float tile
+inline constexpr Index kFloatColumns = 64;    // columns of one float tile
+inline constexpr Index kFloatDepth = 256;     // terms that one float tile sums at most
+inline constexpr Index kFloatRowStride = kFloatDepth + 16;  // elements; no power of two
+
+// sums (rows, kIntegerColumns) = q (rows, I) . (t + 1)^T. The instructions want one operand
+// unsigned, so weights enter as t + 1 in {0, 1, 2} and the caller subtracts the sum of q's row.
+struct IntegerTile {
+  std::int32_t* sums = nullptr;  // out, row-major
+  const std::int8_t* q = nullptr;
+  Index q_stride = 0;
+  Index rows = 0;                       // 1 or kIntegerRows
+  const std::uint8_t* panel = nullptr;  // (I / 4, kIntegerColumns, 4): t + 1
+  Index I = 0;                          // a multiple of 16
+};
+
+// sums[o] = q . (t[o] + 1) for one row q (I) and rows of t (outputs, I): reads each weight once.
+struct IntegerDots {
+  std::int32_t* sums = nullptr;  // out (outputs)
+  const std::int8_t *q = nullptr, *t = nullptr;
+  Index outputs = 0, I = 0;  // I a multiple of 16
+};
+
+// c (rows, columns) = a (rows, depth) . codes (depth, columns), or += if add
+struct FloatTile {
+  float* c = nullptr;
+  Index c_stride = 0, rows = 0, columns = 0;  // columns a multiple of 16, at most kFloatColumns
+  bool add = false;
+  const float* a = nullptr;  // kFloatRows rows whatever `rows` is; layout below
+  const std::int8_t* codes = nullptr;
+  Index codes_stride = 0, depth = 0;
+};
+
+struct CodeKernels {
+  const char* name;
+  void (*integer_tile)(const IntegerTile&);
+  void (*integer_dots)(const IntegerDots&);
+  void (*float_tile_by_row)(const FloatTile&);    // a[row * kFloatRowStride + k]
+  void (*float_tile_by_depth)(const FloatTile&);  // a[k * kFloatRows + row]
+};
+
+// Null where this CPU or this build lacks the instructions.
+const CodeKernels* code_kernels_avx512();  // AVX-512 with VNNI
+const CodeKernels* code_kernels_avx2();
+const CodeKernels* code_kernels();  // the best of them
+
+}  // namespace tern::cpu

@@ -1,0 +1,46 @@
+// Turns a batch of documents into tokens: bos, the document's tokens, eos.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/corpus_shard.h"
+#include "data/text_source.h"
+#include "data/tokenizer.h"
+
+namespace tern {
+
+struct EncodedBatch {
+  std::array<TokenRun, 2> runs;       // by Split
+  std::vector<std::string> problems;  // of lines that cannot be used: "file:line: reason"
+  TextPosition next;                  // as in TextBatch
+  std::uint64_t consumed = 0;
+};
+
+struct DocumentLayout {
+  bool bos = true, eos = true;
+};
+
+class BatchEncoder {
+ public:
+  BatchEncoder(Tokenizer tokenizer, std::shared_ptr<const std::vector<SourceFile>> sources,
+               DocumentLayout layout)
+      : tokenizer_(tokenizer), encoder_(tokenizer), sources_(std::move(sources)), layout_(layout) {}
+
+  // Token files keep their ids as they are, without bos and eos of ours; Fault::input with the byte
+  // offset of an id outside the vocabulary.
+  EncodedBatch encode(const TextBatch& batch);
+
+ private:
+  void append_text(std::string_view text, const TextItem& item, TokenRun& run);
+  void append_tokens(std::string_view bytes, const TextItem& item, TokenRun& run);
+
+  Tokenizer tokenizer_;
+  Encoder encoder_;
+  std::shared_ptr<const std::vector<SourceFile>> sources_;
+  DocumentLayout layout_;
+};
+
+}  // namespace tern

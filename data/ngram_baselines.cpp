@@ -1,0 +1,84 @@
+#include "data/ngram_baselines.h"
+
+#include <algorithm>
+#include <functional>
+#include <string_view>
+
+#include "core/check.h"
+#include "data/ngram.h"
+
+namespace tern {
+namespace {
+
+using Ids = std::span<const std::int32_t>;
+
+constexpr std::uint64_t kBlockTokens = std::uint64_t(1) << 20;
+
+void for_each_block(const Corpus& corpus, std::uint64_t tokens,
+                    const std::function<void(std::uint64_t first, Ids)>& use) {
+  std::vector<std::int32_t> ids;
+  for (std::uint64_t first = 0; first < tokens; first += ids.size()) {
+    ids.resize(std::size_t(std::min(kBlockTokens, tokens - first)));
+    corpus.read(first, ids);
+    use(first, ids);
+  }
+}
+
+// The text of the corpus, document after document, as symbols 0 to 255. Returns its bytes.
+std::uint64_t for_each_text(const Corpus& corpus, std::uint64_t tokens,
+                            const std::function<void(Ids)>& use) {
+  const std::vector<std::uint64_t> starts = corpus.document_starts();
+  Decoder decoder(corpus.tokenizer());
+  std::vector<std::int32_t> symbols;
+  const auto append = [&](std::string_view text) {
+    for (const char byte : text) symbols.push_back(std::uint8_t(byte));
+  };
+  auto next_start = starts.begin();
+  std::uint64_t bytes = 0;
+  for_each_block(corpus, tokens, [&](std::uint64_t first, Ids ids) {
+    symbols.clear();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      for (; next_start != starts.end() && *next_start == first + i; ++next_start)
+        append(decoder.finish());
+      append(decoder.push(ids[i]));
+    }
+    if (first + ids.size() == tokens) append(decoder.finish());
+    bytes += symbols.size();
+    use(symbols);
+  });
+  return bytes;
+}
+
+void divide(std::vector<double>& bits, std::uint64_t bytes) {
+  for (double& b : bits) b /= double(bytes);
+}
+
+}  // namespace
+
+NgramBaselines ngram_baselines(const Corpus& train, const Corpus& validation, int highest,
+                               std::uint64_t max_tokens) {
+  NgramBaselines result;
+  result.training_tokens = std::min(train.token_count(), max_tokens);
+  result.scored_tokens = validation.token_count();
+  result.scored_bytes = validation.text_bytes();
+  require(result.scored_bytes > 0, Fault::input, "ngram: the validation split holds no text");
+  {
+    NgramModels models(train.vocab_size(), highest);
+    for_each_block(train, result.training_tokens, [&](auto, Ids ids) { models.add(ids); });
+    for_each_block(validation, result.scored_tokens, [&](std::uint64_t first, Ids ids) {
+      std::vector<double> given;  // the first token is nobody's prediction
+      if (first == 0) models.score(ids.first(1), given);
+      models.score(first == 0 ? ids.subspan(1) : ids, result.token_models);
+    });
+  }
+  NgramModels models(256, highest);
+  result.training_bytes =
+      for_each_text(train, result.training_tokens, [&](Ids text) { models.add(text); });
+  const std::uint64_t bytes = for_each_text(
+      validation, result.scored_tokens, [&](Ids text) { models.score(text, result.byte_models); });
+  divide(result.token_models, result.scored_bytes);
+  divide(result.byte_models, bytes);
+  return result;
+}
+
+}  // namespace tern

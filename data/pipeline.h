@@ -1,0 +1,131 @@
+// Work on a sequence in several threads with the results in order: whatever the number of threads,
+// the consumer sees the same. What is under way is bounded by weight (bytes).
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+namespace tern {
+
+template <class In, class Out>
+class Pipeline {
+ public:
+  struct Stages {
+    std::function<std::optional<In>()> produce;  // in a thread of its own, until it gives nothing
+    std::function<std::function<Out(In&&)>()> make_worker;  // called once in each worker thread
+    std::function<void(Out&&)> consume;                     // in the caller's thread, in order
+    std::function<std::uint64_t(const In&)> weight;
+    std::uint64_t max_weight = 0;  // of all that is produced and not consumed; one item always fits
+    int threads = 1;
+  };
+
+  // Returns when everything is consumed; the first exception of a stage, in order, is rethrown.
+  static void run(Stages stages) { Pipeline(std::move(stages)).consume_all(); }
+
+ private:
+  struct Slot {
+    std::optional<In> in;
+    std::optional<Out> out;
+    std::exception_ptr error;
+    std::uint64_t weight = 0;
+    bool done() const { return out.has_value() || error != nullptr; }
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  explicit Pipeline(Stages stages) : stages_(std::move(stages)) {
+    threads_.emplace_back([this] { produce_all(); });
+    for (int i = 0; i < stages_.threads; ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~Pipeline() {
+    {
+      const Lock lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  // An exception of produce() takes a place in the order, like a result.
+  void produce_all() {
+    bool more = true;
+    while (more) {
+      const auto slot = std::make_shared<Slot>();
+      try {
+        slot->in = stages_.produce();
+        if (slot->in) slot->weight = stages_.weight(*slot->in);
+      } catch (...) {
+        slot->error = std::current_exception();
+      }
+      more = slot->in.has_value() && !slot->error;
+      Lock lock(mutex_);
+      changed_.wait(lock, [&] {
+        return stopped_ || weight_ == 0 || weight_ + slot->weight <= stages_.max_weight;
+      });
+      if (stopped_) return;
+      weight_ += slot->weight;
+      if (more) todo_.push_back(slot);
+      if (more || slot->error) order_.push_back(slot);
+      produced_all_ = !more;
+      changed_.notify_all();
+    }
+  }
+
+  void work() {
+    std::function<Out(In &&)> worker;
+    for (;;) {
+      Lock lock(mutex_);
+      changed_.wait(lock, [&] { return stopped_ || produced_all_ || !todo_.empty(); });
+      if (stopped_ || todo_.empty()) return;
+      const std::shared_ptr<Slot> slot = todo_.front();
+      todo_.pop_front();
+      lock.unlock();
+      std::optional<Out> out;
+      std::exception_ptr error;
+      try {
+        if (!worker) worker = stages_.make_worker();
+        out = worker(std::move(*slot->in));
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      slot->in.reset();
+      slot->out = std::move(out);
+      slot->error = error;
+      changed_.notify_all();
+    }
+  }
+
+  void consume_all() {
+    for (;;) {
+      Lock lock(mutex_);
+      changed_.wait(lock, [&] { return order_.empty() ? produced_all_ : order_.front()->done(); });
+      if (order_.empty()) return;
+      const std::shared_ptr<Slot> slot = order_.front();
+      order_.pop_front();
+      lock.unlock();
+      if (slot->error) std::rethrow_exception(slot->error);
+      stages_.consume(std::move(*slot->out));
+      lock.lock();
+      weight_ -= slot->weight;
+      changed_.notify_all();
+    }
+  }
+
+  Stages stages_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::shared_ptr<Slot>> todo_, order_;
+  std::uint64_t weight_ = 0;
+  bool produced_all_ = false, stopped_ = false;
+  std::vector<std::thread> threads_;  // last: they use the rest
+};
+
+}  // namespace tern

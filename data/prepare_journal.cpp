@@ -1,0 +1,184 @@
+#include "data/prepare_journal.h"
+
+#include <sys/file.h>
+
+#include <set>
+#include <string>
+#include <system_error>
+
+#include "core/check.h"
+#include "data/hdf5.h"
+
+namespace tern {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint64_t kMaxJournalBytes = std::uint64_t(256) << 20;
+
+std::string line_of(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+// as it will read after having been written
+json stored(const json& value) {
+  return json::parse(line_of(value));
+}
+
+json to_json(const TextPosition& p) {
+  return {{"source", p.source},     {"offset", p.offset}, {"line", p.line},
+          {"document", p.document}, {"inside", p.inside}, {"tail", p.tail}};
+}
+
+TextPosition position_from(const json& v) {
+  return {v.at("source"),   v.at("offset"), v.at("line"),
+          v.at("document"), v.at("inside"), v.at("tail")};
+}
+
+std::string shortened(const json& value) {
+  const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+  return text.size() <= 60 ? text : text.substr(0, 60) + "...";
+}
+
+// "validation: 0.1 then, 0.2 now"
+std::string difference(const json& then, const json& now) {
+  std::string text;
+  for (const auto& [key, value] : now.items()) {
+    const json before = then.is_object() ? then.value(key, json()) : json();
+    if (before == value) continue;
+    text += (text.empty() ? "" : "; ") + key + ": " + shortened(before) + " then, " +
+            shortened(value) + " now";
+  }
+  return text;
+}
+
+// Whether the directory holds the finished corpus of these arguments.
+bool is_finished(const fs::path& directory, const json& arguments) {
+  const fs::path path = directory / kCorpusManifestName;
+  if (!fs::exists(path)) return false;
+  const CorpusManifest manifest =
+      parse_corpus_manifest(read_file(path, kMaxCorpusManifestBytes), path.string());
+  require(manifest.arguments == stored(arguments), Fault::usage, directory.string(),
+          ": holds a corpus made from other arguments (",
+          difference(manifest.arguments, stored(arguments)),
+          "): choose another --out, or delete it");
+  return true;
+}
+
+bool is_ours(const fs::path& name) {
+  return name == kCorpusTokenizerName || name == kPrepareJournalName || name.extension() == ".tmp";
+}
+
+}  // namespace
+
+std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory,
+                                                   const json& arguments) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  require(!error, Fault::disk, directory.string(), ": cannot be made: ", error.message());
+  const fs::path path = directory / kPrepareJournalName;
+  if (is_finished(directory, arguments)) {
+    fs::remove(path, error);
+    return std::nullopt;
+  }
+  const bool exists = fs::exists(path);
+  if (!exists)
+    for (const auto& entry : fs::directory_iterator(directory))
+      require(is_ours(entry.path().filename()), Fault::usage, directory.string(),
+              ": is not empty and holds no corpus: choose another --out");
+  PrepareJournal journal(directory, exists ? File::open_to_write(path) : File::create(path));
+  journal.lock();
+  const std::string text = read_file(path, kMaxJournalBytes);
+  if (text.find('\n') == text.npos)
+    journal.begin(arguments);
+  else
+    journal.read(text, arguments);
+  journal.remove_leftovers();
+  return journal;
+}
+
+void PrepareJournal::lock() const {
+  require(::flock(file_.descriptor(), LOCK_EX | LOCK_NB) == 0, Fault::usage, directory_.string(),
+          ": another tern prepare is working here");
+}
+
+void PrepareJournal::begin(const json& arguments) {
+  file_.resize(0);
+  append({{"format", kCorpusFormat}, {"arguments", arguments}});
+  fsync_directory(directory_);
+}
+
+void PrepareJournal::read(std::string_view text, const json& arguments) {
+  const std::string where = file_.path().string();
+  bool first = true;
+  for (std::size_t end; (end = text.find('\n', size_)) != text.npos; size_ = end + 1) {
+    const json line = parse_json(text.substr(size_, end - size_), where);
+    try {
+      if (first) {
+        require(line.at("format") == kCorpusFormat && line.at("arguments") == stored(arguments),
+                Fault::usage, directory_.string(),
+                ": holds an unfinished corpus of other arguments (",
+                difference(line.at("arguments"), stored(arguments)),
+                "): finish it with those, choose another --out, or delete the directory");
+      } else {
+        state_.next = position_from(line.at("next"));
+        state_.skipped_lines = line.at("skipped_lines");
+        for (const Split split : kSplits)
+          if (const json& shard = line.at(std::string(name_of(split))); !shard.is_null())
+            state_.shards[std::size_t(split)].push_back(shard_from_json(shard, where));
+        resumed_ = true;
+      }
+    } catch (const json::exception& e) {
+      fail(Fault::input, where, ": damaged: ", e.what(), ": delete the directory and prepare anew");
+    }
+    first = false;
+  }
+  file_.resize(size_);  // a line that a crash cut off
+  for (const auto& shards : state_.shards)
+    for (const CorpusShard& shard : shards) read_structure(File::open(directory_ / shard.file));
+}
+
+void PrepareJournal::append(const json& line) {
+  const std::string text = line_of(line);
+  file_.pwrite_all(size_, std::as_bytes(std::span(text)));
+  file_.sync();
+  size_ += text.size();
+}
+
+void PrepareJournal::commit(const std::array<std::optional<CorpusShard>, 2>& shards,
+                            const TextPosition& next, std::uint64_t skipped_lines) {
+  json line = {{"next", to_json(next)}, {"skipped_lines", skipped_lines}};
+  for (const Split split : kSplits) {
+    const std::optional<CorpusShard>& shard = shards[std::size_t(split)];
+    line[std::string(name_of(split))] = shard ? tern::to_json(*shard) : json();
+    if (shard) state_.shards[std::size_t(split)].push_back(*shard);
+  }
+  fsync_directory(directory_);
+  append(line);
+  state_.next = next;
+  state_.skipped_lines = skipped_lines;
+}
+
+void PrepareJournal::remove() {
+  std::error_code error;
+  fs::remove(file_.path(), error);
+  fsync_directory(directory_);
+}
+
+// Shards that were written but not committed, and half-written files.
+void PrepareJournal::remove_leftovers() const {
+  std::set<std::string> known;
+  for (const auto& shards : state_.shards)
+    for (const CorpusShard& shard : shards) known.insert(shard.file);
+  for (const auto& entry : fs::directory_iterator(directory_)) {
+    const fs::path name = entry.path().filename();
+    if (name.extension() == ".tmp" ||
+        (name.extension() == ".h5" && !known.contains(name.string()))) {
+      std::error_code ignored;
+      fs::remove(entry.path(), ignored);
+    }
+  }
+}
+
+}  // namespace tern

@@ -1,0 +1,170 @@
+#include "data/tokenizer_trainer.h"
+
+#include <sentencepiece_trainer.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+#include "core/check.h"
+#include "core/rng.h"
+#include "data/json_lines.h"
+#include "data/text_source.h"
+#include "data/utf8.h"
+
+namespace tern {
+namespace {
+
+constexpr std::size_t kMaxSentenceBytes = 4096;
+
+// An evenly spread random sample of sentences within a number of bytes: each sentence draws a
+// number; those below a threshold stay, and the threshold is halved whenever they are too many.
+class Sample {
+ public:
+  explicit Sample(std::uint64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  void add(std::string_view text) {
+    const std::uint64_t draw = draws_.bits(count_++);
+    if (text.empty() || draw > threshold_) return;
+    sentences_.push_back({draw, std::string(text)});
+    bytes_ += text.size();
+    while (bytes_ > max_bytes_ && sentences_.size() > 1) shrink();
+  }
+
+  std::vector<std::string> take() {
+    std::vector<std::string> texts;
+    for (Sentence& s : sentences_) texts.push_back(std::move(s.text));
+    return texts;
+  }
+
+ private:
+  struct Sentence {
+    std::uint64_t draw;
+    std::string text;
+  };
+
+  void shrink() {
+    threshold_ /= 2;
+    std::erase_if(sentences_, [&](const Sentence& s) { return s.draw > threshold_; });
+    bytes_ = 0;
+    for (const Sentence& s : sentences_) bytes_ += s.text.size();
+  }
+
+  Rng draws_{stream_of("tokenizer sample")};
+  std::uint64_t max_bytes_, threshold_ = ~std::uint64_t(0), count_ = 0, bytes_ = 0;
+  std::vector<Sentence> sentences_;
+};
+
+// The end of the first sentence: a line with all the newlines after it, or what fits, preferably up
+// to a space. 0 when the text may go on. Merges across such an end are not learned.
+std::size_t sentence_end(std::string_view text) {
+  const std::string_view window = text.substr(0, kMaxSentenceBytes);
+  if (const std::size_t newline = window.find('\n'); newline != window.npos) {
+    const std::size_t next = window.find_first_not_of('\n', newline);
+    if (next != window.npos) return next;
+  }
+  if (text.size() <= kMaxSentenceBytes) return 0;
+  const std::size_t space = window.rfind(' ');
+  if (space != window.npos && space > 0) return space;
+  return window.size() - incomplete_suffix(window);
+}
+
+std::vector<std::string> sentences_of(const std::function<std::optional<std::string>()>& next,
+                                      std::uint64_t max_bytes) {
+  Sample sample(max_bytes);
+  std::string text;
+  while (const std::optional<std::string> part = next()) {
+    text += *part;
+    std::size_t begin = 0;
+    while (const std::size_t n = sentence_end(std::string_view(text).substr(begin))) {
+      sample.add(std::string_view(text).substr(begin, n));
+      begin += n;
+    }
+    text.erase(0, begin);
+  }
+  sample.add(text);
+  return sample.take();
+}
+
+class Sentences : public sentencepiece::SentenceIterator {
+ public:
+  explicit Sentences(const std::vector<std::string>& texts) : texts_(texts) {}
+  bool done() const override { return at_ == texts_.size(); }
+  void Next() override { ++at_; }
+  const std::string& value() const override { return texts_[at_]; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  const std::vector<std::string>& texts_;
+  std::size_t at_ = 0;
+};
+
+// The texts of a batch, one after the other; counts the lines that have none.
+std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sources,
+                     std::uint64_t max_bad, std::uint64_t& bad) {
+  std::string texts;
+  for (const TextItem& item : batch.items) {
+    const SourceFile& source = sources[std::size_t(item.source)];
+    if (source.format == SourceFormat::text) {
+      texts += batch.of(item);
+      continue;
+    }
+    const JsonLine line = read_json_line(batch.of(item));
+    bad += !line.problem.empty();
+    require(bad <= max_bad, Fault::input, source.path.string(), ':', item.line, ": ", line.problem,
+            " (bad line ", bad, ", --max-bad ", max_bad, " allows ", max_bad, ")");
+    texts += line.text + '\n';
+  }
+  return texts;
+}
+
+}  // namespace
+
+std::string train_tokenizer(const std::function<std::optional<std::string>()>& next,
+                            const TokenizerTraining& options) {
+  const std::vector<std::string> texts = sentences_of(next, options.max_bytes);
+  require(!texts.empty(), Fault::input, "tokenizer: the inputs hold no text to learn from");
+  const std::unordered_map<std::string, std::string> arguments = {
+      {"model_type", "bpe"},
+      {"vocab_size", std::to_string(options.vocab_size)},
+      {"normalization_rule_name", "identity"},
+      {"remove_extra_whitespaces", "false"},
+      {"add_dummy_prefix", "false"},
+      {"byte_fallback", "true"},
+      {"allow_whitespace_only_pieces", "true"},
+      {"split_digits", "true"},
+      {"max_sentence_length", std::to_string(4 * kMaxSentenceBytes)},
+      {"num_threads", "1"},
+      {"minloglevel", "3"},
+  };
+  Sentences sentences(texts);
+  std::string model;
+  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
+  if (!status.ok()) {
+    std::string_view message = status.message();
+    if (const auto reason = message.find("] "); reason != message.npos)  // after the place in code
+      message.remove_prefix(reason + 2);
+    message = message.substr(0, message.find(" Increase vocab_size"));  // names options of its own
+    fail(Fault::usage, "tokenizer: a vocabulary of ", options.vocab_size,
+         " does not fit this text: ", message);
+  }
+  return model;
+}
+
+std::string train_tokenizer(const std::vector<SourceFile>& sources,
+                            const TokenizerTraining& options) {
+  for (const SourceFile& s : sources)
+    require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
+            s.path.string(), ": holds tokens: a tokenizer is trained on text");
+  const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
+  TextSource source(sources, SplitRule(0, sources), cut);
+  std::uint64_t bad = 0;
+  const auto next = [&]() -> std::optional<std::string> {
+    const std::optional<TextBatch> batch = source.next();
+    if (!batch) return std::nullopt;
+    return texts_of(*batch, sources, options.max_bad, bad);
+  };
+  return train_tokenizer(next, options);
+}
+
+}  // namespace tern

@@ -1,0 +1,27 @@
+# What `cmake --install` lays down. The build tree has the same bin/ and lib/, so what is tested is
+# what is installed, and an installed tree can be moved.
+#   bin/tern   lib/libtern_*.a   lib/libsentencepiece*.so*, libgomp.so*   include/tern/FOLDER/*.h
+#   lib/cmake/tern: find_package(tern) with tern::core, tern::autograd, tern::layers
+include(CMakePackageConfigHelpers)
+set(package_directory lib/cmake/tern)
+
+install(TARGETS tern_core tern_autograd tern_layers EXPORT tern-targets ARCHIVE DESTINATION lib)
+install(EXPORT tern-targets NAMESPACE tern:: DESTINATION ${package_directory})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/tern-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES scripts/cmake/tern-config.cmake ${PROJECT_BINARY_DIR}/tern-config-version.cmake
+  DESTINATION ${package_directory})
+
+# The CPU kernels' own headers stay inside: the others need nothing but the standard library.
+install(DIRECTORY core autograd layers DESTINATION include/tern
+  FILES_MATCHING PATTERN "*.h"
+  PATTERN eigen.h EXCLUDE PATTERN normalized_row.h EXCLUDE
+  PATTERN parallel.h EXCLUDE PATTERN rows.h EXCLUDE)
+
+if(TERN_APPS)
+  foreach(library ${SENTENCEPIECE_LIBRARY} ${SENTENCEPIECE_TRAIN_LIBRARY} ${OpenMP_gomp_LIBRARY})
+    file(COPY ${library} DESTINATION ${PROJECT_BINARY_DIR}/lib FOLLOW_SYMLINK_CHAIN)
+  endforeach()
+  install(TARGETS tern RUNTIME DESTINATION bin)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/lib/ DESTINATION lib FILES_MATCHING PATTERN "*.so.*")
+endif()

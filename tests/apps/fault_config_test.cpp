@@ -1,0 +1,537 @@
+// Rows 50 and 51 of the fault list: mistakes in a configuration, and hostile ones.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "apps/commands.h"
+#include "apps/config/load.h"
+#include "apps/config/resolved.h"
+#include "core/check.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tern {
+namespace {
+
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr const char* kValid = R"([run]
+steps = 100
+[model]
+hidden_size = 64
+num_hidden_layers = 2
+[[data.source]]
+path = "data/books"
+[optimizer]
+lr = 1e-3
+)";
+
+// the message of a configuration that must be refused with exit code 2, "accepted" if it was not
+std::string complaint(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  try {
+    parse_config(text, "a.toml", overrides);
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.fault), 2);
+    return e.what();
+  }
+  return "accepted";
+}
+
+// of the valid configuration with more lines, which begin in line 10
+std::string complaint_of(const std::string& more) {
+  return complaint(kValid + more);
+}
+std::string complaint_of_set(const std::string& one) {
+  return complaint(kValid, {one});
+}
+
+std::size_t lines(const std::string& text) {
+  return 1 + std::size_t(std::count(text.begin(), text.end(), '\n'));
+}
+
+TEST(Fault50, TheBasisOfTheseTestsIsValid) {
+  EXPECT_EQ(complaint(kValid), "accepted");
+}
+
+TEST(Fault50, UnknownKeysGetASuggestion) {
+  EXPECT_EQ(complaint_of("beta_1 = 0.9\n"),
+            "a.toml:10:1: optimizer.beta_1: unknown key (did you mean optimizer.beta1?)");
+  EXPECT_EQ(complaint_of("[batch]\n  contxt = 64\n"),
+            "a.toml:11:3: batch.contxt: unknown key (did you mean batch.context?)");
+  // known in another table
+  EXPECT_EQ(complaint_of("seed = 1\n"),
+            "a.toml:10:1: optimizer.seed: unknown key (did you mean run.seed?)");
+  EXPECT_EQ(complaint(std::string("lr = 1\n") + kValid),
+            "a.toml:1:1: lr: unknown key (did you mean optimizer.lr?)");
+  // nothing is near
+  EXPECT_EQ(complaint_of("[batch]\nwarp_drive = 1\n"),
+            "a.toml:11:1: batch.warp_drive: unknown key (keys of [batch]: tokens, context, "
+            "micro_batch)");
+  EXPECT_EQ(complaint_of("[[data.source]]\npath = \"b\"\nwieght = 2\n"),
+            "a.toml:12:1: data.source.wieght: unknown key (did you mean data.source.weight?)");
+  // a quoted key with a dot is not a path
+  EXPECT_THAT(complaint(std::string("\"run.seed\" = 1\n") + kValid),
+              HasSubstr("a.toml:1:1: run.seed"));
+}
+
+TEST(Fault50, UnknownTablesGetASuggestion) {
+  EXPECT_EQ(complaint_of("[checkpoints]\ninterval = 5\n"),
+            "a.toml:10:2: checkpoints: unknown table (did you mean [checkpoint]?)");
+  EXPECT_EQ(complaint_of("[data.sources]\npath = \"b\"\n"),
+            "a.toml:10:7: data.sources: unknown table (did you mean [[data.source]]?)");
+  EXPECT_THAT(complaint_of("[zzzzzzzz]\n"),
+              HasSubstr("zzzzzzzz: unknown table (tables: run, model,"));
+}
+
+TEST(Fault50, DuplicateKeysAndTables) {
+  EXPECT_EQ(complaint_of("lr = 2e-3\n"),
+            "a.toml:10:6: cannot redefine existing floating-point 'lr' (reading a key-value pair)");
+  EXPECT_THAT(
+      complaint_of("[run]\nseed = 1\n"),
+      AllOf(StartsWith("a.toml:10:1: "), HasSubstr("cannot redefine existing table 'run'")));
+}
+
+TEST(Fault50, WrongTypes) {
+  const auto with = [](const std::string& line) {
+    return complaint_of("[logging]\n" + line + "\n");
+  };
+  EXPECT_EQ(with("interval = \"10\""),
+            "a.toml:11:12: logging.interval: expected an integer >= 0 and <= 1e9, got \"10\" "
+            "(write 10)");
+  EXPECT_EQ(with("interval = 10.0"),
+            "a.toml:11:12: logging.interval: expected an integer >= 0 and <= 1e9, got 10.0 "
+            "(write 10)");
+  EXPECT_THAT(with("interval = 1.5"), EndsWith("got 1.5"));
+  EXPECT_THAT(with("interval = true"), EndsWith("got true"));
+  EXPECT_THAT(with("interval = [1]"), EndsWith("got an array"));
+  EXPECT_THAT(with("interval = {a = 1}"), EndsWith("got a table"));
+  EXPECT_THAT(with("interval = 1979-05-27"), EndsWith("got a date or time"));
+  EXPECT_THAT(with("sample_prompts = \"x\""), EndsWith("expected an array of strings, got \"x\""));
+  EXPECT_THAT(with("sample_prompts = [\"x\", 1]"), EndsWith("got an array that holds 1"));
+  EXPECT_THAT(complaint_of("[run.steps]\n"), HasSubstr("run.steps"));
+  EXPECT_THAT(complaint_of("[checkpoint]\nrequired = \"true\"\n"),
+              EndsWith("expected true or false, got \"true\" (write true)"));
+  EXPECT_THAT(complaint_of("[checkpoint]\nrequired = 1\n"),
+              EndsWith("expected true or false, got 1"));
+  EXPECT_THAT(complaint_of("[init_from]\npath = 7\n"),
+              EndsWith("expected a string, got 7 (put it in quotes)"));
+  EXPECT_THAT(complaint_of("[init_from]\npath = \"a\\u0000b\"\n"), HasSubstr("init_from.path"));
+  EXPECT_THAT(complaint_of("[schedule]\npreset = 1\n"),
+              HasSubstr("\"wsd\" or \"segments\", got 1"));
+  EXPECT_THAT(complaint_of("[schedule]\npreset = \"cosin\"\n"),
+              HasSubstr("got \"cosin\" (did you mean \"cosine\"?)"));
+  EXPECT_THAT(complaint(std::string("batch = 5\n") + kValid),
+              EndsWith("a.toml:1:9: batch: expected [batch], got 5"));
+  EXPECT_THAT(complaint_of("[precision]\ndtype = f32\n"), HasSubstr("text goes in quotes"));
+}
+
+TEST(Fault50, ALearningRateInQuotes) {
+  std::string text = kValid;
+  text.replace(text.find("1e-3"), 4, "\"1e-3\"");
+  EXPECT_EQ(complaint(text),
+            "a.toml:9:6: optimizer.lr: expected a number > 0 and <= 1000, got \"1e-3\" "
+            "(write 0.001)");
+}
+
+TEST(Fault50, NumbersThatAreNone) {
+  for (const char* bad :
+       {"nan", "+nan", "-nan", "inf", "-inf", "0", "0.0", "-0.0", "-1e-3", "1e300"}) {
+    const std::string said = complaint_of_set(std::string("optimizer.lr=") + bad);
+    EXPECT_THAT(said, HasSubstr("optimizer.lr: expected a number > 0 and <= 1000, got")) << bad;
+  }
+  for (const char* bad : {"-1", "0", "1000000001"})
+    EXPECT_THAT(complaint_of_set(std::string("batch.tokens=") + bad),
+                HasSubstr("batch.tokens: expected an integer >= 1 and <= 1e9, got"));
+  for (const char* key : {"optimizer.beta1", "optimizer.beta2"})
+    for (const char* bad : {"1", "1.5", "-0.1", "nan"})
+      EXPECT_THAT(complaint_of_set(std::string(key) + "=" + bad),
+                  HasSubstr("expected a number >= 0 and < 1, got"));
+  for (const char* bad :
+       {"-1", "\"-1%\"", "\"101%\"", "\"nan%\"", "\"%\"", "\"5 %x\"", "1.5", "2e9"})
+    EXPECT_THAT(complaint_of_set(std::string("schedule.warmup=") + bad),
+                HasSubstr("expected steps (an integer) or a share of the run"))
+        << bad;
+}
+
+TEST(Fault50, IntegersThatOverflow) {
+  for (const char* huge : {"9223372036854775808", "-9223372036854775809", "99999999999999999999999",
+                           "0xFFFFFFFFFFFFFFFFF"}) {
+    EXPECT_THAT(complaint_of(std::string("[logging]\ninterval = ") + huge + "\n"),
+                AllOf(StartsWith("a.toml:11:"), HasSubstr("not representable in 64 bits")));
+  }
+  EXPECT_THAT(complaint_of("[logging]\ninterval = 9223372036854775807\n"),
+              HasSubstr("expected an integer >= 0 and <= 1e9, got 9223372036854775807"));
+  EXPECT_THAT(complaint_of("[optimizer2]\nclip = 1e999\n"), HasSubstr("1e999"));
+}
+
+TEST(Fault50, LimitsOfTheModel) {
+  EXPECT_THAT(complaint_of_set("model.vocab_size=1000001"), HasSubstr("<= 1e6, got 1000001"));
+  EXPECT_THAT(complaint_of_set("model.num_hidden_layers=1025"), HasSubstr("<= 1024, got 1025"));
+  EXPECT_THAT(complaint_of_set("model.hidden_size=65537"), HasSubstr("<= 65536, got 65537"));
+  EXPECT_THAT(complaint_of_set("model.intermediate_size=262145"), HasSubstr("<= 262144, got"));
+  EXPECT_THAT(complaint_of_set("model.hidden_size=0"), HasSubstr("model.hidden_size"));
+}
+
+TEST(Fault50, BatchesThatDoNotDivide) {
+  EXPECT_EQ(complaint_of("[batch]\ntokens = 1000\ncontext = 300\n"),
+            "a.toml:11:10: batch.tokens: expected a multiple of batch.context = 300, got 1000");
+  EXPECT_THAT(complaint_of("[batch]\ntokens = 100\ncontext = 300\n"),
+              HasSubstr("expected a multiple of batch.context = 300, got 100"));
+  EXPECT_THAT(complaint_of("[batch]\ntokens = 600\ncontext = 300\nmicro_batch = 3\n"),
+              EndsWith("batch.micro_batch: expected at most the batch's 2 sequences, got 3"));
+}
+
+TEST(Fault50, KeysThatContradict) {
+  EXPECT_THAT(complaint_of("[run2]\n"), HasSubstr("did you mean [run]?"));
+  EXPECT_THAT(complaint(kValid, {"run.steps=0"}),
+              HasSubstr("run.steps: expected a length of the run, run.steps or run.tokens, got "
+                        "neither"));
+  std::string both = kValid;
+  both.insert(both.find("[model]"), "tokens = 5\n");
+  EXPECT_EQ(complaint(both),
+            "a.toml:3:10: run.tokens: expected run.steps or run.tokens, got both (100 and 5)");
+  EXPECT_THAT(
+      complaint_of_set("model.size=370m"),
+      AllOf(HasSubstr("a.toml:4:15: model.hidden_size: expected 1024 (model.size = \"370m\"), "
+                      "got 64"),
+            HasSubstr("model.num_hidden_layers: expected 24")));
+  EXPECT_THAT(complaint_of_set("init_from.moments=true"), HasSubstr("expected init_from.path"));
+  EXPECT_THAT(complaint_of_set("logging.sample_interval=5"), HasSubstr("at least one prompt"));
+  EXPECT_THAT(complaint(kValid, {"logging.validation_interval=5", "logging.validation_tokens=100"}),
+              HasSubstr("expected at least batch.context = 2048, got 100"));
+  EXPECT_THAT(complaint_of("[checkpoint]\ninterval = 100\nkeep_every = 250\n"),
+              HasSubstr("a.toml:12:14: checkpoint.keep_every: expected a multiple of "
+                        "checkpoint.interval = 100, got 250"));
+  EXPECT_THAT(complaint_of_set("schedule.decay=5"),
+              HasSubstr("schedule.decay: expected only with preset wsd"));
+  EXPECT_THAT(complaint_of_set("run.name=../up"), HasSubstr("run.name: expected at most 128"));
+  EXPECT_THAT(complaint_of_set("run.name=a b"), HasSubstr("got \"a b\""));
+}
+
+TEST(Fault50, SchedulesThatDoNotFit) {
+  EXPECT_THAT(complaint_of("[schedule]\nwarmup = 100\n"),
+              HasSubstr("expected a warm-up shorter than the run of 100 steps, got 100"));
+  EXPECT_THAT(complaint_of("[schedule]\npreset = \"wsd\"\ndecay = \"99%\"\n"),
+              HasSubstr("a.toml:11:10: schedule.preset: [schedule] expected a decay of 1 to 98"));
+  EXPECT_THAT(complaint_of("[schedule]\npreset = \"cosine_halved\"\nmiddle = 1\n"),
+              HasSubstr("expected a middle between"));
+  EXPECT_THAT(complaint_of("[schedule]\npreset = \"segments\"\n"),
+              HasSubstr("at least one segment"));
+  const std::string segment = "[[schedule.segment]]\ncurve = \"linear\"\nfrom = 1\nto = 0\n";
+  const std::string preset = "[schedule]\npreset = \"segments\"\n";
+  EXPECT_THAT(complaint_of(preset + segment + "until = 50\n" + segment + "until = 40\n"),
+              HasSubstr("segment 1: expected an end after step 50, got 40"));
+  EXPECT_THAT(complaint_of(preset + segment + "until = 50\n"),
+              HasSubstr("expected the last segment to end with the run (step 100), got step 50"));
+  EXPECT_THAT(
+      complaint_of(preset + segment),
+      HasSubstr("schedule.segment.0.until: expected steps (an integer) or a share of the run "
+                "(\"0%\" to \"100%\"), got nothing"));
+  EXPECT_THAT(
+      complaint_of("[weight_decay_schedule]\npreset = \"off_midway\"\nmiddle = 100\n"),
+      HasSubstr("weight_decay_schedule.preset: [schedule] segment 1: expected an end after"));
+}
+
+TEST(Fault50, WhatIsMissingIsNamed) {
+  EXPECT_EQ(
+      complaint(""),
+      "5 mistakes in the configuration:\n"
+      "a.toml: optimizer.lr: expected a number > 0 and <= 1000, got nothing\n"
+      "a.toml: run.steps: expected a length of the run, run.steps or run.tokens, got neither\n"
+      "a.toml: model.hidden_size: expected a number, or a published model.size, got neither\n"
+      "a.toml: model.num_hidden_layers: expected a number, or a published model.size, got "
+      "neither\n"
+      "a.toml: data.source: expected at least one [[data.source]] with a path, got none");
+  EXPECT_THAT(complaint_of("[[data.source]]\nweight = 2\n"),
+              EndsWith("data.source.1.path: expected a string, got nothing"));
+  EXPECT_THAT(complaint_of("[[data.source]]\npath = \"\"\n"), HasSubstr("data.source.1.path"));
+}
+
+// Syntax errors, unknown keys, types, ranges and contradictions together, in the file's order; what
+// follows from another mistake is not said again.
+TEST(Fault50, AllErrorsInOnePass) {
+  EXPECT_EQ(
+      complaint("[run]\n"
+                "steps = 99999999999999999999\n"
+                "[model]\n"
+                "hiden_size = 64\n"
+                "num_hidden_layers = 5000\n"
+                "quantize = ternary\n"
+                "[optimiser]\n"
+                "lr = 1\n"
+                "[batch]\n"
+                "tokens = 1000\n"
+                "context = 300\n"
+                "[data]\n"
+                "source = \"books\"\n"
+                "[schedule]\n"
+                "warmup = \"x\"\n"
+                "warmup = 5\n",
+                {"logging.interval=-1", "nonsense"}),
+      "11 mistakes in the configuration:\n"
+      "a.toml:2:29: '99999999999999999999' is not representable in 64 bits (reading a decimal "
+      "integer)\n"
+      "a.toml:4:1: model.hiden_size: unknown key (did you mean model.hidden_size?)\n"
+      "a.toml:5:21: model.num_hidden_layers: expected an integer >= 1 and <= 1024, got 5000\n"
+      "a.toml:6:13: expected 'true', saw 'te' (reading a boolean; text goes in quotes)\n"
+      "a.toml:7:2: optimiser: unknown table (did you mean [optimizer]?)\n"
+      "a.toml:10:10: batch.tokens: expected a multiple of batch.context = 300, got 1000\n"
+      "a.toml:13:10: data.source: expected [[data.source]], got \"books\"\n"
+      "a.toml:15:10: schedule.warmup: expected steps (an integer) or a share of the run (\"0%\" "
+      "to \"100%\"), got \"x\"\n"
+      "a.toml:16:10: cannot redefine existing string 'warmup' (reading a key-value pair)\n"
+      "--set logging.interval=-1: logging.interval: expected an integer >= 0 and <= 1e9, got "
+      "-1\n"
+      "--set nonsense: expected key=value");
+}
+
+TEST(Fault50, OverridesAreCheckedLikeTheFile) {
+  EXPECT_EQ(complaint_of_set("optimizer.learning=1"),
+            "--set optimizer.learning=1: optimizer.learning: unknown key (keys of [optimizer]: lr, "
+            "beta1, beta2, eps, weight_decay, clip)");
+  EXPECT_THAT(complaint_of_set("optimizer.lr"), EndsWith("expected key=value"));
+  EXPECT_THAT(complaint_of_set("=5"), HasSubstr("unknown key"));
+  EXPECT_THAT(complaint_of_set(""), HasSubstr("expected key=value"));
+  EXPECT_THAT(complaint_of_set("run=5"), HasSubstr("unknown key"));
+  EXPECT_THAT(complaint_of_set("optimizer.lr="), HasSubstr("got \"\""));
+  EXPECT_THAT(complaint_of_set("optimizer.lr=.5.5"), HasSubstr("got \".5.5\""));
+  EXPECT_THAT(complaint_of_set("optimizer.clip=-.5"), HasSubstr("got \"-.5\""));
+  EXPECT_THAT(complaint_of_set("optimizer.eps=.5"), EndsWith("got \".5\" (write 0.5)"));
+  EXPECT_THAT(complaint_of_set("optimizer.lr=1\nseed=3"), HasSubstr("got \"1\\nseed=3\""));
+  EXPECT_THAT(complaint_of_set("data.source.path=x"),
+              EndsWith("data.source: expected a list's number, data.source.0 to data.source.1"));
+  EXPECT_THAT(complaint_of_set("data.source.2.path=x"),
+              HasSubstr("data.source.0 to data.source.1"));
+  EXPECT_THAT(complaint_of_set("data.source.-1.path=x"), HasSubstr("expected a list's number"));
+  EXPECT_THAT(complaint_of_set("data.source.99999999999999999999.path=x"),
+              HasSubstr("expected a list's number"));
+  EXPECT_THAT(complaint_of_set("data.source.1.weight=2"),
+              HasSubstr("data.source.1.path: expected a string, got nothing"));
+  EXPECT_THAT(complaint_of_set("init_from.path=\xff"), HasSubstr("not UTF-8"));
+}
+
+std::string complaint_of_file(const std::filesystem::path& path) {
+  try {
+    load_config(path);
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.fault), 2);
+    return e.what();
+  }
+  return "accepted";
+}
+
+TEST(Fault50, FilesThatCannotBeReadAreOneLine) {
+  const TemporaryDirectory scratch;
+  EXPECT_EQ(complaint_of_file(scratch / "none.toml"),
+            (scratch / "none.toml") + ": cannot open: No such file or directory");
+  EXPECT_THAT(complaint_of_file(scratch.path()), HasSubstr("expected a regular file"));
+  ASSERT_EQ(mkfifo((scratch / "pipe.toml").c_str(), 0600), 0);
+  EXPECT_THAT(complaint_of_file(scratch / "pipe.toml"), HasSubstr("expected a regular file"));
+  std::filesystem::create_symlink(scratch / "loop.toml", scratch / "loop.toml");
+  EXPECT_EQ(lines(complaint_of_file(scratch / "loop.toml")), 1u);
+}
+
+TEST(Fault50, TheCommandFailsAlike) {
+  const TemporaryDirectory scratch;
+  std::ofstream(scratch / "a.toml") << kValid << "lrr = 1\n";
+  CLI::App app;
+  add_config(app);
+  try {
+    app.parse("config show " + (scratch / "a.toml"));
+    FAIL() << "expected an error";
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.fault), 2);
+    EXPECT_THAT(e.what(), EndsWith("a.toml:10:1: optimizer.lrr: unknown key (did you mean "
+                                   "optimizer.lr?)"));
+  }
+}
+
+// Refused quickly with one short line.
+void expect_refused(const std::string& text, const std::string& reason) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string said = complaint(text);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_THAT(said, AllOf(StartsWith("a.toml"), HasSubstr(reason)));
+  EXPECT_LT(said.size(), 400u);
+  EXPECT_LT(seconds.count(), 10);  // bounded: hours would be the failure
+}
+
+std::string repeated(std::string_view part, std::size_t times) {
+  std::string text;
+  for (std::size_t i = 0; i < times; ++i) text += part;
+  return text;
+}
+
+TEST(Fault51, TenMegabytes) {
+  expect_refused("# " + std::string(10'000'000, 'x') + "\n" + kValid, "at most 65536 B, got 100");
+  const TemporaryDirectory scratch;
+  std::ofstream(scratch / "big.toml") << std::string(10'000'000, '\n') << kValid;
+  EXPECT_THAT(complaint_of_file(scratch / "big.toml"), HasSubstr("at most 65536 B"));
+  EXPECT_EQ(complaint(kValid + std::string(60'000, '\n')), "accepted");
+}
+
+TEST(Fault51, DottedKeysOfManyParts) {
+  const std::string reason = "expected a key of at most 16 dotted parts";
+  expect_refused("a" + repeated(".a", 99'999) + " = 1\n", "at most 65536 B");
+  for (const char* part : {".a", " . a", ".\"a\"", ".'a'", "\t.\ta", ".\"\"", ".1", ".\"a=b,c\""}) {
+    expect_refused("a" + repeated(part, 6000) + " = 1\n", reason);
+    expect_refused("[a" + repeated(part, 6000) + "]\n", reason);
+    expect_refused("[[a" + repeated(part, 6000) + "]]\n", reason);
+    expect_refused("x = {a" + repeated(part, 6000) + " = 1}\n", reason);
+    expect_refused("a" + repeated(part, 6000), reason);
+  }
+  expect_refused("s = \"\"\"\n\\\"\"\"\"\na" + repeated(".a", 6000) + " = 1\n", reason);
+  expect_refused("s = '''\n\\'''\na" + repeated(".a", 6000) + " = 1\n", reason);
+  EXPECT_THAT(complaint_of_set("a" + repeated(".a", 99'999) + "=1"), HasSubstr("unknown key"));
+  EXPECT_THAT(complaint_of_set("optimizer.lr={a" + repeated(".a", 30'000) + "=1}"),
+              HasSubstr("optimizer.lr: expected a number"));
+  // dots in text and comments are no parts
+  EXPECT_EQ(complaint_of("[logging]\nsample_prompts = [\"................................\",\n"
+                         "'.................', \"\"\"\n...................\n\"\"\"]\n"
+                         "# ...........................\n"),
+            "accepted");
+}
+
+TEST(Fault51, DeepArraysAndTables) {
+  const std::string reason = "expected at most 16 nested arrays and tables";
+  expect_refused("x = " + std::string(30'000, '[') + std::string(30'000, ']') + "\n", reason);
+  expect_refused("x = " + std::string(60'000, '['), reason);
+  expect_refused("x = " + repeated("{a=", 15'000) + "1" + std::string(15'000, '}') + "\n", reason);
+  expect_refused("x = " + repeated("[{a=", 10'000), reason);
+  expect_refused(std::string(60'000, '['), reason);
+  EXPECT_THAT(complaint_of_set("optimizer.lr=" + std::string(60'000, '[')),
+              HasSubstr("optimizer.lr: expected a number"));
+  EXPECT_THAT(complaint("x = " + std::string(16, '[') + std::string(16, ']') + "\n"),
+              HasSubstr("x: unknown key"));
+}
+
+TEST(Fault51, BytesThatAreNoText) {
+  expect_refused(std::string("# a\0b\n", 6) + kValid, "a.toml:1: expected text, got a NUL byte");
+  expect_refused(kValid + std::string("x = \"a\0b\"\n", 10), "a.toml:10: expected text, got a NUL");
+  expect_refused(std::string("\xEF\xBB\xBF") + kValid, "got a byte-order mark (save as UTF-8");
+  expect_refused(std::string("\xFF\xFE[\0r\0", 6), "got a byte-order mark");
+  expect_refused(std::string("\xFE\xFF\0[\0r", 6), "got a byte-order mark");
+  expect_refused(std::string(kValid) + "[init_from]\npath = \"caf\xE9\"\n", "utf-8");  // latin-1
+  expect_refused(std::string("# caf\xE9\n") + kValid, "utf-8");
+  expect_refused(std::string(kValid) + "[init_from]\npath = \"\xC0\x80\"\n", "utf-8");  // overlong
+  expect_refused(std::string(kValid) + "[init_from]\npath = \"\xED\xA0\x80\"\n", "a.toml:11:");
+  expect_refused(std::string(kValid) + "[init_from]\npath = \"a\x1b[2J\"\n", "a.toml:11:");
+}
+
+TEST(Fault51, MessagesCarryNoControlCharacters) {
+  std::string said = complaint_of(
+      "\"\\u001b[2Jlr\" = 1\n\"a\\nb\" = \"\\u0007\"\n[init_from]\n"
+      "path = \x1b[2J\n");
+  said += complaint_of_set("optimizer.lr=\x1b[2J");
+  said += complaint_of_set("\x1b[2J=1");
+  for (const char c : said) EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << said;
+}
+
+TEST(Fault51, ThousandsOfMistakesAreCutShort) {
+  std::string keys, broken;
+  for (int i = 0; i < 5000; ++i) {
+    const std::string number = std::to_string(i);
+    keys.append("k").append(number).append(" = 1\n");
+    broken.append("k").append(number).append(" = x\n");
+  }
+  const std::string lists = repeated("[[data.source]]\nweight = -1\n", 1500);
+  for (const std::string& text : {keys, lists, broken}) {
+    const std::string said = complaint(text);
+    EXPECT_LE(lines(said), 42u);
+    EXPECT_LT(said.size(), 20'000u);
+  }
+  EXPECT_THAT(complaint(keys), AllOf(StartsWith("5005 mistakes"), EndsWith("... and 4965 more")));
+}
+
+// Valid files with random damage: either a configuration that reads back as itself, or exit code 2.
+TEST(Fault51, RandomMutationsNeverCrash) {
+  std::vector<std::string> seeds = {kValid};
+  for (const auto& entry : std::filesystem::directory_iterator("configs")) {
+    std::ifstream in(entry.path());
+    seeds.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+  }
+  const std::vector<std::string> pieces = {"[",
+                                           "]",
+                                           "[[",
+                                           "]]",
+                                           "{",
+                                           "}",
+                                           "\"",
+                                           "\"\"\"",
+                                           "'''",
+                                           "'",
+                                           "=",
+                                           ".",
+                                           ",",
+                                           "#",
+                                           "\n",
+                                           "\r\n",
+                                           "\\",
+                                           "\\u0000",
+                                           "\xff",
+                                           "\xc3",
+                                           "nan",
+                                           "-inf",
+                                           "1e999",
+                                           "0x",
+                                           "-",
+                                           "_",
+                                           "9223372036854775808",
+                                           "true",
+                                           "1979-05-27T07:32:00Z",
+                                           "\"50%\"",
+                                           "[run]",
+                                           "[[data.source]]",
+                                           "lr = 1\n",
+                                           "a.b.c",
+                                           "{a=1}"};
+  std::mt19937 random(20240602);
+  const auto below = [&](std::size_t n) { return std::size_t(random()) % n; };
+  const auto start = std::chrono::steady_clock::now();
+  int accepted = 0, refused = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::string text = seeds[below(seeds.size())];
+    for (std::size_t edits = 1 + below(4); edits > 0 && !text.empty(); --edits) {
+      const std::size_t at = below(text.size());
+      const std::size_t n = std::min(text.size() - at, 1 + below(12));
+      switch (below(4)) {
+        case 0:
+          text.erase(at, n);
+          break;
+        case 1:
+          text[at] = char(below(256));
+          break;
+        case 2:
+          text.insert(at, pieces[below(pieces.size())]);
+          break;
+        default:
+          text.insert(below(text.size()), text.substr(at, 4 * n));
+      }
+    }
+    try {
+      const LoadedConfig loaded = parse_config(text, "a.toml");
+      const LoadedConfig again = parse_config(resolved_config(loaded), "a.toml");
+      ASSERT_TRUE(differences(loaded.config, again.config).empty()) << text;
+      ++accepted;
+    } catch (const Error& e) {
+      ASSERT_EQ(int(e.fault), 2) << e.what() << "\n" << text;
+      ++refused;
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    if (seconds.count() > 2) break;  // under sanitizers, on a busy machine
+  }
+  EXPECT_GT(accepted, 50);
+  EXPECT_GT(refused, 50);
+}
+
+}  // namespace
+}  // namespace tern

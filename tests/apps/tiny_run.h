@@ -1,0 +1,40 @@
+// A very small training run driven through the tern command, for the tests of training.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/support/process.h"
+#include "tests/support/temporary_directory.h"
+
+namespace tern::test {
+
+// One prepared corpus for the whole test program: made on first use, removed at the end.
+const std::filesystem::path& tiny_corpus();
+
+class TinyRun {
+ public:
+  TinyRun();
+
+  // tern train with these overrides and arguments; the run is called `name`
+  Command command(const std::string& name, const std::vector<std::string>& overrides = {},
+                  const std::vector<std::string>& arguments = {}) const;
+  std::filesystem::path directory(const std::string& name) const { return room_.path() / name; }
+  std::filesystem::path checkpoint(const std::string& name, int step) const;
+  const std::filesystem::path& room() const { return room_.path(); }
+
+ private:
+  TemporaryDirectory room_;
+  std::string config_;
+};
+
+// loss of each step that metrics.jsonl recorded, later lines replacing earlier ones
+std::map<int, double> losses(const std::filesystem::path& run);
+// how many lines of metrics.jsonl are events of this kind
+int events(const std::filesystem::path& run, const std::string& kind);
+// all tensors of a checkpoint, by name
+std::map<std::string, std::string> tensors(const std::filesystem::path& checkpoint);
+
+}  // namespace tern::test

@@ -1,0 +1,124 @@
+// tern train, eval and generate from the outside, on a model that trains in a second.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/apps/tiny_run.h"
+
+namespace tern::test {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+Outcome tern_command(std::vector<std::string> args) {
+  args.insert(args.begin(), sibling_program("tern"));
+  return run({.args = args});
+}
+
+TEST(Train, LeavesARunThatCanBeEvaluatedAndWritesText) {
+  const TinyRun tiny;
+  const Outcome trained = run(tiny.command("a", {"logging.diagnostics_interval=20"}));
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const fs::path here = tiny.directory("a");
+  for (const char* file : {"config.resolved.toml", "env.json", "metrics.jsonl", "train.log"})
+    EXPECT_TRUE(fs::is_regular_file(here / file)) << file;
+  const auto loss = losses(here);
+  ASSERT_EQ(loss.size(), 60u);
+  EXPECT_LT(loss.at(60), loss.at(1) - 0.5) << "the loss did not fall";
+  EXPECT_NEAR(loss.at(1), std::log(320.0), 0.3) << "a new model knows nothing";
+
+  const Outcome eval =
+      tern_command({"eval", "--checkpoint", here.string(), "--data", tiny_corpus().string()});
+  EXPECT_EQ(eval.exit_code, 0) << eval.err;
+  EXPECT_THAT(eval.out, HasSubstr("bits per byte"));
+
+  const std::vector<std::string> write = {"generate", "--checkpoint", here.string(), "--prompt",
+                                          "ROMEO:",   "-n",           "20",          "--seed"};
+  const auto with_seed = [&](const char* seed) {
+    std::vector<std::string> args = write;
+    args.push_back(seed);
+    const Outcome o = tern_command(args);
+    EXPECT_EQ(o.exit_code, 0) << o.err;
+    EXPECT_TRUE(o.out.starts_with("ROMEO:")) << o.out;
+    return o.out;
+  };
+  EXPECT_EQ(with_seed("1"), with_seed("1"));
+  EXPECT_NE(with_seed("1"), with_seed("2"));
+}
+
+TEST(Train, AStoppedRunGoesOnToTheSameBits) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("whole", {"run.steps=300"})).exit_code, 0);
+  int stops = 0;
+  for (const char* seen : {" 70/300", "180/300", ""}) {  // a resume of a resume
+    Process process(tiny.command("parts", {"run.steps=300"}));
+    if (*seen && process.wait_for(seen)) process.send(SIGTERM);
+    const Outcome outcome = process.wait();
+    ASSERT_TRUE(outcome.exit_code == 0 || outcome.exit_code == 75) << outcome.err;
+    stops += outcome.exit_code == 75;
+  }
+  EXPECT_GE(stops, 1) << "the run was never stopped in time to show anything";
+  EXPECT_EQ(losses(tiny.directory("whole")), losses(tiny.directory("parts")));
+  EXPECT_EQ(tensors(tiny.checkpoint("whole", 300)), tensors(tiny.checkpoint("parts", 300)));
+}
+
+TEST(Train, HowABatchIsSplitChangesOnlyRounding) {
+  const TinyRun tiny;
+  for (const char* split : {"1", "2", "4"})
+    ASSERT_EQ(
+        run(tiny.command(split, {"precision.dtype=f64", std::string("batch.micro_batch=") + split}))
+            .exit_code,
+        0);
+  const auto whole = losses(tiny.directory("4"));
+  for (const char* split : {"1", "2"})
+    for (const auto& [step, loss] : losses(tiny.directory(split)))
+      EXPECT_NEAR(loss, whole.at(step), 1e-6) << "step " << step << ", micro_batch " << split;
+}
+
+TEST(Train, RecomputeGivesTheSameBits) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("none")).exit_code, 0);
+  ASSERT_EQ(run(tiny.command("full", {"memory.recompute=full"})).exit_code, 0);
+  EXPECT_EQ(tensors(tiny.checkpoint("none", 60)), tensors(tiny.checkpoint("full", 60)));
+}
+
+TEST(Train, BranchesFromAnotherRunsCheckpoint) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("trunk")).exit_code, 0);
+  const std::string from = "init_from.path=" + tiny.checkpoint("trunk", 60).string();
+  ASSERT_EQ(run(tiny.command("branch", {from, "init_from.moments=true"})).exit_code, 0);
+  const auto trunk = losses(tiny.directory("trunk")), branch = losses(tiny.directory("branch"));
+  EXPECT_LT(branch.at(1), trunk.at(1) - 0.5) << "the branch started from new weights";
+}
+
+TEST(Train, WithoutQuantisersTheControlExperimentRuns) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("float", {"model.quantize=none", "optimizer.lr=2e-3"})).exit_code, 0);
+  const auto loss = losses(tiny.directory("float"));
+  EXPECT_LT(loss.at(60), loss.at(1) - 0.3);
+}
+
+TEST(Train, TimeLimitStopsWithACheckpoint) {
+  const TinyRun tiny;
+  const Outcome outcome = run(tiny.command("limited", {"run.steps=1000000", "run.time_limit=2"}));
+  EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("time_limit"));
+}
+
+TEST(Plan, ChecksWhatTrainingWouldAndFailsAsItWould) {
+  const TinyRun tiny;
+  Command plan = tiny.command("planned");
+  plan.args[1] = "plan";
+  const Outcome good = run(plan);
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  EXPECT_THAT(good.out, HasSubstr("peak"));
+  plan.args.insert(plan.args.end(), {"--set", "data.source.0.path=/nowhere"});
+  const Outcome bad = run(plan);
+  EXPECT_EQ(bad.exit_code, 3) << bad.err;
+  EXPECT_THAT(bad.err, HasSubstr("/nowhere"));
+}
+
+}  // namespace
+}  // namespace tern::test

@@ -1,0 +1,14 @@
+// Compressed bytes for the tests, made by the same libraries.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "data/decompress.h"
+
+namespace tern {
+
+std::string compressed(Codec codec,
+                       std::string_view bytes);  // one member; Codec::none: as they are
+
+}  // namespace tern
