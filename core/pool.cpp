@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "core/check.h"
 
@@ -11,6 +12,8 @@ namespace {
 constexpr std::size_t kAlignment = 256;
 
 std::size_t round_up(std::size_t n) {
+  const std::size_t largest = std::numeric_limits<std::size_t>::max();
+  if (n > largest - kAlignment) return largest;  // fits nowhere
   return std::max(kAlignment, (n + kAlignment - 1) / kAlignment * kAlignment);
 }
 

@@ -38,7 +38,10 @@ void Model::quantize() {
 }
 
 std::vector<TernaryStats> Model::quantize_with_stats() {
-  if (!stats_) return {};
+  if (!stats_) {
+    quantize();
+    return {};
+  }
   Index at = 0;
   walk("", *this, [&](const std::string&, BitLinear& layer) {
     backend_.run(QuantizeTernary{

@@ -1,5 +1,6 @@
 // An element's bits depend neither on where it lies nor on what lies around it.
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
@@ -12,6 +13,8 @@ constexpr Index kElements = 4000;
 
 class CpuBits : public testing::TestWithParam<DType> {
  protected:
+  CpuBits() { omp_set_num_threads(1); }
+  ~CpuBits() override { omp_set_num_threads(omp_get_num_procs()); }
   Tensor random(Shape shape, double spread) {
     const Tensor t(cpu_, shape, GetParam());
     std::vector<double> v(std::size_t(t.elements()), 0);

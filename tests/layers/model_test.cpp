@@ -1,0 +1,294 @@
+#include "layers/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <map>
+
+#include "core/dry/dry_backend.h"
+#include "tests/layers/tiny_model.h"
+#include "tests/support/complaint.h"
+#include "tests/support/tolerances.h"
+
+namespace tern {
+namespace {
+
+using testing::Each;
+using testing::HasSubstr;
+using Values = std::vector<double>;
+
+constexpr std::size_t kSlab = std::size_t(32) << 20;
+
+struct TinyModel {
+  explicit TinyModel(const ModelOptions& options, const ModelConfig& config = tiny_config())
+      : model(cpu, config, options) {
+    model.initialize(1);
+  }
+  // of a fresh step over the batch in micro-batches
+  Values gradients(const TinyBatch& batch, Index sequences) {
+    model.parameters().begin_step();
+    for (Index b = 0; b < batch.B; b += sequences)
+      forward_and_backward(model, batch.part(b, std::min(sequences, batch.B - b)),
+                           1 / double(batch.B * batch.T));
+    model.parameters().finish_gradients();
+    return download_real(model.parameters().gradients());
+  }
+  CpuBackend cpu{kSlab};
+  Model model;
+};
+
+double largest(const Values& v) {
+  double top = 0;
+  for (const double e : v) top = std::max(top, std::abs(e));
+  return top;
+}
+
+TEST(Model, ParametersHaveTheirHuggingFaceNamesAndShapes) {
+  TinyModel tiny({});
+  std::map<std::string, Shape> found;
+  for (const Parameter* p : tiny.model.parameters().parameters()) found[p->name] = p->shape;
+  const Index V = 29, D = 21, L = 3, H = 35;
+  std::map<std::string, Shape> want{{"model.embeddings.weight", {V, D}},
+                                    {"model.lower_bounds", {L, D}},
+                                    {"model.norm.weight", {D}},
+                                    {"lm_head.weight", {V, D}},
+                                    {"lm_head.norm.weight", {D}}};
+  for (Index l = 0; l < L; ++l) {
+    const std::string layer = "model.layers." + std::to_string(l) + ".";
+    want[layer + "attn_norm.weight"] = want[layer + "mlp_norm.weight"] =
+        want[layer + "attn.g_norm.weight"] = {D};
+    for (const char* p : {"i", "f", "g", "o"}) {
+      want[layer + "attn." + p + "_proj.weight"] = {D, D};
+      want[layer + "attn." + p + "_proj.norm.weight"] = {D};
+    }
+    want[layer + "mlp.gate_proj.weight"] = {2 * H, D};
+    want[layer + "mlp.gate_proj.norm.weight"] = {D};
+    want[layer + "mlp.down_proj.weight"] = {D, H};
+    want[layer + "mlp.down_proj.norm.weight"] = {H};
+  }
+  EXPECT_EQ(found, want);
+  for (const Parameter* p : tiny.model.parameters().parameters())
+    EXPECT_EQ(p->decays, p->name.ends_with("_proj.weight") || p->name == "lm_head.weight")
+        << p->name;
+}
+
+TEST(Model, WithoutLowerBoundsTheParameterDoesNotExist) {
+  ModelConfig config = tiny_config();
+  config.use_lower_bound = false;
+  TinyModel tiny({}, config);
+  for (const Parameter* p : tiny.model.parameters().parameters())
+    EXPECT_NE(p->name, "model.lower_bounds");
+  EXPECT_GT(largest(tiny.gradients(tiny_batch(2, 5, 29), 2)), 0);
+}
+
+TEST(Model, RecomputingChangesNoBitOfAnyGradient) {
+  const TinyBatch batch = tiny_batch(3, 10, 29);
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (const bool bounds : {true, false}) {
+      ModelConfig config = tiny_config();
+      config.use_lower_bound = bounds;
+      TinyModel keeps({.dtype = dtype}, config), again({.dtype = dtype, .recompute = true}, config);
+      EXPECT_EQ(keeps.gradients(batch, 2), again.gradients(batch, 2)) << dtype << ' ' << bounds;
+    }
+}
+
+TEST(Model, RecomputingKeepsLess) {
+  const auto peak = [](bool recompute) {
+    ModelConfig config = tiny_config();
+    config.layers = 12;
+    DryBackend dry;
+    Model model(dry, config, {.recompute = recompute});
+    const std::size_t before = dry.pool().high_water();
+    forward_and_backward(model, tiny_batch(4, 64, 29), 1);
+    return dry.pool().high_water() - before;
+  };
+  EXPECT_LT(double(peak(true)), 0.35 * double(peak(false)));
+}
+
+TEST(Model, BitsDoNotDependOnTheNumberOfThreads) {
+  const TinyBatch batch = tiny_batch(5, 33, 29);
+  std::vector<Values> seen;
+  for (const int threads : {1, 2, 3, 5}) {
+    omp_set_num_threads(threads);
+    TinyModel tiny({});
+    Values all = download_real(tiny.model.parameters().values());  // the initialisation too
+    const Values g = tiny.gradients(batch, 2);
+    all.insert(all.end(), g.begin(), g.end());
+    seen.push_back(all);
+  }
+  omp_set_num_threads(omp_get_num_procs());
+  EXPECT_THAT(seen, Each(seen[0]));
+}
+
+TEST(Model, MicroBatchesAndTheirLastPartAddUpToTheWhole) {
+  const TinyBatch batch = tiny_batch(5, 8, 29);
+  TinyModel tiny({.dtype = DType::f64});
+  const Values whole = tiny.gradients(batch, 5);
+  for (const Index sequences : {1, 2, 3}) {  // 2 and 3 leave a partial last micro-batch
+    const Values parts = tiny.gradients(batch, sequences);
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      ASSERT_NEAR(parts[i], whole[i], tolerance::kReordered * largest(whole)) << sequences;
+  }
+}
+
+TEST(Model, ASequenceInPiecesGivesTheSameBitsAsInOne) {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    TinyModel tiny({.dtype = dtype, .trainable = false});
+    const Index B = 3, T = 11, V = 29;
+    const TinyBatch batch = tiny_batch(B, T, V);
+    const Values whole =
+        download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {B, T}, batch.ids)));
+    const Tensor state = tiny.model.new_state(B);
+    Values pieces(whole.size());
+    for (const auto& [from, to] : {std::pair<Index, Index>{0, 5}, {5, 6}, {6, 11}}) {
+      std::vector<std::int32_t> ids;
+      for (Index b = 0; b < B; ++b)
+        ids.insert(ids.end(), &batch.ids[b * T + from], &batch.ids[b * T] + to);
+      const Values part =
+          download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {B, to - from}, ids), state));
+      for (Index b = 0; b < B; ++b)
+        std::copy_n(&part[b * (to - from) * V], (to - from) * V, &pieces[(b * T + from) * V]);
+    }
+    EXPECT_EQ(pieces, whole) << dtype;
+  }
+}
+
+TEST(Model, WithoutQuantizationThereAreNoCodes) {
+  ModelConfig config = tiny_config();
+  config.quantize = Quantize::none;
+  TinyModel tiny({.dtype = DType::f64}, config);
+  const TinyBatch batch = tiny_batch(2, 6, 29);
+  std::map<std::string, DType> seen;
+  const Observer observe = [&](const std::string& name, const Tensor& t) {
+    seen[name] = t.dtype();
+  };
+  const Tensor ids = upload_ids(tiny.cpu, {2, 6}, batch.ids);
+  const Values plain = download_real(tiny.model.logits({.observe = observe}, ids));
+  for (const auto& [name, dtype] : seen) EXPECT_EQ(dtype, DType::f64) << name;
+  EXPECT_TRUE(seen.contains("model.layers.2.mlp.down_proj.input"));
+  EXPECT_GT(largest(tiny.gradients(batch, 2)), 0);
+  EXPECT_TRUE(tiny.model.quantize_with_stats().empty());
+
+  TinyModel ternary({.dtype = DType::f64});
+  seen.clear();
+  const Tensor same = upload_ids(ternary.cpu, {2, 6}, batch.ids);
+  EXPECT_NE(download_real(ternary.model.logits({.observe = observe}, same)), plain);
+  EXPECT_EQ(seen.at("model.layers.2.mlp.down_proj.input.q"), DType::i8);
+  EXPECT_EQ(seen.at("lm_head.weight.q"), DType::i8);
+}
+
+// The gradient of the unquantised model by finite differences: the whole wiring at once.
+TEST(Model, GradientsOfTheUnquantizedModelMatchFiniteDifferences) {
+  ModelConfig config = tiny_config();
+  config.quantize = Quantize::none;
+  TinyModel tiny({.dtype = DType::f64}, config);
+  Values at = download_real(tiny.model.parameters().values());
+  for (std::size_t i = 0; i < at.size(); ++i) at[i] += at[i] == 0 ? 0 : 0.1 * Rng(2).normal(i);
+  for (Parameter* p : tiny.model.parameters().parameters())  // zero at the start: no slope to see
+    if (p->name == "model.lower_bounds") {
+      Values v(std::size_t(p->shape.elements()), 0);
+      for (std::size_t i = 0; i < v.size(); ++i) v[i] = Rng(3).normal(i);
+      std::copy(
+          v.begin(), v.end(),
+          at.begin() + (p->value.data<double>() - tiny.model.parameters().values().data<double>()));
+    }
+  const TinyBatch batch = tiny_batch(2, 4, 29);
+  const auto loss_at = [&](const Values& values) {
+    upload_real(tiny.model.parameters().values(), values);
+    return download_real(forward_and_backward(tiny.model, batch, 0.125))[0];
+  };
+  upload_real(tiny.model.parameters().values(), at);
+  const Values g = tiny.gradients(batch, 2);
+  for (const Parameter* p : tiny.model.parameters().parameters()) {
+    const Index first = p->value.data<double>() - tiny.model.parameters().values().data<double>();
+    Values direction(at.size());
+    double along = 0;
+    for (Index i = first; i < first + p->shape.elements(); ++i)
+      along += g[i] * (direction[i] = Rng(4).normal(i) / std::sqrt(double(p->shape.elements())));
+    const auto moved = [&](double h) {
+      Values v = at;
+      for (std::size_t i = 0; i < v.size(); ++i) v[i] += h * direction[i];
+      return loss_at(v);
+    };
+    const double h = 1e-3;
+    const auto central = [&](double d) { return (moved(d) - moved(-d)) / (2 * d); };
+    EXPECT_NEAR((4 * central(h / 2) - central(h)) / 3, along, tolerance::kFiniteDifference)
+        << p->name;
+  }
+}
+
+// What the planner relies on: a dry step tells the peak of the real one to the byte.
+TEST(Model, PlannedPeakIsTheRealPeak) {
+  const TinyBatch batch = tiny_batch(5, 9, 29);
+  const auto train = [&](Backend& on, bool recompute) {
+    Model model(on, tiny_config(), {.recompute = recompute});
+    model.initialize(1);
+    AdamWOptimizer adam(model.parameters(), {});
+    for (int step = 0; step < 3; ++step) train_step(model, adam, batch, 1e-3, 0.1, 2);
+    model.quantize_with_stats();
+    model.logits({}, upload_ids(on, {5, 9}, batch.ids), model.new_state(5));
+    return on.pool().high_water();
+  };
+  for (const bool recompute : {false, true}) {
+    DryBackend dry;
+    const std::size_t planned = train(dry, recompute);
+    CpuBackend exact(planned);  // not one byte more
+    EXPECT_EQ(train(exact, recompute), planned);
+    EXPECT_EQ(exact.pool().used(), 0u);
+    CpuBackend smaller(planned - 256);
+    try {
+      train(smaller, recompute);
+      ADD_FAILURE() << "expected out of memory";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.fault, Fault::memory);
+    }
+  }
+}
+
+TEST(Model, StatsCountZerosAndFlipsOfEveryTernaryMatrix) {
+  TinyModel tiny({.dtype = DType::f64});
+  EXPECT_EQ(tiny.model.quantize_with_stats().size(), 3u * 6 + 1);
+  for (const TernaryStats& s : tiny.model.quantize_with_stats()) {  // nothing changed since
+    EXPECT_EQ(s.flip_rate, 0) << s.name;
+    EXPECT_GT(s.zero_share, 0.1) << s.name;
+    EXPECT_LT(s.zero_share, 0.6) << s.name;
+  }
+  for (Parameter* p : tiny.model.parameters().parameters()) {
+    if (p->name != "model.layers.1.attn.g_proj.weight") continue;
+    Values w = download_real(p->value);
+    for (double& e : w) e = -e;
+    upload_real(p->value, w);
+  }
+  for (const TernaryStats& s : tiny.model.quantize_with_stats()) {
+    const bool changed = s.name == "model.layers.1.attn.g_proj";
+    EXPECT_EQ(s.flip_rate, changed ? 1 - s.zero_share : 0) << s.name;
+  }
+}
+
+// A model for inference has no room for the counts, but its copies must follow its weights.
+TEST(Model, QuantizesWithoutStatsWhenItCannotTrain) {
+  TinyModel tiny({.dtype = DType::f64, .trainable = false});
+  const Tensor ids = upload_ids(tiny.cpu, {1, 3}, {1, 2, 3});
+  const Values before = download_real(tiny.model.logits({}, ids));
+  for (Parameter* p : tiny.model.parameters().parameters())
+    if (p->name == "lm_head.weight") tiny.cpu.fill(p->value, 1);
+  EXPECT_TRUE(tiny.model.quantize_with_stats().empty());
+  EXPECT_NE(download_real(tiny.model.logits({}, ids)), before);
+}
+
+TEST(Model, IdsOfTheWrongRankOrWithoutTokensAreNamed) {
+  TinyModel tiny({});
+  EXPECT_THAT(complaint([&] {
+                tiny.model.logits({}, upload_ids(tiny.cpu, {3}, {1, 2, 3}));
+              }),
+              HasSubstr("[Model] ids (B, T): expected rank 2, got (3) i32"));
+  EXPECT_THAT(complaint([&] {
+                tiny.model.logits({}, upload_ids(tiny.cpu, {2, 0}, {}));
+              }),
+              HasSubstr("[Model] ids (B, T): expected no empty dimension, got (2, 0) i32"));
+}
+
+}  // namespace
+}  // namespace tern
