@@ -25,13 +25,6 @@ class Rows {
   std::string text_;
 };
 
-std::string scaled(double number, double base, const std::array<const char*, 7>& prefixes) {
-  std::size_t i = 0;
-  for (; number >= base && i + 1 < prefixes.size(); ++i) number /= base;
-  const int decimals = i == 0 || number >= 100 ? 0 : number >= 10 ? 1 : 2;
-  return fmt::format("{:.{}f} {}", number, decimals, prefixes[i]);
-}
-
 std::string share(std::int64_t part, std::int64_t whole) {
   return fmt::format("{:4.1f} %", 100 * double(part) / double(whole));
 }
@@ -92,9 +85,11 @@ std::string grouped(std::int64_t number) {
 }
 
 std::string with_prefix(double number) {
-  std::string text = scaled(number, 1000, {"", "k", "M", "G", "T", "P", "E"});
-  while (text.ends_with(' ')) text.pop_back();
-  return text;
+  constexpr std::array<const char*, 7> kPrefixes = {"", " k", " M", " G", " T", " P", " E"};
+  std::size_t i = 0;
+  for (; number >= 1000 && i + 1 < kPrefixes.size(); ++i) number /= 1000;
+  const int decimals = i == 0 || number >= 100 ? 0 : number >= 10 ? 1 : 2;
+  return fmt::format("{:.{}f}{}", number, decimals, kPrefixes[i]);
 }
 
 std::string plan_text(const RunConfig& config, const Plan& plan) {

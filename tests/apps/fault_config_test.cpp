@@ -455,10 +455,8 @@ TEST(Fault51, ThousandsOfMistakesAreCutShort) {
 // Valid files with random damage: either a configuration that reads back as itself, or exit code 2.
 TEST(Fault51, RandomMutationsNeverCrash) {
   std::vector<std::string> seeds = {kValid};
-  for (const auto& entry : std::filesystem::directory_iterator("configs")) {
-    std::ifstream in(entry.path());
-    seeds.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
-  }
+  for (const char* name : {"demo", "books-10m", "books-50m", "370m", "1.3b", "2.7b"})
+    seeds.push_back(read_text(std::string("configs/") + name + ".toml"));
   const std::vector<std::string> pieces = {"[",
                                            "]",
                                            "[[",
