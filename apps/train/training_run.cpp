@@ -83,13 +83,24 @@ void TrainingRun::run() {
   }
   if (state_.step != saved_step_) save();
   collect(writer_.wait());
-  require(saved_step_ == state_.step, Fault::disk,
-          "the last checkpoint could not be saved: ", save_problem_);
+  finish(why);
+}
+
+void TrainingRun::finish(const std::string& why) {
   const bool stopped = state_.step < steps_;
   event(stopped ? "stop" : "finish", stopped ? why : "finished");
   record_.finish(summary(stopped ? why : "finished"));
+  require(recovery_.healthy(), Fault::diverged, "the last updates before step ", state_.step,
+          " were skipped, losses or gradients are not finite: ", last_good());
+  require(saved_step_ == state_.step, Fault::disk,
+          "the last checkpoint could not be saved: ", save_problem_);
   require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_,
           "; the same command goes on from there");
+}
+
+std::string TrainingRun::last_good() const {
+  return saved_step_ >= 0 ? fmt::format("the last good checkpoint is of step {}", saved_step_)
+                          : "there is no checkpoint";
 }
 
 bool TrainingRun::train_step() {
@@ -129,13 +140,10 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch
   if (verdict == Recovery::rewind) rewind();
   if (verdict != Recovery::give_up) return verdict == Recovery::skip;
   collect(writer_.wait());
-  const std::string kept = saved_step_ >= 0
-                               ? fmt::format("the last good checkpoint is of step {}", saved_step_)
-                               : "there is no checkpoint";
   event("give_up", "diverged");
   record_.finish(summary("diverged"));
   fail(Fault::diverged, "diverged at step ", state_.step, ": losses or gradients are not finite; ",
-       kept, ": lower optimizer.lr");
+       last_good(), ": lower optimizer.lr");
 }
 
 void TrainingRun::rewind() {

@@ -43,6 +43,8 @@ class TrainingRun {
   bool train_step();
   bool handle_verdict(const UpdateReport& update, const TrainingBatch& batch);
   void rewind();
+  void finish(const std::string& why);
+  std::string last_good() const;
   void report_step(const UpdateReport& update, double step_seconds, double data_seconds);
   void report_diagnostics(const StepDiagnostics& diagnostics);
   void validate();
