@@ -14,9 +14,8 @@ install(FILES scripts/cmake/tern-config.cmake ${PROJECT_BINARY_DIR}/tern-config-
 
 # The CPU kernels' own headers stay inside: the others need nothing but the standard library.
 install(DIRECTORY core autograd layers DESTINATION include/tern
-  FILES_MATCHING PATTERN "*.h"
-  PATTERN eigen.h EXCLUDE PATTERN normalized_row.h EXCLUDE
-  PATTERN parallel.h EXCLUDE PATTERN rows.h EXCLUDE)
+  FILES_MATCHING PATTERN "*.h" PATTERN cpu EXCLUDE)
+install(FILES core/cpu/cpu_backend.h DESTINATION include/tern/core/cpu)
 
 if(TERN_APPS)
   foreach(library ${SENTENCEPIECE_LIBRARY} ${SENTENCEPIECE_TRAIN_LIBRARY} ${OpenMP_gomp_LIBRARY})

@@ -72,7 +72,7 @@ TEST(Fault07, OneSigintSavesASecondLeavesAtOnce) {
 
 TEST(Fault13, AFullDiskLosesNoCheckpointAndTrainingGoesOn) {
   const TinyRun tiny;
-  Command small = tiny.command("full", {"checkpoint.interval=20"});
+  Command small = tiny.command("full");
   small.limits = {{RLIMIT_FSIZE, 200'000}};  // metrics fit, a checkpoint does not
   const Outcome outcome = run(small);
   EXPECT_EQ(outcome.exit_code, 6) << outcome.err;  // all steps ran, the last save failed
