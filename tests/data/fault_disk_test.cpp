@@ -83,6 +83,7 @@ TEST(Fault04, AHalfDeletedCheckpointIsNoCheckpoint) {
   // as prune_checkpoints leaves it when it is killed: renamed first, then emptied
   fs::rename(directory.path() / "step-00000010", directory.path() / "step-00000010.tmp");
   fs::remove(directory.path() / "step-00000010.tmp" / "rank-000-part-00.h5");
+  write_text(directory.path() / "latest.tmp", "step-0");
   EXPECT_THAT(checkpoint_steps(directory.path()), ElementsAre(20));
   EXPECT_THAT(newest_good(directory.path()).passed_over, testing::IsEmpty());
   CheckpointWriter({.directory = directory.path()});
