@@ -33,7 +33,7 @@ void CpuBackend::run(const Mlgru& a) {
     const R *f_in = a.f_in.data<R>(), *c_in = a.c_in.data<R>(), *bound = data_or_null<R>(a.bound),
             *initial = data_or_null<R>(a.initial);
     const Index bands = (D + kBand - 1) / kBand;
-    for_chunks(B * bands, 1, [&](Index work, Index, Index) {
+    for_tasks(B * bands, T * kBand, [&](Index work) {
       const Index b = work / bands, d = work % bands * kBand, n = std::min(kBand, D - d);
       Gates<R> gates;
       R state[kBand] = {};
@@ -59,7 +59,7 @@ void CpuBackend::run(const MlgruBackward& a) {
       *dinitial = data_or_null<R>(a.dinitial.to);
     std::vector<R> dbound(a.dbound ? B * D : 0, R(0));
     const Index bands = (D + kBand - 1) / kBand;
-    for_chunks(B * bands, 1, [&](Index work, Index, Index) {
+    for_tasks(B * bands, T * kBand, [&](Index work) {
       const Index b = work / bands, d = work % bands * kBand, n = std::min(kBand, D - d);
       Gates<R> gates;
       R g[kBand] = {}, row[kBand];  // g: gradient arriving from the future

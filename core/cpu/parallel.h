@@ -11,6 +11,7 @@
 namespace tern::cpu {
 
 inline constexpr Index kReductionChunks = 32;  // partial sums of a reduction over rows
+inline constexpr Index kTeamWork = 1 << 13;    // elements below which starting threads costs more
 
 // body(chunk, begin, end) for [0, n) cut into pieces of `size`; body must not throw
 template <class Body>
@@ -18,6 +19,13 @@ void for_chunks(Index n, Index size, Body&& body) {
   const Index chunks = (n + size - 1) / size;
 #pragma omp parallel for schedule(dynamic) if (chunks > 1)
   for (Index c = 0; c < chunks; ++c) body(c, c * size, std::min(n, (c + 1) * size));
+}
+
+// body(i) for i in [0, n), each about `elements` of work: too little stays on this thread
+template <class Body>
+void for_tasks(Index n, Index elements, Body&& body) {
+#pragma omp parallel for schedule(dynamic) if (n > 1 && n * elements > kTeamWork)
+  for (Index i = 0; i < n; ++i) body(i);
 }
 
 // at most kReductionChunks pieces
