@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
+#include <ctime>
 #include <limits>
 
 #include "core/check.h"
@@ -142,37 +142,34 @@ TEST(Fault43, AnyBytesSurvive) {
   for (const std::string& text : texts) EXPECT_EQ(t.decode(t.encode(text)), text);
 }
 
-double seconds_for(const std::string& text) {
-  const auto begin = std::chrono::steady_clock::now();
-  const std::vector<std::int32_t> ids = small_tokenizer().encode(text);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_EQ(small_tokenizer().decode(ids), text);
-  return took.count();
+// Encodes and decodes; returns the processor time of encoding: the machine may be busy.
+double seconds_for(const Tokenizer& tokenizer, const std::string& text) {
+  const std::clock_t begin = std::clock();
+  const std::vector<std::int32_t> ids = tokenizer.encode(text);
+  const double took = double(std::clock() - begin) / CLOCKS_PER_SEC;
+  EXPECT_TRUE(tokenizer.decode(ids) == text);
+  return took;
 }
 
 TEST(Fault43, LongLineTakesLinearTime) {
   std::string line;
   while (line.size() < 100'000'000) line += "The boats are not in yet. ";
-  EXPECT_LT(seconds_for(line), 60);  // 2 s here; hours if it were quadratic
+  EXPECT_LT(seconds_for(small_tokenizer(), line), 60);  // 2 s; hours if it were quadratic
 }
 
 TEST(Fault48, PathologicalInputTakesLinearTime) {
   const ModelFile file = model_file({"a", "aa", "aaaa", "aaaaaaaa", "\u2581", "\u2581\u2581"});
   const Tokenizer t = Tokenizer::parse(file.bytes(), "m.model");
   const std::string text(10'000'000, 'a');
-  const auto begin = std::chrono::steady_clock::now();
-  const std::vector<std::int32_t> ids = t.encode(text);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), 60);
-  EXPECT_EQ(ids.size(), text.size() / 8);
-  EXPECT_EQ(t.decode(ids), text);
+  EXPECT_LT(seconds_for(t, text), 60);
+  EXPECT_EQ(t.encode(text).size(), text.size() / 8);
 
   std::mt19937_64 random(48);  // and without help from what was met before
   std::string letters;
   while (letters.size() < 4'000'000) letters += "ab"[random() % 2];
   const Tokenizer pairs =
       Tokenizer::parse(model_file({"a", "b", "ab", "ba", "aab", "bb"}).bytes(), "m");
-  EXPECT_EQ(pairs.decode(pairs.encode(letters)), letters);
+  EXPECT_LT(seconds_for(pairs, letters), 60);
 }
 
 }  // namespace
