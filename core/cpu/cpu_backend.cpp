@@ -31,11 +31,11 @@ CpuBackend::~CpuBackend() {
 }
 
 void CpuBackend::upload(const Tensor& to, const void* from_host) {
-  std::memcpy(to.raw(), from_host, to.bytes());
+  if (to.bytes()) std::memcpy(to.raw(), from_host, to.bytes());  // memcpy takes no null pointers
 }
 
 void CpuBackend::download(void* to_host, const Tensor& from) {
-  std::memcpy(to_host, from.raw(), from.bytes());
+  if (from.bytes()) std::memcpy(to_host, from.raw(), from.bytes());
 }
 
 void CpuBackend::copy(const Tensor& to, const Tensor& from) {
