@@ -8,6 +8,7 @@
 #include "layers/members.h"
 #include "tests/layers/tiny_model.h"
 #include "tests/support/op_case.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/tolerances.h"
 
 namespace tern {
@@ -47,6 +48,17 @@ TEST(MixerExample, GradientsMatchFiniteDifferences) {
   CpuBackend cpu(1 << 20);
   const GradientError error = gradient_error(cpu, cumulative_mean_case(2, 5, 3));
   EXPECT_LE(error.worst, tolerance::kFiniteDifference) << error.where;
+}
+
+// Runs in the root of the sources, like all tests.
+TEST(MixerExample, ThePageShowsThisCode) {
+  const std::string page = read_text("docs/adding_a_mixer.md"),
+                    code = read_text("tests/layers/mixer_example.h");
+  const std::size_t function = code.find("// h[t] ="), layer = code.find("// y = x +"),
+                    end = code.find("\n}  // namespace tern");
+  ASSERT_TRUE(function < layer && layer < end && end != std::string::npos);
+  EXPECT_NE(page.find(code.substr(function, layer - 1 - function)), std::string::npos);
+  EXPECT_NE(page.find(code.substr(layer, end - layer)), std::string::npos);
 }
 
 TEST(MixerExample, TenStepsOfTrainingLowerTheLoss) {

@@ -1,4 +1,4 @@
-// The ops as cases: at small odd sizes for the tests, at a model's sizes for the benchmark.
+// The ops as cases, at small odd sizes; by the functions above at any size, a model's too.
 #pragma once
 
 #include "tests/support/op_case.h"
@@ -38,11 +38,5 @@ std::vector<OpCase> mlgru_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> checkpoint_cases();
 std::vector<OpCase> op_cases();  // all of these
-
-// What one layer and the head of a model run: B sequences of T tokens, width D, GLU width H.
-struct CaseSizes {
-  Index B = 0, T = 0, D = 0, H = 0, V = 0;
-};
-std::vector<OpCase> model_op_cases(const CaseSizes& sizes);
 
 }  // namespace tern

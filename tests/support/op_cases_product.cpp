@@ -107,9 +107,12 @@ std::vector<OpCase> product_cases() {
       ternary_product_case(1, 67, 37),
       ternary_product_case(259, 270, 19),
       ternary_product_case(5, 520, 7),
+      ternary_product_case(3, 5, 16),  // multiples of 16 inputs: the code kernels
+      ternary_product_case(67, 130, 48),
       bit_linear_case(3, 4, 8),
       bit_linear_case(1, 5, 67),
       bit_linear_case(67, 33, 37),
+      bit_linear_case(7, 65, 64),
   };
 }
 
@@ -124,6 +127,7 @@ std::vector<OpCase> loss_cases() {
       cross_entropy_case(7, 5, 8),
       cross_entropy_case(7, 5, 8, {.rows_per_chunk = 3, .ignore_every = 3}),
       cross_entropy_case(67, 131, 37, {.rows_per_chunk = 20, .ignore_every = 5}),
+      cross_entropy_case(67, 131, 32, {.rows_per_chunk = 20, .ignore_every = 5}),
       cross_entropy_case(4, 1, 3, {.rows_per_chunk = 1}),
       cross_entropy_case(5, 3, 6, {.rows_per_chunk = 2, .ignore_every = 1}),
   };
