@@ -70,7 +70,7 @@ void print_banner(const RunParts& parts, const Environment& environment) {
           {"machine", environment.cpu,
            fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
           {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
-           "a float product of 768 cubed"},
+           "a float product of 1024 cubed"},
           {"run", parts.directory.path().string(), parts.loaded.file}});
   parts.console.table(
       "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));

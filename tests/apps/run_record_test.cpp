@@ -27,6 +27,7 @@ TEST(RunRecord, SaysEverythingEverywhere) {
     record.add(SampleReport{.step = 20, .prompt = "A", .text = "B"});
     record.add(CheckpointReport{.step = 20, .path = "checkpoints/step-00000020"});
     record.add(EventReport{.step = 20, .kind = "finish", .text = "done"});
+    record.add(DiagnosticsReport{.step = 20, .layers = {{.name = "a"}}});
     record.finish(RunSummary{.outcome = "finished"});
     return 0;
   };
@@ -38,6 +39,8 @@ TEST(RunRecord, SaysEverythingEverywhere) {
     EXPECT_THAT(read_text(d / "r/train.log"), HasSubstr(text));
   }
   EXPECT_EQ(read_losses(d / "r").train.size(), 4u);
+  for (const char* type : {"val", "sample", "ckpt", "event", "diagnostics"})
+    EXPECT_THAT(read_text(d / "r/metrics.jsonl"), HasSubstr(std::string(",\"t\":\"") + type));
   EXPECT_EQ(read_text(d / "r/samples/step-00000020.txt"), "AB\n");
   EXPECT_TRUE(std::filesystem::exists(d / "r/loss.png"));
 }
