@@ -18,13 +18,18 @@ using Block = Eigen::Array<R, 128 / sizeof(R), 1>;
 template <class R, class F>
 void map_blocks(R* y, const R* x, Index n, F&& f) {
   constexpr Index size = Block<R>::SizeAtCompileTime;
-  for (Index i = 0; i < n; i += size) {
-    const Index count = std::min(size, n - i);
-    Block<R> in = Block<R>::Zero();
-    std::copy_n(x + i, count, in.data());
+  Index i = 0;
+  for (; i + size <= n; i += size) {  // copies of a constant size are moves of registers
+    Block<R> in;
+    std::copy_n(x + i, size, in.data());
     const Block<R> out = f(in);
-    std::copy_n(out.data(), count, y + i);
+    std::copy_n(out.data(), size, y + i);
   }
+  if (i == n) return;
+  Block<R> in = Block<R>::Zero();
+  std::copy_n(x + i, n - i, in.data());
+  const Block<R> out = f(in);
+  std::copy_n(out.data(), n - i, y + i);
 }
 
 // y = exp(x - offset)

@@ -10,8 +10,9 @@ using namespace cpu;
 
 namespace {
 
-constexpr Index kTile = 256;   // rows and columns of one tile of the result
-constexpr Index kDepth = 512;  // rows of an operand expanded to real numbers at a time
+constexpr Index kTile = 256;     // rows and columns of one tile of the result
+constexpr Index kTileOfW = 128;  // rows of one tile of dw, which often has few
+constexpr Index kDepth = 512;    // rows of an operand expanded to real numbers at a time
 
 // A row-major matrix that hands out blocks of rows as real numbers, whatever it is made of.
 template <class R>
@@ -82,8 +83,8 @@ template <class R, class X>
 void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index O) {
   const Index I = x.columns;
   R* to = dw.to.data<R>();
-  for_chunks(O, kTile, [&](Index, Index begin, Index end) {
-    Rows<R> tile(scratch<R, 2>(kTile * I), end - begin, I, Eigen::OuterStride<>(I));
+  for_chunks(O, kTileOfW, [&](Index, Index begin, Index end) {
+    Rows<R> tile(scratch<R, 2>(kTileOfW * I), end - begin, I, Eigen::OuterStride<>(I));
     for (Index n = 0; n < N; n += kDepth) {
       const auto b = x.rows(n, std::min(kDepth, N - n), scratch<R, 1>(kDepth * I));
       const ConstRows<R> a(dy + n * O + begin, b.rows(), end - begin, Eigen::OuterStride<>(O));

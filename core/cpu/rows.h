@@ -28,7 +28,7 @@ template <class R>
 R largest(const R* x, Index n) {
   R top = x[0];
 #pragma omp simd reduction(max : top)
-  for (Index i = 0; i < n; ++i) top = std::max(top, x[i]);
+  for (Index i = 0; i < n; ++i) top = x[i] > top ? x[i] : top;  // std::max takes its address
   return top;
 }
 
