@@ -51,6 +51,19 @@ std::string hash_range(const File& file, std::uint64_t offset, std::uint64_t byt
 }  // namespace
 
 Corpus Corpus::open(const fs::path& directory, Split split) {
+  Corpus corpus = with_manifest(directory);
+  corpus.open_shards(split);
+  return corpus;
+}
+
+Corpus Corpus::open_held_out(const fs::path& directory) {
+  Corpus corpus = with_manifest(directory);
+  const bool set_aside = !corpus.manifest_.of(Split::validation).empty();
+  corpus.open_shards(set_aside ? Split::validation : Split::train);
+  return corpus;
+}
+
+Corpus Corpus::with_manifest(const fs::path& directory) {
   const fs::path path = directory / kCorpusManifestName;
   if (!fs::exists(path)) {
     const bool unfinished = fs::exists(directory / kPrepareJournalName);
@@ -59,13 +72,16 @@ Corpus Corpus::open(const fs::path& directory, Split split) {
                     : ": holds no corpus (no manifest.json): make one with tern prepare");
   }
   const std::string text = read_file(path, kMaxCorpusManifestBytes);
-  Corpus corpus(directory, parse_corpus_manifest(text, path.string()),
+  return Corpus(directory, parse_corpus_manifest(text, path.string()),
                 hash_hex(std::as_bytes(std::span(text))));
-  const std::vector<CorpusShard> shards = corpus.manifest_.of(split);
-  require(!shards.empty(), Fault::input, directory.string(), ": has no ", name_of(split), " split",
+}
+
+void Corpus::open_shards(Split split) {
+  split_ = split;
+  const std::vector<CorpusShard> shards = manifest_.of(split);
+  require(!shards.empty(), Fault::input, directory_.string(), ": has no ", name_of(split), " split",
           split == Split::validation ? ": tern prepare makes one with --validation FRACTION" : "");
-  for (const CorpusShard& shard : shards) corpus.open_shard(shard);
-  return corpus;
+  for (const CorpusShard& shard : shards) open_shard(shard);
 }
 
 void Corpus::open_shard(const CorpusShard& facts) {

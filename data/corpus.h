@@ -20,11 +20,14 @@ class Corpus {
   // Fault::input, naming file and reason: no corpus there, an unfinished one, no such split, shards
   // missing or other than the manifest says.
   static Corpus open(const std::filesystem::path& directory, Split split);
+  // Text to measure on: the validation split, or all of a corpus that was prepared without one.
+  static Corpus open_held_out(const std::filesystem::path& directory);
 
   std::uint64_t token_count() const { return token_count_; }
   std::uint64_t document_count() const { return document_count_; }
   std::uint64_t text_bytes() const { return text_bytes_; }  // for bits per byte
   std::int32_t vocab_size() const { return manifest_.vocab_size; }
+  Split split() const { return split_; }
   const CorpusManifest& manifest() const { return manifest_; }
   const std::string& hash() const { return hash_; }  // of the manifest: names the whole corpus
 
@@ -47,12 +50,15 @@ class Corpus {
   };
   Corpus(std::filesystem::path directory, CorpusManifest manifest, std::string hash)
       : directory_(std::move(directory)), manifest_(std::move(manifest)), hash_(std::move(hash)) {}
+  static Corpus with_manifest(const std::filesystem::path& directory);
+  void open_shards(Split split);
   void open_shard(const CorpusShard& facts);
   void read_shard(const Shard& shard, std::uint64_t first, std::span<std::int32_t> ids) const;
 
   std::filesystem::path directory_;
   CorpusManifest manifest_;
   std::string hash_;
+  Split split_ = Split::train;
   std::vector<Shard> shards_;
   std::uint64_t token_count_ = 0, document_count_ = 0, text_bytes_ = 0;
 };

@@ -15,12 +15,14 @@ namespace tern {
 namespace {
 
 struct EvalOptions {
-  std::string checkpoint, data, split = "validation";
+  std::string checkpoint, data;
+  bool train_split = false;
 };
 
 void eval(const EvalOptions& options) {
-  const Split split = options.split == "train" ? Split::train : Split::validation;
-  const auto corpus = std::make_shared<Corpus>(Corpus::open(options.data, split));
+  const auto corpus =
+      std::make_shared<Corpus>(options.train_split ? Corpus::open(options.data, Split::train)
+                                                   : Corpus::open_held_out(options.data));
   const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
   const RunConfig config = saved_config(checkpoint);
   const Index context = config.batch.context;
@@ -40,7 +42,7 @@ void eval(const EvalOptions& options) {
   const double loss = sum.loss / double(sum.targets);
   const double bytes = double(corpus->text_bytes());
   fmt::print("checkpoint      {}\ndata            {} ({})\ntokens          {}\n",
-             checkpoint.path().string(), options.data, options.split, sum.targets);
+             checkpoint.path().string(), options.data, name_of(corpus->split()), sum.targets);
   fmt::print("loss            {:.4f} nats per token\nperplexity      {:.2f}\n", loss,
              std::exp(loss));
   if (bytes > 0)
@@ -56,9 +58,8 @@ void add_eval(CLI::App& tern) {
   const auto o = std::make_shared<EvalOptions>();
   command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
   command.add_option("--data", o->data, "folder that tern prepare wrote")->required();
-  command.add_option("--split", o->split, "validation or train")
-      ->check(CLI::IsMember({"validation", "train"}))
-      ->capture_default_str();
+  command.add_flag("--train-split", o->train_split,
+                   "the training part of the folder, not the part set aside for validation");
   command.callback([o] { eval(*o); });
 }
 

@@ -101,9 +101,11 @@ ConfigSection source_section() {
        field(&S::weight, {.name = "weight",
                           .range = above(0, 1e6),
                           .doc = "Share of the training sequences, relative to other weights."}),
-       field(&S::validation, {.name = "validation",
-                              .doc = "Another prepared folder to validate on. Empty: the part that "
-                                     "`tern prepare --validation` set aside."})});
+       field(&S::validation,
+             {.name = "validation",
+              .doc = "Another prepared folder to validate on: the part it set aside, "
+                     "or all of it. Empty: the part that "
+                     "`tern prepare --validation` set aside here."})});
 }
 
 ConfigSection optimizer_section() {

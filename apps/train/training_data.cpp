@@ -58,7 +58,7 @@ void TrainingData::open_source(const DataSource& source, std::vector<TokenSource
 
   const std::string path = source.validation.empty() ? source.path : source.validation;
   if (source.validation.empty() && !has_split(*corpus, Split::validation)) return;
-  const auto held_out = std::make_shared<Corpus>(Corpus::open(path, Split::validation));
+  const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path));
   require_same_tokenizer(*held_out, path, *tokenizer_);
   validation_.push_back(
       {.name = path,

@@ -90,6 +90,7 @@ TEST(Prepare, TextOfACorpusIsTheText) {
   prepare_corpus(options, no_report);
   const std::string train = small_tokenizer().decode(f.ids("out"));
   EXPECT_EQ(train + small_tokenizer().decode(f.ids("out", Split::validation)), text);
+  EXPECT_EQ(Corpus::open_held_out(f / "out").split(), Split::validation);
   EXPECT_EQ(Corpus::open(f / "out", Split::train).text_bytes(), train.size());
   EXPECT_NEAR(double(train.size()), 0.75 * double(text.size()), 4);
   EXPECT_EQ(f.ids("out"), with_ends(train)) << "pieces encode like the whole";
@@ -189,6 +190,7 @@ TEST(Corpus, NamesWhatIsMissing) {
   prepare_corpus(options, no_report);
   EXPECT_EQ(message(Split::train), "");
   EXPECT_THAT(message(Split::validation), HasSubstr("has no validation split"));
+  EXPECT_EQ(Corpus::open_held_out(f / "out").split(), Split::train);
   std::filesystem::remove(f / "out/train-00000.h5");
   EXPECT_THAT(message(Split::train), HasSubstr("train-00000.h5"));
 }
