@@ -6,19 +6,25 @@
 
 namespace tern {
 
-enum class DType : std::uint8_t { f64, f32, i32, i8 };
+enum class DType : std::uint8_t { f64, f32, bf16, i32, i8 };
+
+// The upper half of a float, as the host holds it. No arithmetic: only devices compute in it.
+struct BFloat16 {
+  std::uint16_t bits = 0;
+};
+
 
 constexpr int bits(DType t) {
-  constexpr int table[] = {64, 32, 32, 8};
+  constexpr int table[] = {64, 32, 16, 32, 8};
   return table[int(t)];
 }
 constexpr const char* name_of(DType t) {
-  constexpr const char* table[] = {"f64", "f32", "i32", "i8"};
+  constexpr const char* table[] = {"f64", "f32", "bf16", "i32", "i8"};
   return table[int(t)];
 }
 // "real" in the kernels' descriptions: what gradients and activations are made of
 constexpr bool is_real(DType t) {
-  return t == DType::f64 || t == DType::f32;
+  return t == DType::f64 || t == DType::f32 || t == DType::bf16;
 }
 inline std::ostream& operator<<(std::ostream& out, DType t) {
   return out << name_of(t);
@@ -33,6 +39,10 @@ struct DTypeOf<double> {
 template <>
 struct DTypeOf<float> {
   static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::bf16;
 };
 template <>
 struct DTypeOf<std::int32_t> {

@@ -1,0 +1,85 @@
+// One NVIDIA GPU: its slab of memory, one stream, every kernel of core/kernels.h in f32 and in bf16
+// with f32 parameters. All sums are taken in an order that depends on shapes and device alone, so
+// the same inputs give the same bits.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "core/backend.h"
+#include "core/workspace.h"
+
+namespace tern {
+
+namespace cuda {
+class Blas;
+}
+
+class CudaBackend final : public Backend {
+ public:
+  // Error(Fault::usage): no such device, or one older than sm_80; Fault::memory: no slab that large
+  CudaBackend(int device, std::size_t slab_bytes);
+  ~CudaBackend() override;
+  std::string_view name() const override { return name_; }
+  Pool& pool() override { return *pool_; }
+  void upload(const Tensor& to, const void* from_host) override;
+  void download(void* to_host, const Tensor& from) override;
+  void copy(const Tensor& to, const Tensor& from) override;
+  void fill(const Tensor& to, double value) override;
+  void synchronize() override;
+
+  void run(const Unary&) override;
+  void run(const UnaryBackward&) override;
+  void run(const Binary&) override;
+  void run(const BinaryBackward&) override;
+  void run(const Accumulate&) override;
+  void run(const Sum&) override;
+  void run(const SumBackward&) override;
+  void run(const Softmax&) override;
+  void run(const SoftmaxBackward&) override;
+  void run(const Cumsum&) override;
+  void run(const RmsNorm&) override;
+  void run(const RmsNormBackward&) override;
+  void run(const Embedding&) override;
+  void run(const EmbeddingBackward&) override;
+  void run(const Matmul&) override;
+  void run(const MatmulBackward&) override;
+  void run(const TernaryProduct&) override;
+  void run(const TernaryProductBackward&) override;
+  void run(const QuantizeRows&) override;
+  void run(const QuantizeTernary&) override;
+  void run(const Dequantize&) override;
+  void run(const NormQuantize&) override;
+  void run(const NormQuantizeBackward&) override;
+  void run(const GatedNormQuantize&) override;
+  void run(const GatedNormQuantizeBackward&) override;
+  void run(const SwigluNormQuantize&) override;
+  void run(const SwigluNormQuantizeBackward&) override;
+  void run(const Mlgru&) override;
+  void run(const MlgruBackward&) override;
+  void run(const CrossEntropy&) override;
+  void run(const WeightedLoss&) override;
+  void run(const SquaredNorm&) override;
+  void run(const DecideUpdate&) override;
+  void run(const AdamW&) override;
+
+ private:
+  // The kernel's workspace, given back when the returned tensor is dropped: the one stream orders
+  // whoever gets the memory next behind this kernel. Empty if it needs none.
+  template <class Kernel>
+  Tensor workspace(const Kernel& kernel) {
+    const std::size_t bytes = workspace_bytes(kernel, traits_);
+    return bytes ? Tensor(*this, {Index(bytes)}, DType::i8) : Tensor{};
+  }
+
+  std::string name_;
+  DeviceTraits traits_;
+  bool hopper_ = false;  // the files built for sm_90a may be used
+  cudaStream_t stream_ = nullptr;
+  void* slab_ = nullptr;
+  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<cuda::Blas> blas_;
+};
+
+}  // namespace tern
