@@ -39,4 +39,8 @@ std::size_t workspace_bytes(const RmsNormBackward& a, const DeviceTraits& device
   return bytes_of(column_sum_parts(rows_of(a.x), device) * a.x.shape().last());
 }
 
+std::size_t workspace_bytes(const SquaredNorm& a, const DeviceTraits&) {
+  return std::size_t(a.g.elements() / kNormPiece + 1) * sizeof(double);
+}
+
 }  // namespace tern

@@ -17,6 +17,8 @@ struct DeviceTraits {
 // block's rows, and the parts are added in order: the bits depend on the shape and device alone.
 Index column_sum_parts(Index N, const DeviceTraits& device);
 
+inline constexpr Index kNormPiece = 1 << 16;  // elements of one partial sum of the gradient's norm
+
 // Bytes of workspace of one run of a kernel; no other kernel needs any.
 std::size_t workspace_bytes(const NormQuantizeBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const GatedNormQuantizeBackward&, const DeviceTraits&);

@@ -7,8 +7,8 @@
 
 namespace tern::cuda {
 
-// cuda_check(cudaMemcpyAsync(...), "[upload]"): throws Error(Fault::internal), or Fault::memory when
-// the device has no memory left
+// cuda_check(cudaMemcpyAsync(...), "[upload]"): throws Error(Fault::internal), or Fault::memory
+// when the device has no memory left
 inline void cuda_check(cudaError_t status, const char* what,
                        std::source_location at = std::source_location::current()) {
   if (status == cudaSuccess) [[likely]]

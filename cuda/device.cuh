@@ -11,18 +11,28 @@ namespace tern::cuda {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-__device__ inline float to_float(float x) { return x; }
-__device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
-__device__ inline float to_float(std::int8_t x) { return float(x); }
+__device__ inline float to_float(float x) {
+  return x;
+}
+__device__ inline float to_float(bf16 x) {
+  return __bfloat162float(x);
+}
+__device__ inline float to_float(std::int8_t x) {
+  return float(x);
+}
 template <class T>
 __device__ inline T from_float(float x);
 template <>
-__device__ inline float from_float<float>(float x) { return x; }
+__device__ inline float from_float<float>(float x) {
+  return x;
+}
 template <>
-__device__ inline bf16 from_float<bf16>(float x) { return __float2bfloat16_rn(x); }
+__device__ inline bf16 from_float<bf16>(float x) {
+  return __float2bfloat16_rn(x);
+}
 
-// V consecutive elements, loaded and stored in pieces of up to 16 bytes when V > 1; the address must
-// then be a multiple of min(16, V * sizeof(T)).
+// V consecutive elements, loaded and stored in pieces of up to 16 bytes when V > 1; the address
+// must then be a multiple of min(16, V * sizeof(T)).
 template <class T, int V>
 struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) Packed {
   T at[V];
@@ -53,7 +63,9 @@ __device__ inline void put(T* to, bool add, float (&from)[V]) {
   store(to, from);
 }
 
-__device__ inline float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+__device__ inline float sigmoid(float x) {
+  return 1.0f / (1.0f + expf(-x));
+}
 
 struct Add {
   __device__ float operator()(float a, float b) const { return a + b; }
@@ -63,8 +75,8 @@ struct Max {  // NaN wins, so that it cannot hide
 };
 
 // Reduces K values over the block's threads (a multiple of 32, at most 1024); every thread gets the
-// results, in an order that depends on the block size alone. `shared` holds K * 32 floats and is free
-// again after the call's last barrier: two calls in a row may use the same.
+// results, in an order that depends on the block size alone. `shared` holds K * 32 floats and is
+// free again after the call's last barrier: two calls in a row may use the same.
 template <int K, class Op>
 __device__ inline void reduce_block(float (&x)[K], float* shared, Op op) {
 #pragma unroll
@@ -72,7 +84,8 @@ __device__ inline void reduce_block(float (&x)[K], float* shared, Op op) {
 #pragma unroll
     for (int offset = 16; offset > 0; offset /= 2)
       x[k] = op(x[k], __shfl_xor_sync(kAllLanes, x[k], offset));
-  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32,
+            lane = int(threadIdx.x) % 32;
   if (warps == 1) return;
   __syncthreads();
   if (lane == 0)

@@ -33,7 +33,8 @@ T* data_or_null(const Tensor& t) {
 }
 
 // after every kernel launch
-inline void launched(const char* kernel, std::source_location at = std::source_location::current()) {
+inline void launched(const char* kernel,
+                     std::source_location at = std::source_location::current()) {
   cuda_check(cudaGetLastError(), kernel, at);
 }
 

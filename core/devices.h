@@ -1,0 +1,32 @@
+// Devices that may be missing come as plugins: a shared library beside the program with one factory
+// of this name, so that tern starts on machines that have neither the device nor its libraries.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/workspace.h"
+
+namespace tern {
+
+struct DeviceFacts {
+  std::string name{};  // "NVIDIA H200"
+  std::string
+      library{};  // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
+  std::size_t total_bytes = 0, free_bytes = 0;
+  DeviceTraits traits{};
+};
+
+class DevicePlugin {
+ public:
+  virtual ~DevicePlugin() = default;
+  // Both: Error(Fault::usage) if there is no such device here or it cannot be used, saying why.
+  virtual DeviceFacts describe(int device) = 0;
+  // one slab of this size, Error(Fault::memory) if there is none
+  virtual std::unique_ptr<Backend> open(int device, std::size_t slab_bytes) = 0;
+};
+
+}  // namespace tern
+
+// Lives as long as the program.
+extern "C" tern::DevicePlugin* tern_device_plugin();

@@ -1,0 +1,68 @@
+#include "cuda/cuda_backend.h"
+
+#include "cuda/blas.h"
+#include "cuda/check.h"
+#include "cuda/device_query.h"
+#include "cuda/fill.h"
+
+namespace tern {
+
+using namespace cuda;
+
+CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
+    : name_("cuda:" + std::to_string(device)),
+      traits_(describe_device(device).traits),
+      hopper_(is_hopper(device)) {
+  cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "[CudaBackend] stream");
+  if (cudaMalloc(&slab_, std::max<std::size_t>(slab_bytes, 256)) != cudaSuccess) {
+    cudaGetLastError();  // the failure is handled: not the next call's
+    cudaStreamDestroy(stream_);
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail(Fault::memory, "[CudaBackend] out of device memory: wanted a slab of ", slab_bytes,
+         " B, free are ", free, " of ", total, " B");
+  }
+  pool_ = std::make_unique<Pool>(slab_, slab_bytes);
+  blas_ = std::make_unique<Blas>();
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream_);
+  cudaFree(slab_);
+  cudaStreamDestroy(stream_);
+}
+
+void CudaBackend::upload(const Tensor& to, const void* from_host) {
+  if (!to.bytes()) return;
+  cuda_check(cudaMemcpyAsync(to.raw(), from_host, to.bytes(), cudaMemcpyHostToDevice, stream_),
+             "[upload]");
+  cuda_check(cudaStreamSynchronize(stream_), "[upload]");  // the caller may reuse its memory
+}
+
+void CudaBackend::download(void* to_host, const Tensor& from) {
+  if (!from.bytes()) return;
+  cuda_check(cudaMemcpyAsync(to_host, from.raw(), from.bytes(), cudaMemcpyDeviceToHost, stream_),
+             "[download]");
+  cuda_check(cudaStreamSynchronize(stream_), "[download]");
+}
+
+void CudaBackend::copy(const Tensor& to, const Tensor& from) {
+  check(to.bytes() == from.bytes(), "[copy] expected equal sizes, got ", to, " and ", from);
+  if (!to.bytes()) return;
+  cuda_check(cudaMemcpyAsync(to.raw(), from.raw(), from.bytes(), cudaMemcpyDeviceToDevice, stream_),
+             "[copy]");
+}
+
+void CudaBackend::fill(const Tensor& to, double value) {
+  if (!to.bytes()) return;
+  if (value == 0 || to.dtype() == DType::i8)
+    cuda_check(cudaMemsetAsync(to.raw(), int(value), to.bytes(), stream_), "[fill]");
+  else
+    fill_elements(to, value, stream_);
+}
+
+void CudaBackend::synchronize() {
+  cuda_check(cudaStreamSynchronize(stream_), "[synchronize]");
+}
+
+}  // namespace tern

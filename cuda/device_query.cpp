@@ -1,0 +1,74 @@
+#include "cuda/device_query.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/check.h"
+
+namespace tern::cuda {
+namespace {
+
+constexpr int kOldest = 80;  // compute capability, ten times
+
+std::string version_text(int v) {  // 13010 -> "13.1"
+  return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10);
+}
+
+int driver_version() {
+  int version = 0;
+  cudaDriverGetVersion(&version);
+  return version;
+}
+
+[[noreturn]] void unusable(cudaError_t status) {
+  const int driver = driver_version();
+  if (driver == 0)
+    fail(Fault::usage, "device cuda: no NVIDIA driver on this machine; use --device cpu");
+  if (status == cudaErrorInsufficientDriver)
+    fail(Fault::usage, "device cuda: the driver supports CUDA ", version_text(driver),
+         ", expected at least ", version_text(CUDART_VERSION), ": update it, or use --device cpu");
+  fail(Fault::usage, "device cuda: no usable GPU: ", cudaGetErrorString(status),
+       "; use --device cpu");
+}
+
+std::string cublas_version() {
+  const int v = int(cublasLtGetVersion());  // 130100: 13.1.0
+  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
+         std::to_string(v % 100);
+}
+
+}  // namespace
+
+DeviceFacts describe_device(int device) {
+  int count = 0;
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess)
+    unusable(status);
+  require(device >= 0 && device < count, Fault::usage, "device cuda:", device,
+          ": this machine has ", count, " GPU", count == 1 ? "" : "s", ", the first is cuda:0");
+  cudaDeviceProp properties{};
+  cuda_check(cudaGetDeviceProperties(&properties, device), "[cuda] properties of the device");
+  const int architecture = properties.major * 10 + properties.minor;
+  require(architecture >= kOldest, Fault::usage, "device cuda:", device, ": ", properties.name,
+          " has compute capability ", properties.major, ".", properties.minor,
+          ", expected at least 8.0");
+  cuda_check(cudaSetDevice(device), "[cuda] making the device current");
+  DeviceFacts facts{.name = properties.name,
+                    .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
+                               version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
+                    .traits = {.multiprocessors = properties.multiProcessorCount}};
+  cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
+  return facts;
+}
+
+bool is_hopper(int device) {
+  const char* plain = std::getenv("TERN_CUDA_PLAIN");
+  if (plain && std::strcmp(plain, "1") == 0) return false;
+  cudaDeviceProp properties{};
+  cuda_check(cudaGetDeviceProperties(&properties, device), "[cuda] properties of the device");
+  return properties.major == 9;
+}
+
+}  // namespace tern::cuda

@@ -1,0 +1,16 @@
+// What kind of GPU this is, and whether tern can use it.
+#pragma once
+
+#include "core/devices.h"
+
+namespace tern::cuda {
+
+// Makes the device current for this thread. Error(Fault::usage) in one line: no driver, one too
+// old, no such device, an architecture without code here.
+DeviceFacts describe_device(int device);
+
+// Whether the kernels written for Hopper alone may run on the current device. The environment
+// variable TERN_CUDA_PLAIN=1 forbids it, so that the plain ones can be tested there too.
+bool is_hopper(int device);
+
+}  // namespace tern::cuda
