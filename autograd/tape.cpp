@@ -48,7 +48,7 @@ Var Tape::leaf(Parameter& p) {
 }
 
 std::vector<Var> Tape::record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
-                              DType grad_dtype, Backward backward) {
+                              DType codes_gradient, Backward backward) {
   check_open(op);
   Node node{.backward = std::move(backward)};
   std::vector<Var> vars;
@@ -58,7 +58,7 @@ std::vector<Var> Tape::record(const char* op, std::vector<Tensor> outputs, std::
                       .backend = &value.backend(),
                       .elements = value.elements(),
                       .shape = value.shape(),
-                      .dtype = grad_dtype});
+                      .dtype = is_real(value.dtype()) ? value.dtype() : codes_gradient});
     vars.push_back({std::move(value), this, node.outputs.back()});
   }
   for (const Var& v : inputs) node.inputs.push_back(v.slot);
@@ -176,9 +176,9 @@ Tape* tape_of(const char* op, std::span<const Var> inputs) {
 }
 
 std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
-                        Tape::Backward backward) {
+                        Tape::Backward backward, std::optional<DType> codes_gradient) {
   if (Tape* tape = tape_of(op, inputs)) {
-    const DType dtype = gradient_dtype(outputs, inputs);
+    const DType dtype = codes_gradient.value_or(gradient_dtype(outputs, inputs));
     return tape->record(op, std::move(outputs), std::move(inputs), dtype, std::move(backward));
   }
   std::vector<Var> vars;  // inference: nothing recorded, nothing kept
@@ -187,11 +187,13 @@ std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector
 }
 
 Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
-           std::function<void(const Tensor&, Tape::Grads)> backward) {
+           std::function<void(const Tensor&, Tape::Grads)> backward,
+           std::optional<DType> codes_gradient) {
   return record(op, std::vector{output}, std::move(inputs),
                 [backward = std::move(backward)](Tape::Upstream dy, Tape::Grads d) {
                   backward(dy[0], d);
-                })[0];
+                },
+                codes_gradient)[0];
 }
 
 namespace {

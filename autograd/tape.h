@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -45,9 +46,9 @@ class Tape {
   Var leaf(Parameter& p);
 
   // The closure's captures are exactly what this op keeps alive until backward.
-  // grad_dtype: of every output's gradient.
+  // The gradient of a real output has its dtype, that of codes has codes_gradient.
   std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
-                          DType grad_dtype, Backward backward);
+                          DType codes_gradient, Backward backward);
 
   // A view of v's value starting at element `first` shares v's gradient buffer.
   Var view(const Var& v, const Tensor& value, Index first);
@@ -91,13 +92,15 @@ class Tape {
 Var leaf(Tape* tape, Parameter& p);
 
 // Records on the inputs' tape, or, when no input needs a gradient, keeps nothing.
-// Gradients have the dtype of the first real tensor among outputs, then inputs.
+// The gradient of a real output has its dtype; that of codes codes_gradient, by default the dtype of
+// the first real tensor among outputs, then inputs.
 std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
-                        Tape::Backward backward);
+                        Tape::Backward backward, std::optional<DType> codes_gradient = {});
 
 // One output.
 Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
-           std::function<void(const Tensor& dy, Tape::Grads d)> backward);
+           std::function<void(const Tensor& dy, Tape::Grads d)> backward,
+           std::optional<DType> codes_gradient = {});
 
 // The tape of the inputs that want gradients, null if none does; throws if they mix tapes.
 Tape* tape_of(const char* op, std::span<const Var> inputs);

@@ -26,6 +26,10 @@ constexpr const char* name_of(DType t) {
 constexpr bool is_real(DType t) {
   return t == DType::f64 || t == DType::f32 || t == DType::bf16;
 }
+// What sums, scales and recurrent states are kept in, where values are of dtype t.
+constexpr DType accumulator(DType t) {
+  return t == DType::bf16 ? DType::f32 : t;
+}
 inline std::ostream& operator<<(std::ostream& out, DType t) {
   return out << name_of(t);
 }

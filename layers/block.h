@@ -44,6 +44,7 @@ struct BlockInput {
   Tensor state{};              // (B, D) state to start from, replaced by the last one; or empty
   double eps = 1e-6;
   bool quantized = true;
+  DType activations = DType::f32;  // of what products write and branches carry
 };
 
 struct Block {

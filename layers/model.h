@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "autograd/ops/cross_entropy.h"
 #include "core/parameter_pack.h"
@@ -22,8 +23,11 @@ struct TernaryStats {
 };
 
 struct ModelOptions {
-  DType dtype = DType::f32;  // f32 or f64
+  DType dtype = DType::f32;          // of parameters and gradients: f32 or f64
+  std::optional<DType> activations;  // of what products write: dtype, or bf16 beside f32
+  std::optional<DType> residual;     // of the stream that blocks add to: likewise
   bool trainable = true;     // allocate gradients
+  Index loss_rows = 1024;    // rows of logits that exist at a time
   bool recompute = false;    // keep only the residual stream of each block, run it twice
 };
 
@@ -36,6 +40,7 @@ class Model {
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return backend_; }
   DType dtype() const { return options_.dtype; }
+  DType activations() const { return options_.activations.value_or(options_.dtype); }
   ParameterPack& parameters() { return *pack_; }
 
   // Sets every parameter as config().init says, a function of (seed, name) alone.

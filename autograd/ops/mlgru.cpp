@@ -14,7 +14,7 @@ MlgruOutput mlgru(const Var& f_in, const Var& c_in, const Var& bound, const Var&
         ", ", D, "), got ", initial.value);
   Backend& on = f_in.value.backend();
   const Tensor h(on, {B, T, D}, real);
-  const Tensor last = want_last ? Tensor(on, {B, D}, real) : Tensor{};
+  const Tensor last = want_last ? Tensor(on, {B, D}, accumulator(real)) : Tensor{};
   on.run(Mlgru{.h = h,
                .last = last,
                .f_in = f_in.value,

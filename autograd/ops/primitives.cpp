@@ -131,7 +131,8 @@ Var cumsum(const Var& x, int axis) {
 
 Var matmul(const Var& x, const Var& w) {
   const auto [O, I] = dims<2>(w.value, "[matmul] w (O, I)");
-  check(x.value.shape().last() == I && x.value.elements() > 0 && x.value.dtype() == w.value.dtype(),
+  check(x.value.shape().last() == I && x.value.elements() > 0 &&
+            (x.value.dtype() == w.value.dtype() || accumulator(x.value.dtype()) == w.value.dtype()),
         "[matmul] inner dimensions differ: x is ", x.value, ", w is ", w.value);
   Backend& on = x.value.backend();
   const Index N = x.value.elements() / I;
@@ -162,13 +163,13 @@ Var rms_norm(const Var& x, const Var& w, double eps) {
       });
 }
 
-Var embedding(const Var& table, const Tensor& ids) {
+Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows) {
   const auto [V, D] = dims<2>(table.value, "[embedding] table (V, D)");
   check(ids && ids.dtype() == DType::i32 && V > 0, "[embedding] expected i32 ids, got ", ids);
   Backend& on = table.value.backend();
   Shape shape = ids.shape();
   shape.push_back(D);
-  const Tensor y(on, shape, table.value.dtype());
+  const Tensor y(on, shape, rows.value_or(table.value.dtype()));
   on.run(Embedding{.y = y, .table = table.value, .ids = ids});
   return record("embedding", y, {table}, [&on, ids](const Tensor& dy, Tape::Grads d) {
     on.run(EmbeddingBackward{.dtable = d[0], .dy = dy, .ids = ids});

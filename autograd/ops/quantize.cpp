@@ -5,7 +5,7 @@ namespace {
 
 Quantized make_rows(Backend& on, Index N, Index D, DType real, bool quantized) {
   if (!quantized) return {.q = Tensor(on, {N, D}, real)};
-  return {.q = Tensor(on, {N, D}, DType::i8), .row_scale = Tensor(on, {N}, real)};
+  return {.q = Tensor(on, {N, D}, DType::i8), .row_scale = Tensor(on, {N}, accumulator(real))};
 }
 
 void check_weight(const char* what, const Var& weight, Index D, DType dtype) {
@@ -43,19 +43,21 @@ Var dequantize(const QuantizedVar& x) {
 }
 
 NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
-                            const std::vector<Var>& weights, double eps, bool quantized) {
+                            const std::vector<Var>& weights, double eps, bool quantized,
+                            std::optional<DType> activations) {
   const auto [N, D] = dims<2>(x.value, "[norm_quantize] x (N, D)");
-  const DType real = x.value.dtype();
-  check(!branch.value || branch.value.shape() == x.value.shape(),
+  const DType residual = x.value.dtype(), real = activations.value_or(residual);
+  check(!branch.value || (branch.value.shape() == x.value.shape() && branch.value.dtype() == real),
         "[norm_quantize] branch must match x: x is ", x.value, ", branch is ", branch.value);
   check(!weights.empty() && weights.size() <= 3, "[norm_quantize] expected 1 to 3 weights, got ",
         weights.size());
-  if (block_weight.value) check_weight("[norm_quantize] block_weight", block_weight, D, real);
-  for (const Var& w : weights) check_weight("[norm_quantize] weight", w, D, real);
+  const DType exact = accumulator(residual);
+  if (block_weight.value) check_weight("[norm_quantize] block_weight", block_weight, D, exact);
+  for (const Var& w : weights) check_weight("[norm_quantize] weight", w, D, exact);
 
   Backend& on = x.value.backend();
-  const Tensor sum = branch.value ? Tensor(on, {N, D}, real) : x.value;
-  const Tensor rstd(on, {N, 2}, real);
+  const Tensor sum = branch.value ? Tensor(on, {N, D}, residual) : x.value;
+  const Tensor rstd(on, {N, 2}, exact);
   std::vector<NormalizedRow> rows;
   for (const Var& w : weights)
     rows.push_back({.y = make_rows(on, N, D, real, quantized), .weight = w.value});
@@ -89,7 +91,8 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
                                     .sum = sum,
                                     .rstd = rstd,
                                     .block_weight = block});
-      });
+      },
+      real);
   NormQuantized out{.sum = vars[0]};
   for (std::size_t k = 0; k < weights.size(); ++k)
     out.rows.push_back({.codes = vars[1 + k], .scale = rows[k].y.row_scale});
@@ -99,13 +102,13 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
                                  double eps, bool quantized) {
   const auto [N, D] = dims<2>(g.value, "[gated_norm_quantize] g (N, D)");
-  const DType real = g.value.dtype();
-  check(h.value.shape() == g.value.shape(), "[gated_norm_quantize] h must match g: h is ", h.value,
+  const DType real = g.value.dtype(), exact = accumulator(real);
+  check(h.value.shape() == g.value.shape() && h.value.dtype() == real, "[gated_norm_quantize] h must match g: h is ", h.value,
         ", g is ", g.value);
-  check_weight("[gated_norm_quantize] g_weight", g_weight, D, real);
-  check_weight("[gated_norm_quantize] weight", weight, D, real);
+  check_weight("[gated_norm_quantize] g_weight", g_weight, D, exact);
+  check_weight("[gated_norm_quantize] weight", weight, D, exact);
   Backend& on = g.value.backend();
-  const Tensor rstd(on, {N, 2}, real);
+  const Tensor rstd(on, {N, 2}, exact);
   const Quantized y = make_rows(on, N, D, real, quantized);
   on.run(GatedNormQuantize{.row = {.y = y, .weight = weight.value},
                            .rstd = rstd,
@@ -125,18 +128,19 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
                                                 .h = h,
                                                 .g_weight = gw,
                                                 .rstd = rstd});
-             });
+             },
+             real);
   return {.codes = codes, .scale = y.row_scale};
 }
 
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized) {
   const auto [N, twice] = dims<2>(ab.value, "[swiglu_norm_quantize] ab (N, 2H)");
   const Index H = twice / 2;
-  const DType real = ab.value.dtype();
+  const DType real = ab.value.dtype(), exact = accumulator(real);
   check(twice % 2 == 0, "[swiglu_norm_quantize] expected an even width, ab is ", ab.value);
-  check_weight("[swiglu_norm_quantize] weight", weight, H, real);
+  check_weight("[swiglu_norm_quantize] weight", weight, H, exact);
   Backend& on = ab.value.backend();
-  const Tensor rstd(on, {N}, real);
+  const Tensor rstd(on, {N}, exact);
   const Quantized y = make_rows(on, N, H, real, quantized);
   on.run(SwigluNormQuantize{
       .row = {.y = y, .weight = weight.value}, .rstd = rstd, .ab = ab.value, .eps = eps});
@@ -145,7 +149,8 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
       [&on, ab = ab.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
         on.run(SwigluNormQuantizeBackward{
             .dab = d[0], .row = {.dy = dy, .dweight = d[1], .weight = w}, .ab = ab, .rstd = rstd});
-      });
+      },
+      real);
   return {.codes = codes, .scale = y.row_scale};
 }
 

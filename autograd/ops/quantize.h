@@ -1,6 +1,7 @@
 // The quantisers and their fused forms. All are straight-through: the gradient of a quantised value
 // is passed on as the gradient of the value before rounding (Bengio et al. 2013), the surrogate of
-// round and clamp being the identity; no gradient flows through a scale.
+// round and clamp being the identity; no gradient flows through a scale. Where activations are bf16,
+// the residual stream may be f32; norm weights, scales and statistics are f32.
 #pragma once
 
 #include "autograd/tape.h"
@@ -21,9 +22,11 @@ struct NormQuantized {
 
 // u = rms_norm(x + branch, block_weight), then for each weight: quantise(rms_norm(u, weight)).
 // x, branch (N, D); branch and block_weight may be empty Vars; block_weight, weights (D), 1 to 3.
-// quantized == false keeps the normalised rows as real numbers.
+// quantized == false keeps the normalised rows as real numbers. activations: dtype of those, and of
+// the gradients of the codes; by default that of x.
 NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
-                            const std::vector<Var>& weights, double eps, bool quantized = true);
+                            const std::vector<Var>& weights, double eps, bool quantized = true,
+                            std::optional<DType> activations = {});
 
 // quantise(rms_norm(rms_norm(g, g_weight) * silu(h), weight));  g, h (N, D), g_weight, weight (D)
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
