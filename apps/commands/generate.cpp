@@ -41,20 +41,10 @@ void generate(const GenerateOptions& options) {
     rehearsal.read(std::vector<std::int32_t>(64, 0));
     rehearsal.next();
   });
-  std::vector<std::int32_t> ids = loaded.tokenizer.encode(options.prompt);
-  if (loaded.tokenizer.bos_id() >= 0) ids.insert(ids.begin(), loaded.tokenizer.bos_id());
-  require(!ids.empty(), Fault::usage, "--prompt: expected text: the tokenizer has no bos token");
   Generator generator(*loaded.model, options.sampling);
-  generator.read(ids);
-  Decoder decoder(loaded.tokenizer);
-  for (const std::int32_t id : ids) decoder.push(id);
   show(options.prompt);
-  for (std::int64_t i = 0; i < options.tokens; ++i) {
-    const std::int32_t id = generator.next();
-    if (id == loaded.tokenizer.eos_id()) break;
-    show(decoder.push(id));
-  }
-  show(decoder.finish() + "\n");
+  continue_text(generator, loaded.tokenizer, options.prompt, options.tokens, show);
+  show("\n");
 }
 
 }  // namespace

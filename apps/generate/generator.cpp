@@ -75,4 +75,20 @@ std::int32_t Generator::next() {
   return id;
 }
 
+void continue_text(Generator& generator, const Tokenizer& tokenizer, const std::string& prompt,
+                   std::int64_t tokens, const std::function<void(const std::string&)>& show) {
+  std::vector<std::int32_t> ids = tokenizer.encode(prompt);
+  if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
+  require(!ids.empty(), Fault::usage, "prompt: expected text: the tokenizer has no bos token");
+  generator.read(ids);
+  Decoder decoder(tokenizer);  // of the whole text: a space before its first word is dropped
+  for (const std::int32_t id : ids) decoder.push(id);
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    const std::int32_t id = generator.next();
+    if (id == tokenizer.eos_id()) break;
+    show(decoder.push(id));
+  }
+  show(decoder.finish());
+}
+
 }  // namespace tern

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/rng.h"
+#include "data/tokenizer.h"
 #include "layers/model.h"
 
 namespace tern {
@@ -38,5 +41,10 @@ class Generator {
   Tensor state_;                // (L, 1, D)
   std::vector<double> logits_;  // (V) after the last token read
 };
+
+// Reads the prompt (after bos, if the tokenizer has one) and shows what follows it, up to `tokens`
+// tokens or eos, in parts of whole characters. Fault::usage for a prompt without any token.
+void continue_text(Generator& generator, const Tokenizer& tokenizer, const std::string& prompt,
+                   std::int64_t tokens, const std::function<void(const std::string&)>& show);
 
 }  // namespace tern

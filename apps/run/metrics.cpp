@@ -101,7 +101,7 @@ void Metrics::write(const StepReport& r) {
              .measured("tok_s", r.tokens_per_second)
              .measured("step_ms", r.step_seconds * 1e3)
              .measured("data_ms", r.data_seconds * 1e3)
-             .measured("mfu", r.share_of_peak)
+             .measured("share_of_peak", r.share_of_peak)
              .measured("mem_gib", r.memory_bytes / kGibibyte)
              .add("skipped", r.skipped)
              .measured("zero_frac", r.zero_share)

@@ -70,7 +70,7 @@ std::vector<LinePart> step_parts(const StepReport& r) {
   add(kNorm, "|g| ", norm_text(r.gradient_norm));
   parts.back().alarming = !std::isfinite(r.gradient_norm);
   if (known(r.tokens_per_second)) add(kRate, "", count_text(r.tokens_per_second), " tok/s");
-  if (known(r.share_of_peak)) add(kPeak, "MFU ", share_text(r.share_of_peak));
+  if (known(r.share_of_peak)) add(kPeak, "peak ", share_text(r.share_of_peak));
   if (r.memory_bytes > 0) add(kMemory, "mem ", memory_text(r.memory_bytes, r.memory_limit_bytes));
   if (r.step_seconds > 0) add(kData, "data ", share_text(r.data_seconds / r.step_seconds));
   if (known(r.zero_share)) add(kTernary, "zeros ", share_text(r.zero_share));

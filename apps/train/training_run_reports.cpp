@@ -89,21 +89,16 @@ void TrainingRun::sample() {
   parts_.console.live("writing samples");
   const Tokenizer& tokenizer = parts_.data.tokenizer();
   for (const std::string& prompt : config_.logging.sample_prompts) {
-    std::vector<std::int32_t> ids = tokenizer.encode(prompt);
-    if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
-    if (ids.empty()) continue;
+    if (prompt.empty() && tokenizer.bos_id() < 0) continue;  // nothing to begin with
     Generator generator(trainer_.model(),
                         {.temperature = 0.8,
                          .top_k = 50,
                          .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
-    generator.read(ids);
-    std::vector<std::int32_t> text;
-    for (std::int64_t i = 0; i < config_.logging.sample_tokens; ++i) {
-      text.push_back(generator.next());
-      if (text.back() == tokenizer.eos_id()) break;
-    }
+    std::string text;
+    continue_text(generator, tokenizer, prompt, config_.logging.sample_tokens,
+                  [&](const std::string& part) { text += part; });
     record_.add(SampleReport{
-        .step = state_.step, .tokens = tokens(), .prompt = prompt, .text = tokenizer.decode(text)});
+        .step = state_.step, .tokens = tokens(), .prompt = prompt, .text = std::move(text)});
   }
   pace_.pause(monotonic_seconds());
 }

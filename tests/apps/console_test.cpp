@@ -80,7 +80,7 @@ std::vector<std::string> screen(const std::string& bytes) {
 TEST(StepLine, ReadsAsDocumented) {
   EXPECT_EQ(joined(step_parts(example())),
             "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-            "MFU 31%  mem 61/141G  data 0.4%  eta 1h07m");
+            "peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
 }
 
 TEST(StepLine, LeavesOutTheUnknownAndShowsTheAlarming) {
@@ -94,7 +94,7 @@ TEST(StepLine, PartsGiveWayWhereItIsNarrow) {
   const auto at = [](int columns) { return joined(fitting(step_parts(example()), columns)); };
   EXPECT_THAT(at(100), Not(HasSubstr("ppl")));
   EXPECT_EQ(at(80),
-            "step  1200/20000   6.0%  loss 3.912  lr 3.8e-03  182k tok/s  MFU 31%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  lr 3.8e-03  182k tok/s  peak 31%  eta 1h07m");
   EXPECT_EQ(at(40), "step  1200/20000  loss 3.912  eta 1h07m");
   for (int columns = 28; columns < 140; ++columns) EXPECT_LE(at(columns).size(), columns);
 }
@@ -121,7 +121,7 @@ TEST(Console, PlainLinesInAPipe) {
       }),
       "hello\n"
       "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-      "MFU 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
+      "peak 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
       "val   step 1200  loss 3.801  ppl 44.7  bits/byte 1.214  2.1s  best\n"
       "sample at step 1200\n"
       "  | ROMEO:\n"
@@ -186,7 +186,7 @@ TEST(Console, ATerminalHasOneLiveLineBelowPermanentOnes) {
   ASSERT_EQ(after.size(), 3u);
   EXPECT_EQ(after[0],
             "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-            "MFU 31%  mem 61/141G  data 0.4%  eta 1h07m");
+            "peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
   EXPECT_EQ(after[1], "val   step 1200  loss 3.801  ppl 44.7  2.0s");
   EXPECT_EQ(after[2], "");  // the live line is erased at the end
   EXPECT_THAT(bytes, HasSubstr("\r\x1b[K\x1b[2m[\x1b[0m=>                  \x1b[2m]"));

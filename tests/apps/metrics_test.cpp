@@ -65,7 +65,7 @@ TEST(Metrics, WritesEveryTypeAsOneLine) {
   EXPECT_EQ(l[0]["step_ms"], 12.5);
   EXPECT_EQ(l[0]["mem_gib"], 3);
   EXPECT_EQ(l[0]["skipped"], 2);
-  EXPECT_FALSE(l[0].contains("mfu"));  // unknown
+  EXPECT_FALSE(l[0].contains("share_of_peak"));  // unknown
   EXPECT_EQ(l[1]["t"], "val");
   EXPECT_EQ(l[1]["sources"]["a"], 3);
   EXPECT_EQ(l[2]["text"], "line\nline \"quoted\" \xef\xbf\xbd");
