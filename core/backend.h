@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "core/device_traits.h"
 #include "core/kernels.h"
 #include "core/pool.h"
 
@@ -13,6 +14,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;  // "cpu", "cuda:0", "dry"
+  virtual DeviceTraits traits() const { return {}; }
   virtual Pool& pool() = 0;
   virtual void upload(const Tensor& to, const void* from_host) = 0;  // to.bytes() bytes
   virtual void download(void* to_host, const Tensor& from) = 0;      // from.bytes() bytes; waits

@@ -2,16 +2,10 @@
 // so that a plan made without the device allocates what the run will.
 #pragma once
 
+#include "core/device_traits.h"
 #include "core/kernels.h"
 
 namespace tern {
-
-// What of a device decides how kernels divide their work.
-struct DeviceTraits {
-  int multiprocessors = 0;  // 0: kernels bring their own memory (the CPU backend)
-
-  static DeviceTraits h200() { return {.multiprocessors = 132}; }
-};
 
 // Column sums over N rows (gradients of norm weights) are taken in this many parts, each a thread
 // block's rows, and the parts are added in order: the bits depend on the shape and device alone.

@@ -22,6 +22,7 @@ class CudaBackend final : public Backend {
   CudaBackend(int device, std::size_t slab_bytes);
   ~CudaBackend() override;
   std::string_view name() const override { return name_; }
+  DeviceTraits traits() const override { return traits_; }
   Pool& pool() override { return *pool_; }
   void upload(const Tensor& to, const void* from_host) override;
   void download(void* to_host, const Tensor& from) override;

@@ -15,7 +15,7 @@ namespace tern {
 namespace {
 
 struct EvalOptions {
-  std::string checkpoint, data;
+  std::string checkpoint, data, device = "cpu";
   bool train_split = false;
 };
 
@@ -27,7 +27,7 @@ void eval(const EvalOptions& options) {
   const RunConfig config = saved_config(checkpoint);
   const Index context = config.batch.context;
   const Index sequences = std::max<Index>(1, 4096 / context);
-  LoadedModel loaded = load_model(checkpoint, [&](Model& model) {
+  LoadedModel loaded = load_model(checkpoint, Device(options.device), [&](Model& model) {
     const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
     evaluate(model, {ids, ids}, context);
   });
@@ -60,6 +60,7 @@ void add_eval(CLI::App& tern) {
   command.add_option("--data", o->data, "folder that tern prepare wrote")->required();
   command.add_flag("--train-split", o->train_split,
                    "the training part of the folder, not the part set aside for validation");
+  command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { eval(*o); });
 }
 

@@ -13,7 +13,7 @@ namespace tern {
 namespace {
 
 struct GenerateOptions {
-  std::string checkpoint, prompt;
+  std::string checkpoint, prompt, device = "cpu";
   std::int64_t tokens = 100;
   Sampling sampling{};
 };
@@ -36,7 +36,7 @@ void show(const std::string& text) {
 void generate(const GenerateOptions& options) {
   check_options(options);
   const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
-  LoadedModel loaded = load_model(checkpoint, [](Model& model) {
+  LoadedModel loaded = load_model(checkpoint, Device(options.device), [](Model& model) {
     Generator rehearsal(model, {.temperature = 0});
     rehearsal.read(std::vector<std::int32_t>(64, 0));
     rehearsal.next();
@@ -62,6 +62,7 @@ void add_generate(CLI::App& tern) {
   command.add_option("--top-p", o->sampling.top_p, "draw from the likeliest that sum to p")
       ->capture_default_str();
   command.add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str();
+  command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { generate(*o); });
 }
 

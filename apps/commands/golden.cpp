@@ -12,7 +12,7 @@ namespace {
 
 struct GoldenOptions {
   std::vector<std::string> files;
-  std::string dtype = "f64";
+  std::string dtype = "f64", device = "cpu";
 };
 
 bool print(const std::string& file, const GoldenReport& report) {
@@ -28,9 +28,12 @@ bool print(const std::string& file, const GoldenReport& report) {
 
 void run_golden(const GoldenOptions& options) {
   const DType dtype = options.dtype == "f64" ? DType::f64 : DType::f32;
+  const Device device(options.device);
+  require(dtype == DType::f32 || !device.facts().traits.is_gpu(), Fault::usage,
+          "--device cuda: expected --dtype f32 beside it");
   std::string failed;
   for (const std::string& file : options.files)
-    if (!print(file, check_golden(file, dtype))) failed += " " + file;
+    if (!print(file, check_golden(file, dtype, device))) failed += " " + file;
   std::fflush(stdout);
   require(failed.empty(), Fault::internal, "outside the tolerance:", failed);
 }
@@ -45,6 +48,7 @@ void add_golden(CLI::App& tern) {
   command->add_option("--dtype", options->dtype, "f64, or f32 with float64's decisions replayed")
       ->check(CLI::IsMember({"f64", "f32"}))
       ->capture_default_str();
+  command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
   command->callback([options] { run_golden(*options); });
 }
 

@@ -15,17 +15,31 @@ namespace {
 struct PlanOptions {
   std::string config;
   std::vector<std::string> overrides;
+  std::string device = "cpu";
   bool without_data = false;
 };
 
+// A GPU is planned for where there is none, too: as an H200.
+Device device_to_plan(const std::string& name) {
+  try {
+    return Device(name);
+  } catch (const Error& error) {
+    if (name != "cuda") throw;
+    fmt::print(stderr, "no GPU here ({}); planning for an H200\n", error.what());
+    return Device::recorded_h200();
+  }
+}
+
 void plan(const PlanOptions& options) {
+  const Device device = device_to_plan(options.device);
   const LoadedConfig loaded = load_config(options.config, options.overrides);
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
   if (!options.without_data) tokens = TrainingData(config).token_counts();
   const MemoryPlan memory = options.without_data
-                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch))
-                                : choose_memory_plan(config, available_memory());
+                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch),
+                                              device.facts().traits)
+                                : choose_memory_plan(config, device);
   fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
 }
 
@@ -40,6 +54,7 @@ void add_plan(CLI::App& tern) {
       ->allow_extra_args(false);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
+  command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });
 }
 

@@ -49,7 +49,7 @@ void trace_golden(const TraceOptions& o) {
   if (o.tokens.empty()) tokens = {.shape = golden_shape(file), .ids = file.read_i32("input_ids")};
   check_ids(tokens, config.vocab_size);
   const ModelOptions options{.dtype = DType::f64, .trainable = false};
-  const auto backend = make_backend([&](Backend& dry) {
+  const auto backend = make_backend(Device("cpu"), [&](Backend& dry) {
     Model model(dry, config, options);
     run_once(model, tokens);
   });
@@ -72,7 +72,7 @@ void trace_checkpoint(const TraceOptions& o) {
   const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
   const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};
   check_ids(tokens, saved_config(checkpoint).model.vocab_size);
-  const LoadedModel loaded = load_model(checkpoint, [&](Model& model) { run_once(model, tokens); });
+  const LoadedModel loaded = load_model(checkpoint, Device("cpu"), [&](Model& model) { run_once(model, tokens); });
   write(*loaded.model, tokens, o.out);
 }
 

@@ -51,6 +51,7 @@ struct BatchSection {
 };
 
 enum class Precision { f32, f64 };
+enum class Activations { automatic, f32, bf16 };
 enum class Recompute { none, full };
 
 struct LoggingSection {
@@ -91,6 +92,8 @@ struct RunConfig {
   DecayScheduleSection weight_decay_schedule;
   BatchSection batch;
   Precision dtype = Precision::f32;
+  Activations activations = Activations::automatic;  // of products; automatic: bf16 on GPUs
+  Activations residual = Activations::automatic;     // of the stream; automatic: as dtype
   Recompute recompute = Recompute::none;
   LoggingSection logging;
   CheckpointSection checkpoint;

@@ -113,7 +113,18 @@ ConfigSection precision_section() {
       "precision", "Number formats.", std::identity{},
       {field(&RunConfig::dtype, {.name = "dtype",
                                  .choices = {"f32", "f64"},
-                                 .doc = "Parameters, activations and optimizer state."})});
+                                 .doc = "Parameters, gradients and optimizer state; f64 on CPUs "
+                                        "only."}),
+       field(&RunConfig::activations,
+             {.name = "activations",
+              .choices = {"auto", "f32", "bf16"},
+              .doc = "What products write and branches carry. `auto`: bf16 on GPUs, `dtype` on "
+                     "CPUs; bf16 exists on GPUs only."}),
+       field(&RunConfig::residual,
+             {.name = "residual",
+              .choices = {"auto", "f32", "bf16"},
+              .doc = "The stream that blocks add to. `auto`: as `dtype`; bf16 beside bf16 "
+                     "activations only."})});
 }
 
 ConfigSection memory_section() {

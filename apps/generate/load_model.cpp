@@ -15,11 +15,11 @@ Checkpoint open_checkpoint(const std::filesystem::path& path) {
   return Checkpoint::open(*newest.path);
 }
 
-LoadedModel load_model(const Checkpoint& checkpoint, const std::function<void(Model&)>& use) {
+LoadedModel load_model(const Checkpoint& checkpoint, const Device& device,
+                       const std::function<void(Model&)>& use) {
   const RunConfig config = saved_config(checkpoint);
-  const ModelOptions options{.dtype = config.dtype == Precision::f64 ? DType::f64 : DType::f32,
-                             .trainable = false};
-  auto backend = make_backend([&](Backend& on) {
+  const ModelOptions options = model_options(config, device.facts().traits, false);
+  auto backend = make_backend(device, [&](Backend& on) {
     Model model(on, config.model, options);
     use(model);
   });

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/config/run_config.h"
+#include "apps/run/device.h"
 #include "data/checkpoint.h"
 #include "data/tokenizer.h"
 #include "layers/model.h"
@@ -22,6 +23,7 @@ struct LoadedModel {
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
 // use: what will be done with the model, rehearsed for its memory
-LoadedModel load_model(const Checkpoint& checkpoint, const std::function<void(Model&)>& use);
+LoadedModel load_model(const Checkpoint& checkpoint, const Device& device,
+                       const std::function<void(Model&)>& use);
 
 }  // namespace tern

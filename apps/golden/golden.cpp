@@ -31,9 +31,9 @@ void note(GoldenResult& result, double error, const std::string& where) {
 // The model under test and, for f32, the float64 one whose decisions it replays.
 class Comparison {
  public:
-  Comparison(const SafetensorsFile& file, DType dtype)
-      : file_(file), ours_(file, dtype), replays_(dtype != DType::f64) {
-    if (replays_) exact_ = std::make_unique<GoldenModel>(file, DType::f64);
+  Comparison(const SafetensorsFile& file, DType dtype, const Device& device)
+      : file_(file), ours_(file, dtype, device), replays_(dtype != DType::f64) {
+    if (replays_) exact_ = std::make_unique<GoldenModel>(file, DType::f64, Device("cpu"));
     tolerance_ = replays_ ? 1e-5 : 1e-6;
   }
 
@@ -116,9 +116,9 @@ bool GoldenReport::passed() const {
   return std::all_of(results.begin(), results.end(), [](const auto& r) { return r.passed(); });
 }
 
-GoldenReport check_golden(const std::filesystem::path& file, DType dtype) {
+GoldenReport check_golden(const std::filesystem::path& file, DType dtype, const Device& device) {
   const SafetensorsFile golden = SafetensorsFile::open(file);
-  return Comparison(golden, dtype).run();
+  return Comparison(golden, dtype, device).run();
 }
 
 }  // namespace tern

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/run/device.h"
 #include "core/dtype.h"
 
 namespace tern {
@@ -28,6 +29,8 @@ struct GoldenReport {
 
 // f64: compared as it is. f32: with the rounding decisions of a float64 run replayed, since a
 // decision that flips changes everything after it. Fault::input for a file that lacks something.
-GoldenReport check_golden(const std::filesystem::path& file, DType dtype);
+// The float64 run is always the CPU's.
+GoldenReport check_golden(const std::filesystem::path& file, DType dtype,
+                          const Device& device = Device("cpu"));
 
 }  // namespace tern

@@ -20,7 +20,7 @@ T field(const SafetensorsFile& file, const nlohmann::json& json, const char* key
   return json[key].get<T>();
 }
 
-// host memory for the model, its update and one batch of a golden file
+// memory for the model, its update and one batch of a golden file
 std::size_t slab_bytes(const SafetensorsFile& file) {
   return std::size_t(64) << 20 | 64 * std::size_t(file.entry("logits").bytes);
 }
@@ -58,9 +58,9 @@ void load_golden(const SafetensorsFile& file, Model& model) {
   model.quantize();
 }
 
-GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype)
-    : file_(file), backend_(slab_bytes(file)) {
-  model_ = std::make_unique<Model>(backend_, golden_config(file), ModelOptions{.dtype = dtype});
+GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, const Device& device)
+    : file_(file), backend_(device.make_backend(slab_bytes(file))) {
+  model_ = std::make_unique<Model>(*backend_, golden_config(file), ModelOptions{.dtype = dtype});
   AdamWOptions options;
   if (file.metadata().contains("train")) {
     const auto json = parse_json(metadata(file, "train"), file.path().string());
@@ -89,30 +89,30 @@ Observer GoldenModel::recorder(Decisions& seen, const Decisions* other, bool rep
     if (value.dtype() != DType::i8) return;
     std::vector<std::int8_t>& codes = seen[name];
     codes.resize(value.elements());
-    backend_.download(codes.data(), value);
+    backend_->download(codes.data(), value);
     if (!other) return;
     const auto at = other->find(name);
     check(at != other->end() && at->second.size() == codes.size(),
           "[golden] nothing to replay for ", name);
     for (std::size_t i = 0; i < codes.size(); ++i) differing += codes[i] != at->second[i];
-    if (replay) backend_.upload(value, at->second.data());
+    if (replay) backend_->upload(value, at->second.data());
   };
 }
 
 std::vector<double> GoldenModel::logits(const Observer& observe) {
-  const Tensor ids = upload_ids(backend_, golden_shape(file_), file_.read_i32("input_ids"));
+  const Tensor ids = upload_ids(*backend_, golden_shape(file_), file_.read_i32("input_ids"));
   return download_real(model_->logits({.observe = observe}, ids));
 }
 
 double GoldenModel::backward(const std::vector<std::int32_t>& ids,
                              const std::vector<std::int32_t>& targets, Shape shape,
                              const Observer& observe) {
-  const Tensor weight(backend_, {1}, model_->dtype());
+  const Tensor weight(*backend_, {1}, model_->dtype());
   upload_real(weight, {1.0 / double(ids.size())});
   Tape tape;
   const Var loss = model_
-                       ->loss({.tape = &tape, .observe = observe}, upload_ids(backend_, shape, ids),
-                              upload_ids(backend_, shape, targets), weight)
+                       ->loss({.tape = &tape, .observe = observe}, upload_ids(*backend_, shape, ids),
+                              upload_ids(*backend_, shape, targets), weight)
                        .loss;
   optimizer_->add_loss(loss.value);
   tape.backward(loss);

@@ -1,10 +1,10 @@
-// A golden file's model on the CPU, ready to be run in either precision.
+// A golden file's model on one device, ready to be run in either precision.
 #pragma once
 
 #include <map>
 #include <memory>
 
-#include "core/cpu/cpu_backend.h"
+#include "apps/run/device.h"
 #include "data/safetensors.h"
 #include "layers/model.h"
 #include "optim/adamw.h"
@@ -23,7 +23,7 @@ void load_golden(const SafetensorsFile& file, Model& model);
 
 class GoldenModel {
  public:
-  GoldenModel(const SafetensorsFile& file, DType dtype);
+  GoldenModel(const SafetensorsFile& file, DType dtype, const Device& device);
 
   Model& model() { return *model_; }
   void load_parameters();
@@ -44,7 +44,7 @@ class GoldenModel {
   double backward(const std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& targets,
                   Shape shape, const Observer& observe);
   const SafetensorsFile& file_;
-  CpuBackend backend_;
+  std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<AdamWOptimizer> optimizer_;
   double weight_decay_ = 0, peak_rate_ = 0;

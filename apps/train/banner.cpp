@@ -62,6 +62,11 @@ std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
   return rows;
 }
 
+TableRow device_row(const Device& device) {
+  if (!device.facts().traits.is_gpu()) return {"device", "cpu", "f32 and f64"};
+  return {"device", device.facts().name, device.facts().library};
+}
+
 void print_banner(const RunParts& parts, const Environment& environment) {
   const RunConfig& config = parts.loaded.config;
   parts.console.table(
@@ -69,8 +74,10 @@ void print_banner(const RunParts& parts, const Environment& environment) {
       std::vector<TableRow>{
           {"machine", environment.cpu,
            fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
+          device_row(parts.device),
           {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
-           "a float product of 1024 cubed"},
+           parts.device.facts().traits.is_gpu() ? "a bf16 product of 8192 cubed"
+                                                      : "a float product of 1024 cubed"},
           {"run", parts.directory.path().string(), parts.loaded.file}});
   parts.console.table(
       "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));

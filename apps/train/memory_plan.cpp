@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <string>
 
 #include "apps/generate/generator.h"
 #include "apps/run/quantities.h"
 #include "apps/train/trainer.h"
-#include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
 
 namespace tern {
@@ -48,8 +46,8 @@ void require_fits(const MemoryPlan& plan, std::size_t available) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const RunConfig& config, Index micro_batch) {
-  DryBackend dry;
+MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device) {
+  DryBackend dry(device);
   Trainer trainer(dry, config, micro_batch);
   const std::size_t fixed = dry.pool().used();
   const Index sequences = config.batch.tokens / config.batch.context;
@@ -70,19 +68,21 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch) {
           .step = step};
 }
 
-MemoryPlan choose_memory_plan(const RunConfig& config, std::size_t available) {
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device) {
+  const std::size_t available = device.available_memory();
+  const DeviceTraits traits = device.facts().traits;
   const Index sequences = config.batch.tokens / config.batch.context;
   if (config.batch.micro_batch > 0) {
-    const MemoryPlan plan = plan_memory(config, std::min(config.batch.micro_batch, sequences));
+    const MemoryPlan plan = plan_memory(config, std::min(config.batch.micro_batch, sequences), traits);
     require_fits(plan, available);
     return plan;
   }
   for (Index n = sequences; n > 1; --n) {
     if (sequences % n) continue;
-    const MemoryPlan plan = plan_memory(config, n);
+    const MemoryPlan plan = plan_memory(config, n, traits);
     if (plan.peak <= available) return plan;
   }
-  const MemoryPlan plan = plan_memory(config, 1);
+  const MemoryPlan plan = plan_memory(config, 1, traits);
   require_fits(plan, available);
   return plan;
 }
@@ -97,21 +97,11 @@ std::string memory_text(const MemoryPlan& plan) {
          row("  activations", plan.activations) + row("  peak", plan.peak);
 }
 
-std::size_t available_memory() {
-  std::ifstream in("/proc/meminfo");
-  for (std::string key, unit; in >> key;) {
-    std::size_t kilobytes = 0;
-    in >> kilobytes;
-    std::getline(in, unit);
-    if (key == "MemAvailable:") return kilobytes * 1024;
-  }
-  return std::size_t(1) << 40;  // the system does not say: let the allocation decide
-}
-
-std::unique_ptr<Backend> make_backend(const std::function<void(Backend&)>& rehearse) {
-  DryBackend dry;
+std::unique_ptr<Backend> make_backend(const Device& device,
+                                      const std::function<void(Backend&)>& rehearse) {
+  DryBackend dry(device.facts().traits);
   rehearse(dry);
-  return std::make_unique<CpuBackend>(dry.pool().high_water());
+  return device.make_backend(dry.pool().high_water());
 }
 
 }  // namespace tern

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "apps/config/run_config.h"
-#include "core/backend.h"
+#include "apps/run/device.h"
 
 namespace tern {
 
@@ -24,18 +24,16 @@ struct MemoryPlan {
 };
 
 // One step, one validation pass and one sample of this run at this micro-batch.
-MemoryPlan plan_memory(const RunConfig& config, Index micro_batch);
+MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device);
 
 // The same at batch.micro_batch, or, if that is 0, at the largest divisor of a step's sequences
-// whose peak is at most `available` bytes. Fault::memory, with the parts, if none fits.
-MemoryPlan choose_memory_plan(const RunConfig& config, std::size_t available);
-
-// bytes that this machine can give to a process now
-std::size_t available_memory();
+// whose peak the device can give now. Fault::memory, with the parts, if none fits.
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device);
 
 std::string memory_text(const MemoryPlan& plan);  // an aligned table for people
 
-// Rehearses on the dry backend, then makes a CPU backend with exactly the peak.
-std::unique_ptr<Backend> make_backend(const std::function<void(Backend&)>& rehearse);
+// Rehearses on the dry backend, then makes the device's backend with exactly the peak.
+std::unique_ptr<Backend> make_backend(const Device& device,
+                                      const std::function<void(Backend&)>& rehearse);
 
 }  // namespace tern

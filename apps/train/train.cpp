@@ -9,26 +9,38 @@
 #include "apps/train/banner.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
-#include "core/cpu/cpu_backend.h"
 #include "core/host.h"
+#include "core/rng.h"
 
 namespace tern {
 namespace {
 
-// The rate that plain products reach here: what "share of peak" is a share of. Takes a blink.
-double measure_peak_flops() {
-  constexpr Index n = 1024;
-  CpuBackend backend(16 << 20);
-  const Tensor x(backend, {n, n}, DType::f32), w(backend, {n, n}, DType::f32),
-      y(backend, {n, n}, DType::f32);
-  for (const Tensor& t : {x, w}) backend.fill(t, 0.5);
+// seconds of the quickest of eight products of square matrices of small random numbers
+double multiply_squares(Backend& on, DType dtype, Index n) {
+  const Tensor x(on, {n, n}, dtype), w(on, {n, n}, dtype), y(on, {n, n}, dtype);
+  const Rng rng(1, stream_of("peak"));
+  constexpr Index rows = 64;  // repeated
+  std::vector<double> values(std::size_t(rows * n));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.uniform(i) - 0.5;
+  for (const Tensor& t : {x, w})
+    for (Index row = 0; row < n; row += rows) upload_real(t.slice(row, rows), values);
   double best = 1e30;
   for (int i = 0; i < 8; ++i) {
     const double begin = monotonic_seconds();
-    backend.run(Matmul{.y = y, .x = x, .w = w});
+    on.run(Matmul{.y = y, .x = x, .w = w});
+    on.synchronize();
     best = std::min(best, monotonic_seconds() - begin);
   }
-  return 2.0 * n * n * n / best;
+  return best;
+}
+
+// The rate that plain products reach here: what "share of peak" is a share of. Takes a blink.
+double measure_peak_flops(const Device& device) {
+  const bool gpu = device.facts().traits.is_gpu();
+  const Index n = gpu ? 8192 : 1024;
+  const DType dtype = gpu ? DType::bf16 : DType::f32;
+  const auto backend = make_backend(device, [&](Backend& on) { multiply_squares(on, dtype, n); });
+  return 2.0 * double(n * n * n) / multiply_squares(*backend, dtype, n);
 }
 
 void load_initial_weights(const InitFromSection& from, Trainer& trainer) {
@@ -62,8 +74,9 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
 void train(const TrainOptions& options) {
   const LoadedConfig loaded = load_config(options.config, options.overrides);
   const RunConfig& config = loaded.config;
+  const Device device(options.device);
   TrainingData data(config);
-  const MemoryPlan memory = choose_memory_plan(config, available_memory());
+  const MemoryPlan memory = choose_memory_plan(config, device);
   const Environment environment = describe_environment(options.command, library_versions());
   const RunDirectory directory(std::filesystem::path(config.run.directory) / config.run.name,
                                existing_for(options.resume, options.overwrite),
@@ -80,11 +93,12 @@ void train(const TrainOptions& options) {
                        .directory = directory,
                        .console = console,
                        .data = data,
+                       .device = device,
                        .memory = memory,
-                       .peak_flops = measure_peak_flops()};
+                       .peak_flops = measure_peak_flops(device)};
   print_banner(parts, environment);
-  CpuBackend backend(memory.peak);
-  Trainer trainer(backend, config, memory.micro_batch);
+  const std::unique_ptr<Backend> backend = device.make_backend(memory.peak);
+  Trainer trainer(*backend, config, memory.micro_batch);
   TrainingRun run(parts, trainer);
   if (start)
     go_on_from(*start, console, trainer, run);

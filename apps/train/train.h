@@ -11,6 +11,7 @@ struct TrainOptions {
   std::vector<std::string> overrides;  // --set key=value
   std::string resume;                  // "auto", "none", a checkpoint's path, or "" (not given)
   bool overwrite = false;
+  std::string device = "cpu";        // or "cuda", "cuda:N"
   std::vector<std::string> command;  // the command line, for env.json
 };
 

@@ -20,13 +20,30 @@ Observer absmax_recorder(std::map<std::string, double>& largest) {
 
 }  // namespace
 
+ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
+  const bool f64 = config.dtype == Precision::f64, gpu = device.is_gpu();
+  const bool bf16 =
+      config.activations == Activations::bf16 || (config.activations == Activations::automatic && gpu);
+  const bool bf16_residual = config.residual == Activations::bf16;
+  require(!(gpu && f64), Fault::usage, "precision.dtype: \"f64\" runs on --device cpu only");
+  require(gpu || !bf16, Fault::usage,
+          "precision.activations: \"bf16\" runs on --device cuda only: expected \"auto\" or \"f32\"");
+  require(bf16 || !bf16_residual, Fault::usage,
+          "precision.residual: \"bf16\" needs bf16 activations");
+  const DType real = f64 ? DType::f64 : DType::f32;
+  return {.dtype = real,
+          .activations = bf16 ? DType::bf16 : real,
+          .residual = bf16_residual ? DType::bf16 : real,
+          .loss_rows = gpu ? 8192 : 1024,
+          .trainable = trainable,
+          .recompute = config.recompute == Recompute::full};
+}
+
 Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)
     : backend_(backend),
       context_(config.batch.context),
       micro_batch_(micro_batch),
-      model_(backend, config.model,
-             {.dtype = config.dtype == Precision::f64 ? DType::f64 : DType::f32,
-              .recompute = config.recompute == Recompute::full}),
+      model_(backend, config.model, model_options(config, backend.traits(), true)),
       optimizer_(model_.parameters(), {.beta1 = config.optimizer.beta1,
                                        .beta2 = config.optimizer.beta2,
                                        .eps = config.optimizer.eps,

@@ -18,6 +18,10 @@ struct StepDiagnostics {
   std::map<std::string, double> activation_absmax;  // largest |x| before the int8 quantiser
 };
 
+// What the configuration and the device make of a model's number formats. Fault::usage for what the
+// device cannot do.
+ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable);
+
 class Trainer {
  public:
   // micro_batch: sequences computed at once, a divisor of a step's sequences

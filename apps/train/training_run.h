@@ -23,6 +23,7 @@ struct RunParts {
   const RunDirectory& directory;
   Console& console;
   TrainingData& data;
+  const Device& device;
   const MemoryPlan& memory;
   double peak_flops = 0;  // measured, per second
 };

@@ -1,0 +1,82 @@
+#include "apps/run/device.h"
+
+#include <dlfcn.h>
+
+#include <charconv>
+#include <fstream>
+
+#include "core/cpu/cpu_backend.h"
+
+namespace tern {
+namespace {
+
+constexpr const char* kPlugin = "libtern_cuda.so";
+constexpr std::size_t kReserve = std::size_t(1) << 30;  // libraries' and the driver's own, on a GPU
+
+std::size_t available_host_memory() {
+  std::ifstream in("/proc/meminfo");
+  for (std::string key, unit; in >> key;) {
+    std::size_t kilobytes = 0;
+    in >> kilobytes;
+    std::getline(in, unit);
+    if (key == "MemAvailable:") return kilobytes * 1024;
+  }
+  return std::size_t(1) << 40;  // the system does not say: let the allocation decide
+}
+
+// the N of "cuda:N", 0 for "cuda"
+int device_index(const std::string& name) {
+  int index = 0;
+  const char *begin = name.data() + 4, *end = name.data() + name.size();
+  if (begin == end) return 0;
+  const auto parsed = std::from_chars(begin + 1, end, index);
+  require(*begin == ':' && parsed.ec == std::errc{} && parsed.ptr == end && index >= 0,
+          Fault::usage, "--device: expected cpu, cuda or cuda:N, got '", name, "'");
+  return index;
+}
+
+DevicePlugin* open_plugin() {
+  void* library = dlopen(kPlugin, RTLD_NOW | RTLD_LOCAL);
+  if (!library)
+    fail(Fault::usage, "--device cuda: ", dlerror(),
+         " (needs the CUDA libraries of version 13 and a build made with nvcc); use --device cpu");
+  auto* make = reinterpret_cast<DevicePlugin* (*)()>(dlsym(library, "tern_device_plugin"));
+  require(make, Fault::usage, "--device cuda: ", kPlugin, ": expected tern_device_plugin in it");
+  return make();
+}
+
+}  // namespace
+
+Device::Device(const std::string& name) : name_(name) {
+  if (name == "cpu") return;
+  require(name.starts_with("cuda"), Fault::usage, "--device: expected cpu, cuda or cuda:N, got '",
+          name, "'");
+  index_ = device_index(name);
+  name_ = "cuda:" + std::to_string(index_);
+  plugin_ = open_plugin();
+  facts_ = plugin_->describe(index_);
+}
+
+Device Device::recorded_h200() {
+  Device device;
+  device.name_ = "cuda:0";
+  device.facts_ = {.name = "NVIDIA H200 (as recorded; there is no GPU here)",
+                   .total_bytes = std::size_t(139) << 30,
+                   .free_bytes = std::size_t(139) << 30,
+                   .traits = DeviceTraits::h200()};
+  return device;
+}
+
+std::size_t Device::available_memory() const {
+  if (!facts_.traits.is_gpu()) return available_host_memory();
+  const std::size_t free = plugin_ ? plugin_->describe(index_).free_bytes : facts_.free_bytes;
+  return free > kReserve ? free - kReserve : 0;
+}
+
+std::unique_ptr<Backend> Device::make_backend(std::size_t slab_bytes) const {
+  if (plugin_) return plugin_->open(index_, slab_bytes);
+  check(!facts_.traits.is_gpu(), "[Device] a recorded device can only be planned for");
+  return std::make_unique<CpuBackend>(slab_bytes);
+}
+
+}  // namespace tern

@@ -1,0 +1,34 @@
+// What a command computes on: "cpu", "cuda" or "cuda:N". GPUs come from a plugin beside the program,
+// libtern_cuda.so, opened when one is asked for.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/devices.h"
+
+namespace tern {
+
+class Device {
+ public:
+  // Error(Fault::usage) in one line: no such name, no plugin, no GPU, one that cannot be used.
+  explicit Device(const std::string& name);
+  // What plans are made for where there is no GPU: an H200 as it was measured.
+  static Device recorded_h200();
+
+  const std::string& name() const { return name_; }  // "cpu", "cuda:0"
+  const DeviceFacts& facts() const { return facts_; }
+  std::size_t available_memory() const;  // bytes that it can give to this process now
+
+  // With a slab of this size. Error(Fault::memory) if there is none.
+  std::unique_ptr<Backend> make_backend(std::size_t slab_bytes) const;
+
+ private:
+  Device() = default;
+  std::string name_;
+  DeviceFacts facts_{};  // of the CPU: nothing
+  DevicePlugin* plugin_ = nullptr;
+  int index_ = 0;
+};
+
+}  // namespace tern
