@@ -1,6 +1,7 @@
 # The front door.
 #   make train   a small model learns English, in a few minutes; results in runs/demo
-#   make test    every CPU test
+#   make test    every test; those that need a GPU are skipped where there is none
+#   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
 # Both install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
 BUILD ?= build
@@ -9,13 +10,20 @@ SOURCES = $(shell find core autograd layers optim data cuda apps tests \
   -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PREFIX
 
-.PHONY: train test build packages format format-check clean
+.PHONY: train test test-gpu sanitize-gpu build packages format format-check clean
 
 train: build
 	scripts/demo.sh
 
 test: build
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j2
+
+# where there is an NVIDIA GPU; elsewhere every case is skipped by name
+test-gpu: build
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -L cuda
+
+sanitize-gpu: build
+	scripts/sanitize_gpu.sh $(BUILD)
 
 build: packages
 	scripts/build.sh $(BUILD) $(CMAKE_ARGS)

@@ -27,7 +27,10 @@ struct Var {
 // Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
 struct QuantizedVar {
   Var codes{};
-  Tensor scale{};  // (N) for rows of activations, (1) for a weight matrix
+  Tensor scale{};               // (N) for rows of activations, (1) for a weight matrix
+  std::optional<DType> real{};  // of the value and its gradient, where that is not the scale's
+
+  DType value_dtype() const { return real.value_or(scale ? scale.dtype() : codes.value.dtype()); }
 };
 
 class Tape {
@@ -92,8 +95,8 @@ class Tape {
 Var leaf(Tape* tape, Parameter& p);
 
 // Records on the inputs' tape, or, when no input needs a gradient, keeps nothing.
-// The gradient of a real output has its dtype; that of codes codes_gradient, by default the dtype of
-// the first real tensor among outputs, then inputs.
+// The gradient of a real output has its dtype; that of codes codes_gradient, by default the dtype
+// of the first real tensor among outputs, then inputs.
 std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
                         Tape::Backward backward, std::optional<DType> codes_gradient = {});
 

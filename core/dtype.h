@@ -13,7 +13,6 @@ struct BFloat16 {
   std::uint16_t bits = 0;
 };
 
-
 constexpr int bits(DType t) {
   constexpr int table[] = {64, 32, 16, 32, 8};
   return table[int(t)];

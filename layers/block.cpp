@@ -6,13 +6,12 @@
 namespace tern {
 namespace {
 
-Var project(const Pass& pass, const char* name, BitLinear& layer, const QuantizedVar& x,
-            DType activations) {
+Var project(const Pass& pass, const char* name, BitLinear& layer, const QuantizedVar& x) {
   const std::string prefix = name;
   pass.see(prefix + ".input", x);
   const QuantizedVar w = layer.weight_var(pass.tape);
   pass.see(prefix + ".weight", w);
-  const Var y = ternary_product(x, w, activations);
+  const Var y = ternary_product(x, w);
   pass.see((prefix + ".output").c_str(), y.value);
   return y;
 }
@@ -30,9 +29,9 @@ Block::Block(Index width, Index glu_width) {
 Var Block::mix_tokens(const Pass& pass, const NormQuantized& in, const BlockInput& with) {
   const Index N = with.batch * with.steps, D = attn_norm.shape[0];
   const Shape rows{N, D}, steps{with.batch, with.steps, D};
-  const Var i = project(pass, "attn.i_proj", attn.i_proj, in.rows[0], with.activations);  // (N, D)
-  const Var f = project(pass, "attn.f_proj", attn.f_proj, in.rows[1], with.activations);  // (N, D)
-  const Var g = project(pass, "attn.g_proj", attn.g_proj, in.rows[2], with.activations);  // (N, D)
+  const Var i = project(pass, "attn.i_proj", attn.i_proj, in.rows[0]);  // (N, D)
+  const Var f = project(pass, "attn.f_proj", attn.f_proj, in.rows[1]);  // (N, D)
+  const Var g = project(pass, "attn.g_proj", attn.g_proj, in.rows[2]);  // (N, D)
   const MlgruOutput out =
       mlgru(reshape(f, steps), reshape(i, steps), with.bound, {with.state}, bool(with.state));
   if (with.state) with.state.backend().copy(with.state, out.last);
@@ -40,7 +39,7 @@ Var Block::mix_tokens(const Pass& pass, const NormQuantized& in, const BlockInpu
   const QuantizedVar gated =
       gated_norm_quantize(g, reshape(out.h, rows), leaf(pass.tape, attn.g_norm),
                           leaf(pass.tape, attn.o_proj.norm_weight), with.eps, with.quantized);
-  return project(pass, "attn.o_proj", attn.o_proj, gated, with.activations);
+  return project(pass, "attn.o_proj", attn.o_proj, gated);
 }
 
 Residual Block::operator()(const Pass& pass, const Residual& in, const BlockInput& with) {
@@ -52,14 +51,14 @@ Residual Block::operator()(const Pass& pass, const Residual& in, const BlockInpu
                     with.eps, with.quantized, with.activations);
   pass.see("input", mixer_in.sum.value);
   const Var mixed = mix_tokens(pass, mixer_in, with);
-  const NormQuantized glu_in =
-      norm_quantize(mixer_in.sum, mixed, leaf(tape, mlp_norm),
-                    {leaf(tape, mlp.gate_proj.norm_weight)}, with.eps, with.quantized, with.activations);
+  const NormQuantized glu_in = norm_quantize(mixer_in.sum, mixed, leaf(tape, mlp_norm),
+                                             {leaf(tape, mlp.gate_proj.norm_weight)}, with.eps,
+                                             with.quantized, with.activations);
   pass.see("middle", glu_in.sum.value);
-  const Var ab = project(pass, "mlp.gate_proj", mlp.gate_proj, glu_in.rows[0], with.activations);  // (N, 2H)
+  const Var ab = project(pass, "mlp.gate_proj", mlp.gate_proj, glu_in.rows[0]);  // (N, 2H)
   const QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(tape, mlp.down_proj.norm_weight),
                                                    with.eps, with.quantized);  // (N, H)
-  return {.x = glu_in.sum, .branch = project(pass, "mlp.down_proj", mlp.down_proj, hidden, with.activations)};
+  return {.x = glu_in.sum, .branch = project(pass, "mlp.down_proj", mlp.down_proj, hidden)};
 }
 
 }  // namespace tern

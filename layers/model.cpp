@@ -99,11 +99,16 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
   const bool quantized = config_.quantize == Quantize::ternary;
   const Index D = config_.width;
   const Var bounds = gate_bounds(pass.tape);
-  Residual x{.x = embedding(leaf(pass.tape, embeddings_), ids.reshape({B * T}), options_.residual)};  // (N, D)
+  Residual x{.x = embedding(leaf(pass.tape, embeddings_), ids.reshape({B * T}),
+                            options_.residual)};  // (N, D)
   for (Index l = 0; l < config_.layers; ++l) {
     Pass inside = pass;
     inside.scope = "model.layers." + std::to_string(l) + ".";
-    BlockInput with{.batch = B, .steps = T, .eps = config_.rms_norm_eps, .quantized = quantized, .activations = activations()};
+    BlockInput with{.batch = B,
+                    .steps = T,
+                    .eps = config_.rms_norm_eps,
+                    .quantized = quantized,
+                    .activations = activations()};
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = state.slice(l, 1).reshape({B, D});
     inside.see("bound", with.bound.value);
@@ -121,7 +126,7 @@ Tensor Model::logits(const Pass& pass, const Tensor& ids, const Tensor& state) {
   const QuantizedVar x = body(pass, ids, state);
   const QuantizedVar w = lm_head_.weight_var(pass.tape);
   pass.see("lm_head.weight", w);
-  const Tensor y = ternary_product(x, w, activations()).value;
+  const Tensor y = ternary_product(x, w).value;
   pass.see("lm_head.output", y);
   return y;
 }
@@ -131,7 +136,7 @@ CrossEntropyOutput Model::loss(const Pass& pass, const Tensor& ids, const Tensor
   const QuantizedVar x = body(pass, ids, {});
   const QuantizedVar w = lm_head_.weight_var(pass.tape);
   pass.see("lm_head.weight", w);
-  return cross_entropy(x, w, targets.reshape({targets.elements()}), weight, options_.loss_rows, activations());
+  return cross_entropy(x, w, targets.reshape({targets.elements()}), weight, options_.loss_rows);
 }
 
 Tensor Model::new_state(Index batch) {

@@ -1,5 +1,5 @@
-// What a command computes on: "cpu", "cuda" or "cuda:N". GPUs come from a plugin beside the program,
-// libtern_cuda.so, opened when one is asked for.
+// What a command computes on: "cpu", "cuda" or "cuda:N". GPUs come from a plugin beside the
+// program, libtern_cuda.so, opened when one is asked for.
 #pragma once
 
 #include <memory>

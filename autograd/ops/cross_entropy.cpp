@@ -7,7 +7,8 @@ namespace {
 
 QuantizedVar constant(const QuantizedVar& x, Index first, Index count) {
   return {.codes = {x.codes.value.slice(first, count)},
-          .scale = x.scale ? x.scale.slice(first, count) : Tensor{}};
+          .scale = x.scale ? x.scale.slice(first, count) : Tensor{},
+          .real = x.real};
 }
 
 void product_backward(Backend& on, const Grad& dx, const Grad& dw, const Tensor& dy,
@@ -26,7 +27,7 @@ void product_backward(Backend& on, const Grad& dx, const Grad& dw, const Tensor&
 
 CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
                                  const Tensor& targets, const Tensor& weight,
-                                 Index rows_per_chunk, std::optional<DType> activations) {
+                                 Index rows_per_chunk) {
   const auto [N, I] = dims<2>(x.codes.value, "[cross_entropy] x (N, I)");
   const auto [V, Iw] = dims<2>(w.codes.value, "[cross_entropy] w (V, I)");
   check(I == Iw, "[cross_entropy] inner dimensions differ: x is ", x.codes.value, ", w is ",
@@ -46,7 +47,7 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
   for (Index n = 0; n < N; n += rows_per_chunk) {
     const Index rows = std::min(rows_per_chunk, N - n);
     const QuantizedVar part = constant(x, n, rows);
-    const Tensor logits = ternary_product(part, weights, activations).value;  // (rows, V)
+    const Tensor logits = ternary_product(part, weights).value;  // (rows, V)
     on.run(CrossEntropy{.losses = out.losses.slice(n, rows),
                         .logits = logits,
                         .targets = targets.slice(n, rows),

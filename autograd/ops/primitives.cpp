@@ -150,11 +150,12 @@ Var matmul(const Var& x, const Var& w) {
 
 Var rms_norm(const Var& x, const Var& w, double eps) {
   const auto [D] = dims<1>(w.value, "[rms_norm] w (D)");
-  check(x.value.shape().last() == D && x.value.dtype() == w.value.dtype(),
+  check(x.value.shape().last() == D &&
+            (x.value.dtype() == w.value.dtype() || accumulator(x.value.dtype()) == w.value.dtype()),
         "[rms_norm] expected rows of ", D, ", x is ", x.value, ", w is ", w.value);
   Backend& on = x.value.backend();
   const Tensor y(on, x.value.shape(), x.value.dtype());
-  const Tensor rstd(on, {x.value.elements() / D}, x.value.dtype());
+  const Tensor rstd(on, {x.value.elements() / D}, accumulator(x.value.dtype()));
   on.run(RmsNorm{.y = y, .rstd = rstd, .x = x.value, .w = w.value, .eps = eps});
   return record(
       "rms_norm", y, {x, w},

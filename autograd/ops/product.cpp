@@ -4,8 +4,7 @@
 
 namespace tern {
 
-Var ternary_product(const QuantizedVar& x, const QuantizedVar& w,
-                    std::optional<DType> activations) {
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w) {
   if (!x.scale && !w.scale) return matmul(x.codes, w.codes);
   const auto [N, I] = dims<2>(x.codes.value, "[ternary_product] x (N, I)");
   const auto [O, Iw] = dims<2>(w.codes.value, "[ternary_product] w (O, I)");
@@ -18,7 +17,7 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w,
   Backend& on = x.scale.backend();
   const Quantized xq{.q = x.codes.value, .row_scale = x.scale};
   const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
-  const Tensor y(on, {N, O}, activations.value_or(x.scale.dtype()));
+  const Tensor y(on, {N, O}, x.value_dtype());
   on.run(TernaryProduct{.y = y, .x = xq, .w = wt});
   return record(
       "ternary_product", y, {x.codes, w.codes}, [&on, xq, wt](const Tensor& dy, Tape::Grads d) {

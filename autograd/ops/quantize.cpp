@@ -20,7 +20,7 @@ QuantizedVar quantize_rows(const Var& x) {
   Backend& on = x.value.backend();
   const Quantized y = make_rows(on, N, D, x.value.dtype(), true);
   on.run(QuantizeRows{.y = y, .x = x.value});
-  return {.codes = {y.q, x.tape, x.slot}, .scale = y.row_scale};
+  return {.codes = {y.q, x.tape, x.slot}, .scale = y.row_scale, .real = x.value.dtype()};
 }
 
 QuantizedVar quantize_ternary(const Var& w) {
@@ -37,7 +37,7 @@ Var dequantize(const QuantizedVar& x) {
   check(x.scale && x.scale.shape() == Shape{N}, "[dequantize] expected a scale for each of ", N,
         " rows, got ", x.scale);
   Backend& on = x.scale.backend();
-  const Tensor y(on, {N, D}, x.scale.dtype());
+  const Tensor y(on, {N, D}, x.value_dtype());
   on.run(Dequantize{.x = y, .y = {.q = x.codes.value, .row_scale = x.scale}});
   return {y, x.codes.tape, x.codes.slot};
 }
@@ -95,7 +95,7 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
       real);
   NormQuantized out{.sum = vars[0]};
   for (std::size_t k = 0; k < weights.size(); ++k)
-    out.rows.push_back({.codes = vars[1 + k], .scale = rows[k].y.row_scale});
+    out.rows.push_back({.codes = vars[1 + k], .scale = rows[k].y.row_scale, .real = real});
   return out;
 }
 
@@ -103,8 +103,8 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
                                  double eps, bool quantized) {
   const auto [N, D] = dims<2>(g.value, "[gated_norm_quantize] g (N, D)");
   const DType real = g.value.dtype(), exact = accumulator(real);
-  check(h.value.shape() == g.value.shape() && h.value.dtype() == real, "[gated_norm_quantize] h must match g: h is ", h.value,
-        ", g is ", g.value);
+  check(h.value.shape() == g.value.shape() && h.value.dtype() == real,
+        "[gated_norm_quantize] h must match g: h is ", h.value, ", g is ", g.value);
   check_weight("[gated_norm_quantize] g_weight", g_weight, D, exact);
   check_weight("[gated_norm_quantize] weight", weight, D, exact);
   Backend& on = g.value.backend();
@@ -116,21 +116,21 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
                            .h = h.value,
                            .g_weight = g_weight.value,
                            .eps = eps});
-  const Var codes =
-      record("gated_norm_quantize", y.q, {g, h, g_weight, weight},
-             [&on, g = g.value, h = h.value, gw = g_weight.value, w = weight.value, rstd](
-                 const Tensor& dy, Tape::Grads d) {
-               on.run(GatedNormQuantizeBackward{.dg = d[0],
-                                                .dh = d[1],
-                                                .dg_weight = d[2],
-                                                .row = {.dy = dy, .dweight = d[3], .weight = w},
-                                                .g = g,
-                                                .h = h,
-                                                .g_weight = gw,
-                                                .rstd = rstd});
-             },
-             real);
-  return {.codes = codes, .scale = y.row_scale};
+  const Var codes = record(
+      "gated_norm_quantize", y.q, {g, h, g_weight, weight},
+      [&on, g = g.value, h = h.value, gw = g_weight.value, w = weight.value, rstd](const Tensor& dy,
+                                                                                   Tape::Grads d) {
+        on.run(GatedNormQuantizeBackward{.dg = d[0],
+                                         .dh = d[1],
+                                         .dg_weight = d[2],
+                                         .row = {.dy = dy, .dweight = d[3], .weight = w},
+                                         .g = g,
+                                         .h = h,
+                                         .g_weight = gw,
+                                         .rstd = rstd});
+      },
+      real);
+  return {.codes = codes, .scale = y.row_scale, .real = real};
 }
 
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized) {
@@ -151,7 +151,7 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
             .dab = d[0], .row = {.dy = dy, .dweight = d[1], .weight = w}, .ab = ab, .rstd = rstd});
       },
       real);
-  return {.codes = codes, .scale = y.row_scale};
+  return {.codes = codes, .scale = y.row_scale, .real = real};
 }
 
 }  // namespace tern

@@ -46,10 +46,11 @@ std::deque<Parameter> parameters_of(Backend& on, DType dtype, const OpCase& op,
   std::deque<Parameter> parameters;
   for (std::size_t i = 0; i < op.inputs.size(); ++i) {
     const OpInput& in = op.inputs[i];
+    const DType own = in.parameter ? accumulator(dtype) : dtype;
     parameters.push_back({.name = in.name,
                           .shape = in.shape,
-                          .value = uploaded(on, in.shape, dtype, point[i]),
-                          .grad = {.tensor = Tensor(on, in.shape, dtype)}});
+                          .value = uploaded(on, in.shape, own, point[i]),
+                          .grad = {.tensor = Tensor(on, in.shape, own)}});
   }
   return parameters;
 }

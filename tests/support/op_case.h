@@ -18,6 +18,7 @@ struct OpInput {
   std::string name;
   Shape shape;
   double low = -1, high = 1;  // uniform in between
+  bool parameter = false;     // stays f32 where activations are bf16
 };
 
 // Stands for the quantisers when a fused op is composed from primitives. Rounds on the host in f64,

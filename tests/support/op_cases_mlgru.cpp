@@ -26,8 +26,10 @@ OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial) {
                     std::to_string(D) + (bound ? "_bound" : "") + (initial ? "_initial" : ""),
             .inputs = {{.name = "f", .shape = {B, T, D}, .low = -3, .high = 3},
                        {.name = "c", .shape = {B, T, D}, .low = -3, .high = 3}}};
-  if (bound) op.inputs.push_back({.name = "bound", .shape = {D}, .low = 0.1, .high = 0.9});
-  if (initial) op.inputs.push_back({.name = "initial", .shape = {B, D}});
+  if (bound)
+    op.inputs.push_back(
+        {.name = "bound", .shape = {D}, .low = 0.1, .high = 0.9, .parameter = true});
+  if (initial) op.inputs.push_back({.name = "initial", .shape = {B, D}, .parameter = true});
   const std::size_t at_initial = bound ? 3 : 2;
   op.apply = [=](auto in) {
     return Vars{mlgru(in[0], in[1], bound ? in[2] : Var{}, initial ? in[at_initial] : Var{}).h};

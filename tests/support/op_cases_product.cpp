@@ -12,7 +12,7 @@ std::string size_name(const std::string& op, Index N, Index O, Index I) {
 }
 
 std::vector<OpInput> product_inputs(Index N, Index O, Index I) {
-  return {{.name = "x", .shape = {N, I}}, {.name = "w", .shape = {O, I}}};
+  return {{.name = "x", .shape = {N, I}}, {.name = "w", .shape = {O, I}, .parameter = true}};
 }
 
 }  // namespace
@@ -41,7 +41,8 @@ OpCase ternary_product_case(Index N, Index O, Index I) {
 OpCase bit_linear_case(Index N, Index O, Index I) {
   OpCase op = ternary_product_case(N, O, I);
   op.name = size_name("bit_linear", N, O, I);
-  op.inputs.push_back({.name = "norm_weight", .shape = {I}, .low = 0.5, .high = 1.5});
+  op.inputs.push_back(
+      {.name = "norm_weight", .shape = {I}, .low = 0.5, .high = 1.5, .parameter = true});
   op.apply = [](auto in) { return Vars{bit_linear(in[0], in[2], quantize_ternary(in[1]))}; };
   op.composed = [](auto in, Rounding& r) {
     const Var x = r.rows(rms_norm(in[0], in[2]));
@@ -60,7 +61,7 @@ OpCase cross_entropy_case(Index N, Index V, Index I, const CrossEntropyForm& for
   }
   const auto loss = [=](const QuantizedVar& x, const QuantizedVar& w, DType dtype, Index rows) {
     Backend& on = x.codes.value.backend();
-    const Tensor weight(on, {1}, dtype);
+    const Tensor weight(on, {1}, accumulator(dtype));
     upload_real(weight, {valid > 0 ? 1 / valid : 0});
     return Vars{cross_entropy(x, w, upload_ids(on, {N}, targets), weight, rows).loss};
   };
@@ -97,10 +98,11 @@ std::vector<OpCase> product_cases() {
       matmul_case(259, 270, 19),
       matmul_case(5, 520, 7),
       {.name = "matmul_of_a_batch",
-       .inputs = {{.name = "x", .shape = {2, 3, 4}}, {.name = "w", .shape = {5, 4}}},
+       .inputs = {{.name = "x", .shape = {2, 3, 4}},
+                  {.name = "w", .shape = {5, 4}, .parameter = true}},
        .apply = [](auto in) { return Vars{matmul(in[0], in[1])}; }},
       {.name = "matmul_of_a_vector",
-       .inputs = {{.name = "x", .shape = {4}}, {.name = "w", .shape = {5, 4}}},
+       .inputs = {{.name = "x", .shape = {4}}, {.name = "w", .shape = {5, 4}, .parameter = true}},
        .apply = [](auto in) { return Vars{matmul(in[0], in[1])}; }},
       ternary_product_case(3, 4, 8),
       ternary_product_case(1, 1, 1),

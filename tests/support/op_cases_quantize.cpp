@@ -43,7 +43,7 @@ OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form) {
             .rounds = form.quantized};
   for (const int k : form.use_rows) op.name.append("_").append(std::to_string(k));
   if (form.branch) op.inputs.push_back({.name = "branch", .shape = {N, D}});
-  const OpInput weight{.name = "weight", .shape = {D}, .low = 0.5, .high = 1.5};
+  const OpInput weight{.name = "weight", .shape = {D}, .low = 0.5, .high = 1.5, .parameter = true};
   for (int k = form.block ? -1 : 0; k < form.rows; ++k) {
     op.inputs.push_back(weight);
     op.inputs.back().name = k < 0 ? "block_weight" : "weight" + std::to_string(k);
@@ -74,8 +74,8 @@ OpCase gated_norm_quantize_case(Index N, Index D, bool quantized) {
       .name = size_name("gated_norm_quantize", N, D, quantized),
       .inputs = {{.name = "g", .shape = {N, D}},
                  {.name = "h", .shape = {N, D}, .low = -3, .high = 3},
-                 {.name = "g_weight", .shape = {D}, .low = 0.5, .high = 1.5},
-                 {.name = "weight", .shape = {D}, .low = 0.5, .high = 1.5}},
+                 {.name = "g_weight", .shape = {D}, .low = 0.5, .high = 1.5, .parameter = true},
+                 {.name = "weight", .shape = {D}, .low = 0.5, .high = 1.5, .parameter = true}},
       .apply =
           [quantized](auto in) {
             return Vars{value_of(gated_norm_quantize(in[0], in[1], in[2], in[3], kEps, quantized))};
@@ -91,7 +91,7 @@ OpCase gated_norm_quantize_case(Index N, Index D, bool quantized) {
 OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized) {
   return {.name = size_name("swiglu_norm_quantize", N, H, quantized),
           .inputs = {{.name = "ab", .shape = {N, 2 * H}, .low = -3, .high = 3},
-                     {.name = "weight", .shape = {H}, .low = 0.5, .high = 1.5}},
+                     {.name = "weight", .shape = {H}, .low = 0.5, .high = 1.5, .parameter = true}},
           .apply =
               [quantized](auto in) {
                 return Vars{value_of(swiglu_norm_quantize(in[0], in[1], kEps, quantized))};
@@ -113,7 +113,7 @@ OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized) {
 OpCase rms_norm_case(Index N, Index D) {
   return {.name = size_name("rms_norm", N, D, true),
           .inputs = {{.name = "x", .shape = {N, D}, .low = 0.25},
-                     {.name = "w", .shape = {D}, .low = 0.5, .high = 1.5}},
+                     {.name = "w", .shape = {D}, .low = 0.5, .high = 1.5, .parameter = true}},
           .apply = [](auto in) { return Vars{rms_norm(in[0], in[1], kEps)}; }};
 }
 
@@ -133,10 +133,11 @@ std::vector<OpCase> quantizer_cases() {
       rms_norm_case(5, 1),
       rms_norm_case(67, 37),
       {.name = "rms_norm_of_a_vector",
-       .inputs = {{.name = "x", .shape = {6}}, {.name = "w", .shape = {6}}},
+       .inputs = {{.name = "x", .shape = {6}}, {.name = "w", .shape = {6}, .parameter = true}},
        .apply = [](auto in) { return Vars{rms_norm(in[0], in[1])}; }},
       {.name = "rms_norm_of_a_batch",
-       .inputs = {{.name = "x", .shape = {2, 3, 4}}, {.name = "w", .shape = {4}}},
+       .inputs = {{.name = "x", .shape = {2, 3, 4}},
+                  {.name = "w", .shape = {4}, .parameter = true}},
        .apply = [](auto in) { return Vars{rms_norm(in[0], in[1], 1e-3)}; }},
       {.name = "quantize_rows",
        .inputs = {{.name = "x", .shape = {5, 19}}},

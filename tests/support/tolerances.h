@@ -19,6 +19,11 @@ inline constexpr double kReordered = 1e-12;
 // rounding. No rounding decision of the cases' fixed inputs lies that close to a tie.
 inline constexpr double kSinglePrecision = 1e-5;
 
+// One op in bf16 against f64 on the same bf16 inputs: outputs are rounded to 8 bits (4e-3), and
+// intermediates that a fused backward would round once more, like dy / row_scale; a rounding
+// decision to int8 may flip (1/127 = 8e-3).
+inline constexpr double kHalfPrecision = 2e-2;
+
 // Stored f64 training losses: the build machine's libm and vector width change the last bits, and
 // ten steps amplify them; a flipped rounding decision would show as 1e-4 and more.
 inline constexpr double kStoredLoss = 1e-9;

@@ -1,0 +1,79 @@
+// Every op on the GPU against the CPU, its bits twice, and its memory against the plan.
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "core/cpu/cpu_backend.h"
+#include "core/dry/dry_backend.h"
+#include "tests/cuda/gpu.h"
+#include "tests/support/op_cases.h"
+#include "tests/support/tolerances.h"
+
+namespace tern {
+
+void PrintTo(const OpCase& op, std::ostream* out) {
+  *out << op.name;
+}
+
+namespace {
+
+constexpr std::size_t kSlab = std::size_t(256) << 20;
+
+// What bf16 makes of the activations among the inputs; parameters keep f32.
+std::vector<Values> rounded(const OpCase& op, std::vector<Values> point) {
+  for (std::size_t i = 0; i < point.size(); ++i)
+    for (double& x : point[i]) {
+      const auto bits = std::bit_cast<std::uint32_t>(float(x));
+      const std::uint32_t half = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+      x = op.inputs[i].parameter ? double(float(x)) : double(std::bit_cast<float>(half));
+    }
+  return point;
+}
+
+Values joined(const std::vector<Values>& parts) {
+  Values all;
+  for (const Values& v : parts) all.insert(all.end(), v.begin(), v.end());
+  return all;
+}
+
+class CudaOp : public GpuTest, public testing::WithParamInterface<OpCase> {
+ protected:
+  void compare(DType dtype, const std::vector<Values>& point, double tolerance) {
+    CpuBackend cpu(kSlab);
+    const OpRun want = run_case(cpu, DType::f64, GetParam(), point);
+    const OpRun got = run_case(gpu(kSlab), dtype, GetParam(), point);
+    ASSERT_EQ(got.outputs.size(), want.outputs.size());
+    for (std::size_t i = 0; i < got.outputs.size(); ++i)
+      EXPECT_LE(relative_error(got.outputs[i], want.outputs[i]), tolerance)
+          << dtype << " output " << i;
+    for (std::size_t i = 0; i < got.gradients.size(); ++i)
+      EXPECT_LE(relative_error(got.gradients[i], want.gradients[i]), tolerance)
+          << dtype << " gradient by " << GetParam().inputs[i].name;
+    EXPECT_LE(relative_error(joined(got.gradients), joined(want.gradients)), tolerance) << dtype;
+    EXPECT_EQ(run_case(gpu(kSlab), dtype, GetParam(), point), got) << dtype << " a second time";
+  }
+};
+
+TEST_P(CudaOp, SinglePrecisionAgreesWithTheCpu) {
+  compare(DType::f32, sample(GetParam()), tolerance::kSinglePrecision);
+}
+
+TEST_P(CudaOp, HalfPrecisionAgreesWithTheCpu) {
+  compare(DType::bf16, rounded(GetParam(), sample(GetParam())), tolerance::kHalfPrecision);
+}
+
+TEST_P(CudaOp, TakesTheMemoryOfThePlan) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    DryBackend dry(gpu(kSlab).traits());
+    run_case(dry, dtype, GetParam(), sample(GetParam()));
+    CudaBackend exact(0, dry.pool().high_water());  // not one byte more
+    run_case(exact, dtype, GetParam(), sample(GetParam()));
+    EXPECT_EQ(exact.pool().high_water(), dry.pool().high_water());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaOp, testing::ValuesIn(op_cases()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace tern
