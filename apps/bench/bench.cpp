@@ -1,24 +1,18 @@
 #include "apps/bench/bench.h"
 
+#include <memory>
+
 #include "apps/bench/eigen_product.h"
+#include "core/host.h"
+#include "core/rng.h"
 
 namespace tern {
 namespace {
 
 constexpr Index kProductRows = 4096;      // as the target is defined
-constexpr Index kCopyBytes = 256 << 20;   // more than any cache
+constexpr Index kCopyBytes = 512 << 20;   // more than any cache
+constexpr Index kSquare = 8192;           // rows and columns of a GPU's product
 constexpr double kProductSeconds = 0.15;  // one measurement of the product lasts this long
-
-EigenProduct reference_product(const TrainingSize& size) {
-  return EigenProduct(kProductRows, size.width, 2 * size.model().glu_width());
-}
-
-double product_rate(EigenProduct& product) {
-  int runs = 0;
-  double time = 0;
-  for (; time < kProductSeconds; ++runs) time += seconds([&] { product.run(); });
-  return runs * product.flops() / time;
-}
 
 double copy_rate(Backend& backend) {
   const Tensor from(backend, {kCopyBytes}, DType::i8), to(backend, {kCopyBytes}, DType::i8);
@@ -33,22 +27,61 @@ double copy_rate(Backend& backend) {
   return rate.median();
 }
 
+Yardstick eigen_yardstick(const TrainingSize& size) {
+  auto product =
+      std::make_shared<EigenProduct>(kProductRows, size.width, 2 * size.model().glu_width());
+  return [product] {
+    int runs = 0;
+    double time = 0;
+    for (; time < kProductSeconds; ++runs) time += seconds([&] { product->run(); });
+    return runs * product->flops() / time;
+  };
+}
+
+Tensor random_square(Backend& on, Index n) {
+  constexpr Index rows = 64;  // repeated
+  const Rng rng(1, stream_of("yardstick"));
+  std::vector<double> values(std::size_t(rows * n));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.normal(i);
+  const Tensor t(on, {n, n}, DType::bf16);
+  for (Index row = 0; row < n; row += rows) upload_real(t.slice(row, rows), values);
+  return t;
+}
+
+Yardstick device_yardstick(Backend& on) {
+  return [&on] {
+    const Tensor x = random_square(on, kSquare), w = random_square(on, kSquare);
+    const Tensor y(on, {kSquare, kSquare}, DType::bf16);
+    Samples rate;
+    for (int i = 0; i < 12; ++i)
+      rate.add(2.0 * double(kSquare * kSquare * kSquare) / seconds([&] {
+                 on.run(Matmul{.y = y, .x = x, .w = w});
+                 on.synchronize();
+               }));
+    return rate.median();
+  };
+}
+
 }  // namespace
+
+Yardstick yardstick(Backend& backend, const TrainingSize& size) {
+  return backend.traits().is_gpu() ? device_yardstick(backend) : eigen_yardstick(size);
+}
 
 TrainBench bench_train(Backend& backend, const TrainingSize& size, int steps,
                        const std::function<void(int)>& progress) {
-  EigenProduct product = reference_product(size);
+  const Yardstick product_rate = yardstick(backend, size);
   TrainingStep step(backend, size);
   step.initialize();
   const double flops = double(gemm_flop_per_token(size.model())) * double(size.tokens());
   step.run();  // touches the memory
-  product_rate(product);
+  product_rate();
   TrainBench out;
-  double before = product_rate(product);
+  double before = product_rate();
   out.product.add(before);
   for (int s = 0; s < steps; ++s) {
     const double train = flops / seconds([&] { step.run(); });
-    const double after = product_rate(product);
+    const double after = product_rate();
     out.train.add(train);
     out.product.add(after);
     out.ratio.add(2 * train / (before + after));
@@ -60,7 +93,7 @@ TrainBench bench_train(Backend& backend, const TrainingSize& size, int steps,
 
 OpsBench bench_ops(Backend& backend, const TrainingSize& size, int steps) {
   OpsBench out{.copy = copy_rate(backend)};
-  EigenProduct product = reference_product(size);
+  const Yardstick product_rate = yardstick(backend, size);
   TimedBackend timed(backend);
   TrainingStep step(timed, size);
   step.initialize();
@@ -68,7 +101,7 @@ OpsBench bench_ops(Backend& backend, const TrainingSize& size, int steps) {
   timed.forget();
   Samples products, whole;
   for (int s = 0; s < steps; ++s) {
-    products.add(product_rate(product));
+    products.add(product_rate());
     whole.add(seconds([&] { step.run(); }));
   }
   out.product = products.median();
@@ -77,8 +110,9 @@ OpsBench bench_ops(Backend& backend, const TrainingSize& size, int steps) {
   return out;
 }
 
-std::size_t bench_bytes(const TrainingSize& size) {
-  return std::max(training_bytes(size), 2 * std::size_t(kCopyBytes));
+std::size_t bench_bytes(const TrainingSize& size, const DeviceTraits& device) {
+  const std::size_t yardstick = device.is_gpu() ? 6 * std::size_t(kSquare * kSquare) : 0;
+  return std::max(training_bytes(size, device) + yardstick, 2 * std::size_t(kCopyBytes));
 }
 
 }  // namespace tern

@@ -8,8 +8,13 @@
 
 namespace tern {
 
+// Measures the product that everything is compared with, in FLOP/s: on CPUs Eigen's own float
+// product (4096, D) x (D, 2H), on GPUs the library's bf16 product of 8192 cubed.
+using Yardstick = std::function<double()>;
+Yardstick yardstick(Backend& backend, const TrainingSize& size);
+
 struct TrainBench {
-  Samples product{};  // FLOP/s of Eigen's float product (4096, D) x (D, 2H)
+  Samples product{};  // FLOP/s of the yardstick
   Samples train{};    // FLOP/s of a training step, counting products only
   Samples ratio{};    // of each step to the products measured right before and after it
 };
@@ -29,6 +34,7 @@ struct OpsBench {
 // Times every kernel of `steps` real training steps where it stands.
 OpsBench bench_ops(Backend& backend, const TrainingSize& size, int steps);
 
-std::size_t bench_bytes(const TrainingSize& size);  // slab that either needs
+// slab that either needs
+std::size_t bench_bytes(const TrainingSize& size, const DeviceTraits& device);
 
 }  // namespace tern

@@ -21,6 +21,7 @@ class TimedBackend final : public Backend {
  public:
   explicit TimedBackend(Backend& inner) : inner_(inner) {}
   std::string_view name() const override { return inner_.name(); }
+  DeviceTraits traits() const override { return inner_.traits(); }
   Pool& pool() override { return inner_.pool(); }
   void upload(const Tensor& to, const void* from) override { inner_.upload(to, from); }
   void download(void* to, const Tensor& from) override { inner_.download(to, from); }

@@ -23,7 +23,7 @@ std::vector<std::int32_t> random_tokens(const TrainingSize& size, const char* st
 TrainingStep::TrainingStep(Backend& backend, const TrainingSize& size)
     : backend_(backend),
       size_(size),
-      model_(backend, size.model(), {}),
+      model_(backend, size.model(), size.options),
       optimizer_(model_.parameters(), {}),
       ids_(random_tokens(size, "ids")),
       targets_(random_tokens(size, "targets")) {}
@@ -47,8 +47,8 @@ UpdateReport TrainingStep::run() {
   return report;
 }
 
-std::size_t training_bytes(const TrainingSize& size) {
-  DryBackend dry;
+std::size_t training_bytes(const TrainingSize& size, const DeviceTraits& device) {
+  DryBackend dry(device);
   TrainingStep(dry, size).run();
   return dry.pool().high_water();
 }

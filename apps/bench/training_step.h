@@ -9,6 +9,7 @@ namespace tern {
 struct TrainingSize {
   Index width = 320, layers = 8, vocab = 32'000;  // D, L, V; H by the model's formula
   Index batch = 8, context = 256;                 // B, T
+  ModelOptions options{};                         // number formats
   ModelConfig model() const { return {.vocab_size = vocab, .width = width, .layers = layers}; }
   Index tokens() const { return batch * context; }
 };
@@ -28,6 +29,6 @@ class TrainingStep {
 };
 
 // bytes of slab that TrainingStep needs, from a dry run
-std::size_t training_bytes(const TrainingSize& size);
+std::size_t training_bytes(const TrainingSize& size, const DeviceTraits& device = {});
 
 }  // namespace tern

@@ -6,24 +6,43 @@
 
 #include "apps/bench/eigen_product.h"
 #include "apps/commands.h"
-#include "core/cpu/cpu_backend.h"
+#include "apps/run/device.h"
+#include "apps/train/trainer.h"
 
 namespace tern {
 namespace {
 
 struct BenchOptions {
   TrainingSize size;
+  std::string model, device = "cpu", residual = "f32";
   int steps = 9;
 };
 
-void print_model(const TrainingSize& size) {
+constexpr double kDatasheet = 989e12;  // dense bf16 FLOP/s of an H100 or H200
+
+void print_model(const TrainingSize& size, const Device& device) {
   const ModelConfig model = size.model();
   const ParameterCount count = count_parameters(model);
   fmt::print(
       "model D={} H={} L={} V={}: {:.2f}M ternary in the body, {:.2f}M in the head; "
-      "B={} T={}, {} threads\n",
+      "B={} T={}, {}\n",
       size.width, model.glu_width(), size.layers, size.vocab, double(count.body()) / 1e6,
-      double(count.head) / 1e6, size.batch, size.context, EigenProduct::threads());
+      double(count.head) / 1e6, size.batch, size.context,
+      device.facts().traits.is_gpu() ? device.facts().name + ", " + device.facts().library
+                                     : fmt::format("{} threads", EigenProduct::threads()));
+}
+
+// What the options say, in the device's own number formats.
+TrainingSize size_of(const BenchOptions& options, const Device& device) {
+  TrainingSize size = options.size;
+  if (!options.model.empty()) {
+    const ModelConfig model = named_model(options.model);
+    size.width = model.width, size.layers = model.layers, size.vocab = model.vocab_size;
+  }
+  RunConfig config;
+  if (options.residual == "bf16") config.residual = Activations::bf16;
+  size.options = model_options(config, device.facts().traits, true);
+  return size;
 }
 
 void print_rate(const char* what, const Samples& rate) {
@@ -32,19 +51,26 @@ void print_rate(const char* what, const Samples& rate) {
 }
 
 void run_train(const BenchOptions& options) {
-  const TrainingSize& size = options.size;
-  CpuBackend backend(bench_bytes(size));
-  print_model(size);
-  const TrainBench r = bench_train(backend, size, options.steps, [&](int step) {
+  const Device device(options.device);
+  const bool gpu = device.facts().traits.is_gpu();
+  const TrainingSize size = size_of(options, device);
+  const auto backend = device.make_backend(bench_bytes(size, device.facts().traits));
+  print_model(size, device);
+  const TrainBench r = bench_train(*backend, size, options.steps, [&](int step) {
     fmt::print(stderr, "step {} of {}\n", step, options.steps);
   });
   const double flops = double(gemm_flop_per_token(size.model()));
-  print_rate(fmt::format("Eigen's float product (4096, {}) x ({}, {})", size.width, size.width,
-                         2 * size.model().glu_width())
-                 .c_str(),
+  print_rate(gpu ? "bf16 product of 8192 cubed, random operands"
+                 : fmt::format("Eigen's float product (4096, {}) x ({}, {})", size.width,
+                               size.width, 2 * size.model().glu_width())
+                       .c_str(),
              r.product);
   print_rate("training step, 6 x GEMM parameters x tokens", r.train);
   fmt::print("{:<44} {:8.0f} tokens/s\n", "", r.train.median() / flops);
+  if (gpu)
+    fmt::print("bf16-equivalent MFU {:.1f} % of 989 TFLOP/s; peak memory {:.2f} GiB as planned\n",
+               100 * r.train.median() / kDatasheet,
+               double(training_bytes(size, device.facts().traits)) / double(1 << 30));
   fmt::print("ratio {:.1f} %  (quartiles {:.1f} - {:.1f}, {} steps)\n", 100 * r.ratio.median(),
              100 * r.ratio.low(), 100 * r.ratio.high(), r.ratio.count());
 }
@@ -60,9 +86,11 @@ void print_kernel(const KernelTimes& k, const OpsBench& all, int steps) {
 }
 
 void run_ops(const BenchOptions& options) {
-  CpuBackend backend(bench_bytes(options.size));
-  print_model(options.size);
-  const OpsBench r = bench_ops(backend, options.size, options.steps);
+  const Device device(options.device);
+  const TrainingSize size = size_of(options, device);
+  const auto backend = device.make_backend(bench_bytes(size, device.facts().traits));
+  print_model(size, device);
+  const OpsBench r = bench_ops(*backend, size, options.steps);
   fmt::print("copy {:.1f} GB/s read + written, product {:.1f} GFLOP/s, step {:.1f} ms\n",
              r.copy / 1e9, r.product / 1e9, r.step * 1e3);
   fmt::print("{:<40} {:>5} {:>10} {:>17} {:>19} {:>7}\n", "kernel", "calls", "us, median", "rate",
@@ -79,6 +107,12 @@ void add_bench_of(CLI::App& bench, const char* name, const char* what,
         ->check(CLI::Range(Index(1), most))
         ->capture_default_str();
   };
+  command->add_option("--model", options->model, "a published size, in place of D, L and V")
+      ->check(CLI::IsMember(model_names()));
+  command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
+  command->add_option("--residual", options->residual, "the stream's dtype on a GPU")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
   number("--width", options->size.width, "D", kMaxWidth);
   number("--layers", options->size.layers, "L", kMaxLayers);
   number("--vocab", options->size.vocab, "V", kMaxVocabSize);
@@ -95,8 +129,7 @@ void add_bench_of(CLI::App& bench, const char* name, const char* what,
 void add_bench(CLI::App& tern) {
   CLI::App* bench = tern.add_subcommand("bench", "Measure this build on this machine");
   bench->require_subcommand(1);
-  add_bench_of(*bench, "train", "Training step against Eigen's float product, as one ratio",
-               run_train);
+  add_bench_of(*bench, "train", "Training step against a plain product, as one ratio", run_train);
   add_bench_of(*bench, "ops", "Every kernel of a training step against the machine's roofs",
                run_ops);
 }
