@@ -13,6 +13,24 @@ Index column_sum_parts(Index N, const DeviceTraits& device);
 
 inline constexpr Index kNormPiece = 1 << 16;  // elements of one partial sum of the gradient's norm
 
+// The parts that the rows of a repeated operand's gradient are summed in, likewise.
+Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
+
+// A thread block of the scan over time holds 32 KiB of what it reads: this many channels, and this
+// many steps of each of `tensors` tensors, an equal share for each warp.
+inline constexpr Index kScanChannels = 64, kScanWarps = 16;
+constexpr Index scan_steps(int tensors, int element_bytes) {
+  return 32768 / (kScanChannels * tensors * element_bytes);
+}
+inline constexpr Index kSequentialSteps = 4;  // so few are walked by one thread a channel
+
+// Embedding gradients: sorted rows are summed in pieces of this many.
+inline constexpr Index kEmbeddingPiece = 128;
+// What sorting N pairs of 32-bit numbers takes beside them: a copy, counters.
+constexpr std::size_t sort_bytes(Index N) {
+  return std::size_t(N) * 9 + (1 << 16);
+}
+
 // Bytes of workspace of one run of a kernel; no other kernel needs any.
 std::size_t workspace_bytes(const NormQuantizeBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const GatedNormQuantizeBackward&, const DeviceTraits&);
