@@ -17,6 +17,17 @@ Index rows_of(const Tensor& t) {
   return t.elements() / t.shape().last();
 }
 
+Index pieces(Index n, Index piece) {
+  return (n + piece - 1) / piece;
+}
+
+// Where blocks take their turn, and a word for each channel of each chunk of time.
+std::size_t scan_bytes(const Tensor& h, int tensors) {
+  const Index chunks = pieces(h.shape()[1], scan_steps(tensors, bits(h.dtype()) / 8));
+  const Index channels = pieces(h.shape()[2], kScanChannels) * kScanChannels;
+  return 256 + std::size_t(h.shape()[0] * chunks * channels) * sizeof(std::uint64_t);
+}
+
 }  // namespace
 
 Index column_sum_parts(Index N, const DeviceTraits& device) {
@@ -82,6 +93,35 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
   const std::size_t t = a.dx ? bytes_of_bf16(O * I) : 0;
   const std::size_t q = a.dw ? bytes_of_bf16(rows_expanded(N, I) * I) : 0;
   return kLibraryWorkspace + kFactorBytes + std::max(t, q);
+}
+
+Index repetition_parts(Index rows, Index columns, const DeviceTraits& device) {
+  const Index blocks = 8 * Index(device.multiprocessors);  // of 32 columns each
+  const Index most = std::clamp<Index>(rows / 8, 1, blocks / 2);
+  return std::clamp<Index>(blocks / pieces(columns, 32), 1, most);
+}
+
+std::size_t workspace_bytes(const BinaryBackward& a, const DeviceTraits& device) {
+  const Index columns = a.db ? a.db.to.elements() : 0;
+  if (!columns) return 0;
+  const Index parts = repetition_parts(a.dy.elements() / columns, columns, device);
+  return parts > 1 ? bytes_of(parts * columns) : 0;
+}
+
+std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
+  const Index N = a.ids.elements(), D = a.dtable.to.shape()[1];
+  const std::size_t sorted = 3 * std::size_t(pieces(N, 64) * 64) * sizeof(std::int32_t);
+  return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
+}
+
+std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits&) {
+  return a.h.shape()[1] > kSequentialSteps ? scan_bytes(a.h, 2) : 0;
+}
+
+std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits&) {
+  const Index B = a.h.shape()[0], T = a.h.shape()[1], D = a.h.shape()[2];
+  const Index chunks = pieces(T, scan_steps(4, bits(a.h.dtype()) / 8));
+  return scan_bytes(a.h, 4) + (a.dbound ? bytes_of(B * chunks * D) : 0);
 }
 
 }  // namespace tern

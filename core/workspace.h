@@ -21,6 +21,24 @@ inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the
 // Rows of q (N, I) that are copied to bf16 at a time for dw: at most 256 MB, whole tiles of K.
 Index rows_expanded(Index N, Index I);
 
+// The parts that the rows of a repeated operand's gradient are summed in, likewise.
+Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
+
+// A thread block of the scan over time holds 32 KiB of what it reads: this many channels, and this
+// many steps of each of `tensors` tensors, an equal share for each warp.
+inline constexpr Index kScanChannels = 64, kScanWarps = 16;
+constexpr Index scan_steps(int tensors, int element_bytes) {
+  return 32768 / (kScanChannels * tensors * element_bytes);
+}
+inline constexpr Index kSequentialSteps = 4;  // so few are walked by one thread a channel
+
+// Embedding gradients: sorted rows are summed in pieces of this many.
+inline constexpr Index kEmbeddingPiece = 128;
+// What sorting N pairs of 32-bit numbers takes beside them: a copy, counters.
+constexpr std::size_t sort_bytes(Index N) {
+  return std::size_t(N) * 9 + (1 << 16);
+}
+
 // Bytes of workspace of one run of a kernel; no other kernel needs any.
 std::size_t workspace_bytes(const NormQuantizeBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const GatedNormQuantizeBackward&, const DeviceTraits&);
