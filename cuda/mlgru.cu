@@ -20,7 +20,8 @@ struct Forward {
   ScanTiles tiles;
 
   static constexpr int R = int(scan_steps(2, sizeof(A)) / kScanWarps);  // steps of a warp
-  static constexpr int kStage = 2 * R * int(kScanChannels);  // elements that a warp fetches of a tile
+  static constexpr int kStage =
+      2 * R * int(kScanChannels);  // elements that a warp fetches of a tile
 };
 
 // The warp's steps of f_in, then of c_in. Steps after the last become f = 1, c = 0: they leave the
@@ -122,12 +123,12 @@ __global__ void __launch_bounds__(kScanThreads, 2) mlgru_chunks(Forward<A> a) {
     gates(f, u, stage + 2 * lane, bound);
     join_steps(&carry.link[warp][2 * lane], f, u);
     __syncthreads();
-    const Past past{.words = a.tiles.links_of(tile),
-                    .stride = a.tiles.chunk_stride(),
-                    .chunk = tile.chunk,
-                    .initial = a.initial ? a.initial + Index(tile.b) * a.tiles.D + tile.channel
-                                         : nullptr,
-                    .channels = a.tiles.D - tile.channel};
+    const Past past{
+        .words = a.tiles.links_of(tile),
+        .stride = a.tiles.chunk_stride(),
+        .chunk = tile.chunk,
+        .initial = a.initial ? a.initial + Index(tile.b) * a.tiles.D + tile.channel : nullptr,
+        .channels = a.tiles.D - tile.channel};
     if (threadIdx.x < kScanChannels) join_warps(carry, past);
     if (threadIdx.x == kScanChannels) tiles[(turn + 2) % 4] = a.tiles.take();
     __syncthreads();

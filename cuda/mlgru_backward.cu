@@ -184,12 +184,11 @@ __global__ void __launch_bounds__(kScanThreads, 2) mlgru_backward_chunks(Backwar
     __syncwarp();
     arriving(s, dh, &carry.link[warp][2 * lane], stage + 2 * lane, bound);
     __syncthreads();
-    const Past past{
-        .words = a.tiles.links_of(tile),
-        .stride = a.tiles.chunk_stride(),
-        .chunk = tile.chunk,
-        .initial = a.dlast ? a.dlast + Index(tile.b) * D + tile.channel : nullptr,
-        .channels = D - tile.channel};
+    const Past past{.words = a.tiles.links_of(tile),
+                    .stride = a.tiles.chunk_stride(),
+                    .chunk = tile.chunk,
+                    .initial = a.dlast ? a.dlast + Index(tile.b) * D + tile.channel : nullptr,
+                    .channels = D - tile.channel};
     if (threadIdx.x < kScanChannels) join_warps(carry, past);
     if (threadIdx.x == kScanChannels) tiles[(turn + 2) % 4] = a.tiles.take();
     __syncthreads();
@@ -220,20 +219,19 @@ void CudaBackend::run(const MlgruBackward& a) {
   float* const parts =
       a.dbound ? reinterpret_cast<float*>(tiles.links + tiles.count() * kScanChannels) : nullptr;
   visit_real(a.h.dtype(), [&]<class A>() {
-    const Backward<A> backward{
-        .df_in = {data_or_null<A>(a.df_in.to), a.df_in.add},
-        .dc_in = {data_or_null<A>(a.dc_in.to), a.dc_in.add},
-        .dinitial = {data_or_null<float>(a.dinitial.to), a.dinitial.add},
-        .dbound = parts,
-        .dh = data_or_null<A>(a.dh),
-        .dlast = data_or_null<float>(a.dlast),
-        .h = a.h.data<A>(),
-        .f_in = a.f_in.data<A>(),
-        .c_in = a.c_in.data<A>(),
-        .bound = data_or_null<float>(a.bound),
-        .initial = data_or_null<float>(a.initial),
-        .tiles = tiles,
-        .plain = a.dh && a.df_in && a.dc_in && !a.df_in.add && !a.dc_in.add};
+    const Backward<A> backward{.df_in = {data_or_null<A>(a.df_in.to), a.df_in.add},
+                               .dc_in = {data_or_null<A>(a.dc_in.to), a.dc_in.add},
+                               .dinitial = {data_or_null<float>(a.dinitial.to), a.dinitial.add},
+                               .dbound = parts,
+                               .dh = data_or_null<A>(a.dh),
+                               .dlast = data_or_null<float>(a.dlast),
+                               .h = a.h.data<A>(),
+                               .f_in = a.f_in.data<A>(),
+                               .c_in = a.c_in.data<A>(),
+                               .bound = data_or_null<float>(a.bound),
+                               .initial = data_or_null<float>(a.initial),
+                               .tiles = tiles,
+                               .plain = a.dh && a.df_in && a.dc_in && !a.df_in.add && !a.dc_in.add};
     const bool aligned =
         rows_aligned<A>(tiles.D, {backward.df_in.to, backward.dc_in.to, backward.dh, backward.h,
                                   backward.f_in, backward.c_in});

@@ -23,9 +23,9 @@ void launch_scan(void (*kernel)(Arguments), const Arguments& arguments, std::siz
   const ScanTiles& tiles = arguments.tiles;
   const std::size_t words = std::size_t(tiles.count()) * kScanChannels * sizeof(std::uint64_t);
   cuda_check(cudaMemsetAsync(tiles.ticket, 0xff, 256 + words, stream), "[mlgru] reset");
-  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  int(shared_bytes)),
-             "[mlgru] shared memory");
+  cuda_check(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)),
+      "[mlgru] shared memory");
   kernel<<<int(std::min<unsigned>(tiles.count(), blocks)), kScanThreads, shared_bytes, stream>>>(
       arguments);
   launched("[mlgru]");
