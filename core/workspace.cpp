@@ -9,6 +9,10 @@ std::size_t bytes_of(Index floats) {
   return std::size_t(floats) * sizeof(float);
 }
 
+std::size_t bytes_of_bf16(Index elements) {
+  return std::size_t(elements) * 2;
+}
+
 Index rows_of(const Tensor& t) {
   return t.elements() / t.shape().last();
 }
@@ -52,6 +56,43 @@ std::size_t workspace_bytes(const RmsNormBackward& a, const DeviceTraits& device
 
 std::size_t workspace_bytes(const SquaredNorm& a, const DeviceTraits&) {
   return std::size_t(a.g.elements() / kNormPiece + 1) * sizeof(double);
+}
+
+bool library_product(DType activations, Index O, Index I) {
+  return activations == DType::bf16 && O % 8 == 0 && I % 8 == 0;
+}
+
+Index rows_expanded(Index N, Index I) {
+  const Index most = (Index(256) << 20) / (2 * I) / 128 * 128;
+  return std::min(N, std::max<Index>(most, 128));
+}
+
+std::size_t workspace_bytes(const Matmul& a, const DeviceTraits&) {
+  const Index O = a.w.shape()[0], I = a.w.shape()[1];
+  if (!library_product(a.x.dtype(), O, I)) return 0;
+  const bool rounds = a.w.dtype() == DType::f32;
+  return kLibraryWorkspace + kFactorBytes + (rounds ? bytes_of_bf16(O * I) : 0);
+}
+
+std::size_t workspace_bytes(const MatmulBackward& a, const DeviceTraits&) {
+  const Index O = a.w.shape()[0], I = a.w.shape()[1];
+  // dy may be bf16 beside an f32 x, or the other way round: then all of it by the plain kernel
+  if (a.x.dtype() != a.dy.dtype() || !library_product(a.dy.dtype(), O, I)) return 0;
+  const bool rounds = a.dx && a.w.dtype() == DType::f32;
+  return kLibraryWorkspace + kFactorBytes + (rounds ? bytes_of_bf16(O * I) : 0);
+}
+
+// Forward, the kernels multiply the codes themselves.
+std::size_t workspace_bytes(const TernaryProduct&, const DeviceTraits&) {
+  return 0;
+}
+
+std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&) {
+  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  if (!library_product(a.dy.dtype(), O, I)) return 0;
+  const std::size_t t = a.dx ? bytes_of_bf16(O * I) : 0;
+  const std::size_t q = a.dw ? bytes_of_bf16(rows_expanded(N, I) * I) : 0;
+  return kLibraryWorkspace + kFactorBytes + std::max(t, q);
 }
 
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device) {

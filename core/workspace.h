@@ -13,6 +13,14 @@ Index column_sum_parts(Index N, const DeviceTraits& device);
 
 inline constexpr Index kNormPiece = 1 << 16;  // elements of one partial sum of the gradient's norm
 
+// Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
+// of what is not bf16. It wants rows of whole 16 bytes; a plain kernel does the rest.
+bool library_product(DType activations, Index O, Index I);
+inline constexpr std::size_t kLibraryWorkspace = std::size_t(32) << 20;  // bytes, for the library
+inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the bf16 copies
+// Rows of q (N, I) that are copied to bf16 at a time for dw: at most 256 MB, whole tiles of K.
+Index rows_expanded(Index N, Index I);
+
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 

@@ -32,6 +32,12 @@ T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
 }
 
+// whether vectors of that many bytes may start at p
+template <int bytes>
+bool aligned(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;
+}
+
 // after every kernel launch
 inline void launched(const char* kernel,
                      std::source_location at = std::source_location::current()) {

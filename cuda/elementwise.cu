@@ -14,10 +14,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-bool is_aligned(const void* p) {
-  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
-}
-
 template <class A, int K>
 struct Operands {
   const A* at[K];
@@ -51,10 +47,10 @@ void map(const Tensor& to, bool add, const std::array<Tensor, K>& operands, F f,
   if (n == 0) return;
   A* const out = to.data<A>();
   Operands<A, K> in;
-  bool vectors = n % V == 0 && is_aligned(out);
+  bool vectors = n % V == 0 && aligned<16>(out);
   for (int k = 0; k < K; ++k) {
     in.at[k] = operands[k].template data<A>();
-    vectors = vectors && is_aligned(in.at[k]);
+    vectors = vectors && aligned<16>(in.at[k]);
   }
   if (vectors)
     map_elements<V><<<blocks_for(n, kThreads * V), kThreads, 0, stream>>>(out, add, in, n, f);
@@ -106,6 +102,20 @@ struct Scaled {
   __device__ float operator()(const float (&x)[1]) const { return factor * x[0]; }
 };
 
+// Losses are counted in f64. A thread owns one.
+__global__ void accumulate_doubles(double* to, bool add, const double* x, double factor, Index n) {
+  const Index i = Index(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < n) to[i] = (add ? to[i] : 0) + factor * x[i];
+}
+
+void accumulate_losses(const Accumulate& a, cudaStream_t stream) {
+  const Index n = a.x.elements();
+  if (n == 0) return;
+  accumulate_doubles<<<blocks_for(n, kThreads), kThreads, 0, stream>>>(
+      a.to.to.data<double>(), a.to.add, a.x.data<double>(), a.factor, n);
+  launched("[accumulate]");
+}
+
 __device__ float apply(BinaryFunction function, float a, float b) {
   if (function == BinaryFunction::add) return a + b;
   if (function == BinaryFunction::subtract) return a - b;
@@ -142,8 +152,8 @@ void binary(const Tensor& to, bool add, const Tensor& a, const Tensor& b, Binary
   if (n == 0) return;
   A* const out = to.data<A>();
   const A *x = a.data<A>(), *w = b.data<A>();
-  if (n % V == 0 && is_aligned(out) && is_aligned(x) &&
-      (period == 1 || (period % V == 0 && is_aligned(w))))
+  if (n % V == 0 && aligned<16>(out) && aligned<16>(x) &&
+      (period == 1 || (period % V == 0 && aligned<16>(w))))
     binary_elements<V>
         <<<blocks_for(n, kThreads * V), kThreads, 0, stream>>>(out, add, x, w, n, period, function);
   else
@@ -209,6 +219,7 @@ void CudaBackend::run(const UnaryBackward& a) {
 }
 
 void CudaBackend::run(const Accumulate& a) {
+  if (a.x.dtype() == DType::f64) return accumulate_losses(a, stream_);
   visit_real(a.x.dtype(), [&]<class A>() {
     map<A, 1>(a.to.to, a.to.add, {a.x}, Scaled{float(a.factor)}, stream_);
   });

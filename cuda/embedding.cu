@@ -14,10 +14,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kPiece = int(kEmbeddingPiece);
 
-bool is_aligned(const void* p) {
-  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
-}
-
 // A block copies kThreads * V channels of one row: 4 + 2 bytes an element from f32 to bf16, which
 // bounds it. Nothing is summed; reproducible.
 template <int V, class A, class W>
@@ -158,7 +154,7 @@ void CudaBackend::run(const Embedding& a) {
       A* const y = a.y.data<A>();
       const W* const table = a.table.data<W>();
       const auto* const ids = a.ids.data<std::int32_t>();
-      if (D % 4 == 0 && is_aligned(y) && is_aligned(table))
+      if (D % 4 == 0 && aligned<16>(y) && aligned<16>(table))
         copy_rows<4><<<grid_of<4>(N, D), kThreads, 0, stream_>>>(y, table, ids, D);
       else
         copy_rows<1><<<grid_of<1>(N, D), kThreads, 0, stream_>>>(y, table, ids, D);
@@ -189,7 +185,7 @@ void CudaBackend::run(const EmbeddingBackward& a) {
                             .left = sums + pieces * D,
                             .N = N,
                             .D = D};
-      if (D % 4 == 0 && is_aligned(runs.dtable) && is_aligned(runs.dy))
+      if (D % 4 == 0 && aligned<16>(runs.dtable) && aligned<16>(runs.dy))
         sum_runs<4>(runs, stream_);
       else
         sum_runs<1>(runs, stream_);

@@ -11,9 +11,7 @@ namespace tern::cuda {
 // whether a tile's rows consist of whole 16-byte pieces
 template <class A>
 bool rows_aligned(Index D, std::initializer_list<const void*> tensors) {
-  return D * sizeof(A) % 16 == 0 && std::all_of(tensors.begin(), tensors.end(), [](const void* p) {
-           return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
-         });
+  return D * sizeof(A) % 16 == 0 && std::all_of(tensors.begin(), tensors.end(), aligned<16>);
 }
 
 // `blocks` are as many as fit on the device at once: each takes tiles until none is left

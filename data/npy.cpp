@@ -17,6 +17,8 @@ std::string_view descr(DType dtype) {
       return "<i4";
     case DType::i8:
       return "|i1";
+    case DType::bf16:
+      break;  // NumPy has none
   }
   fail(Fault::internal, "[write_npy] no NumPy type for ", dtype);
 }
@@ -51,6 +53,8 @@ std::string_view numpy_name(DType dtype) {
       return "int32";
     case DType::i8:
       return "int8";
+    case DType::bf16:
+      break;
   }
   fail(Fault::internal, "[numpy_name] no NumPy type for ", dtype);
 }

@@ -23,12 +23,12 @@ struct TernaryStats {
 };
 
 struct ModelOptions {
-  DType dtype = DType::f32;          // of parameters and gradients: f32 or f64
-  std::optional<DType> activations;  // of what products write: dtype, or bf16 beside f32
-  std::optional<DType> residual;     // of the stream that blocks add to: likewise
-  bool trainable = true;     // allocate gradients
-  Index loss_rows = 1024;    // rows of logits that exist at a time
-  bool recompute = false;    // keep only the residual stream of each block, run it twice
+  DType dtype = DType::f32;            // of parameters and gradients: f32 or f64
+  std::optional<DType> activations{};  // of what products write: dtype, or bf16 beside f32
+  std::optional<DType> residual{};     // of the stream that blocks add to: likewise
+  Index loss_rows = 1024;              // rows of logits that exist at a time
+  bool trainable = true;               // allocate gradients
+  bool recompute = false;              // keep only the residual stream of each block, run it twice
 };
 
 class Model {

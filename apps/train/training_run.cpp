@@ -81,6 +81,7 @@ void TrainingRun::run() {
     const bool asked = signals_.take_save_request() | parts_.directory.take_save_request();
     if (asked || due(config_.checkpoint.interval)) save();
   }
+  collect(writer_.wait());  // the last step may be on its way to the disk
   if (state_.step != saved_step_) save();
   collect(writer_.wait());
   finish(why);

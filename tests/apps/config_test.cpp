@@ -14,6 +14,7 @@
 #include "apps/config/resolved.h"
 #include "apps/config/schema.h"
 #include "core/check.h"
+#include "tests/apps/config_complaint.h"
 
 namespace tern {
 namespace {
@@ -22,17 +23,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-constexpr const char* kSmall = R"([run]
-steps = 100
-[model]
-hidden_size = 64
-num_hidden_layers = 2
-[[data.source]]
-path = "data/books"
-[optimizer]
-lr = 1e-3
-)";
 
 std::vector<std::filesystem::path> example_files() {
   std::vector<std::filesystem::path> files;
@@ -144,7 +134,7 @@ TEST(Config, EveryKeyRoundTrips) {
                                        "checkpoint.keep_every",
                                        "logging.sample_interval"};
   std::vector<std::string> overrides = {"run.steps=0", "run.tokens=1000000", "run.name=x"};
-  const LoadedConfig base = parse_config(kSmall, "small.toml", overrides);
+  const LoadedConfig base = parse_config(kValid, "small.toml", overrides);
   for (const ConfigSection& section : schema())
     for (const ConfigKey& key : section.keys) {
       LoadedConfig changed = base;
@@ -176,7 +166,7 @@ TEST(Config, EveryKeyRoundTrips) {
 }
 
 TEST(Config, ResolvedTextNamesTheOriginOfEachValue) {
-  const LoadedConfig loaded = parse_config(kSmall, "dir/small.toml", {"optimizer.clip=0.5"});
+  const LoadedConfig loaded = parse_config(kValid, "dir/small.toml", {"optimizer.clip=0.5"});
   const std::string text = resolved_config(loaded);
   EXPECT_THAT(text, HasSubstr("lr = 0.001                                # dir/small.toml:9\n"));
   EXPECT_THAT(text, HasSubstr("clip = 0.5                                # --set\n"));
@@ -188,7 +178,7 @@ TEST(Config, ResolvedTextNamesTheOriginOfEachValue) {
 TEST(Config, OverridesWinAndTheLastOneMost) {
   const RunConfig c =
       parse_config(
-          kSmall, "small.toml",
+          kValid, "small.toml",
           {"optimizer.lr=2e-3", "optimizer.lr=3e-3", "run.name=2024", "model.quantize=none",
            "schedule.warmup=10%", "schedule.preset=\"cosine\"",
            "logging.sample_prompts=[\"a\", \"b\"]", "data.source.0.path=with = and \" signs",
@@ -206,7 +196,7 @@ TEST(Config, OverridesWinAndTheLastOneMost) {
 }
 
 TEST(Config, ALengthThatIsSetReplacesTheOtherInTheFile) {
-  const LoadedConfig by_tokens = parse_config(kSmall, "small.toml", {"run.tokens=5_242_880"});
+  const LoadedConfig by_tokens = parse_config(kValid, "small.toml", {"run.tokens=5_242_880"});
   EXPECT_EQ(by_tokens.config.run.steps, 0);
   EXPECT_EQ(total_steps(by_tokens.config), 10);
   EXPECT_EQ(total_steps(load_config("configs/370m.toml", {"run.steps=7"}).config), 7);
@@ -230,7 +220,7 @@ lr = 1e-3
 }
 
 TEST(Config, SegmentsMakeASchedule) {
-  const RunConfig c = parse_config(std::string(kSmall) + R"(
+  const RunConfig c = parse_config(std::string(kValid) + R"(
 [schedule]
 preset = "segments"
 [[schedule.segment]]
@@ -261,7 +251,7 @@ middle = "25%"
 TEST(Config, EveryPresetMakesASchedule) {
   for (const char* preset : {"constant", "cosine", "cosine_halved", "two_stage", "wsd"}) {
     const RunConfig c =
-        parse_config(kSmall, "a.toml", {std::string("schedule.preset=") + preset}).config;
+        parse_config(kValid, "a.toml", {std::string("schedule.preset=") + preset}).config;
     const Schedule rate = learning_rate_schedule(c);
     EXPECT_EQ(rate.at(0), 0.5) << preset;  // a warm-up of 2 % is two steps
     EXPECT_EQ(rate.at(2), 1) << preset;
@@ -270,9 +260,9 @@ TEST(Config, EveryPresetMakesASchedule) {
 }
 
 TEST(Config, DifferencesNameKeysAndBothValues) {
-  const RunConfig a = parse_config(kSmall, "a.toml").config;
+  const RunConfig a = parse_config(kValid, "a.toml").config;
   const RunConfig b =
-      parse_config(kSmall, "a.toml", {"model.hidden_size=128", "data.source.1.path=more"}).config;
+      parse_config(kValid, "a.toml", {"model.hidden_size=128", "data.source.1.path=more"}).config;
   const auto found = differences(a, b);
   ASSERT_THAT(found, SizeIs(4));
   EXPECT_EQ(found[0].key, "model.hidden_size");

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tests/apps/tiny_run.h"
+#include "tests/support/npy.h"
 
 namespace tern::test {
 namespace {
@@ -46,6 +47,25 @@ TEST(Train, LeavesARunThatCanBeEvaluatedAndWritesText) {
   };
   EXPECT_EQ(with_seed("1"), with_seed("1"));
   EXPECT_NE(with_seed("1"), with_seed("2"));
+
+  const Outcome traced = tern_command({"trace", "--checkpoint", here.string(), "--text", "ROMEO:",
+                                       "--out", (here / "trace").string()});
+  EXPECT_EQ(traced.exit_code, 0) << traced.err;
+  EXPECT_TRUE(fs::is_regular_file(here / "trace/index.json"));
+  const NpyArray logits = read_npy(here / "trace/lm_head.output.npy");
+  ASSERT_EQ(logits.shape.size(), 2u);
+  EXPECT_EQ(logits.shape[1], 320);
+  EXPECT_GT(logits.shape[0], 1) << "bos and the text";
+}
+
+TEST(Train, TheLastStepIsSavedOnce) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("a", {"checkpoint.interval=30"})).exit_code, 0);
+  const std::string metrics = read_text(tiny.directory("a") / "metrics.jsonl");
+  int saves = 0;
+  for (std::size_t at = 0; (at = metrics.find("\"t\":\"ckpt\"", at)) != std::string::npos; ++at)
+    ++saves;
+  EXPECT_EQ(saves, 2);
 }
 
 TEST(Train, AStoppedRunGoesOnToTheSameBits) {

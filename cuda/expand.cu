@@ -1,0 +1,88 @@
+#include "cuda/device.cuh"
+#include "cuda/expand.h"
+
+namespace tern::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWide = 8;     // elements of one vector: 16 bytes of bf16
+constexpr int kVectors = 4;  // vectors a thread, all loaded before the first is stored
+
+// What an element is multiplied by: nothing, or one over its row's scale.
+struct Same {
+  __device__ float operator()(unsigned) const { return 1.0f; }
+};
+// Whoever has the first vector also writes the product's factors: that saves a launch.
+struct SameWithFactors {
+  __device__ float operator()(unsigned vector) const {
+    if (vector == 0) {
+      factors[0] = __fdiv_rn(1.0f, *scale);
+      factors[1] = add ? 1.0f : 0.0f;
+    }
+    return 1.0f;
+  }
+  float* factors;
+  const float* scale;
+  bool add;
+};
+struct PerRow {
+  __device__ float operator()(unsigned vector) const {
+    return __fdiv_rn(1.0f, row_scale[vector / vectors_per_row]);
+  }
+  const float* row_scale;
+  unsigned vectors_per_row;
+};
+
+// Block: 8192 neighbouring elements; thread: four vectors of 8, a block's width apart.
+// sizeof(From) + 2 bytes an element, which bound it.
+// No sums: reproducible.
+template <class From, class Factor>
+__global__ void __launch_bounds__(kThreads)
+    expand(bf16* to, const From* from, unsigned vectors, const Factor factor) {
+  const unsigned first = blockIdx.x * (kThreads * kVectors) + threadIdx.x;
+  float x[kVectors][kWide], f[kVectors];
+#pragma unroll
+  for (int j = 0; j < kVectors; ++j) {
+    const unsigned v = first + j * kThreads;
+    if (v < vectors) {
+      load(x[j], from + std::size_t(v) * kWide);
+      f[j] = factor(v);
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < kVectors; ++j) {
+    const unsigned v = first + j * kThreads;
+#pragma unroll
+    for (int i = 0; i < kWide; ++i) x[j][i] *= f[j];
+    if (v < vectors) store(to + std::size_t(v) * kWide, x[j]);
+  }
+}
+
+template <class From, class Factor>
+void launch(bf16* to, const From* from, Index count, Factor factor, cudaStream_t stream) {
+  check(count % kWide == 0 && count / kWide < (Index(1) << 31), "[expand] expected a multiple of ",
+        kWide, " below 2^34 elements, got ", count);
+  if (count == 0) return;
+  const Index vectors = count / kWide;
+  expand<<<blocks_for(vectors, kThreads * kVectors), kThreads, 0, stream>>>(
+      to, from, unsigned(vectors), factor);
+  launched("[expand]");
+}
+
+}  // namespace
+
+void expand_ternary(const ExpandTernary& e, Index count, cudaStream_t stream) {
+  launch(e.to, e.t, count, SameWithFactors{e.factors, e.scale, e.add}, stream);
+}
+
+void expand_rows(bf16* to, const std::int8_t* q, const float* row_scale, Index rows, Index columns,
+                 cudaStream_t stream) {
+  check(columns % kWide == 0, "[expand_rows] expected rows of whole vectors, got ", columns);
+  launch(to, q, rows * columns, PerRow{row_scale, unsigned(columns / kWide)}, stream);
+}
+
+void round_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream) {
+  launch(to, from, count, Same{}, stream);
+}
+
+}  // namespace tern::cuda

@@ -1,0 +1,159 @@
+// Which kernel computes a product: int8 forward, the library for bf16, plain kernels for the rest.
+#include "cuda/blas.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/expand.h"
+#include "cuda/product_plain.h"
+#include "cuda/ternary_product_hopper.h"
+
+namespace tern {
+
+using namespace cuda;
+
+namespace {
+
+// dw = dy^T x needs dy (N, O) as (O, N)
+ProductShape shape_of_dw(Index N, Index O, Index I) {
+  return {.M = O, .N = I, .K = N, .transpose_a = true};
+}
+ProductShape shape_of_dx(Index N, Index O, Index I) {
+  return {.M = N, .N = I, .K = O};
+}
+
+PlainMatrix plain(const Tensor& t) {
+  return {.data = t.raw(), .type = t.dtype()};
+}
+
+void by_plain_kernel(const Grad& c, const ProductShape& shape, const PlainMatrix& a,
+                     const PlainMatrix& b, cudaStream_t stream, const float* divisor = nullptr) {
+  product_plain({.shape = shape,
+                 .c = c.to.raw(),
+                 .type = c.to.dtype(),
+                 .add = c.add,
+                 .divisor = divisor,
+                 .a = a,
+                 .b = b},
+                stream);
+}
+
+// The library, its stream, and the workspace: the library's own part, two factors, bf16 copies.
+struct Library {
+  template <class T>
+  T* at_byte(std::size_t offset) const {
+    return reinterpret_cast<T*>(space.data<std::int8_t>() + offset);
+  }
+  float* factors() const { return at_byte<float>(kLibraryWorkspace); }
+  bf16* copy() const { return at_byte<bf16>(kLibraryWorkspace + kFactorBytes); }
+
+  // m, or m rounded to bf16 in the workspace
+  const bf16* as_bf16(const Tensor& m) const {
+    if (m.dtype() == DType::bf16) return m.data<bf16>();
+    round_to_bf16(copy(), m.data<float>(), m.elements(), stream);
+    return copy();
+  }
+  void multiply(const Grad& c, const ProductShape& shape, const bf16* a, const bf16* b,
+                const float* device_factors = nullptr) const {
+    blas.run({.key = {.shape = shape,
+                      .type = c.to.dtype(),
+                      .add = c.add,
+                      .device_factors = device_factors != nullptr},
+              .c = c.to.raw(),
+              .a = a,
+              .b = b,
+              .factors = device_factors,
+              .workspace = space.raw()},
+             stream);
+  }
+  Blas& blas;
+  const Tensor& space;
+  cudaStream_t stream;
+};
+
+// dx = dy (t / scale): t is exact in bf16, 1 / scale is one of the factors
+void backward_x(const TernaryProductBackward& a, const Library& library) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const Index I = a.w.t.shape()[1];
+  expand_ternary({.to = library.copy(),
+                  .factors = library.factors(),
+                  .t = a.w.t.data<std::int8_t>(),
+                  .scale = a.w.scale.data<float>(),
+                  .add = a.dx.add},
+                 O * I, library.stream);
+  library.multiply(a.dx, shape_of_dx(N, O, I), a.dy.data<bf16>(), library.copy(),
+                   library.factors());
+}
+
+// dw = dy^T (q / row_scale): the quotient is rounded to bf16; so many rows of it at a time
+void backward_w(const TernaryProductBackward& a, const Library& library) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const Index I = a.x.q.shape()[1], most = rows_expanded(N, I);
+  for (Index n = 0; n < N; n += most) {
+    const Index rows = std::min(most, N - n);
+    expand_rows(library.copy(), a.x.q.data<std::int8_t>() + n * I, a.x.row_scale.data<float>() + n,
+                rows, I, library.stream);
+    library.multiply({.to = a.dw.to, .add = a.dw.add || n > 0}, shape_of_dw(rows, O, I),
+                     a.dy.data<bf16>() + n * O, library.copy());
+  }
+}
+
+}  // namespace
+
+void CudaBackend::run(const TernaryProduct& a) {
+  visit_real(a.y.dtype(), [&]<class A>() {
+    const IntegerProduct<A> product{.y = a.y.data<A>(),
+                                    .q = a.x.q.data<std::int8_t>(),
+                                    .row_scale = a.x.row_scale.data<float>(),
+                                    .t = a.w.t.data<std::int8_t>(),
+                                    .scale = a.w.scale.data<float>(),
+                                    .N = int(a.y.shape()[0]),
+                                    .O = int(a.y.shape()[1]),
+                                    .I = int(a.x.q.shape()[1])};
+    if (hopper_ && hopper_product_fits(product))
+      ternary_product_hopper(product, traits_.multiprocessors, stream_);
+    else
+      ternary_product_plain(product, stream_);
+  });
+}
+
+void CudaBackend::run(const TernaryProductBackward& a) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const Index I = a.x.q.shape()[1];
+  if (const Tensor space = workspace(a)) {
+    const Library library{*blas_, space, stream_};
+    if (a.dx) backward_x(a, library);
+    if (a.dw) backward_w(a, library);
+    return;
+  }
+  const PlainMatrix x{
+      .data = a.x.q.raw(), .type = DType::i8, .row_scale = a.x.row_scale.data<float>()};
+  if (a.dx)
+    by_plain_kernel(a.dx, shape_of_dx(N, O, I), plain(a.dy), plain(a.w.t), stream_,
+                    a.w.scale.data<float>());
+  if (a.dw) by_plain_kernel(a.dw, shape_of_dw(N, O, I), plain(a.dy), x, stream_);
+}
+
+void CudaBackend::run(const Matmul& a) {
+  const auto [N, O] = dims<2>(a.y, "[matmul] y (N, O)");
+  const ProductShape shape{.M = N, .N = O, .K = a.x.shape()[1], .transpose_b = true};
+  if (const Tensor space = workspace(a)) {
+    const Library library{*blas_, space, stream_};
+    library.multiply({.to = a.y}, shape, a.x.data<bf16>(), library.as_bf16(a.w));
+  } else {
+    by_plain_kernel({.to = a.y}, shape, plain(a.x), plain(a.w), stream_);
+  }
+}
+
+void CudaBackend::run(const MatmulBackward& a) {
+  const auto [N, O] = dims<2>(a.dy, "[matmul] dy (N, O)");
+  const Index I = a.w.shape()[1];
+  if (const Tensor space = workspace(a)) {
+    const Library library{*blas_, space, stream_};
+    const bf16* dy = a.dy.data<bf16>();
+    if (a.dx) library.multiply(a.dx, shape_of_dx(N, O, I), dy, library.as_bf16(a.w));
+    if (a.dw) library.multiply(a.dw, shape_of_dw(N, O, I), dy, a.x.data<bf16>());
+  } else {
+    if (a.dx) by_plain_kernel(a.dx, shape_of_dx(N, O, I), plain(a.dy), plain(a.w), stream_);
+    if (a.dw) by_plain_kernel(a.dw, shape_of_dw(N, O, I), plain(a.dy), plain(a.x), stream_);
+  }
+}
+
+}  // namespace tern
