@@ -1,5 +1,6 @@
-// Sum, softmax and cumsum along one axis of a tensor seen as (outer, length, inner): primitives, a
-// thread to a line.
+// Sum, softmax and cumsum along one axis of a tensor seen as (outer, length, inner).
+#include <cub/block/block_scan.cuh>
+
 #include "cuda/cuda_backend.h"
 #include "cuda/device.cuh"
 
@@ -9,112 +10,175 @@ using namespace cuda;
 
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kThreads = 256;
 
-// Thread `line` owns one line along the axis and calls f(first element, line); the stride of a line
-// is axis.inner, so neighbouring threads read neighbouring elements where inner > 1.
-template <class F>
-__global__ void __launch_bounds__(kThreads) for_lines(Axis axis, F f) {
-  const Index line = Index(blockIdx.x) * kThreads + threadIdx.x;
-  if (line < axis.outer * axis.inner)
-    f(line / axis.inner * axis.length * axis.inner + line % axis.inner, line);
+// One line along the axis: element k at[k * step]. A block owns it (whole), or a thread does; its
+// thread takes elements begin, begin + stride, ...
+template <bool whole>
+struct Line {
+  Index number, at, step;
+  int begin, stride;
+
+  __device__ explicit Line(const Axis& axis)
+      : number(whole ? Index(blockIdx.x) : Index(blockIdx.x) * kThreads + threadIdx.x),
+        at(number / axis.inner * axis.length * axis.inner + number % axis.inner),
+        step(axis.inner),
+        begin(whole ? int(threadIdx.x) : 0),
+        stride(whole ? kThreads : 1) {}
+  __device__ bool exists(const Axis& axis) const { return number < axis.outer * axis.inner; }
+  __device__ Index operator[](Index k) const { return at + k * step; }
+};
+
+// over the line's threads
+template <bool whole, class Op>
+__device__ float reduce(float x, float* shared, Op op) {
+  if constexpr (whole) {
+    float all[1] = {x};
+    reduce_block(all, shared, op);
+    return all[0];
+  }
+  return x;
 }
 
-template <class F>
-void launch(const char* name, const Axis& axis, cudaStream_t stream, F f) {
+// The kernels below read a line once to three times, again mostly from cache, and write it once at
+// most: bandwidth bounds them where lines are many. f32; reproducible, as a line belongs to one
+// thread or to one block in a fixed order.
+
+template <bool whole, class A>
+__global__ void __launch_bounds__(kThreads) sum_lines(A* y, const A* x, Axis axis) {
+  __shared__ float shared[32];
+  const Line<whole> line(axis);
+  if (!line.exists(axis)) return;
+  float sum = 0;
+#pragma unroll 4
+  for (Index k = line.begin; k < axis.length; k += line.stride) sum += to_float(x[line[k]]);
+  sum = reduce<whole>(sum, shared, Add());
+  if (line.begin == 0) y[line.number] = from_float<A>(sum);
+}
+
+// A thread owns one element of dx; the same bounds and order.
+template <class A>
+__global__ void __launch_bounds__(kThreads)
+    repeat_lines(A* dx, bool add, const A* dy, Axis axis, Index n) {
+  const Index i = Index(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= n) return;
+  float value[1] = {to_float(dy[i / (axis.length * axis.inner) * axis.inner + i % axis.inner])};
+  put(dx + i, add, value);
+}
+
+template <bool whole, class A>
+__global__ void __launch_bounds__(kThreads) softmax_lines(A* y, const A* x, Axis axis) {
+  __shared__ float shared[32];
+  const Line<whole> line(axis);
+  if (!line.exists(axis)) return;
+  float top = -INFINITY, sum = 0;
+  for (Index k = line.begin; k < axis.length; k += line.stride)
+    top = Max()(top, to_float(x[line[k]]));
+  top = reduce<whole>(top, shared, Max());
+  for (Index k = line.begin; k < axis.length; k += line.stride)
+    sum += expf(to_float(x[line[k]]) - top);
+  sum = reduce<whole>(sum, shared, Add());
+  for (Index k = line.begin; k < axis.length; k += line.stride)
+    y[line[k]] = from_float<A>(expf(to_float(x[line[k]]) - top) / sum);
+}
+
+template <bool whole, class A>
+__global__ void __launch_bounds__(kThreads)
+    softmax_lines_backward(A* dx, bool add, const A* dy, const A* y, Axis axis) {
+  __shared__ float shared[32];
+  const Line<whole> line(axis);
+  if (!line.exists(axis)) return;
+  float dot = 0;
+  for (Index k = line.begin; k < axis.length; k += line.stride)
+    dot += to_float(dy[line[k]]) * to_float(y[line[k]]);
+  dot = reduce<whole>(dot, shared, Add());
+  for (Index k = line.begin; k < axis.length; k += line.stride) {
+    const Index i = line[k];
+    float value[1] = {to_float(y[i]) * (to_float(dy[i]) - dot)};
+    put(dx + i, add, value);
+  }
+}
+
+// A block's threads take kThreads elements at a time, and carry their total along.
+template <bool whole, class A>
+__global__ void __launch_bounds__(kThreads)
+    cumsum_lines(A* y, bool add, const A* x, Axis axis, bool reverse) {
+  using Scan = cub::BlockScan<float, kThreads>;
+  __shared__ typename Scan::TempStorage shared;
+  const Line<whole> line(axis);
+  if (!line.exists(axis)) return;
+  float before = 0;
+  for (Index first = 0; first < axis.length; first += line.stride) {
+    const Index k = first + line.begin, i = line[reverse ? axis.length - 1 - k : k];
+    float value[1] = {k < axis.length ? to_float(x[i]) : 0}, total = value[0];
+    if constexpr (whole) {
+      Scan(shared).InclusiveSum(value[0], value[0], total);
+      __syncthreads();
+    }
+    value[0] += before;
+    before += total;
+    if (k < axis.length) put(y + i, add, value);
+  }
+}
+
+// launch(whole, blocks): a block a line where lines are long and contiguous
+template <class Launch>
+void for_lines(const Axis& axis, const char* name, Launch&& launch) {
   const Index lines = axis.outer * axis.inner;
   if (lines == 0) return;
-  for_lines<<<blocks_for(lines, kThreads), kThreads, 0, stream>>>(axis, f);
+  if (axis.inner == 1 && axis.length >= 64)
+    launch(std::true_type(), blocks_for(lines, 1));
+  else
+    launch(std::false_type(), blocks_for(lines, kThreads));
   launched(name);
-}
-
-template <class R>
-__device__ void write(R* to, bool add, float x) {
-  *to = from_float<R>(add ? to_float(*to) + x : x);
-}
-
-template <class R>
-void sum(const Sum& a, cudaStream_t stream) {
-  launch("[sum]", a.axis, stream,
-         [x = a.x.data<R>(), y = a.y.data<R>(), axis = a.axis] __device__(Index at, Index line) {
-           double sum = 0;
-           for (Index k = 0; k < axis.length; ++k) sum += double(to_float(x[at + k * axis.inner]));
-           y[line] = from_float<R>(float(sum));
-         });
-}
-
-template <class R>
-void sum_backward(const SumBackward& a, cudaStream_t stream) {
-  launch("[sum_backward]", a.axis, stream,
-         [dx = a.dx.to.data<R>(), add = a.dx.add, dy = a.dy.data<R>(), axis = a.axis] __device__(
-             Index at, Index line) {
-           for (Index k = 0; k < axis.length; ++k)
-             write(dx + at + k * axis.inner, add, to_float(dy[line]));
-         });
-}
-
-template <class R>
-void softmax(const Softmax& a, cudaStream_t stream) {
-  launch("[softmax]", a.axis, stream,
-         [x = a.x.data<R>(), y = a.y.data<R>(), step = a.axis.inner, n = a.axis.length] __device__(
-             Index at, Index) {
-           float top = to_float(x[at]), sum = 0;
-           for (Index k = 1; k < n; ++k) top = Max()(top, to_float(x[at + k * step]));
-           for (Index k = 0; k < n; ++k) sum += expf(to_float(x[at + k * step]) - top);
-           for (Index k = 0; k < n; ++k)
-             y[at + k * step] = from_float<R>(expf(to_float(x[at + k * step]) - top) / sum);
-         });
-}
-
-template <class R>
-void softmax_backward(const SoftmaxBackward& a, cudaStream_t stream) {
-  launch("[softmax_backward]", a.axis, stream,
-         [dx = a.dx.to.data<R>(), add = a.dx.add, dy = a.dy.data<R>(), y = a.y.data<R>(),
-          step = a.axis.inner, n = a.axis.length] __device__(Index at, Index) {
-           float dot = 0;
-           for (Index k = 0; k < n; ++k)
-             dot += to_float(dy[at + k * step]) * to_float(y[at + k * step]);
-           for (Index k = 0; k < n; ++k) {
-             const Index i = at + k * step;
-             write(dx + i, add, to_float(y[i]) * (to_float(dy[i]) - dot));
-           }
-         });
-}
-
-template <class R>
-void cumsum(const Cumsum& a, cudaStream_t stream) {
-  launch("[cumsum]", a.axis, stream,
-         [x = a.x.data<R>(), y = a.y.to.data<R>(), add = a.y.add, step = a.axis.inner,
-          n = a.axis.length, reverse = a.reverse] __device__(Index at, Index) {
-           float sum = 0;
-           for (Index k = 0; k < n; ++k) {
-             const Index i = at + (reverse ? n - 1 - k : k) * step;
-             sum += to_float(x[i]);
-             write(y + i, add, sum);
-           }
-         });
 }
 
 }  // namespace
 
 void CudaBackend::run(const Sum& a) {
-  visit_real(a.x.dtype(), [&]<class R>() { sum<R>(a, stream_); });
+  visit_real(a.x.dtype(), [&]<class A>() {
+    for_lines(a.axis, "[sum]", [&](auto whole, int blocks) {
+      sum_lines<whole.value>
+          <<<blocks, kThreads, 0, stream_>>>(a.y.data<A>(), a.x.data<A>(), a.axis);
+    });
+  });
 }
 
 void CudaBackend::run(const SumBackward& a) {
-  visit_real(a.dy.dtype(), [&]<class R>() { sum_backward<R>(a, stream_); });
+  const Index n = a.dx.to.elements();
+  if (n == 0) return;
+  visit_real(a.dy.dtype(), [&]<class A>() {
+    repeat_lines<<<blocks_for(n, kThreads), kThreads, 0, stream_>>>(a.dx.to.data<A>(), a.dx.add,
+                                                                    a.dy.data<A>(), a.axis, n);
+    launched("[sum backward]");
+  });
 }
 
 void CudaBackend::run(const Softmax& a) {
-  visit_real(a.x.dtype(), [&]<class R>() { softmax<R>(a, stream_); });
+  visit_real(a.x.dtype(), [&]<class A>() {
+    for_lines(a.axis, "[softmax]", [&](auto whole, int blocks) {
+      softmax_lines<whole.value>
+          <<<blocks, kThreads, 0, stream_>>>(a.y.data<A>(), a.x.data<A>(), a.axis);
+    });
+  });
 }
 
 void CudaBackend::run(const SoftmaxBackward& a) {
-  visit_real(a.dy.dtype(), [&]<class R>() { softmax_backward<R>(a, stream_); });
+  visit_real(a.dy.dtype(), [&]<class A>() {
+    for_lines(a.axis, "[softmax backward]", [&](auto whole, int blocks) {
+      softmax_lines_backward<whole.value><<<blocks, kThreads, 0, stream_>>>(
+          a.dx.to.data<A>(), a.dx.add, a.dy.data<A>(), a.y.data<A>(), a.axis);
+    });
+  });
 }
 
 void CudaBackend::run(const Cumsum& a) {
-  visit_real(a.x.dtype(), [&]<class R>() { cumsum<R>(a, stream_); });
+  visit_real(a.x.dtype(), [&]<class A>() {
+    for_lines(a.axis, "[cumsum]", [&](auto whole, int blocks) {
+      cumsum_lines<whole.value><<<blocks, kThreads, 0, stream_>>>(a.y.to.data<A>(), a.y.add,
+                                                                  a.x.data<A>(), a.axis, a.reverse);
+    });
+  });
 }
 
 }  // namespace tern

@@ -19,8 +19,8 @@ __device__ inline float approximate_reciprocal(float x) {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// As exact as f32 allows for f32 values. For bf16 values x log2(e) is off by up to 2^-24 |x log2(e)|,
-// which moves the result by less than 1e-5 of it: bf16 rounds to 4e-3.
+// As exact as f32 allows for f32 values. For bf16 values x log2(e) is off by up to 2^-24 |x
+// log2(e)|, which moves the result by less than 1e-5 of it: bf16 rounds to 4e-3.
 template <class A>
 __device__ inline float sigmoid_of(float x) {
   if constexpr (sizeof(A) == sizeof(float)) return sigmoid(x);

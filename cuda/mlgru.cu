@@ -20,7 +20,8 @@ struct Forward {
   ScanTiles tiles;
 
   static constexpr int R = int(scan_steps(2, sizeof(A)) / kScanWarps);  // steps of a warp
-  static constexpr int kStage = 2 * R * int(kScanChannels);  // elements that a warp fetches of a tile
+  static constexpr int kStage =
+      2 * R * int(kScanChannels);  // elements that a warp fetches of a tile
 };
 
 // The warp's steps of f_in, then of c_in. Steps after the last become f = 1, c = 0: they leave the
@@ -107,14 +108,12 @@ __global__ void __launch_bounds__(kScanThreads, 2) mlgru_chunks(Forward<A> a) {
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   A* const stages = reinterpret_cast<A*>(shared) + warp * 2 * kStage;
   for (int turn = 0; turn < 2; ++turn) {
-    if (threadIdx.x == 0) tiles[turn] = a.tiles.after(a.tiles.take());
+    if (threadIdx.x == 0) tiles[turn] = a.tiles.take();
     __syncthreads();
     fetch<aligned>(stages + turn * kStage, a, tiles[turn]);
   }
   for (int turn = 0; tiles[turn % 4].number < a.tiles.count(); ++turn) {
     const ScanTile tile = tiles[turn % 4];
-    unsigned taken;
-    if (threadIdx.x == 0) taken = a.tiles.take();  // arrives while everybody computes
     A* const stage = stages + turn % 2 * kStage;
     const int channel = tile.channel + 2 * lane;
     float bound[2], f[R][2], u[R][2];
@@ -123,17 +122,17 @@ __global__ void __launch_bounds__(kScanThreads, 2) mlgru_chunks(Forward<A> a) {
     __syncwarp();
     gates(f, u, stage + 2 * lane, bound);
     join_steps(&carry.link[warp][2 * lane], f, u);
-    if (threadIdx.x == 0) tiles[(turn + 2) % 4] = a.tiles.after(taken);
     __syncthreads();
-    const Past past{.words = a.tiles.links_of(tile),
-                    .stride = a.tiles.chunk_stride(),
-                    .chunk = tile.chunk,
-                    .initial = a.initial ? a.initial + Index(tile.b) * a.tiles.D + tile.channel
-                                         : nullptr,
-                    .channels = a.tiles.D - tile.channel};
+    const Past past{
+        .words = a.tiles.links_of(tile),
+        .stride = a.tiles.chunk_stride(),
+        .chunk = tile.chunk,
+        .initial = a.initial ? a.initial + Index(tile.b) * a.tiles.D + tile.channel : nullptr,
+        .channels = a.tiles.D - tile.channel};
     if (threadIdx.x < kScanChannels) join_warps(carry, past);
-    fetch<aligned>(stage, a, tiles[(turn + 2) % 4]);
+    if (threadIdx.x == kScanChannels) tiles[(turn + 2) % 4] = a.tiles.take();
     __syncthreads();
+    fetch<aligned>(stage, a, tiles[(turn + 2) % 4]);
     if (!(carry.known[0] && carry.known[1])) {
       look_back(carry, past);
       __syncthreads();

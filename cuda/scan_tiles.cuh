@@ -32,11 +32,10 @@ struct ScanTiles {
   __device__ bool holds_all_of(const ScanTile& tile) const {
     return tile.channel + int(kScanChannels) <= D && (tile.chunk + 1) * steps <= T;
   }
-  // One thread's calls: the next tile, numbered count() or more when none is left, is the one after
-  // the last that was taken. Two, as something can be done until the first is answered.
-  __device__ unsigned take() const { return atomicAdd(ticket, 1u); }
-  __device__ ScanTile after(unsigned last) const {
-    const unsigned number = last + 1, row = number / columns, column = number % columns;
+  // One thread's call: the next tile, numbered count() or more when none is left.
+  __device__ ScanTile take() const {
+    const unsigned number = atomicAdd(ticket, 1u) + 1, row = number / columns,
+                   column = number % columns;
     return {number, int(row % unsigned(B)), int(row / unsigned(B)),
             int(column) * int(kScanChannels)};
   }
