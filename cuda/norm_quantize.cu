@@ -21,7 +21,7 @@ struct Forward {
   const A* branch;
   const float* block;
   int D;
-  float inverse_D, eps;
+  float inverse_D, eps, one;  // one: 0, or 1 without a block weight, whose row reads as zero
 };
 
 // A block owns a row, a thread its Items * V columns. Each input is read once and each output
@@ -35,24 +35,21 @@ __global__ void __launch_bounds__(L::max_threads) norm_quantize_forward(const Fo
   const Index n = blockIdx.x, row = n * a.D;
   typename L::Row s, added, block, e[K];
   load_row<L>(s, a.x + row, a.D);
-  if (a.branch) load_row<L>(added, a.branch + row, a.D);
-  load_weight<L>(block, a.block, a.D);
+  load_row<L>(added, a.branch + row, a.branch ? a.D : 0);
+  load_row<L>(block, a.block, a.block ? a.D : 0);
 #pragma unroll
-  for (int k = 0; k < K; ++k)
-    if (a.rows[k].weight) load_row<L>(e[k], a.rows[k].weight, a.D);
-  if (a.branch) {
-    each<L>([&](int i, int v) { s[i][v] = to_float(from_float<R>(s[i][v] + added[i][v])); });
-    store_row<L>(a.sum + row, s, a.D);
-  }
+  for (int k = 0; k < K; ++k) load_row<L>(e[k], a.rows[k].weight, a.rows[k].weight ? a.D : 0);
+  each<L>([&](int i, int v) { s[i][v] += added[i][v]; });
+  round_row<L, R>(s);
+  store_row<L>(a.sum + row, s, a.sum ? a.D : 0);
   float total[2 + K] = {};
   each<L>([&](int i, int v) {
     total[0] += s[i][v] * s[i][v];
-    s[i][v] *= block[i][v];
+    s[i][v] *= block[i][v] + a.one;
     total[1] += s[i][v] * s[i][v];
   });
 #pragma unroll
-  for (int k = 0; k < K; ++k)
-    if (a.rows[k].weight) total[2 + k] = weigh<L>(e[k], s);
+  for (int k = 0; k < K; ++k) total[2 + k] = weigh<L>(e[k], s);
   reduce_row<2>(total, shared);
   const float r = inverse_rms(total[0], a.inverse_D, a.eps), outer = a.block ? r : 1.0f;
   const float inner = inverse_rms(outer * outer * total[1], a.inverse_D, a.eps);
@@ -76,7 +73,7 @@ struct Backward {
   float* parts;  // (P, sums, D): of each consumer's weight, then of the block weight
   Index N;
   int rows, sums, D;
-  float inverse_D;
+  float inverse_D, one;
 };
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
@@ -84,7 +81,7 @@ struct Backward {
 // D bytes a row, bound by memory, one row ahead; one reduction a row (NormMeans). f32.
 // Reproducible: P depends on shape and device alone.
 template <class L, class R, class A, int K>
-__global__ void __launch_bounds__(L::max_threads)
+__global__ void __launch_bounds__(L::max_threads < 640 ? 640 : L::max_threads)
     norm_quantize_backward(const Backward<R, A, K> a) {
   __shared__ float shared[2][2 * 32];
   extern __shared__ __align__(16) char staging[];
@@ -92,24 +89,25 @@ __global__ void __launch_bounds__(L::max_threads)
   const RowStream<L, R> sum(a.sum, a.D, a.D, free), dsum(a.dsum, a.D, a.D, free);
   RowStream<L, A> dy[K];
   for (int k = 0; k < K; ++k) dy[k] = RowStream<L, A>(a.dy[k], a.D, a.D, free);
+  const ScalarStream<2> rstd(a.rstd, free);
   typename L::Row dweight[K] = {}, dblock = {};
   const auto fetch = [&](Index n, int turn) {
     sum.fetch(n, turn);
     dsum.fetch(n, turn);
 #pragma unroll
     for (int k = 0; k < K; ++k) dy[k].fetch(n, turn);
-    return float2{a.block ? a.rstd[2 * n] : 1.0f, a.rstd[2 * n + 1]};
+    rstd.fetch(n, turn);
   };
-  walk_rows(a.N, fetch, [&](Index n, int turn, float2 rstd) {
-    const float outer = rstd.x, inner = rstd.y;
+  walk_rows(a.N, fetch, [&](Index n, int turn) {
+    const float inner = rstd.read(turn)[1], outer = a.block ? rstd.read(turn)[0] : 1.0f;
     typename L::Row x, block, z = {}, d, weight;
-    load_weight<L>(block, a.block, a.D);
+    load_row<L>(block, a.block, a.block ? a.D : 0);
+    each<L>([&](int i, int v) { block[i][v] += a.one; });
     sum.read(x, n, turn);
     each<L>([&](int i, int v) { x[i][v] *= outer; });
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (!dy[k]) continue;
-      load_row<L>(weight, a.weight[k], a.D);
+      load_row<L>(weight, a.weight[k], a.weight[k] ? a.D : 0);
       dy[k].read(d, n, turn);
       each<L>([&](int i, int v) {
         z[i][v] += d[i][v] * weight[i][v];
@@ -130,10 +128,8 @@ __global__ void __launch_bounds__(L::max_threads)
       dblock[i][v] += du * x[i][v];
       z[i][v] = outer * (du * block[i][v]) - x[i][v] * outer_mean;
     });
-    if (dsum) {
-      dsum.read(d, n, turn);
-      each<L>([&](int i, int v) { z[i][v] += d[i][v]; });
-    }
+    dsum.read(d, n, turn);
+    each<L>([&](int i, int v) { z[i][v] += d[i][v]; });
     a.dx.template put<L>(n * a.D, z, a.D);
     a.dbranch.template put<L>(n * a.D, z, a.D);
   });
@@ -159,10 +155,10 @@ void visit_streams(DType residual, DType activation, F&& f) {
   f.template operator()<bf16, bf16>();
 }
 
-// f.operator()<K>(): short rows with one consumer have a kernel of their own
+// f.operator()<K>(): rows with one consumer have kernels of their own, at the widths that matter
 template <class L, class F>
 void visit_consumers(std::size_t rows, F&& f) {
-  if constexpr (std::is_same_v<L, ShortRow>)
+  if constexpr (L::staged)
     if (rows == 1) return f.template operator()<1>();
   f.template operator()<3>();
 }
@@ -190,7 +186,8 @@ Forward<R, A, K> task_of(const NormQuantize& a) {
                         .block = data_or_null<float>(a.block_weight),
                         .D = int(D),
                         .inverse_D = 1.0f / float(D),
-                        .eps = float(a.eps)};
+                        .eps = float(a.eps),
+                        .one = a.block_weight ? 0.0f : 1.0f};
   for (std::size_t k = 0; k < a.rows.size(); ++k) task.rows[k] = RowWriter<A>(a.rows[k]);
   return task;
 }
@@ -208,7 +205,8 @@ Backward<R, A, K> task_of(const NormQuantizeBackward& a) {
                          .rows = int(a.rows.size()),
                          .sums = int(a.rows.size()) + (a.dblock_weight ? 1 : 0),
                          .D = int(D),
-                         .inverse_D = 1.0f / float(D)};
+                         .inverse_D = 1.0f / float(D),
+                         .one = a.block_weight ? 0.0f : 1.0f};
   for (std::size_t k = 0; k < a.rows.size(); ++k) {
     task.dy[k] = data_or_null<A>(a.rows[k].dy);
     task.weight[k] = a.rows[k].weight.data<float>();
@@ -226,7 +224,7 @@ void CudaBackend::run(const NormQuantize& a) {
   bool fours = in_fours(D, a.sum, a.x, a.branch, a.block_weight);
   for (const NormalizedRow& row : a.rows) fours = fours && in_fours(D, row.y.q, row.weight);
   visit_streams(a.x.dtype(), activations(a), [&]<class R, class A>() {
-    visit_layout<ShortRow>("[norm_quantize]", D, fours, 0, [&]<class L>() {
+    visit_layout<LongRow>("[norm_quantize]", D, fours, 0, [&]<class L>() {
       visit_consumers<L>(a.rows.size(), [&]<int K>() {
         launch_rows("[norm_quantize]", norm_quantize_forward<L, R, A, K>, task_of<R, A, K>(a), N,
                     L::threads(D), 0, stream_);
@@ -243,13 +241,14 @@ void CudaBackend::run(const NormQuantizeBackward& a) {
   const Tensor memory = workspace(a);
   float* parts = memory ? static_cast<float*>(memory.raw()) : nullptr;
   visit_streams(a.sum.dtype(), activations(a), [&]<class R, class A>() {
-    const std::size_t per_column = RowStream<ShortRow, R>::bytes(2) +
-                                   RowStream<ShortRow, A>::bytes(a.rows.size() == 1 ? 1 : 3);
-    visit_layout<ShortRow>("[norm_quantize]", D, fours, per_column * D, [&]<class L>() {
+    const std::size_t narrow = RowStream<ShortRow, R>::bytes(2) +
+                               RowStream<ShortRow, A>::bytes(a.rows.size() == 1 ? 1 : 3);
+    visit_layout<ShortRow>("[norm_quantize]", D, fours, narrow, [&]<class L>() {
       visit_consumers<L>(a.rows.size(), [&]<int K>() {
         auto task = task_of<R, A, K>(a);
         task.parts = parts;
-        const std::size_t staging = RowStream<L, R>::bytes(2 * D) + RowStream<L, A>::bytes(K * D);
+        const std::size_t staging = 2 * RowStream<L, R>::bytes(D) + K * RowStream<L, A>::bytes(D) +
+                                    ScalarStream<2>::bytes(L::threads(D));
         launch_rows("[norm_quantize]", norm_quantize_backward<L, R, A, K>, task, P, L::threads(D),
                     staging, stream_);
       });

@@ -4,6 +4,7 @@
 #include <math_constants.h>
 
 #include "cuda/row_layout.cuh"
+#include "cuda/row_reduction.cuh"
 
 namespace tern::cuda {
 
@@ -12,10 +13,21 @@ __device__ inline float inverse_rms(float sum_of_squares, float inverse_D, float
   return rsqrtf(sum_of_squares * inverse_D + eps);
 }
 
-// round(x), halves to even, for |x| < 2^22: the addition rounds, and leaves the integer in the low
-// bits. The multiplication must not fuse with it, since the CPU rounds the product too.
-__device__ inline std::int8_t code_of(float x, float scale) {
-  return std::int8_t(__float_as_int(__fadd_rn(__fmul_rn(x, scale), 12582912.0f)));
+// round(x * scale), halves to even, for results below 2^22: the addition rounds, and leaves the
+// integer in the low byte. The multiplication must not fuse with it, since the CPU rounds the
+// product too.
+__device__ inline unsigned code_of(float x, float scale) {
+  return __float_as_uint(__fadd_rn(__fmul_rn(x, scale), 12582912.0f));
+}
+__device__ inline void store_codes(bool inside, std::int8_t* q, const unsigned (&code)[1],
+                                   unsigned mask) {
+  if (inside) *q = std::int8_t(code[0] & mask);
+}
+__device__ inline void store_codes(bool inside, std::int8_t* q, const unsigned (&code)[4],
+                                   unsigned mask) {
+  const unsigned low = __byte_perm(code[0], code[1], 0x0040);
+  const unsigned high = __byte_perm(code[2], code[3], 0x0040);
+  store_if(inside, q, __byte_perm(low, high, 0x5410) & mask);
 }
 
 // q = round(e * factor * s), s = 127 / max(top * factor, 1e-5), top the largest |e| of the row:
@@ -23,17 +35,17 @@ __device__ inline std::int8_t code_of(float x, float scale) {
 template <class L>
 __device__ inline float write_codes(std::int8_t* q, const typename L::Row& e, float factor,
                                     float top, int D) {
-  const float largest = top * factor;
+  const float largest = top * factor, scale = 127.0f / fmaxf(largest, 1e-5f);
   const bool finite = isfinite(largest);
-  const float scale = finite ? 127.0f / fmaxf(largest, 1e-5f) : CUDART_NAN_F;
-  each_piece<L>(D, [&](int i, int column) {
-    Packed<std::int8_t, L::V> codes{};
-    if (finite)
+  std::int8_t* piece = q + L::column(0);
 #pragma unroll
-      for (int v = 0; v < L::V; ++v) codes.at[v] = code_of(e[i][v], factor * scale);
-    *reinterpret_cast<Packed<std::int8_t, L::V>*>(q + column) = codes;
-  });
-  return scale;
+  for (int i = 0; i < L::Items; ++i) {
+    unsigned code[L::V];
+#pragma unroll
+    for (int v = 0; v < L::V; ++v) code[v] = code_of(e[i][v], factor * scale);
+    store_codes(L::column(i) < D, piece + i * L::step, code, finite ? ~0u : 0u);
+  }
+  return finite ? scale : CUDART_NAN_F;
 }
 
 // One consumer of a normalised row. What it writes is e * factor, e the row times its weight.
@@ -66,7 +78,7 @@ struct RowWriter {
   A* real = nullptr;
 };
 
-// e = u * weight of a consumer; returns this thread's largest |e|
+// e, a consumer's weight, becomes u * weight; returns this thread's largest |e|
 template <class L>
 __device__ inline float weigh(typename L::Row& e, const typename L::Row& u) {
   float top = 0;
