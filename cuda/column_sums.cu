@@ -1,5 +1,5 @@
 #include "cuda/column_sums.h"
-#include "cuda/row_layout.cuh"
+#include "cuda/dispatch.h"
 
 namespace tern::cuda {
 namespace {
@@ -7,7 +7,8 @@ namespace {
 constexpr int kSums = 4, kSlices = 32;
 
 struct Targets {
-  RowGrad<float> to[kSums];
+  float* to[kSums];
+  bool add[kSums];
   const float* parts;
   int P, sums, D;
 };
@@ -15,11 +16,11 @@ struct Targets {
 // Block (32, 32): thread (x, y) owns column 32 * block + x of sum blockIdx.y, in parts y, y + 32,
 // ... Reads P * sums * D floats, for the most part from L2, and writes sums * D: bound by latency.
 // f32 sums. Reproducible: the order depends on P alone.
-__global__ void __launch_bounds__(32 * kSlices) column_sums(const Targets a) {
+__global__ void __launch_bounds__(32 * kSlices) column_sums(const __grid_constant__ Targets a) {
   __shared__ float shared[kSlices][33];
-  const RowGrad<float>& target = a.to[blockIdx.y];
+  float* to = a.to[blockIdx.y];
   const int column = int(blockIdx.x) * 32 + int(threadIdx.x);
-  if (!target.to) return;
+  if (!to) return;
   float sum = 0;
   if (column < a.D)
 #pragma unroll 4
@@ -29,7 +30,7 @@ __global__ void __launch_bounds__(32 * kSlices) column_sums(const Targets a) {
   __syncthreads();
   if (threadIdx.y != 0 || column >= a.D) return;
   for (int y = 1; y < kSlices; ++y) sum += shared[y][threadIdx.x];
-  target.to[column] = target.add ? target.to[column] + sum : sum;
+  to[column] = a.add[blockIdx.y] ? to[column] + sum : sum;
 }
 
 }  // namespace
@@ -40,7 +41,8 @@ void add_column_sums(std::span<const Grad> to, const float* parts, Index P, Inde
   Targets a{.parts = parts, .P = int(P), .sums = int(to.size()), .D = int(D)};
   bool wanted = false;
   for (std::size_t k = 0; k < to.size(); ++k) {
-    a.to[k] = RowGrad<float>(to[k]);
+    a.to[k] = data_or_null<float>(to[k].to);
+    a.add[k] = to[k].add;
     wanted = wanted || to[k];
   }
   if (!wanted) return;

@@ -30,7 +30,7 @@ struct Forward {
 // maxima come out of one reduction: with w the block weight, u = s r w, so sum(u^2) = r^2
 // sum((s w)^2) and max |u w_k| = r max |s w w_k|. Reproducible: fixed tree.
 template <class L, class R, class A, int K>
-__global__ void __launch_bounds__(L::max_threads) norm_quantize_forward(const Forward<R, A, K> a) {
+__global__ void __launch_bounds__(L::bound) norm_quantize_forward(const Forward<R, A, K> a) {
   __shared__ float shared[(2 + K) * 32];
   const Index n = blockIdx.x, row = n * a.D;
   typename L::Row s, added, block, e[K];
@@ -81,8 +81,7 @@ struct Backward {
 // D bytes a row, bound by memory, one row ahead; one reduction a row (NormMeans). f32.
 // Reproducible: P depends on shape and device alone.
 template <class L, class R, class A, int K>
-__global__ void __launch_bounds__(L::max_threads < 640 ? 640 : L::max_threads)
-    norm_quantize_backward(const Backward<R, A, K> a) {
+__global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backward<R, A, K> a) {
   __shared__ float shared[2][2 * 32];
   extern __shared__ __align__(16) char staging[];
   char* free = staging;

@@ -17,6 +17,8 @@ struct RowLayout {
   static constexpr int step = 32 * V;  // columns from one piece of a thread to its next
   static constexpr int per_warp = step * Items;
   static constexpr Index widest = Index(per_warp) * max_threads / 32;
+  // For __launch_bounds__, which are a limit of registers: 640 threads leave 96 a thread.
+  static constexpr int bound = max_threads < 640 ? 640 : max_threads;
   using Row = float[Items][V];  // one thread's part
 
   static int threads(Index D) { return int((D + per_warp - 1) / per_warp) * 32; }
