@@ -10,6 +10,11 @@ namespace tern {
 // Column sums over N rows (gradients of norm weights) are taken in this many parts, each a thread
 // block's rows, and the parts are added in order: the bits depend on the shape and device alone.
 Index column_sum_parts(Index N, const DeviceTraits& device);
+// The same where a block walks over whole rows of D columns: the wider a row, the fewer blocks does
+// a multiprocessor hold at a time.
+Index column_sum_parts(Index N, Index D, const DeviceTraits& device);
+// The mean of a matrix of this many elements is taken in so many parts.
+Index mean_parts(Index elements, const DeviceTraits& device);
 
 inline constexpr Index kNormPiece = 1 << 16;  // elements of one partial sum of the gradient's norm
 

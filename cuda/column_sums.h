@@ -1,0 +1,18 @@
+// The end of a column sum over rows: partial sums of row_parts blocks, added in the order of the
+// blocks' numbers.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <span>
+
+#include "core/kernels.h"
+
+namespace tern::cuda {
+
+// to[k] (D) = or += sum over p of parts[p][k], parts (P, to.size(), D) f32; at most four, an empty
+// one is skipped
+void add_column_sums(std::span<const Grad> to, const float* parts, Index P, Index D,
+                     cudaStream_t stream);
+
+}  // namespace tern::cuda

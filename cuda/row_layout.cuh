@@ -1,0 +1,95 @@
+// How a thread block holds one row: in its threads' registers. A warp holds a contiguous stretch of
+// columns and reads it in contiguous parts, a piece for each lane. Columns beyond the row read as
+// zero and are never written.
+#pragma once
+
+#include "cuda/device.cuh"
+#include "cuda/pieces.cuh"
+
+namespace tern::cuda {
+
+// Pieces of V columns, Items of them a thread. staged: the inputs of a walk over rows are copied
+// to shared memory a row ahead (cuda/row_walk.cuh); it takes V > 1 and rows that fit.
+template <int kV, int kItems, int kThreads, bool kStaged>
+struct RowLayout {
+  static constexpr int V = kV, Items = kItems, max_threads = kThreads;
+  static constexpr bool staged = kStaged;
+  static constexpr int step = 32 * V;  // columns from one piece of a thread to its next
+  static constexpr int per_warp = step * Items;
+  static constexpr Index widest = Index(per_warp) * max_threads / 32;
+  // For __launch_bounds__, which are a limit of registers: 640 threads leave 96 a thread.
+  static constexpr int bound = max_threads < 640 ? 640 : max_threads;
+  using Row = float[Items][V];  // one thread's part
+
+  static int threads(Index D) { return int((D + per_warp - 1) / per_warp) * 32; }
+  __device__ static int column(int item) {  // of the first element of a piece
+    return int(threadIdx.x / 32 * per_warp + threadIdx.x % 32 * V) + item * step;
+  }
+};
+
+using ShortRow = RowLayout<4, 2, 512, true>;     // up to 4096 columns
+using LongRow = RowLayout<4, 4, 512, true>;      // up to 8192
+using WideRow = RowLayout<4, 8, 1024, false>;    // up to 32768: must work, may spill
+using ScalarRow = RowLayout<1, 8, 1024, false>;  // any width up to 8192, any alignment
+
+// f(item, v) for every element that this thread holds
+template <class L, class F>
+__device__ inline void each(F&& f) {
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i)
+#pragma unroll
+    for (int v = 0; v < L::V; ++v) f(i, v);
+}
+
+// D columns from `row` on; with D = 0 nothing is read, which is how a missing row reads as zero
+template <class L, class T>
+__device__ inline void load_row(typename L::Row& to, const T* row, int D) {
+  Word<T, L::V> words[L::Items];
+  const T* piece = row + L::column(0);
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) load_if(L::column(i) < D, words[i], piece + i * L::step);
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) unpack(to[i], words[i]);
+}
+template <class L, class T>
+__device__ inline void store_row(T* row, const typename L::Row& from, int D) {
+  T* piece = row + L::column(0);
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) {
+    Word<T, L::V> word;
+    pack(word, from[i]);
+    store_if(L::column(i) < D, piece + i * L::step, word);
+  }
+}
+// x as it will be read again after store_row to T
+template <class L, class T>
+__device__ inline void round_row(typename L::Row& x) {
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) {
+    Word<T, L::V> word;
+    pack(word, x[i]);
+    unpack(x[i], word);
+  }
+}
+
+// A gradient's rows; null: nobody wants it.
+template <class T>
+struct RowGrad {
+  RowGrad() = default;
+  explicit RowGrad(const Grad& grad) : to(data_or_null<T>(grad.to)), add(grad.add) {}
+
+  template <class L>
+  __device__ void put(Index offset, const typename L::Row& from, int D) const {
+    if (!to) return;
+    if (!add) return store_row<L>(to + offset, from, D);
+    typename L::Row sum;
+    load_row<L>(sum, to + offset, D);
+    each<L>([&](int i, int v) { sum[i][v] += from[i][v]; });
+    store_row<L>(to + offset, sum, D);
+  }
+
+  T* to = nullptr;
+  bool add = false;
+};
+
+}  // namespace tern::cuda

@@ -1,0 +1,157 @@
+// GLU of the channel mixer, with its norm and its quantiser.
+#include "cuda/column_sums.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/normalized_row.cuh"
+#include "cuda/row_launch.cuh"
+#include "cuda/row_walk.cuh"
+
+namespace tern {
+
+using namespace cuda;
+
+namespace {
+
+template <class A>
+struct Forward {
+  RowWriter<A> row;
+  float* rstd;
+  const A* ab;
+  int H;
+  float inverse_H, eps;
+};
+
+// A block owns a row, a thread its Items * V columns of a and of b. Each input is read once and
+// each output written once, 2 A H + H bytes with int8 rows (the weight comes from L1): bound by
+// memory, closely followed by instructions. f32; the sum and the maximum in one reduction.
+// Reproducible: fixed tree.
+template <class L, class A>
+__global__ void __launch_bounds__(L::bound) swiglu_norm_quantize_forward(const Forward<A> a) {
+  __shared__ float shared[2 * 32];
+  const Index n = blockIdx.x;
+  typename L::Row p, right, e;
+  load_row<L>(p, a.ab + 2 * n * a.H, a.H);
+  load_row<L>(right, a.ab + 2 * n * a.H + a.H, a.H);
+  load_row<L>(e, a.row.weight, a.H);
+  float total[2] = {};
+  each<L>([&](int i, int v) {
+    p[i][v] *= gate(p[i][v]) * right[i][v];
+    total[0] += p[i][v] * p[i][v];
+  });
+  total[1] = weigh<L>(e, p);
+  reduce_row<1>(total, shared);
+  const float rstd = inverse_rms(total[0], a.inverse_H, a.eps);
+  a.row.template write<L>(n, e, rstd, total[1], a.H);
+  if (threadIdx.x == 0) a.rstd[n] = rstd;
+}
+
+template <class A>
+struct Backward {
+  RowGrad<A> dab;
+  const A *dy, *ab;
+  const float *weight, *rstd;
+  float* parts;  // (P, H)
+  Index N;
+  int H;
+  float inverse_H;
+};
+
+// Block q owns rows q, q + P, ..., a thread its Items * V columns of a and of b and their weight
+// gradients, in registers until the last row. Reads dy and ab, writes dab: 5 A H bytes a row, bound
+// by memory, one row ahead; one reduction a row. f32. Reproducible: P depends on shape and device
+// alone. The bound means 72 registers, so that two blocks of 448 threads (H = 6912) fit.
+template <class L, class A>
+__global__ void __launch_bounds__(L::staged ? 896 : L::bound)
+    swiglu_norm_quantize_backward(const Backward<A> a) {
+  __shared__ float shared[2][32];
+  extern __shared__ __align__(16) char staging[];
+  char* free = staging;
+  const RowStream<L, A> dy(a.dy, a.H, a.H, free), left(a.ab, 2 * a.H, a.H, free),
+      right(a.ab + a.H, 2 * a.H, a.H, free);
+  const ScalarStream<1> rstd(a.rstd, free);
+  typename L::Row dweight = {};
+  const auto fetch = [&](Index n, int turn) {
+    dy.fetch(n, turn);
+    left.fetch(n, turn);
+    right.fetch(n, turn);
+    rstd.fetch(n, turn);
+  };
+  walk_rows(a.N, fetch, [&](Index n, int turn) {
+    const float r = rstd.read(turn)[0];
+    typename L::Row x, open, b, z, weight;
+    const auto read = [&] {
+      load_row<L>(weight, a.weight, a.H);
+      left.read(x, n, turn);
+      right.read(b, n, turn);
+      dy.read(z, n, turn);
+    };
+    read();
+    float total[1] = {};
+    each<L>([&](int i, int v) {
+      open[i][v] = gate(x[i][v]);
+      const float p = x[i][v] * open[i][v] * b[i][v];
+      dweight[i][v] += z[i][v] * (p * r);
+      total[0] += z[i][v] * weight[i][v] * p;
+    });
+    reduce_row<1>(total, shared[turn]);
+    const float mean = total[0] * a.inverse_H * r * r;
+    read();  // again, rather than keep four rows in registers meanwhile
+    each<L>([&](int i, int v) {
+      const float value = x[i][v] * open[i][v];
+      const float dp = r * (z[i][v] * weight[i][v] - value * b[i][v] * mean);
+      x[i][v] = dp * b[i][v] * silu_slope(value, open[i][v]);  // da
+      b[i][v] = dp * value;                                    // db
+    });
+    a.dab.template put<L>(2 * n * a.H, x, a.H);
+    a.dab.template put<L>(2 * n * a.H + a.H, b, a.H);
+  });
+  store_row<L>(a.parts + Index(blockIdx.x) * a.H, dweight, a.H);
+}
+
+}  // namespace
+
+void CudaBackend::run(const SwigluNormQuantize& a) {
+  const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
+  const bool fours = in_fours(H, a.ab, a.row.y.q, a.row.weight);
+  visit_real(a.ab.dtype(), [&]<class A>() {
+    const Forward<A> task{.row = RowWriter<A>(a.row),
+                          .rstd = a.rstd.data<float>(),
+                          .ab = a.ab.data<A>(),
+                          .H = int(H),
+                          .inverse_H = 1.0f / float(H),
+                          .eps = float(a.eps)};
+    visit_layout<LongRow>("[swiglu_norm_quantize]", H, fours, 0, [&]<class L>() {
+      launch_rows("[swiglu_norm_quantize]", swiglu_norm_quantize_forward<L, A>, task, N,
+                  L::threads(H), 0, stream_);
+    });
+  });
+}
+
+void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
+  const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
+  const Index P = column_sum_parts(N, H, traits_);
+  const bool fours = in_fours(H, a.dab.to, a.row.dy, a.row.weight, a.ab);
+  const Tensor memory = workspace(a);
+  float* parts = static_cast<float*>(memory.raw());
+  visit_real(a.ab.dtype(), [&]<class A>() {
+    const Backward<A> task{.dab = RowGrad<A>(a.dab),
+                           .dy = data_or_null<A>(a.row.dy),
+                           .ab = a.ab.data<A>(),
+                           .weight = a.row.weight.data<float>(),
+                           .rstd = a.rstd.data<float>(),
+                           .parts = parts,
+                           .N = N,
+                           .H = int(H),
+                           .inverse_H = 1.0f / float(H)};
+    visit_layout<LongRow>(
+        "[swiglu_norm_quantize]", H, fours, 3 * RowStream<LongRow, A>::bytes(H), [&]<class L>() {
+          const std::size_t staging =
+              3 * RowStream<L, A>::bytes(H) + ScalarStream<1>::bytes(L::threads(H));
+          launch_rows("[swiglu_norm_quantize]", swiglu_norm_quantize_backward<L, A>, task, P,
+                      L::threads(H), staging, stream_);
+        });
+  });
+  const Grad to[] = {a.row.dweight};
+  add_column_sums(to, parts, P, H, stream_);
+}
+
+}  // namespace tern
