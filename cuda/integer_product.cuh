@@ -26,12 +26,8 @@ class RowFactor {
     const float factor = __fmul_rn(row_scale, scale);
     factor_ = std::is_same_v<A, float> ? factor : __fdiv_rn(1.0f, factor);
   }
-  __device__ float operator()(int sum) const {
-    const float s = __int2float_rn(sum);
-    if constexpr (std::is_same_v<A, float>)
-      return __fdiv_rn(s, factor_);
-    else
-      return __fmul_rn(s, factor_);
+  __device__ float operator()(float sum) const {
+    return std::is_same_v<A, float> ? __fdiv_rn(sum, factor_) : __fmul_rn(sum, factor_);
   }
 
  private:

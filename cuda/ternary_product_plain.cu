@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kThreads) ternary_product_tensor(const Integer
       for (int j = 0; j < 8; ++j) {
         const int o = o0 + column + j / 2 * 8 + lane % 4 * 2 + j % 2;
         if (o < p.O)
-          p.y[Index(n) * p.O + o] = from_float<A>(factor(sum[i][j / 2][half * 2 + j % 2]));
+          p.y[Index(n) * p.O + o] = from_float<A>(factor(float(sum[i][j / 2][half * 2 + j % 2])));
       }
     }
 }
@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) ternary_product_bytes(const IntegerP
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int o = o0 + column + 16 * j;
-      if (o < p.O) p.y[Index(n) * p.O + o] = from_float<A>(factor(sum[i][j]));
+      if (o < p.O) p.y[Index(n) * p.O + o] = from_float<A>(factor(float(sum[i][j])));
     }
   }
 }

@@ -1,0 +1,150 @@
+// Checks and times the products on a GPU: the Hopper kernel against the plain one, bit for bit,
+// both against sampled dot products on the host; dx and dw through the library against the plain
+// f32 kernel. "product_check small" leaves the model's sizes and all timing out.
+#include <cstdio>
+#include <cstring>
+#include <random>
+
+#include "core/workspace.h"
+#include "cuda/blas.h"
+#include "cuda/expand.h"
+#include "cuda/product_plain.h"
+#include "cuda/ternary_product_hopper.h"
+#include "tests/cuda/product_check.cuh"
+
+namespace {
+
+using namespace tern;
+using namespace tern::cuda;
+
+// the exact sum of one element, scaled as the kernels must
+template <class A>
+bool element_is_right(const Operands& in, const Buffer<A>& y, const Size& s, int n, int o) {
+  const auto q = in.q.host(std::size_t(n) * s.I, s.I), t = in.t.host(std::size_t(o) * s.I, s.I);
+  long sum = 0;
+  for (int i = 0; i < s.I; ++i) sum += long(q[i]) * t[i];
+  const float factor = in.row_scale.host(n, 1)[0] * in.scale.host(0, 1)[0];
+  const float want = std::is_same_v<A, float> ? float(sum) / factor : float(sum) * (1.0f / factor);
+  const float got = as_float(y.host(std::size_t(n) * s.O + o, 1)[0]);
+  if constexpr (std::is_same_v<A, bf16>) return got == __bfloat162float(__float2bfloat16_rn(want));
+  return got == want;
+}
+
+template <class A>
+void check_forward(const Operands& in, const Size& s, int multiprocessors) {
+  const std::size_t count = std::size_t(s.N) * s.O;
+  const Buffer<A> plain(count), other(count);
+  ternary_product_plain(in.into(plain, s), nullptr);
+  cuda_check(cudaDeviceSynchronize(), "[plain]");
+  std::mt19937 random(7);
+  for (int k = 0; k < 24; ++k) {
+    const int n = k == 0 ? s.N - 1 : int(random() % s.N),
+              o = k == 0 ? s.O - 1 : int(random() % s.O);
+    report(element_is_right(in, plain, s, n, o), "plain kernel against the host", s);
+  }
+  report(plain.guarded(), "plain kernel wrote beyond y", s);
+  if (!hopper_product_fits(in.into(other, s))) return;
+  const Buffer<unsigned> differences(1);
+  for (const int cluster : {1, 2, 2}) {
+    other.poison();
+    cuda_check(cudaMemset(differences.get(), 0, sizeof(unsigned)), "[differences]");
+    ternary_product_hopper(in.into(other, s), multiprocessors, nullptr, cluster);
+    cuda_check(cudaDeviceSynchronize(), "[hopper]");
+    using Word = std::conditional_t<std::is_same_v<A, float>, unsigned, unsigned short>;
+    count_differences<<<blocks(count), 256>>>(reinterpret_cast<const Word*>(plain.get()),
+                                              reinterpret_cast<const Word*>(other.get()), count,
+                                              differences.get());
+    launched("[count_differences]");
+    const unsigned wrong = differences.host(0, 1)[0];
+    if (wrong)
+      std::printf("        cluster %d: %u of %zu elements differ\n", cluster, wrong, count);
+    report(wrong == 0, "Hopper kernel against the plain kernel", s);
+    report(other.guarded(), "Hopper kernel wrote beyond y", s);
+  }
+}
+
+// The library on the codes as bf16: its f32 sums are the same integers, and its time is the
+// rival's.
+double check_library_forward(const Operands& in, const Size& s) {
+  const std::size_t count = std::size_t(s.N) * s.O;
+  const Buffer<bf16> x(std::size_t(s.N) * s.I), w(std::size_t(s.O) * s.I), y(count);
+  const Buffer<float> sums(count), exact(count), ones(s.N), factors(2);
+  const Buffer<unsigned char> workspace(kLibraryWorkspace);
+  const Buffer<unsigned> differences(1);
+  fill<<<blocks(s.N), 256>>>(ones.get(), s.N, 1.0f, 1.0f, 1u);
+  cuda_check(cudaMemset(differences.get(), 0, sizeof(unsigned)), "[differences]");
+  expand_ternary({x.get(), factors.get(), in.q.get(), in.scale.get(), false}, Index(s.N) * s.I,
+                 nullptr);
+  expand_ternary({w.get(), factors.get(), in.t.get(), in.scale.get(), false}, Index(s.O) * s.I,
+                 nullptr);
+  ternary_product_plain<float>(
+      {exact.get(), in.q.get(), ones.get(), in.t.get(), ones.get(), s.N, s.O, s.I}, nullptr);
+  Blas blas;
+  const auto multiply = [&](void* to, DType type) {
+    blas.run({.key = {.shape = {.M = s.N, .N = s.O, .K = s.I, .transpose_b = true}, .type = type},
+              .c = to,
+              .a = x.get(),
+              .b = w.get(),
+              .workspace = workspace.get()},
+             nullptr);
+  };
+  multiply(sums.get(), DType::f32);
+  count_differences<<<blocks(count), 256>>>(sums.get(), exact.get(), count, differences.get());
+  launched("[count_differences]");
+  report(differences.host(0, 1)[0] == 0, "library sums of integers are not exact", s);
+  return time_of([&] { multiply(y.get(), DType::bf16); });
+}
+
+void time_forward(const Operands& in, const Size& s, int multiprocessors) {
+  const Buffer<bf16> y(std::size_t(s.N) * s.O);
+  const auto product = in.into(y, s);
+  const double two = time_of([&] { ternary_product_hopper(product, multiprocessors, nullptr, 2); });
+  const double one = time_of([&] { ternary_product_hopper(product, multiprocessors, nullptr, 1); });
+  const double plain = time_of([&] { ternary_product_plain(product, nullptr); });
+  const double rival = check_library_forward(in, s);
+  const double operations = 2.0 * s.N * s.O * s.I / 1e6;
+  std::printf(
+      "%-16s N %d I %4d O %5d | hopper %7.1f us %5.0f TOP/s, alone %7.1f us %5.0f | "
+      "plain %7.1f us %4.0f | bf16 %7.1f us %4.0f | %.2f x bf16\n",
+      s.name, s.N, s.I, s.O, two, operations / two, one, operations / one, plain,
+      operations / plain, rival, operations / rival, rival / std::min(one, two));
+  std::fflush(stdout);
+}
+
+void check_size(const Size& s, int multiprocessors, bool real) {
+  const Operands in(s);
+  if (real) time_forward(in, s, multiprocessors);
+  check_forward<bf16>(in, s, multiprocessors);
+  check_forward<float>(in, s, multiprocessors);
+  check_backward(in, s, real);
+}
+
+}  // namespace
+
+int main(int count, char** words) try {
+  const bool small = count > 1 && !std::strcmp(words[1], "small");
+  cudaDeviceProp device{};
+  cuda_check(cudaGetDeviceProperties(&device, 0), "[product_check] device");
+  std::printf(
+      "%s, %d multiprocessors. \"alone\": clusters of one block. All bits and errors are "
+      "checked; only FAILED lines are bad.\n",
+      device.name, device.multiProcessorCount);
+  const Size odd[] = {{"odd", 1, 8, 16},         {"odd", 5, 7, 13},       {"odd", 33, 65, 100},
+                      {"odd", 127, 136, 48},     {"odd", 129, 264, 144},  {"odd", 64, 24, 4096},
+                      {"odd", 300, 8, 16},       {"odd", 257, 520, 128},  {"odd", 256, 256, 256},
+                      {"odd", 1000, 1000, 1008}, {"odd", 999, 1032, 520}, {"odd", 4097, 264, 2832},
+                      {"odd", 5000, 4104, 400},  {"odd", 70, 3000, 1040}};
+  for (const Size& s : odd) check_size(s, device.multiProcessorCount, false);
+  std::printf("%zu small and odd sizes: %d failures\n", std::size(odd), failures);
+  const int D[] = {1024, 2048, 2560}, H[] = {2816, 5632, 6912}, N = 16384;
+  for (int k = 0; k < 3 && !small; ++k) {
+    check_size({"D -> D", N, D[k], D[k]}, device.multiProcessorCount, true);
+    check_size({"D -> 2H", N, 2 * H[k], D[k]}, device.multiProcessorCount, true);
+    check_size({"H -> D", N, D[k], H[k]}, device.multiProcessorCount, true);
+  }
+  std::printf(failures ? "%d FAILURES\n" : "all good\n", failures);
+  return failures ? 1 : 0;
+} catch (const std::exception& error) {
+  std::printf("FAILED  %s\n", error.what());
+  return 1;
+}
