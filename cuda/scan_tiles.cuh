@@ -65,8 +65,9 @@ struct ScanRows {
 };
 
 // The warp copies R rows of one tensor to shared memory, asynchronously if 16-byte pieces can be.
-// `from` is row 0 of the tile's first channel. Unless all exist, rows that do not become `missing`,
-// and channels that do not are left as they are.
+// `from` is row 0 of the tile's first channel. Unless all exist, rows that do not become `missing`.
+// Channels that do not become 0 where one may share a lane, and so its arithmetic, with one that
+// does; else they are left as they are.
 template <bool aligned, bool all, int R, class A>
 __device__ inline void fetch_rows(A* to, const A* from, const ScanRows& rows, float missing) {
   constexpr int piece = aligned ? 16 / sizeof(A) : 1, pieces = int(kScanChannels) / piece;
@@ -84,6 +85,8 @@ __device__ inline void fetch_rows(A* to, const A* from, const ScanRows& rows, fl
         __pipeline_memcpy_async(at, source, 16);
       else
         *at = *source;
+    } else if constexpr (!aligned) {
+      *at = from_float<A>(0);
     }
   }
 }

@@ -11,6 +11,7 @@ struct NormQuantizeForm {
   int rows = 3;                        // 1 to 3
   bool use_sum = true;                 // the residual stream goes on
   std::vector<int> use_rows{0, 1, 2};  // of those
+  bool exact_stream = false;           // x stays f32 where activations are bf16; needs a branch
 };
 
 OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form = {});

@@ -38,8 +38,9 @@ struct NormQuantizeInputs {
 OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form) {
   OpCase op{.name = size_name("norm_quantize", N, D, form.quantized) +
                     (form.branch ? "_branch" : "") + (form.block ? "_block" : "") + "_rows" +
-                    std::to_string(form.rows) + (form.use_sum ? "_sum" : ""),
-            .inputs = {{.name = "x", .shape = {N, D}}},
+                    std::to_string(form.rows) + (form.use_sum ? "_sum" : "") +
+                    (form.exact_stream ? "_exact" : ""),
+            .inputs = {{.name = "x", .shape = {N, D}, .parameter = form.exact_stream}},
             .rounds = form.quantized};
   for (const int k : form.use_rows) op.name.append("_").append(std::to_string(k));
   if (form.branch) op.inputs.push_back({.name = "branch", .shape = {N, D}});
@@ -50,7 +51,8 @@ OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form) {
   }
   op.apply = [form](auto in) {
     const NormQuantizeInputs v(in, form);
-    const NormQuantized y = norm_quantize(v.x, v.branch, v.block, v.weights, kEps, form.quantized);
+    const NormQuantized y = norm_quantize(v.x, v.branch, v.block, v.weights, kEps, form.quantized,
+                                          form.branch ? v.branch.value.dtype() : v.x.value.dtype());
     Vars used;
     if (form.use_sum) used.push_back(y.sum);
     for (const int k : form.use_rows) used.push_back(value_of(y.rows[k]));
@@ -157,6 +159,9 @@ std::vector<OpCase> quantizer_cases() {
       norm_quantize_case(5, 7, form(true, true, 3, true, {0, 1, 2}, false)),
       norm_quantize_case(5, 7, form(false, false, 1, false, {0}, false)),
       norm_quantize_case(2, 1, form(false, true, 1, true, {0}, false)),
+      norm_quantize_case(9, 1024, {.exact_stream = true}),
+      norm_quantize_case(5, 36, {.rows = 1, .use_rows = {0}, .exact_stream = true}),
+      norm_quantize_case(5, 37, {.quantized = false, .exact_stream = true}),
       gated_norm_quantize_case(3, 8),
       gated_norm_quantize_case(67, 37),
       gated_norm_quantize_case(1, 19),
