@@ -55,19 +55,25 @@ Description make_description(const BlasKey& key) {
   return description;
 }
 
+template <class T>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t what, T value) {
+  blas_check(cublasLtMatmulPreferenceSetAttribute(preference.get(), what, &value, sizeof value),
+             "[Blas] preference");
+}
+
 Preference make_preference() {
   cublasLtMatmulPreference_t made = nullptr;
   blas_check(cublasLtMatmulPreferenceCreate(&made), "[Blas] preference");
   Preference preference(made);
-  const std::size_t workspace = kLibraryWorkspace;
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t(kLibraryWorkspace));
   // partial sums stay in f32: never rounded to the type of c
-  const std::uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-  blas_check(cublasLtMatmulPreferenceSetAttribute(made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                  &workspace, sizeof workspace),
-             "[Blas] preference");
-  blas_check(cublasLtMatmulPreferenceSetAttribute(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                  &reductions, sizeof reductions),
-             "[Blas] preference");
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      std::uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  // slices start at any row
+  for (const auto operand :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    set(preference, operand, std::uint32_t(16));
   return preference;
 }
 

@@ -116,8 +116,9 @@ __device__ inline std::uint64_t matrix(Address first_row) {
   constexpr std::uint64_t kUnused = std::uint64_t(1) << 16;
   return kSwizzle128 | kBlocksApart | kUnused | (first_row & 0x3ffff) >> 4;
 }
-// before products, after this thread touched their registers
+// before products, after this thread touched their registers or its warp went separate ways
 __device__ inline void begin_products() {
+  __syncwarp();
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 __device__ inline void end_group() {

@@ -16,7 +16,7 @@ constexpr unsigned kStages = 4;
 constexpr int kWarpgroup = 128;
 constexpr int kThreads = 3 * kWarpgroup;
 constexpr unsigned kConsumerWarps = 8;
-constexpr int kGroupedRows = 8;  // tiles that share columns of t while these are in the L2 cache
+constexpr unsigned kGroupedRows = 8;  // tiles that find columns of t in the L2 cache together
 
 constexpr unsigned kStageBytes = (kRows + kColumns) * kDepth;
 constexpr unsigned kAtom = 1024;  // where a swizzle pattern starts
@@ -43,18 +43,18 @@ struct Tiles {
     int row, column;
   };
   __device__ Tiles(int N, int O)
-      : down((N + kCluster * kRows - 1) / (kCluster * kRows)),
-        across((O + kColumns - 1) / kColumns) {}
-  __device__ int first() const { return int(blockIdx.x) / kCluster; }
-  __device__ int step() const { return int(gridDim.x) / kCluster; }
-  __device__ int count() const { return down * across; }
-  __device__ Place at(int tile) const {
-    const int group = tile / (kGroupedRows * across), above = group * kGroupedRows;
-    const int rows = min(kGroupedRows, down - above), rest = tile - above * across;
-    return {((above + rest % rows) * kCluster + int(block_in_cluster())) * kRows,
-            rest / rows * kColumns};
+      : down((unsigned(N) + kCluster * kRows - 1) / (kCluster * kRows)),
+        across((unsigned(O) + kColumns - 1) / kColumns) {}
+  __device__ unsigned first() const { return blockIdx.x / kCluster; }
+  __device__ unsigned step() const { return gridDim.x / kCluster; }
+  __device__ unsigned count() const { return down * across; }
+  __device__ Place at(unsigned tile) const {
+    const unsigned group = tile / (kGroupedRows * across), above = group * kGroupedRows;
+    const unsigned rows = min(kGroupedRows, down - above), rest = tile - above * across;
+    const unsigned right = rest / rows, below = rest - right * rows;
+    return {int(((above + below) * kCluster + block_in_cluster()) * kRows), int(right * kColumns)};
   }
-  int down, across;
+  unsigned down, across;
 };
 
 // One thread keeps the ring full. Rows of t are laid out so that a thread's sums are neighbours in
@@ -65,7 +65,7 @@ __device__ void produce(const Ring& ring, const CUtensorMap& q, const CUtensorMa
                         const Tiles<kCluster> tiles, int stages) {
   constexpr int kPairBytes = kHalf / 4 * kDepth;
   unsigned i = 0;
-  for (int tile = tiles.first(); tile < tiles.count(); tile += tiles.step()) {
+  for (unsigned tile = tiles.first(); tile < tiles.count(); tile += tiles.step()) {
     const auto [row, column] = tiles.at(tile);
     for (int k = 0; k < stages; ++k, ++i) {
       const Address full = ring.full(i);
@@ -171,7 +171,7 @@ __device__ void consume(const Ring& ring, const IntegerProduct<A>& p, const Tile
   int left[64] = {}, right[64] = {};
   Target<A> to;
   unsigned i = 0;
-  for (int tile = tiles.first(); tile < tiles.count(); tile += tiles.step()) {
+  for (unsigned tile = tiles.first(); tile < tiles.count(); tile += tiles.step()) {
     wait_barrier(ring.full(i), Ring::parity(i));
     begin_products();
     multiply_half(left, q(i), t(i, 0), false);
