@@ -36,6 +36,8 @@ void launch_column_sum(Index rows, Index columns, Index parts, Value value, Put 
                        cudaStream_t stream) {
   int width = 32;
   while (width > 1 && width / 2 >= columns) width /= 2;
+  // a sector of memory is 8 columns wide: narrower blocks, where wide ones leave the chip idle
+  while (width > 8 && blocks_for(columns, width) * parts < 256) width /= 2;
   const dim3 grid(blocks_for(columns, width), unsigned(parts));
   column_sum<<<grid, kColumnSumThreads, 0, stream>>>(rows, columns, (rows + parts - 1) / parts,
                                                      width, value, put);

@@ -65,9 +65,8 @@ struct ScanRows {
 };
 
 // The warp copies R rows of one tensor to shared memory, asynchronously if 16-byte pieces can be.
-// `from` is row 0 of the tile's first channel. Unless all exist, rows that do not become `missing`.
-// Channels that do not become 0 where one may share a lane, and so its arithmetic, with one that
-// does; else they are left as they are.
+// `from` is row 0 of the tile's first channel. Unless all rows and channels exist, elements that do
+// not become `missing`.
 template <bool aligned, bool all, int R, class A>
 __device__ inline void fetch_rows(A* to, const A* from, const ScanRows& rows, float missing) {
   constexpr int piece = aligned ? 16 / sizeof(A) : 1, pieces = int(kScanChannels) / piece;
@@ -77,16 +76,14 @@ __device__ inline void fetch_rows(A* to, const A* from, const ScanRows& rows, fl
     const int number = i * 32 + lane, r = number / pieces, d = number % pieces * piece;
     const int row = rows.first + r * rows.step;
     A* const at = to + r * int(kScanChannels) + d;
-    if (!all && (row < 0 || row >= rows.T)) {
+    if (!all && (row < 0 || row >= rows.T || d >= rows.channels)) {
       for (int k = 0; k < piece; ++k) at[k] = from_float<A>(missing);
-    } else if (all || d < rows.channels) {
+    } else {
       const A* const source = from + (Index(row) * rows.D + d);
       if constexpr (aligned)
         __pipeline_memcpy_async(at, source, 16);
       else
         *at = *source;
-    } else if constexpr (!aligned) {
-      *at = from_float<A>(0);
     }
   }
 }

@@ -2,10 +2,9 @@
 // once, and each finds the state before it from what the chunks before have published so far
 // ("decoupled look-back", Merrill and Garland 2016).
 //
-// What is published for one channel of one chunk is a single 64-bit word, so it needs neither flags
-// nor fences: first what the chunk's steps do to the state; once the state before the chunk is
-// known, the state after it. Whoever reads either gets the same bits in the end: states pass from
-// chunk to chunk by the same operation in the same order.
+// For one channel of one chunk a single 64-bit word is published, so it needs neither flags nor
+// fences: first what the chunk's steps do to the state; once the state before the chunk is known,
+// the state after it. Either leads to the same bits: the same operations in the same order.
 #pragma once
 
 #include <cuda/atomic>
