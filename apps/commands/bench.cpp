@@ -14,7 +14,7 @@ namespace {
 
 struct BenchOptions {
   TrainingSize size;
-  std::string model, device = "cpu", residual = "f32";
+  std::string model, device = "cpu", residual = "bf16";
   int steps = 9;
 };
 
@@ -40,7 +40,7 @@ TrainingSize size_of(const BenchOptions& options, const Device& device) {
     size.width = model.width, size.layers = model.layers, size.vocab = model.vocab_size;
   }
   RunConfig config;
-  if (options.residual == "bf16") config.residual = Activations::bf16;
+  if (options.residual == "f32") config.residual = Activations::f32;
   size.options = model_options(config, device.facts().traits, true);
   return size;
 }

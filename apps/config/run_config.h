@@ -93,7 +93,7 @@ struct RunConfig {
   BatchSection batch;
   Precision dtype = Precision::f32;
   Activations activations = Activations::automatic;  // of products; automatic: bf16 on GPUs
-  Activations residual = Activations::automatic;     // of the stream; automatic: as dtype
+  Activations residual = Activations::automatic;     // of the stream; automatic: as activations
   Recompute recompute = Recompute::none;
   LoggingSection logging;
   CheckpointSection checkpoint;

@@ -123,7 +123,7 @@ ConfigSection precision_section() {
        field(&RunConfig::residual,
              {.name = "residual",
               .choices = {"auto", "f32", "bf16"},
-              .doc = "The stream that blocks add to. `auto`: as `dtype`; bf16 beside bf16 "
+              .doc = "The stream that blocks add to. `auto`: as `activations`; bf16 beside bf16 "
                      "activations only."})});
 }
 

@@ -22,12 +22,14 @@ Observer absmax_recorder(std::map<std::string, double>& largest) {
 
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
   const bool f64 = config.dtype == Precision::f64, gpu = device.is_gpu();
-  const bool bf16 =
-      config.activations == Activations::bf16 || (config.activations == Activations::automatic && gpu);
-  const bool bf16_residual = config.residual == Activations::bf16;
+  const bool bf16 = config.activations == Activations::bf16 ||
+                    (config.activations == Activations::automatic && gpu);
+  const bool bf16_residual =
+      config.residual == Activations::bf16 || (config.residual == Activations::automatic && bf16);
   require(!(gpu && f64), Fault::usage, "precision.dtype: \"f64\" runs on --device cpu only");
-  require(gpu || !bf16, Fault::usage,
-          "precision.activations: \"bf16\" runs on --device cuda only: expected \"auto\" or \"f32\"");
+  require(
+      gpu || !bf16, Fault::usage,
+      "precision.activations: \"bf16\" runs on --device cuda only: expected \"auto\" or \"f32\"");
   require(bf16 || !bf16_residual, Fault::usage,
           "precision.residual: \"bf16\" needs bf16 activations");
   const DType real = f64 ? DType::f64 : DType::f32;
