@@ -189,11 +189,10 @@ std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector
 Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
            std::function<void(const Tensor&, Tape::Grads)> backward,
            std::optional<DType> codes_gradient) {
-  return record(op, std::vector{output}, std::move(inputs),
-                [backward = std::move(backward)](Tape::Upstream dy, Tape::Grads d) {
-                  backward(dy[0], d);
-                },
-                codes_gradient)[0];
+  return record(
+      op, std::vector{output}, std::move(inputs),
+      [backward = std::move(backward)](Tape::Upstream dy, Tape::Grads d) { backward(dy[0], d); },
+      codes_gradient)[0];
 }
 
 namespace {

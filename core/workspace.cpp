@@ -28,15 +28,29 @@ std::size_t scan_bytes(const Tensor& h, int tensors) {
   return 256 + std::size_t(h.shape()[0] * chunks * channels) * sizeof(std::uint64_t);
 }
 
-}  // namespace
+// Columns whose sums a multiprocessor has registers for, all blocks together: in kernels that keep
+// little for a column, and in those that keep less.
+constexpr Index kShortRows = 5632, kLongRows = 13824;
 
-Index column_sum_parts(Index N, const DeviceTraits& device) {
-  return std::clamp<Index>(N / 8, 1, 4 * Index(device.multiprocessors));
+// blocks that walk over N rows, so many of them at a time on a multiprocessor
+Index walks(Index N, Index resident, const DeviceTraits& device) {
+  const Index blocks = std::clamp<Index>(resident, 1, 16) * device.multiprocessors;
+  return std::clamp<Index>(N / 8, 1, std::max<Index>(1, blocks));
 }
 
-Index column_sum_parts(Index N, Index D, const DeviceTraits& device) {
-  const Index resident = std::clamp<Index>(6912 / D, 1, 4);
-  return std::clamp<Index>(N / 8, 1, std::max<Index>(1, resident * device.multiprocessors));
+}  // namespace
+
+Index column_sum_parts(const NormQuantizeBackward& a, const DeviceTraits& device) {
+  return walks(rows_of(a.sum), kShortRows / a.sum.shape().last(), device);
+}
+Index column_sum_parts(const GatedNormQuantizeBackward& a, const DeviceTraits& device) {
+  return walks(rows_of(a.g), kShortRows / a.g.shape().last(), device);
+}
+Index column_sum_parts(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
+  return walks(rows_of(a.ab), 2 * kLongRows / a.ab.shape().last(), device);
+}
+Index column_sum_parts(const RmsNormBackward& a, const DeviceTraits& device) {
+  return walks(rows_of(a.x), kShortRows / a.x.shape().last(), device);
 }
 
 Index mean_parts(Index elements, const DeviceTraits& device) {
@@ -44,24 +58,20 @@ Index mean_parts(Index elements, const DeviceTraits& device) {
 }
 
 std::size_t workspace_bytes(const NormQuantizeBackward& a, const DeviceTraits& device) {
-  const Index D = a.sum.shape().last();
   const Index sums = Index(a.rows.size()) + (a.dblock_weight ? 1 : 0);
-  return bytes_of(column_sum_parts(rows_of(a.sum), D, device) * sums * D);
+  return bytes_of(column_sum_parts(a, device) * sums * a.sum.shape().last());
 }
 
 std::size_t workspace_bytes(const GatedNormQuantizeBackward& a, const DeviceTraits& device) {
-  const Index D = a.g.shape().last();
-  return bytes_of(column_sum_parts(rows_of(a.g), D, device) * 2 * D);
+  return bytes_of(column_sum_parts(a, device) * 2 * a.g.shape().last());
 }
 
 std::size_t workspace_bytes(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
-  const Index H = a.ab.shape().last() / 2;
-  return bytes_of(column_sum_parts(rows_of(a.ab), H, device) * H);
+  return bytes_of(column_sum_parts(a, device) * (a.ab.shape().last() / 2));
 }
 
 std::size_t workspace_bytes(const RmsNormBackward& a, const DeviceTraits& device) {
-  const Index D = a.x.shape().last();
-  return bytes_of(column_sum_parts(rows_of(a.x), D, device) * D);
+  return bytes_of(column_sum_parts(a, device) * a.x.shape().last());
 }
 
 // the parts of the mean in f64, and two counts for each block

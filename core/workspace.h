@@ -7,12 +7,13 @@
 
 namespace tern {
 
-// Column sums over N rows (gradients of norm weights) are taken in this many parts, each a thread
-// block's rows, and the parts are added in order: the bits depend on the shape and device alone.
-Index column_sum_parts(Index N, const DeviceTraits& device);
-// The same where a block walks over whole rows of D columns: the wider a row, the fewer blocks does
-// a multiprocessor hold at a time.
-Index column_sum_parts(Index N, Index D, const DeviceTraits& device);
+// Column sums over rows (gradients of norm weights) are taken in this many parts, each a thread
+// block's rows, as many blocks as the device holds at a time. The parts are added in order: the bits
+// depend on shape and device alone.
+Index column_sum_parts(const NormQuantizeBackward&, const DeviceTraits&);
+Index column_sum_parts(const GatedNormQuantizeBackward&, const DeviceTraits&);
+Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
+Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
 // The mean of a matrix of this many elements is taken in so many parts.
 Index mean_parts(Index elements, const DeviceTraits& device);
 

@@ -72,6 +72,7 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
   extern __shared__ __align__(16) char staging[];
   char* free = staging;
   const RowStream<L, A> dy(a.dy, a.D, a.D, free), g(a.g, a.D, a.D, free), h(a.h, a.D, a.D, free);
+  const WeightRow<L> g_weights(a.g_weight, 0, a.D, free), weights(a.weight, 0, a.D, free);
   const ScalarStream<2> rstd(a.rstd, free);
   typename L::Row dweight = {}, dg_weight = {};
   const auto fetch = [&](Index n, int turn) {
@@ -83,8 +84,8 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
   walk_rows(a.N, fetch, [&](Index n, int turn) {
     const float outer = rstd.read(turn)[0], inner = rstd.read(turn)[1];
     typename L::Row x, value, slope, z, g_weight, weight;
-    load_row<L>(g_weight, a.g_weight, a.D);
-    load_row<L>(weight, a.weight, a.D);
+    g_weights.read(g_weight);
+    weights.read(weight);
     g.read(x, n, turn);
     h.read(value, n, turn);
     dy.read(z, n, turn);
@@ -116,6 +117,12 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
   float* part = a.parts + Index(blockIdx.x) * 2 * a.D;
   store_row<L>(part, dweight, a.D);
   store_row<L>(part + a.D, dg_weight, a.D);
+}
+
+template <class L, class A>
+std::size_t staging_bytes(Index D) {
+  return 3 * RowStream<L, A>::bytes(D) + 2 * WeightRow<L>::bytes(D) +
+         ScalarStream<2>::bytes(L::threads(D));
 }
 
 template <class A>
@@ -157,17 +164,15 @@ void CudaBackend::run(const GatedNormQuantize& a) {
 }
 
 void CudaBackend::run(const GatedNormQuantizeBackward& a) {
-  const Index D = a.g.shape().last(), P = column_sum_parts(a.g.elements() / D, D, traits_);
+  const Index D = a.g.shape().last(), P = column_sum_parts(a, traits_);
   const bool fours = in_fours(D, a.dg.to, a.dh.to, a.row.dy, a.row.weight, a.g, a.h, a.g_weight);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
   visit_real(a.g.dtype(), [&]<class A>() {
     visit_layout<ShortRow>(
-        "[gated_norm_quantize]", D, fours, 3 * RowStream<ShortRow, A>::bytes(D), [&]<class L>() {
-          const std::size_t staging =
-              3 * RowStream<L, A>::bytes(D) + ScalarStream<2>::bytes(L::threads(D));
+        "[gated_norm_quantize]", D, fours, staging_bytes<ShortRow, A>(D), [&]<class L>() {
           launch_rows("[gated_norm_quantize]", gated_norm_quantize_backward<L, A>,
-                      task_of<A>(a, parts), P, L::threads(D), staging, stream_);
+                      task_of<A>(a, parts), P, L::threads(D), staging_bytes<L, A>(D), stream_);
         });
   });
   const Grad to[] = {a.row.dweight, a.dg_weight};

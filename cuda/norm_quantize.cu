@@ -88,6 +88,9 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
   const RowStream<L, R> sum(a.sum, a.D, a.D, free), dsum(a.dsum, a.D, a.D, free);
   RowStream<L, A> dy[K];
   for (int k = 0; k < K; ++k) dy[k] = RowStream<L, A>(a.dy[k], a.D, a.D, free);
+  const WeightRow<L> block_weight(a.block, a.one, a.D, free);
+  WeightRow<L> weights[K];
+  for (int k = 0; k < K; ++k) weights[k] = WeightRow<L>(a.weight[k], 0, a.D, free);
   const ScalarStream<2> rstd(a.rstd, free);
   typename L::Row dweight[K] = {}, dblock = {};
   const auto fetch = [&](Index n, int turn) {
@@ -100,13 +103,12 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
   walk_rows(a.N, fetch, [&](Index n, int turn) {
     const float inner = rstd.read(turn)[1], outer = a.block ? rstd.read(turn)[0] : 1.0f;
     typename L::Row x, block, z = {}, d, weight;
-    load_row<L>(block, a.block, a.block ? a.D : 0);
-    each<L>([&](int i, int v) { block[i][v] += a.one; });
+    block_weight.read(block);
     sum.read(x, n, turn);
     each<L>([&](int i, int v) { x[i][v] *= outer; });
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      load_row<L>(weight, a.weight[k], a.weight[k] ? a.D : 0);
+      weights[k].read(weight);
       dy[k].read(d, n, turn);
       each<L>([&](int i, int v) {
         z[i][v] += d[i][v] * weight[i][v];
@@ -137,6 +139,12 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
   for (int k = 0; k < K; ++k)
     if (k < a.rows) store_row<L>(part + k * a.D, dweight[k], a.D);
   if (a.sums > a.rows) store_row<L>(part + a.rows * a.D, dblock, a.D);
+}
+
+template <class L, class R, class A, int K>
+std::size_t staging_bytes(Index D) {
+  return 2 * RowStream<L, R>::bytes(D) + K * RowStream<L, A>::bytes(D) +
+         (K + 1) * WeightRow<L>::bytes(D) + ScalarStream<2>::bytes(L::threads(D));
 }
 
 // f.operator()<R, A>()
@@ -233,25 +241,22 @@ void CudaBackend::run(const NormQuantize& a) {
 }
 
 void CudaBackend::run(const NormQuantizeBackward& a) {
-  const Index D = a.sum.shape().last(), P = column_sum_parts(a.sum.elements() / D, D, traits_);
+  const Index D = a.sum.shape().last(), P = column_sum_parts(a, traits_);
   check(a.rows.size() <= 3, "[norm_quantize] expected at most 3 consumers, got ", a.rows.size());
   bool fours = in_fours(D, a.dx.to, a.dbranch.to, a.dsum, a.sum, a.block_weight);
   for (const NormalizedRowGrad& row : a.rows) fours = fours && in_fours(D, row.dy, row.weight);
   const Tensor memory = workspace(a);
   float* parts = memory ? static_cast<float*>(memory.raw()) : nullptr;
   visit_streams(a.sum.dtype(), activations(a), [&]<class R, class A>() {
-    const std::size_t narrow = RowStream<ShortRow, R>::bytes(2) +
-                               RowStream<ShortRow, A>::bytes(a.rows.size() == 1 ? 1 : 3);
-    visit_layout<ShortRow>("[norm_quantize]", D, fours, narrow, [&]<class L>() {
-      visit_consumers<L>(a.rows.size(), [&]<int K>() {
-        auto task = task_of<R, A, K>(a);
-        task.parts = parts;
-        const std::size_t staging = 2 * RowStream<L, R>::bytes(D) + K * RowStream<L, A>::bytes(D) +
-                                    ScalarStream<2>::bytes(L::threads(D));
-        launch_rows("[norm_quantize]", norm_quantize_backward<L, R, A, K>, task, P, L::threads(D),
-                    staging, stream_);
-      });
-    });
+    visit_layout<ShortRow>(
+        "[norm_quantize]", D, fours, staging_bytes<ShortRow, R, A, 3>(D), [&]<class L>() {
+          visit_consumers<L>(a.rows.size(), [&]<int K>() {
+            auto task = task_of<R, A, K>(a);
+            task.parts = parts;
+            launch_rows("[norm_quantize]", norm_quantize_backward<L, R, A, K>, task, P,
+                        L::threads(D), staging_bytes<L, R, A, K>(D), stream_);
+          });
+        });
   });
   std::vector<Grad> to;
   for (const NormalizedRowGrad& row : a.rows) to.push_back(row.dweight);

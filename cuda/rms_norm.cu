@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(L::bound) rms_norm_backward(const Backward<R> 
   extern __shared__ __align__(16) char staging[];
   char* free = staging;
   const RowStream<L, R> dy(a.dy, a.D, a.D, free), rows(a.x, a.D, a.D, free);
+  const WeightRow<L> weights(a.w, 0, a.D, free);
   const ScalarStream<1> rstd(a.rstd, free);
   typename L::Row dw = {};
   const auto fetch = [&](Index n, int turn) {
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(L::bound) rms_norm_backward(const Backward<R> 
   walk_rows(a.N, fetch, [&](Index n, int turn) {
     const float r = rstd.read(turn)[0];
     typename L::Row x, z, w;
-    load_row<L>(w, a.w, a.D);
+    weights.read(w);
     rows.read(x, n, turn);
     dy.read(z, n, turn);
     float total[1] = {};
@@ -83,6 +84,12 @@ __global__ void __launch_bounds__(L::bound) rms_norm_backward(const Backward<R> 
     a.dx.template put<L>(n * a.D, z, a.D);
   });
   store_row<L>(a.parts + Index(blockIdx.x) * a.D, dw, a.D);
+}
+
+template <class L, class R>
+std::size_t staging_bytes(Index D) {
+  return 2 * RowStream<L, R>::bytes(D) + WeightRow<L>::bytes(D) +
+         ScalarStream<1>::bytes(L::threads(D));
 }
 
 }  // namespace
@@ -105,7 +112,7 @@ void CudaBackend::run(const RmsNorm& a) {
 
 void CudaBackend::run(const RmsNormBackward& a) {
   const Index D = a.x.shape().last(), N = a.x.elements() / D;
-  const Index P = column_sum_parts(N, D, traits_);
+  const Index P = column_sum_parts(a, traits_);
   const bool fours = in_fours(D, a.dx.to, a.dy, a.x, a.w);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
@@ -119,13 +126,10 @@ void CudaBackend::run(const RmsNormBackward& a) {
                            .N = N,
                            .D = int(D),
                            .inverse_D = 1.0f / float(D)};
-    visit_layout<ShortRow>(
-        "[rms_norm]", D, fours, 2 * RowStream<ShortRow, R>::bytes(D), [&]<class L>() {
-          const std::size_t staging =
-              2 * RowStream<L, R>::bytes(D) + ScalarStream<1>::bytes(L::threads(D));
-          launch_rows("[rms_norm]", rms_norm_backward<L, R>, task, P, L::threads(D), staging,
-                      stream_);
-        });
+    visit_layout<ShortRow>("[rms_norm]", D, fours, staging_bytes<ShortRow, R>(D), [&]<class L>() {
+      launch_rows("[rms_norm]", rms_norm_backward<L, R>, task, P, L::threads(D),
+                  staging_bytes<L, R>(D), stream_);
+    });
   });
   const Grad to[] = {a.dw};
   add_column_sums(to, parts, P, D, stream_);

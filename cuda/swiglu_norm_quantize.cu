@@ -67,6 +67,7 @@ __global__ void __launch_bounds__(L::staged ? 896 : L::bound)
   char* free = staging;
   const RowStream<L, A> dy(a.dy, a.H, a.H, free), left(a.ab, 2 * a.H, a.H, free),
       right(a.ab + a.H, 2 * a.H, a.H, free);
+  const WeightRow<L> weights(a.weight, 0, a.H, free);
   const ScalarStream<1> rstd(a.rstd, free);
   typename L::Row dweight = {};
   const auto fetch = [&](Index n, int turn) {
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(L::staged ? 896 : L::bound)
     const float r = rstd.read(turn)[0];
     typename L::Row x, open, b, z, weight;
     const auto read = [&] {
-      load_row<L>(weight, a.weight, a.H);
+      weights.read(weight);
       left.read(x, n, turn);
       right.read(b, n, turn);
       dy.read(z, n, turn);
@@ -107,6 +108,12 @@ __global__ void __launch_bounds__(L::staged ? 896 : L::bound)
   store_row<L>(a.parts + Index(blockIdx.x) * a.H, dweight, a.H);
 }
 
+template <class L, class A>
+std::size_t staging_bytes(Index H) {
+  return 3 * RowStream<L, A>::bytes(H) + WeightRow<L>::bytes(H) +
+         ScalarStream<1>::bytes(L::threads(H));
+}
+
 }  // namespace
 
 void CudaBackend::run(const SwigluNormQuantize& a) {
@@ -128,7 +135,7 @@ void CudaBackend::run(const SwigluNormQuantize& a) {
 
 void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
   const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
-  const Index P = column_sum_parts(N, H, traits_);
+  const Index P = column_sum_parts(a, traits_);
   const bool fours = in_fours(H, a.dab.to, a.row.dy, a.row.weight, a.ab);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
@@ -143,11 +150,9 @@ void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
                            .H = int(H),
                            .inverse_H = 1.0f / float(H)};
     visit_layout<LongRow>(
-        "[swiglu_norm_quantize]", H, fours, 3 * RowStream<LongRow, A>::bytes(H), [&]<class L>() {
-          const std::size_t staging =
-              3 * RowStream<L, A>::bytes(H) + ScalarStream<1>::bytes(L::threads(H));
+        "[swiglu_norm_quantize]", H, fours, staging_bytes<LongRow, A>(H), [&]<class L>() {
           launch_rows("[swiglu_norm_quantize]", swiglu_norm_quantize_backward<L, A>, task, P,
-                      L::threads(H), staging, stream_);
+                      L::threads(H), staging_bytes<L, A>(H), stream_);
         });
   });
   const Grad to[] = {a.row.dweight};

@@ -36,10 +36,10 @@ void plan(const PlanOptions& options) {
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
   if (!options.without_data) tokens = TrainingData(config).token_counts();
-  const MemoryPlan memory = options.without_data
-                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch),
-                                              device.facts().traits)
-                                : choose_memory_plan(config, device);
+  const MemoryPlan memory =
+      options.without_data
+          ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch), device.facts().traits)
+          : choose_memory_plan(config, device);
   fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
 }
 

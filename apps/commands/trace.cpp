@@ -72,7 +72,8 @@ void trace_checkpoint(const TraceOptions& o) {
   const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
   const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};
   check_ids(tokens, saved_config(checkpoint).model.vocab_size);
-  const LoadedModel loaded = load_model(checkpoint, Device("cpu"), [&](Model& model) { run_once(model, tokens); });
+  const LoadedModel loaded =
+      load_model(checkpoint, Device("cpu"), [&](Model& model) { run_once(model, tokens); });
   write(*loaded.model, tokens, o.out);
 }
 

@@ -19,7 +19,8 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
       "--resume", options->resume,
       "auto: from the newest good checkpoint; PATH: from that one; none: a new run. Not given: go "
       "on if the directory holds this very run");
-  train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
+  train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")
+      ->capture_default_str();
   train_command.add_flag("--overwrite", options->overwrite, "delete the run that is there");
   train_command.callback([options] { train(*options); });
 }

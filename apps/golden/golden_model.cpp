@@ -110,10 +110,11 @@ double GoldenModel::backward(const std::vector<std::int32_t>& ids,
   const Tensor weight(*backend_, {1}, model_->dtype());
   upload_real(weight, {1.0 / double(ids.size())});
   Tape tape;
-  const Var loss = model_
-                       ->loss({.tape = &tape, .observe = observe}, upload_ids(*backend_, shape, ids),
-                              upload_ids(*backend_, shape, targets), weight)
-                       .loss;
+  const Var loss =
+      model_
+          ->loss({.tape = &tape, .observe = observe}, upload_ids(*backend_, shape, ids),
+                 upload_ids(*backend_, shape, targets), weight)
+          .loss;
   optimizer_->add_loss(loss.value);
   tape.backward(loss);
   return download_real(loss.value)[0];

@@ -77,7 +77,7 @@ void print_banner(const RunParts& parts, const Environment& environment) {
           device_row(parts.device),
           {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
            parts.device.facts().traits.is_gpu() ? "a bf16 product of 8192 cubed"
-                                                      : "a float product of 1024 cubed"},
+                                                : "a float product of 1024 cubed"},
           {"run", parts.directory.path().string(), parts.loaded.file}});
   parts.console.table(
       "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));

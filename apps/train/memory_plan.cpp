@@ -73,7 +73,8 @@ MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device) {
   const DeviceTraits traits = device.facts().traits;
   const Index sequences = config.batch.tokens / config.batch.context;
   if (config.batch.micro_batch > 0) {
-    const MemoryPlan plan = plan_memory(config, std::min(config.batch.micro_batch, sequences), traits);
+    const MemoryPlan plan =
+        plan_memory(config, std::min(config.batch.micro_batch, sequences), traits);
     require_fits(plan, available);
     return plan;
   }

@@ -26,8 +26,8 @@ Var cumsum(const Var& x, int axis);
 Var matmul(const Var& x, const Var& w);
 // y (..., D) = x / sqrt(mean(x^2) + eps) * w (D), over the last dimension
 Var rms_norm(const Var& x, const Var& w, double eps = 1e-6);
-// y (ids..., D) = table (V, D) [ids];  ids i32, the caller has checked 0 <= id < V. rows: dtype of y,
-// by default the table's.
+// y (ids..., D) = table (V, D) [ids];  ids i32, the caller has checked 0 <= id < V. rows: dtype of
+// y, by default the table's.
 Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows = {});
 
 // Views: no copy, the gradient goes straight into the parent's.

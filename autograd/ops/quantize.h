@@ -1,7 +1,7 @@
 // The quantisers and their fused forms. All are straight-through: the gradient of a quantised value
 // is passed on as the gradient of the value before rounding (Bengio et al. 2013), the surrogate of
-// round and clamp being the identity; no gradient flows through a scale. Where activations are bf16,
-// the residual stream may be f32; norm weights, scales and statistics are f32.
+// round and clamp being the identity; no gradient flows through a scale. Where activations are
+// bf16, the residual stream may be f32; norm weights, scales and statistics are f32.
 #pragma once
 
 #include "autograd/tape.h"

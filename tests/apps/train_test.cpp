@@ -48,8 +48,8 @@ TEST(Train, LeavesARunThatCanBeEvaluatedAndWritesText) {
   EXPECT_EQ(with_seed("1"), with_seed("1"));
   EXPECT_NE(with_seed("1"), with_seed("2"));
 
-  const Outcome traced = tern_command({"trace", "--checkpoint", here.string(), "--text", "ROMEO:",
-                                       "--out", (here / "trace").string()});
+  const Outcome traced = tern_command({"trace", "--checkpoint", here.string(), "--text",
+                                       "ROMEO:", "--out", (here / "trace").string()});
   EXPECT_EQ(traced.exit_code, 0) << traced.err;
   EXPECT_TRUE(fs::is_regular_file(here / "trace/index.json"));
   const NpyArray logits = read_npy(here / "trace/lm_head.output.npy");
