@@ -8,8 +8,8 @@
 namespace tern {
 
 // Column sums over rows (gradients of norm weights) are taken in this many parts, each a thread
-// block's rows, as many blocks as the device holds at a time. The parts are added in order: the bits
-// depend on shape and device alone.
+// block's rows, as many blocks as the device holds at a time. The parts are added in order: the
+// bits depend on shape and device alone.
 Index column_sum_parts(const NormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const GatedNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);

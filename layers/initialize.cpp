@@ -1,5 +1,7 @@
 // Where training starts: each tensor a function of (seed, its name) alone.
+#include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "core/rng.h"
 #include "layers/model.h"
@@ -35,35 +37,45 @@ Filler filler_of(const Parameter& p, const ModelConfig& config) {
   return {Filler::normal, 0.02};
 }
 
+// Elements [first, first + values.size()) of a parameter.
 template <class R>
-void fill(std::vector<R>& values, const Filler& filler, const Rng& rng) {
+void fill(std::span<R> values, Index first, const Filler& filler, const Rng& rng) {
   const Index n = Index(values.size());
 #pragma omp parallel for
   for (Index i = 0; i < n; ++i) {
+    const Index at = first + i;
     if (filler.kind == Filler::constant) values[i] = R(filler.amount);
-    if (filler.kind == Filler::normal) values[i] = R(filler.amount * rng.normal(i));
-    if (filler.kind == Filler::uniform) values[i] = R(filler.amount * (2 * rng.uniform(i) - 1));
+    if (filler.kind == Filler::normal) values[i] = R(filler.amount * rng.normal(at));
+    if (filler.kind == Filler::uniform) values[i] = R(filler.amount * (2 * rng.uniform(at) - 1));
+  }
+}
+
+// In pieces through one buffer: fresh memory for every matrix would cost more than the numbers.
+template <class R>
+void set(const Parameter& p, const Filler& filler, const Rng& rng, std::vector<R>& buffer) {
+  const Tensor all = p.value.reshape({p.value.elements()});
+  for (Index first = 0; first < all.elements(); first += Index(buffer.size())) {
+    const Index count = std::min(Index(buffer.size()), all.elements() - first);
+    fill(std::span(buffer).first(std::size_t(count)), first, filler, rng);
+    p.value.backend().upload(all.slice(first, count), buffer.data());
   }
 }
 
 template <class R>
-void set(const Parameter& p, const Filler& filler, const Rng& rng) {
-  std::vector<R> values(p.shape.elements());
-  fill(values, filler, rng);
-  p.value.backend().upload(p.value, values.data());
+void set_all(std::span<Parameter* const> parameters, const ModelConfig& config,
+             std::uint64_t seed) {
+  std::vector<R> buffer(std::size_t(1) << 22);
+  for (const Parameter* p : parameters)
+    set<R>(*p, filler_of(*p, config), Rng(seed, stream_of(p->name)), buffer);
 }
 
 }  // namespace
 
 void Model::initialize(std::uint64_t seed) {
-  for (Parameter* p : pack_->parameters()) {
-    const Filler filler = filler_of(*p, config_);
-    const Rng rng(seed, stream_of(p->name));
-    if (options_.dtype == DType::f64)
-      set<double>(*p, filler, rng);
-    else
-      set<float>(*p, filler, rng);
-  }
+  if (options_.dtype == DType::f64)
+    set_all<double>(pack_->parameters(), config_, seed);
+  else
+    set_all<float>(pack_->parameters(), config_, seed);
   quantize();
 }
 
