@@ -2,36 +2,15 @@
 // A step is straight-line code, so there is no graph search and no second derivative.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "autograd/var.h"
 #include "core/backend.h"
 #include "core/parameter.h"
 
 namespace tern {
-
-class Tape;
-
-// A value and, when it needs a gradient, its place on the tape.
-struct Var {
-  Tensor value{};
-  Tape* tape = nullptr;
-  int slot = -1;  // -1: no gradient wanted
-};
-
-// A quantised value: integer codes and their scale. Its gradient is that of the dequantised value.
-// Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
-struct QuantizedVar {
-  Var codes{};
-  Tensor scale{};               // (N) for rows of activations, (1) for a weight matrix
-  std::optional<DType> real{};  // of the value and its gradient, where that is not the scale's
-
-  DType value_dtype() const { return real.value_or(scale ? scale.dtype() : codes.value.dtype()); }
-};
 
 class Tape {
  public:

@@ -32,13 +32,13 @@ Var Block::mix_tokens(const Pass& pass, const NormQuantized& in, const BlockInpu
   const Var i = project(pass, "attn.i_proj", attn.i_proj, in.rows[0]);  // (N, D)
   const Var f = project(pass, "attn.f_proj", attn.f_proj, in.rows[1]);  // (N, D)
   const Var g = project(pass, "attn.g_proj", attn.g_proj, in.rows[2]);  // (N, D)
-  const MlgruOutput out =
-      mlgru(reshape(f, steps), reshape(i, steps), with.bound, {with.state}, bool(with.state));
+  const MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {with.state},
+                                bool(with.state), with.remake);
   if (with.state) with.state.backend().copy(with.state, out.last);
   pass.see("attn.state", out.h.value);
-  const QuantizedVar gated =
-      gated_norm_quantize(g, reshape(out.h, rows), leaf(pass.tape, attn.g_norm),
-                          leaf(pass.tape, attn.o_proj.norm_weight), with.eps, with.quantized);
+  const QuantizedVar gated = gated_norm_quantize(
+      g, reshape(out.h, rows), leaf(pass.tape, attn.g_norm),
+      leaf(pass.tape, attn.o_proj.norm_weight), with.eps, with.quantized, with.remake);
   return project(pass, "attn.o_proj", attn.o_proj, gated);
 }
 
@@ -48,16 +48,16 @@ Residual Block::operator()(const Pass& pass, const Residual& in, const BlockInpu
       norm_quantize(in.x, in.branch, leaf(tape, attn_norm),
                     {leaf(tape, attn.i_proj.norm_weight), leaf(tape, attn.f_proj.norm_weight),
                      leaf(tape, attn.g_proj.norm_weight)},
-                    with.eps, with.quantized, with.activations);
+                    with.eps, with.quantized, with.activations, with.remake);
   pass.see("input", mixer_in.sum.value);
   const Var mixed = mix_tokens(pass, mixer_in, with);
   const NormQuantized glu_in = norm_quantize(mixer_in.sum, mixed, leaf(tape, mlp_norm),
                                              {leaf(tape, mlp.gate_proj.norm_weight)}, with.eps,
-                                             with.quantized, with.activations);
+                                             with.quantized, with.activations, with.remake);
   pass.see("middle", glu_in.sum.value);
   const Var ab = project(pass, "mlp.gate_proj", mlp.gate_proj, glu_in.rows[0]);  // (N, 2H)
-  const QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(tape, mlp.down_proj.norm_weight),
-                                                   with.eps, with.quantized);  // (N, H)
+  const QuantizedVar hidden = swiglu_norm_quantize(
+      ab, leaf(tape, mlp.down_proj.norm_weight), with.eps, with.quantized, with.remake);  // (N, H)
   return {.x = glu_in.sum, .branch = project(pass, "mlp.down_proj", mlp.down_proj, hidden)};
 }
 

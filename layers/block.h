@@ -45,6 +45,7 @@ struct BlockInput {
   double eps = 1e-6;
   bool quantized = true;
   DType activations = DType::f32;  // of what products write and branches carry
+  bool remake = false;             // norms, quantisers and the scan run again in backward
 };
 
 struct Block {

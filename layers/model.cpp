@@ -78,7 +78,7 @@ Var Model::gate_bounds(Tape* tape) {
 
 Residual Model::run_block(const Pass& pass, Index layer, const Residual& in,
                           const BlockInput& with) {
-  if (!options_.recompute || !pass.tape) return blocks_[layer](pass, in, with);
+  if (options_.recompute != Recompute::full || !pass.tape) return blocks_[layer](pass, in, with);
   Block* block = &blocks_[layer];
   BlockInput inside = with;
   inside.bound = {};  // passed as an input: it is an outer Var
@@ -108,7 +108,8 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
                     .steps = T,
                     .eps = config_.rms_norm_eps,
                     .quantized = quantized,
-                    .activations = activations()};
+                    .activations = activations(),
+                    .remake = options_.recompute == Recompute::cheap && pass.tape};
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = state.slice(l, 1).reshape({B, D});
     inside.see("bound", with.bound.value);

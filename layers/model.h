@@ -28,7 +28,7 @@ struct ModelOptions {
   std::optional<DType> residual{};     // of the stream that blocks add to: likewise
   Index loss_rows = 1024;              // rows of logits that exist at a time
   bool trainable = true;               // allocate gradients
-  bool recompute = false;              // keep only the residual stream of each block, run it twice
+  Recompute recompute = Recompute::none;
 };
 
 class Model {

@@ -18,6 +18,10 @@ inline constexpr std::int64_t kMaxGluWidth = 4 * kMaxWidth;
 enum class Quantize { ternary, none };  // none: the float control experiment
 enum class Init { reference, normal };  // normal: every matrix and the embedding N(0, 0.02)
 
+// What is computed again in backward rather than kept, with the same bits. cheap: norms, quantisers
+// and the scan, no product; full: blocks, from their inputs.
+enum class Recompute { none, cheap, full };
+
 struct ModelConfig {
   std::int64_t vocab_size = 32'000;     // V  vocab_size
   std::int64_t width = 0;               // D  hidden_size

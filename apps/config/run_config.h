@@ -52,7 +52,6 @@ struct BatchSection {
 
 enum class Precision { f32, f64 };
 enum class Activations { automatic, f32, bf16 };
-enum class Recompute { none, full };
 
 struct LoggingSection {
   std::int64_t interval = 10;  // steps, here and below; 0: never

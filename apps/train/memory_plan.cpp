@@ -35,13 +35,14 @@ void rehearse_sample(Model& model) {
 }
 
 void require_fits(const MemoryPlan& plan, std::size_t available) {
-  require(plan.peak <= available, Fault::memory, "out of memory: this run needs ",
-          bytes_text(double(plan.peak)), " even with micro_batch = ", plan.micro_batch,
-          " (parameters ", bytes_text(double(plan.parameters)), ", gradients ",
-          bytes_text(double(plan.gradients)), ", moments ", bytes_text(double(plan.moments)),
-          ", ternary copies ", bytes_text(double(plan.ternary)), ", activations ",
-          bytes_text(double(plan.activations)), "), available are ", bytes_text(double(available)),
-          ": use a smaller model, a shorter batch.context or memory.recompute = \"full\"");
+  require(
+      plan.peak <= available, Fault::memory, "out of memory: this run needs ",
+      bytes_text(double(plan.peak)), " even with micro_batch = ", plan.micro_batch, " (parameters ",
+      bytes_text(double(plan.parameters)), ", gradients ", bytes_text(double(plan.gradients)),
+      ", moments ", bytes_text(double(plan.moments)), ", ternary copies ",
+      bytes_text(double(plan.ternary)), ", activations ", bytes_text(double(plan.activations)),
+      "), available are ", bytes_text(double(available)),
+      ": use a smaller model, a shorter batch.context or memory.recompute = \"cheap\" or \"full\"");
 }
 
 }  // namespace

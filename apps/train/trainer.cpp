@@ -38,7 +38,7 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           .residual = bf16_residual ? DType::bf16 : real,
           .loss_rows = gpu ? 8192 : 1024,
           .trainable = trainable,
-          .recompute = config.recompute == Recompute::full};
+          .recompute = config.recompute};
 }
 
 Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)

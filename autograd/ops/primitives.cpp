@@ -137,14 +137,15 @@ Var matmul(const Var& x, const Var& w) {
   Backend& on = x.value.backend();
   const Index N = x.value.elements() / I;
   const Tensor y(on, with_last(x.value.shape(), O), x.value.dtype());
-  const Tensor rows = x.value.reshape({N, I});
-  on.run(Matmul{.y = y.reshape({N, O}), .x = rows, .w = w.value});
+  on.run(Matmul{.y = y.reshape({N, O}), .x = x.value.reshape({N, I}), .w = w.value});
   return record(
       "matmul", y, {x, w},
-      [&on, N = N, O = O, x = rows, w = w.value](const Tensor& dy, Tape::Grads d) {
+      [&on, N = N, O = O, I = I, x = in_backward(x), w = w.value](const Tensor& dy, Tape::Grads d) {
+        const Shape rows{N, I};
         Grad dx = d[0];
-        if (dx) dx.to = dx.to.reshape(x.shape());
-        on.run(MatmulBackward{.dx = dx, .dw = d[1], .dy = dy.reshape({N, O}), .x = x, .w = w});
+        if (dx) dx.to = dx.to.reshape(rows);
+        on.run(MatmulBackward{
+            .dx = dx, .dw = d[1], .dy = dy.reshape({N, O}), .x = x().reshape(rows), .w = w});
       });
 }
 
@@ -185,7 +186,9 @@ Var slice(const Var& x, Index first, Index count) {
 
 Var reshape(const Var& x, Shape shape) {
   const Tensor same = x.value.reshape(shape);
-  return x.slot < 0 ? Var{same} : x.tape->view(x, same, 0);
+  Var y = x.slot < 0 ? Var{same} : x.tape->view(x, same, 0);
+  if (x.again) y.again = [again = x.again, shape] { return again().reshape(shape); };
+  return y;
 }
 
 Var concatenate(const std::vector<Var>& parts) {

@@ -15,13 +15,14 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w) {
   check(x.scale && x.scale.shape() == Shape{N} && w.scale && w.scale.shape() == Shape{1},
         "[ternary_product] expected scales (", N, ") and (1), got ", x.scale, " and ", w.scale);
   Backend& on = x.scale.backend();
-  const Quantized xq{.q = x.codes.value, .row_scale = x.scale};
   const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
   const Tensor y(on, {N, O}, x.value_dtype());
-  on.run(TernaryProduct{.y = y, .x = xq, .w = wt});
+  on.run(TernaryProduct{.y = y, .x = {.q = x.codes.value, .row_scale = x.scale}, .w = wt});
   return record(
-      "ternary_product", y, {x.codes, w.codes}, [&on, xq, wt](const Tensor& dy, Tape::Grads d) {
-        on.run(TernaryProductBackward{.dx = d[0], .dw = d[1], .dy = dy, .x = xq, .w = wt});
+      "ternary_product", y, {x.codes, w.codes},
+      [&on, q = in_backward(x.codes), scale = x.scale, wt](const Tensor& dy, Tape::Grads d) {
+        on.run(TernaryProductBackward{
+            .dx = d[0], .dw = d[1], .dy = dy, .x = {.q = q(), .row_scale = scale}, .w = wt});
       });
 }
 

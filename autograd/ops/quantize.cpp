@@ -3,10 +3,19 @@
 namespace tern {
 namespace {
 
-Quantized make_rows(Backend& on, Index N, Index D, DType real, bool quantized) {
-  if (!quantized) return {.q = Tensor(on, {N, D}, real)};
-  return {.q = Tensor(on, {N, D}, DType::i8), .row_scale = Tensor(on, {N}, accumulator(real))};
-}
+// How rows (N, D) are written: int8 codes beside a scale, or, without a scale, real numbers.
+struct RowFormat {
+  RowFormat(Backend& backend, Index N, Index D, DType real, bool quantized)
+      : on(backend), shape{N, D}, codes(quantized ? DType::i8 : real) {
+    if (quantized) scale = Tensor(on, {N}, accumulator(real));
+  }
+  Quantized rows() const { return {.q = Tensor(on, shape, codes), .row_scale = scale}; }
+
+  Backend& on;
+  Shape shape;
+  DType codes;
+  Tensor scale{};  // one for all that rows() returns
+};
 
 void check_weight(const char* what, const Var& weight, Index D, DType dtype) {
   check(weight.value && weight.value.shape() == Shape{D} && weight.value.dtype() == dtype, what,
@@ -18,7 +27,7 @@ void check_weight(const char* what, const Var& weight, Index D, DType dtype) {
 QuantizedVar quantize_rows(const Var& x) {
   const auto [N, D] = dims<2>(x.value, "[quantize_rows] x (N, D)");
   Backend& on = x.value.backend();
-  const Quantized y = make_rows(on, N, D, x.value.dtype(), true);
+  const Quantized y = RowFormat(on, N, D, x.value.dtype(), true).rows();
   on.run(QuantizeRows{.y = y, .x = x.value});
   return {.codes = {y.q, x.tape, x.slot}, .scale = y.row_scale, .real = x.value.dtype()};
 }
@@ -42,65 +51,98 @@ Var dequantize(const QuantizedVar& x) {
   return {y, x.codes.tape, x.codes.slot};
 }
 
-NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
-                            const std::vector<Var>& weights, double eps, bool quantized,
-                            std::optional<DType> activations) {
-  const auto [N, D] = dims<2>(x.value, "[norm_quantize] x (N, D)");
-  const DType residual = x.value.dtype(), real = activations.value_or(residual);
+namespace {
+
+// What norm_quantize makes of a sum, in forward and, where rows are not kept, in backward again.
+struct NormRows {
+  std::vector<RowFormat> formats{};
+  std::vector<Tensor> weights{};  // (D) each
+  Tensor block_weight{};          // (D) or empty
+  Tensor rstd{};                  // (N, 2)
+  double eps = 0;
+
+  // q (N, D) of each weight
+  std::vector<Tensor> operator()(const Tensor& x, const Tensor& branch, const Tensor& sum) const {
+    std::vector<NormalizedRow> rows;
+    std::vector<Tensor> codes;
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      rows.push_back({.y = formats[k].rows(), .weight = weights[k]});
+      codes.push_back(rows[k].y.q);
+    }
+    rstd.backend().run(NormQuantize{.rows = rows,
+                                    .sum = sum,
+                                    .rstd = rstd,
+                                    .x = x,
+                                    .branch = branch,
+                                    .block_weight = block_weight,
+                                    .eps = eps});
+    return codes;
+  }
+};
+
+void check_norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
+                         const std::vector<Var>& weights, DType real) {
+  const DType exact = accumulator(x.value.dtype());
+  const Index D = x.value.shape().last();
   check(!branch.value || (branch.value.shape() == x.value.shape() && branch.value.dtype() == real),
         "[norm_quantize] branch must match x: x is ", x.value, ", branch is ", branch.value);
   check(!weights.empty() && weights.size() <= 3, "[norm_quantize] expected 1 to 3 weights, got ",
         weights.size());
-  const DType exact = accumulator(residual);
   if (block_weight.value) check_weight("[norm_quantize] block_weight", block_weight, D, exact);
   for (const Var& w : weights) check_weight("[norm_quantize] weight", w, D, exact);
+}
 
+Tape::Backward norm_quantize_backward(const Tensor& sum, const NormRows& norm) {
+  return [sum, rstd = norm.rstd, block = norm.block_weight, weights = norm.weights](
+             Tape::Upstream dy, Tape::Grads d) {
+    std::vector<NormalizedRowGrad> grads;
+    for (std::size_t k = 0; k < weights.size(); ++k)
+      grads.push_back({.dy = dy[1 + k], .dweight = d[3 + k], .weight = weights[k]});
+    sum.backend().run(NormQuantizeBackward{.dx = d[0],
+                                           .dbranch = d[1],
+                                           .dblock_weight = d[2],
+                                           .rows = grads,
+                                           .dsum = dy[0],
+                                           .sum = sum,
+                                           .rstd = rstd,
+                                           .block_weight = block});
+  };
+}
+
+}  // namespace
+
+NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
+                            const std::vector<Var>& weights, double eps, bool quantized,
+                            std::optional<DType> activations, bool remake) {
+  const auto [N, D] = dims<2>(x.value, "[norm_quantize] x (N, D)");
+  const DType residual = x.value.dtype(), real = activations.value_or(residual);
+  check_norm_quantize(x, branch, block_weight, weights, real);
   Backend& on = x.value.backend();
   const Tensor sum = branch.value ? Tensor(on, {N, D}, residual) : x.value;
-  const Tensor rstd(on, {N, 2}, exact);
-  std::vector<NormalizedRow> rows;
-  for (const Var& w : weights)
-    rows.push_back({.y = make_rows(on, N, D, real, quantized), .weight = w.value});
-  on.run(NormQuantize{.rows = rows,
-                      .sum = branch.value ? sum : Tensor{},
-                      .rstd = rstd,
-                      .x = x.value,
-                      .branch = branch.value,
-                      .block_weight = block_weight.value,
-                      .eps = eps});
-
-  std::vector<Tensor> outputs{sum}, weight_values;
+  NormRows norm{.block_weight = block_weight.value,
+                .rstd = Tensor(on, {N, 2}, accumulator(residual)),
+                .eps = eps};
   std::vector<Var> inputs{x, branch, block_weight};
-  for (std::size_t k = 0; k < weights.size(); ++k) {
-    outputs.push_back(rows[k].y.q);
-    weight_values.push_back(weights[k].value);
-    inputs.push_back(weights[k]);
+  for (const Var& w : weights) {
+    norm.formats.emplace_back(on, N, D, real, quantized);
+    norm.weights.push_back(w.value);
+    inputs.push_back(w);
   }
-  const auto vars = record(
-      "norm_quantize", outputs, inputs,
-      [&on, sum, rstd, block = block_weight.value, weight_values](Tape::Upstream dy,
-                                                                  Tape::Grads d) {
-        std::vector<NormalizedRowGrad> grads;
-        for (std::size_t k = 0; k < weight_values.size(); ++k)
-          grads.push_back({.dy = dy[1 + k], .dweight = d[3 + k], .weight = weight_values[k]});
-        on.run(NormQuantizeBackward{.dx = d[0],
-                                    .dbranch = d[1],
-                                    .dblock_weight = d[2],
-                                    .rows = grads,
-                                    .dsum = dy[0],
-                                    .sum = sum,
-                                    .rstd = rstd,
-                                    .block_weight = block});
-      },
-      real);
+  std::vector<Tensor> outputs = norm(x.value, branch.value, branch.value ? sum : Tensor{});
+  outputs.insert(outputs.begin(), sum);
+  const auto vars =
+      record("norm_quantize", outputs, inputs, norm_quantize_backward(sum, norm), real);
   NormQuantized out{.sum = vars[0]};
-  for (std::size_t k = 0; k < weights.size(); ++k)
-    out.rows.push_back({.codes = vars[1 + k], .scale = rows[k].y.row_scale, .real = real});
+  const auto again = once([norm, sum] { return norm(sum, {}, {}); });
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    out.rows.push_back({.codes = vars[1 + k], .scale = norm.formats[k].scale, .real = real});
+    if (remake) out.rows[k].codes.again = [again, k] { return again()[k]; };
+  }
   return out;
 }
 
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
-                                 double eps, bool quantized) {
+                                 double eps, bool quantized, bool remake) {
   const auto [N, D] = dims<2>(g.value, "[gated_norm_quantize] g (N, D)");
   const DType real = g.value.dtype(), exact = accumulator(real);
   check(h.value.shape() == g.value.shape() && h.value.dtype() == real,
@@ -109,31 +151,37 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
   check_weight("[gated_norm_quantize] weight", weight, D, exact);
   Backend& on = g.value.backend();
   const Tensor rstd(on, {N, 2}, exact);
-  const Quantized y = make_rows(on, N, D, real, quantized);
-  on.run(GatedNormQuantize{.row = {.y = y, .weight = weight.value},
-                           .rstd = rstd,
-                           .g = g.value,
-                           .h = h.value,
-                           .g_weight = g_weight.value,
-                           .eps = eps});
-  const Var codes = record(
-      "gated_norm_quantize", y.q, {g, h, g_weight, weight},
-      [&on, g = g.value, h = h.value, gw = g_weight.value, w = weight.value, rstd](const Tensor& dy,
-                                                                                   Tape::Grads d) {
+  const RowFormat format(on, N, D, real, quantized);
+  const auto make = [=, g = g.value, gw = g_weight.value, w = weight.value](const Tensor& state) {
+    const Quantized y = format.rows();
+    rstd.backend().run(GatedNormQuantize{.row = {.y = y, .weight = w},
+                                         .rstd = rstd,
+                                         .g = g,
+                                         .h = state,
+                                         .g_weight = gw,
+                                         .eps = eps});
+    return y.q;
+  };
+  Var codes = record(
+      "gated_norm_quantize", make(h.value), {g, h, g_weight, weight},
+      [&on, g = g.value, h = in_backward(h), gw = g_weight.value, w = weight.value, rstd](
+          const Tensor& dy, Tape::Grads d) {
         on.run(GatedNormQuantizeBackward{.dg = d[0],
                                          .dh = d[1],
                                          .dg_weight = d[2],
                                          .row = {.dy = dy, .dweight = d[3], .weight = w},
                                          .g = g,
-                                         .h = h,
+                                         .h = h(),
                                          .g_weight = gw,
                                          .rstd = rstd});
       },
       real);
-  return {.codes = codes, .scale = y.row_scale, .real = real};
+  if (remake) codes.again = once([make, h = in_backward(h)] { return make(h()); });
+  return {.codes = codes, .scale = format.scale, .real = real};
 }
 
-QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized) {
+QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized,
+                                  bool remake) {
   const auto [N, twice] = dims<2>(ab.value, "[swiglu_norm_quantize] ab (N, 2H)");
   const Index H = twice / 2;
   const DType real = ab.value.dtype(), exact = accumulator(real);
@@ -141,17 +189,21 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
   check_weight("[swiglu_norm_quantize] weight", weight, H, exact);
   Backend& on = ab.value.backend();
   const Tensor rstd(on, {N}, exact);
-  const Quantized y = make_rows(on, N, H, real, quantized);
-  on.run(SwigluNormQuantize{
-      .row = {.y = y, .weight = weight.value}, .rstd = rstd, .ab = ab.value, .eps = eps});
-  const Var codes = record(
-      "swiglu_norm_quantize", y.q, {ab, weight},
+  const RowFormat format(on, N, H, real, quantized);
+  const auto make = [=, &on, ab = ab.value, w = weight.value] {
+    const Quantized y = format.rows();
+    on.run(SwigluNormQuantize{.row = {.y = y, .weight = w}, .rstd = rstd, .ab = ab, .eps = eps});
+    return y.q;
+  };
+  Var codes = record(
+      "swiglu_norm_quantize", make(), {ab, weight},
       [&on, ab = ab.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
         on.run(SwigluNormQuantizeBackward{
             .dab = d[0], .row = {.dy = dy, .dweight = d[1], .weight = w}, .ab = ab, .rstd = rstd});
       },
       real);
-  return {.codes = codes, .scale = y.row_scale, .real = real};
+  if (remake) codes.again = once(make);
+  return {.codes = codes, .scale = format.scale, .real = real};
 }
 
 }  // namespace tern

@@ -94,7 +94,7 @@ decay_curve = "linear"
 [precision]
 dtype = "f64"
 [memory]
-recompute = "full"
+recompute = "cheap"
 [logging]
 sample_prompts = ["To be,\nor", 'C:\new "x"']
 )",
@@ -120,7 +120,7 @@ sample_prompts = ["To be,\nor", 'C:\new "x"']
   EXPECT_EQ(c.schedule.decay.steps(1000), 125);
   EXPECT_EQ(c.schedule.decay_curve, SegmentCurve::linear);
   EXPECT_EQ(c.dtype, Precision::f64);
-  EXPECT_EQ(c.recompute, Recompute::full);
+  EXPECT_EQ(c.recompute, Recompute::cheap);
   EXPECT_THAT(c.logging.sample_prompts, ElementsAre("To be,\nor", "C:\\new \"x\""));
 }
 

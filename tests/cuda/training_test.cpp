@@ -91,8 +91,10 @@ TEST_F(CudaTraining, TheSameBitsTwice) {
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
   for (ModelOptions options : {kSingle, kHalf, kHalfStream}) {
     const Training kept = on_gpu(options, 3);
-    options.recompute = true;
-    EXPECT_EQ(on_gpu(options, 3), kept);
+    for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
+      options.recompute = recompute;
+      EXPECT_EQ(on_gpu(options, 3), kept);
+    }
   }
 }
 

@@ -11,7 +11,7 @@
 namespace tern {
 namespace {
 
-std::vector<double> losses_of_ten_steps(bool recompute) {
+std::vector<double> losses_of_ten_steps(Recompute recompute) {
   CpuBackend cpu(std::size_t(32) << 20);
   Model model(cpu, tiny_config(), {.dtype = DType::f64, .recompute = recompute});
   model.initialize(7);
@@ -29,12 +29,13 @@ TEST(Training, TenStoredLosses) {
                                    3.1924383399222491, 3.1766849337366683, 3.0838596816277137,
                                    3.0178553465855993, 2.9456323745223494, 2.8258315970992021,
                                    2.7842006524305067};
-  const std::vector<double> losses = losses_of_ten_steps(false);
+  const std::vector<double> losses = losses_of_ten_steps(Recompute::none);
   EXPECT_THAT(losses, testing::Pointwise(testing::DoubleNear(tolerance::kStoredLoss), stored));
   if (testing::Test::HasFailure())
     for (const double loss : losses) std::printf("%.17g\n", loss);
   EXPECT_LT(losses[9], losses[0]);
-  EXPECT_EQ(losses_of_ten_steps(true), losses);
+  EXPECT_EQ(losses_of_ten_steps(Recompute::cheap), losses);
+  EXPECT_EQ(losses_of_ten_steps(Recompute::full), losses);
 }
 
 }  // namespace
