@@ -34,15 +34,32 @@ void rehearse_sample(Model& model) {
   generator.next();
 }
 
-void require_fits(const MemoryPlan& plan, std::size_t available) {
-  require(
-      plan.peak <= available, Fault::memory, "out of memory: this run needs ",
-      bytes_text(double(plan.peak)), " even with micro_batch = ", plan.micro_batch, " (parameters ",
-      bytes_text(double(plan.parameters)), ", gradients ", bytes_text(double(plan.gradients)),
-      ", moments ", bytes_text(double(plan.moments)), ", ternary copies ",
-      bytes_text(double(plan.ternary)), ", activations ", bytes_text(double(plan.activations)),
-      "), available are ", bytes_text(double(available)),
-      ": use a smaller model, a shorter batch.context or memory.recompute = \"cheap\" or \"full\"");
+void require_fits(const MemoryPlan& plan, std::size_t available, const std::string& advice) {
+  require(plan.peak <= available, Fault::memory, "out of memory: this run needs ",
+          bytes_text(double(plan.peak)), " with micro_batch = ", plan.micro_batch, " (parameters ",
+          bytes_text(double(plan.parameters)), ", gradients ", bytes_text(double(plan.gradients)),
+          ", moments ", bytes_text(double(plan.moments)), ", ternary copies ",
+          bytes_text(double(plan.ternary)), ", activations ", bytes_text(double(plan.activations)),
+          "), available are ", bytes_text(double(available)), ": ", advice);
+}
+
+// The largest micro-batch below `too_many` that fits, 0 if none does: more never needs less.
+Index largest_that_fits(const RunConfig& config, Index too_many, std::size_t available,
+                        const DeviceTraits& device) {
+  Index fits = 0;
+  while (too_many - fits > 1) {
+    const Index middle = fits + (too_many - fits) / 2;
+    (plan_memory(config, middle, device).peak <= available ? fits : too_many) = middle;
+  }
+  return fits;
+}
+
+std::string advice(const RunConfig& config, Index largest) {
+  const std::string batch =
+      largest > 0 ? fmt::format("the largest micro_batch that fits is {}; ", largest)
+                  : "no micro_batch fits; use a smaller model, a shorter batch.context, ";
+  if (config.recompute == Recompute::full) return batch + "nothing is left to recompute";
+  return batch + "memory.recompute = \"cheap\" or \"full\" needs less";
 }
 
 }  // namespace
@@ -76,7 +93,9 @@ MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device) {
   if (config.batch.micro_batch > 0) {
     const MemoryPlan plan =
         plan_memory(config, std::min(config.batch.micro_batch, sequences), traits);
-    require_fits(plan, available);
+    if (plan.peak > available)
+      require_fits(plan, available,
+                   advice(config, largest_that_fits(config, plan.micro_batch, available, traits)));
     return plan;
   }
   for (Index n = sequences; n > 1; --n) {
@@ -85,7 +104,7 @@ MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device) {
     if (plan.peak <= available) return plan;
   }
   const MemoryPlan plan = plan_memory(config, 1, traits);
-  require_fits(plan, available);
+  require_fits(plan, available, advice(config, 0));
   return plan;
 }
 

@@ -2,11 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 
+#include "apps/train/memory_plan.h"
 #include "data/checkpoint.h"
 #include "tests/apps/tiny_run.h"
+#include "tests/support/complaint.h"
 
 namespace tern::test {
 namespace {
@@ -151,6 +154,33 @@ TEST(Fault54, ALossThatIsNotFiniteIsSkippedThenRewoundThenGivenUp) {
   EXPECT_GE(events(tiny.directory("run"), "skip"), 4);
   EXPECT_EQ(events(tiny.directory("run"), "rewind"), 2);
   EXPECT_EQ(tensors(tiny.checkpoint("run", 40)), good);
+}
+
+TEST(Fault53, AGpuThatIsNotThereIsOneLine) {
+  const TinyRun tiny;
+  for (const char* device : {"cuda:99", "cuda:x", "tpu"}) {
+    const Outcome outcome = run(tiny.command("none", {}, {"--device", device}));
+    EXPECT_EQ(outcome.exit_code, 2) << device;
+    EXPECT_THAT(outcome.err, HasSubstr("device")) << device;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_FALSE(fs::exists(tiny.directory("none")));
+  }
+}
+
+TEST(Fault60, OutOfMemoryNamesThePartsAndTheLargestBatchThatFits) {
+  RunConfig config;
+  config.model = named_model("2.7b");
+  config.batch = {.tokens = 524'288, .context = 2048, .micro_batch = 64};
+  const Device h200 = Device::recorded_h200();
+  const std::string text = complaint([&] { choose_memory_plan(config, h200); });
+  for (const char* part : {"parameters", "gradients", "moments", "activations", "available are"})
+    EXPECT_THAT(text, HasSubstr(part));
+  const auto at = text.find("the largest micro_batch that fits is ");
+  ASSERT_NE(at, std::string::npos) << text;
+  config.batch.micro_batch = std::stoi(text.substr(at + 37));
+  EXPECT_LE(choose_memory_plan(config, h200).peak, h200.available_memory());
+  ++config.batch.micro_batch;
+  EXPECT_THAT(complaint([&] { choose_memory_plan(config, h200); }), HasSubstr("out of memory"));
 }
 
 }  // namespace

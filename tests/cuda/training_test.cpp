@@ -70,9 +70,9 @@ const ModelOptions kSingle{};
 const ModelOptions kHalf{.activations = DType::bf16};
 const ModelOptions kHalfStream{.activations = DType::bf16, .residual = DType::bf16};
 
-// Losses fall by more than half a nat in ten steps. A rounding decision that flips changes everything
-// after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence 0.02; bf16
-// rounds everywhere, hence 0.05. That each op is right is op_test's business.
+// Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
+// everything after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence
+// 0.02; bf16 rounds everywhere, hence 0.05. That each op is right is op_test's business.
 TEST_F(CudaTraining, TenLossesAreTheCpus) {
   CpuBackend cpu(kSlab);
   for (const Index width : {64, 40}) {  // 40: no multiple of what vectors and tiles want
