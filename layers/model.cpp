@@ -82,6 +82,9 @@ Residual Model::run_block(const Pass& pass, Index layer, Residual in, const Bloc
   Block* block = &blocks_[layer];
   BlockInput inside = with;
   inside.bound = {};  // passed as an input: it is an outer Var
+  // The sum is kept, one tensor rather than two; where dtypes differ, both: add() takes one dtype.
+  if (in.branch.value && in.branch.value.dtype() == in.x.value.dtype())
+    in = {.x = add(in.x, in.branch)};
   const auto out = checkpoint(pass.tape,
                               [block, inside](Tape* tape, std::span<const Var> v) {
                                 BlockInput now = inside;

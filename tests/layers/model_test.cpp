@@ -126,7 +126,7 @@ TEST(Model, RecomputingKeepsLess) {
   };
   EXPECT_LE(kept(Recompute::none), 31);
   EXPECT_LE(kept(Recompute::cheap), 21.1);
-  EXPECT_LE(kept(Recompute::full), 4.3);
+  EXPECT_LE(kept(Recompute::full), 2.1);
 }
 
 TEST(Model, CheapRecomputingRunsTwoNormsTwoGatesAndAScanAgain) {
