@@ -21,7 +21,7 @@ Vars mixers(std::span<const Var> in, bool quantized, bool remake) {
     return ternary_product(rows, quantized ? quantize_ternary(w) : QuantizedVar{.codes = w});
   };
   const NormQuantized y =
-      norm_quantize(x, branch, norm, {norm, norm, norm}, 1e-6, quantized, {}, remake);
+      norm_quantize(x, branch, norm, {norm, in[5], in[6]}, 1e-6, quantized, {}, remake);
   const auto mixed = [&](int k) { return reshape(times(y.rows[k], wide), {kB, kT, kD}); };
   const Var h = mlgru(mixed(0), mixed(1), {}, {}, false, remake).h;
   const QuantizedVar gated = gated_norm_quantize(times(y.rows[2], wide), reshape(h, {kN, kD}), norm,
@@ -40,7 +40,9 @@ OpCase mixers_case(bool quantized, bool remake) {
                      {.name = "branch", .shape = {kN, kD}},
                      {.name = "norm", .shape = {kD}, .low = 0.5},
                      {.name = "wide", .shape = {kD, kD}},
-                     {.name = "narrow", .shape = {kD, kH}}},
+                     {.name = "narrow", .shape = {kD, kH}},
+                     {.name = "second", .shape = {kD}, .low = 0.5},
+                     {.name = "third", .shape = {kD}, .low = 0.5}},
           .apply = [=](std::span<const Var> in) { return mixers(in, quantized, remake); }};
 }
 
