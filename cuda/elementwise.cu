@@ -239,13 +239,15 @@ void CudaBackend::run(const BinaryBackward& a) {
     if (a.da && !product) map<A, 1>(a.da.to, a.da.add, {a.dy}, Scaled{1}, stream_);
     const Index columns = a.db ? a.db.to.elements() : 0;
     if (columns == 0) return;
+    const float factor = a.function == BinaryFunction::subtract ? -1.0f : 1.0f;
     const Index rows = a.dy.elements() / columns;
+    // nothing is repeated, so nothing to sum
+    if (rows == 1 && !product) return map<A, 1>(a.db.to, a.db.add, {a.dy}, Scaled{factor}, stream_);
     const Index parts = work ? repetition_parts(rows, columns, traits_) : 1;
-    const RepetitionGradient<A> gradient{
-        .dy = a.dy.data<A>(),
-        .a = product ? a.a.data<A>() : nullptr,
-        .factor = a.function == BinaryFunction::subtract ? -1.0f : 1.0f,
-        .columns = columns};
+    const RepetitionGradient<A> gradient{.dy = a.dy.data<A>(),
+                                         .a = product ? a.a.data<A>() : nullptr,
+                                         .factor = factor,
+                                         .columns = columns};
     const PutSum<A> put{a.db.to.data<A>(), a.db.add};
     if (parts == 1) return launch_column_sum(rows, columns, 1, gradient, put, stream_);
     const Parts sums{static_cast<float*>(work.raw()), columns};

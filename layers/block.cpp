@@ -6,7 +6,9 @@
 namespace tern {
 namespace {
 
-Var project(const Pass& pass, const char* name, BitLinear& layer, const QuantizedVar& x) {
+// What a layer reads once is moved to its reader, or let go, so that memory is free for what comes
+// next: where nothing else keeps it, it would only stand in the way.
+Var project(const Pass& pass, const char* name, BitLinear& layer, QuantizedVar x) {
   const std::string prefix = name;
   pass.see(prefix + ".input", x);
   const QuantizedVar w = layer.weight_var(pass.tape);
@@ -26,39 +28,44 @@ Block::Block(Index width, Index glu_width) {
   for (Parameter* p : {&attn_norm, &mlp_norm, &attn.g_norm}) p->shape = {width};
 }
 
-Var Block::mix_tokens(const Pass& pass, const NormQuantized& in, const BlockInput& with) {
+Var Block::mix_tokens(const Pass& pass, std::vector<QuantizedVar> in, const BlockInput& with) {
   const Index N = with.batch * with.steps, D = attn_norm.shape[0];
   const Shape rows{N, D}, steps{with.batch, with.steps, D};
-  const Var i = project(pass, "attn.i_proj", attn.i_proj, in.rows[0]);  // (N, D)
-  const Var f = project(pass, "attn.f_proj", attn.f_proj, in.rows[1]);  // (N, D)
-  const Var g = project(pass, "attn.g_proj", attn.g_proj, in.rows[2]);  // (N, D)
-  const MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {with.state},
-                                bool(with.state), with.remake);
+  const Var i = project(pass, "attn.i_proj", attn.i_proj, std::move(in[0]));  // (N, D)
+  const Var f = project(pass, "attn.f_proj", attn.f_proj, std::move(in[1]));  // (N, D)
+  const Var g = project(pass, "attn.g_proj", attn.g_proj, std::move(in[2]));  // (N, D)
+  MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {with.state},
+                          bool(with.state), with.remake);
   if (with.state) with.state.backend().copy(with.state, out.last);
   pass.see("attn.state", out.h.value);
-  const QuantizedVar gated = gated_norm_quantize(
-      g, reshape(out.h, rows), leaf(pass.tape, attn.g_norm),
-      leaf(pass.tape, attn.o_proj.norm_weight), with.eps, with.quantized, with.remake);
-  return project(pass, "attn.o_proj", attn.o_proj, gated);
+  QuantizedVar gated = gated_norm_quantize(g, reshape(out.h, rows), leaf(pass.tape, attn.g_norm),
+                                           leaf(pass.tape, attn.o_proj.norm_weight), with.eps,
+                                           with.quantized, with.remake);
+  out = {};
+  return project(pass, "attn.o_proj", attn.o_proj, std::move(gated));
 }
 
-Residual Block::operator()(const Pass& pass, const Residual& in, const BlockInput& with) {
+Residual Block::operator()(const Pass& pass, Residual in, const BlockInput& with) {
   Tape* tape = pass.tape;
-  const NormQuantized mixer_in =
+  NormQuantized mixer_in =
       norm_quantize(in.x, in.branch, leaf(tape, attn_norm),
                     {leaf(tape, attn.i_proj.norm_weight), leaf(tape, attn.f_proj.norm_weight),
                      leaf(tape, attn.g_proj.norm_weight)},
                     with.eps, with.quantized, with.activations, with.remake);
+  in = {};
   pass.see("input", mixer_in.sum.value);
-  const Var mixed = mix_tokens(pass, mixer_in, with);
-  const NormQuantized glu_in = norm_quantize(mixer_in.sum, mixed, leaf(tape, mlp_norm),
-                                             {leaf(tape, mlp.gate_proj.norm_weight)}, with.eps,
-                                             with.quantized, with.activations, with.remake);
+  Var mixed = mix_tokens(pass, std::move(mixer_in.rows), with);
+  NormQuantized glu_in = norm_quantize(mixer_in.sum, mixed, leaf(tape, mlp_norm),
+                                       {leaf(tape, mlp.gate_proj.norm_weight)}, with.eps,
+                                       with.quantized, with.activations, with.remake);
+  mixed = {};
   pass.see("middle", glu_in.sum.value);
-  const Var ab = project(pass, "mlp.gate_proj", mlp.gate_proj, glu_in.rows[0]);  // (N, 2H)
-  const QuantizedVar hidden = swiglu_norm_quantize(
-      ab, leaf(tape, mlp.down_proj.norm_weight), with.eps, with.quantized, with.remake);  // (N, H)
-  return {.x = glu_in.sum, .branch = project(pass, "mlp.down_proj", mlp.down_proj, hidden)};
+  const Var ab =
+      project(pass, "mlp.gate_proj", mlp.gate_proj, std::move(glu_in.rows[0]));  // (N, 2H)
+  QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(tape, mlp.down_proj.norm_weight), with.eps,
+                                             with.quantized, with.remake);  // (N, H)
+  return {.x = glu_in.sum,
+          .branch = project(pass, "mlp.down_proj", mlp.down_proj, std::move(hidden))};
 }
 
 }  // namespace tern

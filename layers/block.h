@@ -54,7 +54,7 @@ struct Block {
   Glu mlp{};
 
   Block(Index width, Index glu_width);
-  Residual operator()(const Pass& pass, const Residual& in, const BlockInput& with);
+  Residual operator()(const Pass& pass, Residual in, const BlockInput& with);
 
   template <class F>
   void members(F&& f) {
@@ -65,7 +65,7 @@ struct Block {
   }
 
  private:
-  Var mix_tokens(const Pass& pass, const NormQuantized& in, const BlockInput& with);
+  Var mix_tokens(const Pass& pass, std::vector<QuantizedVar> in, const BlockInput& with);
 };
 
 }  // namespace tern

@@ -76,12 +76,15 @@ Var Model::gate_bounds(Tape* tape) {
   return subtract(shares, reshape(slice(shares, 0, 1), row));
 }
 
-Residual Model::run_block(const Pass& pass, Index layer, const Residual& in,
-                          const BlockInput& with) {
-  if (options_.recompute != Recompute::full || !pass.tape) return blocks_[layer](pass, in, with);
+Residual Model::run_block(const Pass& pass, Index layer, Residual in, const BlockInput& with) {
+  if (options_.recompute != Recompute::full || !pass.tape)
+    return blocks_[layer](pass, std::move(in), with);
   Block* block = &blocks_[layer];
   BlockInput inside = with;
   inside.bound = {};  // passed as an input: it is an outer Var
+  // The sum is kept, one tensor rather than two; where dtypes differ, both: add() takes one dtype.
+  if (in.branch.value && in.branch.value.dtype() == in.x.value.dtype())
+    in = {.x = add(in.x, in.branch)};
   const auto out = checkpoint(pass.tape,
                               [block, inside](Tape* tape, std::span<const Var> v) {
                                 BlockInput now = inside;
@@ -113,7 +116,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = state.slice(l, 1).reshape({B, D});
     inside.see("bound", with.bound.value);
-    x = run_block(inside, l, x, with);
+    x = run_block(inside, l, std::move(x), with);
   }
   NormQuantized out =
       norm_quantize(x.x, x.branch, leaf(pass.tape, norm_), {leaf(pass.tape, lm_head_.norm_weight)},

@@ -70,7 +70,7 @@ class Model {
 
  private:
   QuantizedVar body(const Pass& pass, const Tensor& ids, const Tensor& state);
-  Residual run_block(const Pass& pass, Index layer, const Residual& in, const BlockInput& with);
+  Residual run_block(const Pass& pass, Index layer, Residual in, const BlockInput& with);
   Var gate_bounds(Tape* tape);  // (L, D), or empty
 
   Backend& backend_;

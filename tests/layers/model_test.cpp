@@ -99,42 +99,6 @@ TEST(Model, RecomputingChangesNoBitOfAnyGradient) {
       }
 }
 
-struct DryStep {
-  double bytes = 0;  // of activations and their gradients, at the peak
-  int launches = 0;
-};
-
-// One pass forward and backward of 16 k tokens as a GPU would do it, at the widths of the 370M
-// model.
-DryStep dry_step(Recompute recompute, Index layers, Index tokens) {
-  DryBackend dry(DeviceTraits::h200());
-  Model model(dry, {.vocab_size = 64, .width = 1024, .layers = layers},
-              {.activations = DType::bf16, .residual = DType::bf16, .recompute = recompute});
-  const std::size_t fixed = dry.pool().used();
-  const int before = dry.launches();
-  forward_and_backward(model, tiny_batch(tokens / 2048, 2048, 64), 1);
-  return {double(dry.pool().high_water() - fixed), dry.launches() - before};
-}
-
-// In widths D per token and layer, without a layer's transients: 31 are nothing recomputed; 21 what
-// products make and the two sums, and 0.05 the scales and statistics of rows, f32.
-TEST(Model, RecomputingKeepsLess) {
-  constexpr Index tokens = 16384, width = 1024;
-  const auto kept = [](Recompute recompute) {
-    return (dry_step(recompute, 6, tokens).bytes - dry_step(recompute, 2, tokens).bytes) /
-           double(4 * tokens * width);
-  };
-  EXPECT_LE(kept(Recompute::none), 31);
-  EXPECT_LE(kept(Recompute::cheap), 21.1);
-  EXPECT_LE(kept(Recompute::full), 4.1);
-}
-
-TEST(Model, CheapRecomputingRunsTwoNormsTwoGatesAndAScanAgain) {
-  for (const Index layers : {1, 3})
-    EXPECT_EQ(dry_step(Recompute::cheap, layers, 2048).launches,
-              dry_step(Recompute::none, layers, 2048).launches + 5 * layers);
-}
-
 TEST(Model, BitsDoNotDependOnTheNumberOfThreads) {
   const TinyBatch batch = tiny_batch(5, 33, 29);
   std::vector<Values> seen;

@@ -1,0 +1,52 @@
+// What recomputation saves and what it costs, counted by a dry GPU at the widths of the 370M model.
+#include <gtest/gtest.h>
+
+#include "core/dry/dry_backend.h"
+#include "tests/layers/tiny_model.h"
+
+namespace tern {
+namespace {
+
+constexpr Index kWidth = 1024, kContext = 2048;
+
+struct DryStep {
+  double bytes = 0;  // of activations and their gradients, at the peak
+  int launches = 0;
+  double flops = 0;
+};
+
+DryStep dry_step(Recompute recompute, Index layers, Index sequences) {
+  DryBackend dry(DeviceTraits::h200());
+  Model model(dry, {.vocab_size = 64, .width = kWidth, .layers = layers},
+              {.activations = DType::bf16, .residual = DType::bf16, .recompute = recompute});
+  const std::size_t fixed = dry.pool().used();
+  const int before = dry.launches();
+  forward_and_backward(model, tiny_batch(sequences, kContext, 64), 1);
+  return {double(dry.pool().high_water() - fixed), dry.launches() - before, dry.total().flops};
+}
+
+// In widths D per token and layer, without one layer's transients. 31: everything; 21: what
+// products make and two sums of the stream, where small statistics of rows fit between; 2: one sum.
+TEST(Recompute, BytesThatALayerAddsToThePeak) {
+  constexpr Index sequences = 8;
+  const auto added = [](Recompute recompute) {
+    const double more =
+        dry_step(recompute, 6, sequences).bytes - dry_step(recompute, 2, sequences).bytes;
+    return more / double(4 * sequences * kContext * kWidth);
+  };
+  EXPECT_LE(added(Recompute::none), 31);
+  EXPECT_LE(added(Recompute::cheap), 21.05);
+  EXPECT_LE(added(Recompute::full), 2.05);
+}
+
+TEST(Recompute, CheapRunsTwoNormsTwoGatesAndAScanAgain) {
+  for (const Index layers : {1, 3}) {
+    const DryStep kept = dry_step(Recompute::none, layers, 1),
+                  again = dry_step(Recompute::cheap, layers, 1);
+    EXPECT_EQ(again.launches, kept.launches + 5 * layers);
+    EXPECT_LE(again.flops, 1.01 * kept.flops) << "a product ran again";
+  }
+}
+
+}  // namespace
+}  // namespace tern
