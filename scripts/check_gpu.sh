@@ -13,6 +13,7 @@ check() { printf '\n$ %s\n' "$*"; "$@" || { failed=1; printf 'FAILED: %s\n' "$*"
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader
 check "$bin/cuda_tests" --gtest_brief=1
 check env TERN_CUDA_PLAIN=1 "$bin/cuda_tests" --gtest_brief=1
+check "$bin/product_check"
 check "$bin/tern" golden --device cuda --dtype f32 tests/golden/*.safetensors
 
 # a small run: the same bits after a resume; GPU to CPU to GPU
