@@ -32,10 +32,10 @@ packages:
 	scripts/install_packages.sh
 
 format:
-	$(CLANG_FORMAT) -i $(SOURCES)
+	@$(CLANG_FORMAT) -i $(SOURCES)
 
 format-check:
-	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
+	@$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
 
 clean:
 	rm -rf $(BUILD) build-sanitize

@@ -28,29 +28,28 @@ std::size_t scan_bytes(const Tensor& h, int tensors) {
   return 256 + std::size_t(h.shape()[0] * chunks * channels) * sizeof(std::uint64_t);
 }
 
-// Columns whose sums a multiprocessor has registers for, all blocks together: in kernels that keep
-// little for a column, and in those that keep less.
-constexpr Index kShortRows = 5632, kLongRows = 13824;
-
-// blocks that walk over N rows, so many of them at a time on a multiprocessor
-Index walks(Index N, Index resident, const DeviceTraits& device) {
-  const Index blocks = std::clamp<Index>(resident, 1, 16) * device.multiprocessors;
-  return std::clamp<Index>(N / 8, 1, std::max<Index>(1, blocks));
+// Blocks that walk over N rows of D columns: as many as a multiprocessor has registers and shared
+// memory for, which suffice for about so many columns, of kernels that keep much for a column and
+// of those that keep less; and a block costs as much as 256 columns.
+constexpr Index kShortRows = 5632, kLongRows = 12288;
+Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
+  const Index resident = std::max<Index>(1, columns / (D + 256));
+  return std::clamp<Index>(N / 8, 1, std::max<Index>(1, resident * device.multiprocessors));
 }
 
 }  // namespace
 
 Index column_sum_parts(const NormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.sum), kShortRows / a.sum.shape().last(), device);
+  return walks(rows_of(a.sum), a.sum.shape().last(), kShortRows, device);
 }
 Index column_sum_parts(const GatedNormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.g), kShortRows / a.g.shape().last(), device);
+  return walks(rows_of(a.g), a.g.shape().last(), kShortRows, device);
 }
 Index column_sum_parts(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.ab), 2 * kLongRows / a.ab.shape().last(), device);
+  return walks(rows_of(a.ab), a.ab.shape().last() / 2, kLongRows, device);
 }
 Index column_sum_parts(const RmsNormBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.x), kShortRows / a.x.shape().last(), device);
+  return walks(rows_of(a.x), a.x.shape().last(), kShortRows, device);
 }
 
 Index mean_parts(Index elements, const DeviceTraits& device) {

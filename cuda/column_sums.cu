@@ -7,8 +7,8 @@ namespace {
 constexpr int kSums = 4, kSlices = 32;
 
 struct Targets {
-  float* to[kSums];
-  bool add[kSums];
+  float* to[kSums]{};
+  bool add[kSums]{};
   const float* parts;
   int P, sums, D;
 };

@@ -70,10 +70,10 @@ template <class L, class A>
 __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const Backward<A> a) {
   __shared__ float shared[2][2 * 32];
   extern __shared__ __align__(16) char staging[];
-  char* free = staging;
-  const RowStream<L, A> dy(a.dy, a.D, a.D, free), g(a.g, a.D, a.D, free), h(a.h, a.D, a.D, free);
-  const WeightRow<L> g_weights(a.g_weight, 0, a.D, free), weights(a.weight, 0, a.D, free);
-  const ScalarStream<2> rstd(a.rstd, free);
+  char* place = staging;
+  const RowStream<L, A> dy(a.dy, a.D, a.D, place), g(a.g, a.D, a.D, place), h(a.h, a.D, a.D, place);
+  const WeightRow<L> g_weights(a.g_weight, 0, a.D, place), weights(a.weight, 0, a.D, place);
+  const ScalarStream<2> rstd(a.rstd, place);
   typename L::Row dweight = {}, dg_weight = {};
   const auto fetch = [&](Index n, int turn) {
     dy.fetch(n, turn);

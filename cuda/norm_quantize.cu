@@ -14,7 +14,7 @@ namespace {
 // R: the residual stream, A: activations, K: consumers that there is room for
 template <class R, class A, int K>
 struct Forward {
-  RowWriter<A> rows[K];
+  RowWriter<A> rows[K]{};
   R* sum;
   float* rstd;
   const R* x;
@@ -64,13 +64,13 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_forward(const Forward<
 
 template <class R, class A, int K>
 struct Backward {
-  const A* dy[K];
-  const float* weight[K];
+  const A* dy[K]{};
+  const float* weight[K]{};
   RowGrad<R> dx;
   RowGrad<A> dbranch;
   const R *dsum, *sum;
   const float *rstd, *block;
-  float* parts;  // (P, sums, D): of each consumer's weight, then of the block weight
+  float* parts = nullptr;  // (P, sums, D): of each consumer's weight, then of the block weight
   Index N;
   int rows, sums, D;
   float inverse_D, one;
@@ -84,14 +84,14 @@ template <class L, class R, class A, int K>
 __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backward<R, A, K> a) {
   __shared__ float shared[2][2 * 32];
   extern __shared__ __align__(16) char staging[];
-  char* free = staging;
-  const RowStream<L, R> sum(a.sum, a.D, a.D, free), dsum(a.dsum, a.D, a.D, free);
+  char* place = staging;
+  const RowStream<L, R> sum(a.sum, a.D, a.D, place), dsum(a.dsum, a.D, a.D, place);
   RowStream<L, A> dy[K];
-  for (int k = 0; k < K; ++k) dy[k] = RowStream<L, A>(a.dy[k], a.D, a.D, free);
-  const WeightRow<L> block_weight(a.block, a.one, a.D, free);
+  for (int k = 0; k < K; ++k) dy[k] = RowStream<L, A>(a.dy[k], a.D, a.D, place);
+  const WeightRow<L> block_weight(a.block, a.one, a.D, place);
   WeightRow<L> weights[K];
-  for (int k = 0; k < K; ++k) weights[k] = WeightRow<L>(a.weight[k], 0, a.D, free);
-  const ScalarStream<2> rstd(a.rstd, free);
+  for (int k = 0; k < K; ++k) weights[k] = WeightRow<L>(a.weight[k], 0, a.D, place);
+  const ScalarStream<2> rstd(a.rstd, place);
   typename L::Row dweight[K] = {}, dblock = {};
   const auto fetch = [&](Index n, int turn) {
     sum.fetch(n, turn);

@@ -5,32 +5,17 @@
 #include <cuda_bf16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cuda/dispatch.h"
 
 namespace tern::cuda {
 
-// What the elements of a piece are in memory: 2, 4, 8 or 16 bytes.
-template <int Bytes>
-struct WordOf;
-template <>
-struct WordOf<2> {
-  using type = unsigned short;
-};
-template <>
-struct WordOf<4> {
-  using type = unsigned;
-};
-template <>
-struct WordOf<8> {
-  using type = uint2;
-};
-template <>
-struct WordOf<16> {
-  using type = uint4;
-};
-template <class T, int V>
-using Word = typename WordOf<sizeof(T) * V>::type;
+// What a piece of 2, 4, 8 or 16 bytes is loaded as.
+template <class T, int V, int Bytes = sizeof(T) * V>
+using Word = std::conditional_t<
+    Bytes == 2, unsigned short,
+    std::conditional_t<Bytes == 4, unsigned, std::conditional_t<Bytes == 8, uint2, uint4>>>;
 
 // zero unless inside; the address is read only then
 __device__ inline void load_if(bool inside, unsigned short& x, const void* from) {

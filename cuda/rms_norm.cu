@@ -56,10 +56,10 @@ template <class L, class R>
 __global__ void __launch_bounds__(L::bound) rms_norm_backward(const Backward<R> a) {
   __shared__ float shared[2][32];
   extern __shared__ __align__(16) char staging[];
-  char* free = staging;
-  const RowStream<L, R> dy(a.dy, a.D, a.D, free), rows(a.x, a.D, a.D, free);
-  const WeightRow<L> weights(a.w, 0, a.D, free);
-  const ScalarStream<1> rstd(a.rstd, free);
+  char* place = staging;
+  const RowStream<L, R> dy(a.dy, a.D, a.D, place), rows(a.x, a.D, a.D, place);
+  const WeightRow<L> weights(a.w, 0, a.D, place);
+  const ScalarStream<1> rstd(a.rstd, place);
   typename L::Row dw = {};
   const auto fetch = [&](Index n, int turn) {
     dy.fetch(n, turn);

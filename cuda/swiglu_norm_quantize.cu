@@ -58,17 +58,17 @@ struct Backward {
 // Block q owns rows q, q + P, ..., a thread its Items * V columns of a and of b and their weight
 // gradients, in registers until the last row. Reads dy and ab, writes dab: 5 A H bytes a row, bound
 // by memory, one row ahead; one reduction a row. f32. Reproducible: P depends on shape and device
-// alone. The bound means 72 registers, so that two blocks of 448 threads (H = 6912) fit.
+// alone. The bound means 80 registers, so that two blocks of 352 threads (H = 5632) fit.
 template <class L, class A>
-__global__ void __launch_bounds__(L::staged ? 896 : L::bound)
+__global__ void __launch_bounds__(L::staged ? 768 : L::bound)
     swiglu_norm_quantize_backward(const Backward<A> a) {
   __shared__ float shared[2][32];
   extern __shared__ __align__(16) char staging[];
-  char* free = staging;
-  const RowStream<L, A> dy(a.dy, a.H, a.H, free), left(a.ab, 2 * a.H, a.H, free),
-      right(a.ab + a.H, 2 * a.H, a.H, free);
-  const WeightRow<L> weights(a.weight, 0, a.H, free);
-  const ScalarStream<1> rstd(a.rstd, free);
+  char* place = staging;
+  const RowStream<L, A> dy(a.dy, a.H, a.H, place), left(a.ab, 2 * a.H, a.H, place),
+      right(a.ab + a.H, 2 * a.H, a.H, place);
+  const WeightRow<L> weights(a.weight, 0, a.H, place);
+  const ScalarStream<1> rstd(a.rstd, place);
   typename L::Row dweight = {};
   const auto fetch = [&](Index n, int turn) {
     dy.fetch(n, turn);

@@ -14,7 +14,7 @@ namespace {
 
 struct BenchOptions {
   TrainingSize size;
-  std::string model, device = "cpu", residual = "bf16";
+  std::string model, device = "cpu", residual = "bf16", recompute = "none";
   int steps = 9;
 };
 
@@ -41,6 +41,8 @@ TrainingSize size_of(const BenchOptions& options, const Device& device) {
   }
   RunConfig config;
   if (options.residual == "f32") config.residual = Activations::f32;
+  if (options.recompute == "cheap") config.recompute = Recompute::cheap;
+  if (options.recompute == "full") config.recompute = Recompute::full;
   size.options = model_options(config, device.facts().traits, true);
   return size;
 }
@@ -112,6 +114,9 @@ void add_bench_of(CLI::App& bench, const char* name, const char* what,
   command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
   command->add_option("--residual", options->residual, "the stream's dtype on a GPU")
       ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command->add_option("--recompute", options->recompute, "as memory.recompute")
+      ->check(CLI::IsMember({"none", "cheap", "full"}))
       ->capture_default_str();
   number("--width", options->size.width, "D", kMaxWidth);
   number("--layers", options->size.layers, "L", kMaxLayers);

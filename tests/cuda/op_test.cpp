@@ -72,7 +72,7 @@ TEST_P(CudaOp, TakesTheMemoryOfThePlan) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaOp, testing::ValuesIn(op_cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& c) { return c.param.name; });
 
 }  // namespace
 }  // namespace tern
