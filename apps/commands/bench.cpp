@@ -137,6 +137,7 @@ void add_bench(CLI::App& tern) {
   add_bench_of(*bench, "train", "Training step against a plain product, as one ratio", run_train);
   add_bench_of(*bench, "ops", "Every kernel of a training step against the machine's roofs",
                run_ops);
+  add_bench_bit_linear(*bench);
 }
 
 }  // namespace tern

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
@@ -37,6 +38,15 @@ TEST(Bench, TimesEveryKernelOfARealStep) {
   double flops = 0;
   for (const KernelTimes& k : timed.kernels()) flops += k.cost.flops * double(k.seconds.count());
   EXPECT_DOUBLE_EQ(flops, double(gemm_flop_per_token(kSmall.model())) * double(kSmall.tokens()));
+}
+
+TEST(Bench, FusedAndComposedBitLinearAreTheSameLayer) {
+  const BitLinearSize size{.rows = 33, .inputs = 64, .outputs = 48};
+  CpuBackend backend(bit_linear_bytes(size, DType::f32, {}));
+  const BitLinearBench r = bench_bit_linear(backend, size, DType::f32, 2);
+  EXPECT_LE(r.difference, 1e-5);
+  EXPECT_LT(r.fused_bytes, r.composed_bytes);
+  EXPECT_EQ(r.fused.count(), 2u);
 }
 
 TEST(Bench, EigenProductCountsItsFlops) {
