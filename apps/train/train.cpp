@@ -69,6 +69,13 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
   console.say(fmt::format("resuming from {} (step {})", start.path().string(), saved.step));
 }
 
+Environment environment_on(const Device& device, const std::vector<std::string>& command) {
+  std::map<std::string, std::string> libraries = library_versions();
+  const DeviceFacts& facts = device.facts();
+  if (facts.traits.is_gpu()) libraries["GPU"] = facts.name + ", " + facts.library;
+  return describe_environment(command, libraries);
+}
+
 }  // namespace
 
 void train(const TrainOptions& options) {
@@ -77,7 +84,7 @@ void train(const TrainOptions& options) {
   const Device device(options.device);
   TrainingData data(config);
   const MemoryPlan memory = choose_memory_plan(config, device);
-  const Environment environment = describe_environment(options.command, library_versions());
+  const Environment environment = environment_on(device, options.command);
   const RunDirectory directory(std::filesystem::path(config.run.directory) / config.run.name,
                                existing_for(options.resume, options.overwrite),
                                resolved_config(loaded));
