@@ -3,8 +3,7 @@
 #include <memory>
 
 #include "apps/bench/eigen_product.h"
-#include "core/host.h"
-#include "core/rng.h"
+#include "apps/run/square_product.h"
 
 namespace tern {
 namespace {
@@ -38,26 +37,11 @@ Yardstick eigen_yardstick(const TrainingSize& size) {
   };
 }
 
-Tensor random_square(Backend& on, Index n) {
-  constexpr Index rows = 64;  // repeated
-  const Rng rng(1, stream_of("yardstick"));
-  std::vector<double> values(std::size_t(rows * n));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.normal(i);
-  const Tensor t(on, {n, n}, DType::bf16);
-  for (Index row = 0; row < n; row += rows) upload_real(t.slice(row, rows), values);
-  return t;
-}
-
 Yardstick device_yardstick(Backend& on) {
-  return [&on] {
-    const Tensor x = random_square(on, kSquare), w = random_square(on, kSquare);
-    const Tensor y(on, {kSquare, kSquare}, DType::bf16);
+  auto product = std::make_shared<SquareProduct>(on, DType::bf16, kSquare);
+  return [product] {
     Samples rate;
-    for (int i = 0; i < 12; ++i)
-      rate.add(2.0 * double(kSquare * kSquare * kSquare) / seconds([&] {
-                 on.run(Matmul{.y = y, .x = x, .w = w});
-                 on.synchronize();
-               }));
+    for (int i = 0; i < 12; ++i) rate.add(product->flops() / product->seconds());
     return rate.median();
   };
 }

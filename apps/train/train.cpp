@@ -6,41 +6,24 @@
 #include "apps/config/resolved.h"
 #include "apps/run/environment.h"
 #include "apps/run/quantities.h"
+#include "apps/run/square_product.h"
 #include "apps/train/banner.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
-#include "core/host.h"
-#include "core/rng.h"
 
 namespace tern {
 namespace {
-
-// seconds of the quickest of eight products of square matrices of small random numbers
-double multiply_squares(Backend& on, DType dtype, Index n) {
-  const Tensor x(on, {n, n}, dtype), w(on, {n, n}, dtype), y(on, {n, n}, dtype);
-  const Rng rng(1, stream_of("peak"));
-  constexpr Index rows = 64;  // repeated
-  std::vector<double> values(std::size_t(rows * n));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.uniform(i) - 0.5;
-  for (const Tensor& t : {x, w})
-    for (Index row = 0; row < n; row += rows) upload_real(t.slice(row, rows), values);
-  double best = 1e30;
-  for (int i = 0; i < 8; ++i) {
-    const double begin = monotonic_seconds();
-    on.run(Matmul{.y = y, .x = x, .w = w});
-    on.synchronize();
-    best = std::min(best, monotonic_seconds() - begin);
-  }
-  return best;
-}
 
 // The rate that plain products reach here: what "share of peak" is a share of. Takes a blink.
 double measure_peak_flops(const Device& device) {
   const bool gpu = device.facts().traits.is_gpu();
   const Index n = gpu ? 8192 : 1024;
   const DType dtype = gpu ? DType::bf16 : DType::f32;
-  const auto backend = make_backend(device, [&](Backend& on) { multiply_squares(on, dtype, n); });
-  return 2.0 * double(n * n * n) / multiply_squares(*backend, dtype, n);
+  const auto backend = make_backend(device, [&](Backend& on) { SquareProduct(on, dtype, n); });
+  const SquareProduct product(*backend, dtype, n);
+  double best = product.seconds();
+  for (int i = 1; i < 8; ++i) best = std::min(best, product.seconds());
+  return product.flops() / best;
 }
 
 void load_initial_weights(const InitFromSection& from, Trainer& trainer) {

@@ -38,7 +38,8 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
       pace_(monotonic_seconds()),
       rate_(learning_rate_schedule(config_)),
       decay_(weight_decay_schedule(config_)),
-      steps_(total_steps(config_)) {
+      steps_(total_steps(config_)),
+      memory_limit_(double(parts.device.available_memory() + parts.memory.peak)) {
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_hashes = parts.data.hashes();
 }

@@ -69,6 +69,7 @@ class TrainingRun {
   Pace pace_;
   const Schedule rate_, decay_;
   const std::int64_t steps_;
+  const double memory_limit_;  // bytes; asked once, not at every step
   TrainingState state_;
   std::vector<std::vector<std::byte>> staging_{};
   std::int64_t saved_step_ = -1, first_bad_position_ = -1, best_step_ = 0;
