@@ -2,7 +2,7 @@
 // loss or gradient norm is not finite changes nothing.             (Loshchilov & Hutter 2019)
 #pragma once
 
-#include "core/kernels/optimizer.h"
+#include "core/backend.h"
 #include "core/parameter_pack.h"
 
 namespace tern {
@@ -19,6 +19,16 @@ struct UpdateReport {
   bool applied = false;  // false: loss or norm was not finite, nothing changed
 };
 
+// An update on its way through the device.
+class PendingUpdate {
+ public:
+  explicit PendingUpdate(std::unique_ptr<Snapshot> scalars) : scalars_(std::move(scalars)) {}
+  UpdateReport report() const;  // waits for it
+
+ private:
+  std::unique_ptr<Snapshot> scalars_;
+};
+
 class AdamWOptimizer {
  public:
   AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options);
@@ -26,7 +36,7 @@ class AdamWOptimizer {
   // Before the first micro-batch: forgets gradients and loss.
   void begin_step(double learning_rate, double weight_decay);
   void add_loss(const Tensor& loss);  // (1) f64, one micro-batch's share of the mean loss
-  UpdateReport step();                // after the last micro-batch
+  PendingUpdate step();               // after the last micro-batch
 
   const Tensor& first_moment() const { return m_; }   // (P)
   const Tensor& second_moment() const { return v_; }  // (P)

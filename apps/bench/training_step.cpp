@@ -28,7 +28,7 @@ TrainingStep::TrainingStep(Backend& backend, const TrainingSize& size)
       ids_(random_tokens(size, "ids")),
       targets_(random_tokens(size, "targets")) {}
 
-UpdateReport TrainingStep::run() {
+PendingUpdate TrainingStep::run() {
   const Shape shape{size_.batch, size_.context};
   optimizer_.begin_step(kRate, kDecay);
   {
@@ -42,9 +42,9 @@ UpdateReport TrainingStep::run() {
     optimizer_.add_loss(loss.value);
     tape.backward(loss);
   }
-  const UpdateReport report = optimizer_.step();
+  PendingUpdate update = optimizer_.step();
   model_.quantize();
-  return report;
+  return update;
 }
 
 std::size_t training_bytes(const TrainingSize& size, const DeviceTraits& device) {

@@ -18,7 +18,7 @@ class TrainingStep {
  public:
   TrainingStep(Backend& backend, const TrainingSize& size);
   void initialize() { model_.initialize(1); }
-  UpdateReport run();
+  PendingUpdate run();  // is on its way when the call returns
 
  private:
   Backend& backend_;

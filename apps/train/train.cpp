@@ -85,7 +85,8 @@ void train(const TrainOptions& options) {
                        .data = data,
                        .device = device,
                        .memory = memory,
-                       .peak_flops = measure_peak_flops(device)};
+                       .peak_flops = measure_peak_flops(device),
+                       .runs_ahead = device.facts().traits.is_gpu()};
   print_banner(parts, environment);
   const std::unique_ptr<Backend> backend = device.make_backend(memory.peak);
   Trainer trainer(*backend, config, memory.micro_batch);

@@ -71,8 +71,8 @@ void Trainer::backward(const Micro& micro, const Tensor& weight, StepDiagnostics
   tape.backward(loss);
 }
 
-UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double weight_decay,
-                           StepDiagnostics* diagnostics) {
+PendingUpdate Trainer::step(const HostBatch& batch, double learning_rate, double weight_decay,
+                            StepDiagnostics* diagnostics) {
   const Index sequences = Index(batch.inputs.size()) / context_;
   check(sequences > 0 && Index(batch.inputs.size()) == sequences * context_ &&
             batch.targets.size() == batch.inputs.size(),
@@ -86,12 +86,12 @@ UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double 
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first == 0 ? diagnostics : nullptr);
   }
-  const UpdateReport report = optimizer_.step();
+  PendingUpdate update = optimizer_.step();
   if (diagnostics)
     diagnostics->weights = model_.quantize_with_stats();
   else
     model_.quantize();
-  return report;
+  return update;
 }
 
 }  // namespace tern

@@ -30,10 +30,11 @@ class Trainer {
   Model& model() { return model_; }
   AdamWOptimizer& optimizer() { return optimizer_; }
 
-  // One optimizer step over all sequences of the batch. If the loss or the gradient norm is not
-  // finite, nothing changes and the report says so.
-  UpdateReport step(const HostBatch& batch, double learning_rate, double weight_decay,
-                    StepDiagnostics* diagnostics = nullptr);
+  // One optimizer step over all sequences of the batch, on its way when the call returns. If the
+  // loss or the gradient norm is not finite, nothing changes and the report says so. Diagnostics
+  // are read back at once.
+  PendingUpdate step(const HostBatch& batch, double learning_rate, double weight_decay,
+                     StepDiagnostics* diagnostics = nullptr);
 
  private:
   struct Micro {

@@ -34,7 +34,7 @@ TEST(Bench, TimesEveryKernelOfARealStep) {
   TimedBackend timed(backend);
   TrainingStep step(timed, kSmall);
   step.initialize();
-  EXPECT_TRUE(step.run().applied);
+  EXPECT_TRUE(step.run().report().applied);
   double flops = 0;
   for (const KernelTimes& k : timed.kernels()) flops += k.cost.flops * double(k.seconds.count());
   EXPECT_DOUBLE_EQ(flops, double(gemm_flop_per_token(kSmall.model())) * double(kSmall.tokens()));
