@@ -1,5 +1,6 @@
 #include "core/backend.h"
 
+#include <chrono>
 #include <vector>
 
 namespace tern {
@@ -17,6 +18,15 @@ std::unique_ptr<Snapshot> Backend::snapshot(const Tensor& of) {
   taken->kept.resize(of.bytes());
   download(taken->kept.data(), of);
   return taken;
+}
+
+double Backend::seconds_of(const std::function<void()>& work) {
+  using Clock = std::chrono::steady_clock;
+  synchronize();
+  const Clock::time_point start = Clock::now();
+  work();
+  synchronize();
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace tern

@@ -2,6 +2,7 @@
 // Autograd, layers and optimisers know only this class; no other file names a device.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -34,6 +35,8 @@ class Backend {
   virtual void copy(const Tensor& to, const Tensor& from) = 0;  // same bytes, same backend
   virtual void fill(const Tensor& to, double value) = 0;
   virtual void synchronize() {}
+  // How long the device works on what `work` gives it, once it has nothing else to do. Waits.
+  virtual double seconds_of(const std::function<void()>& work);
   // where the host may read t without a download, or null
   virtual const void* host_address(const Tensor&) const { return nullptr; }
 

@@ -5,6 +5,7 @@
 #include "cuda/device_query.h"
 #include "cuda/fill.h"
 #include "cuda/host_memory.h"
+#include "cuda/stopwatch.h"
 
 namespace tern {
 
@@ -68,6 +69,17 @@ void CudaBackend::fill(const Tensor& to, double value) {
 
 void CudaBackend::synchronize() {
   cuda_check(cudaStreamSynchronize(stream_), "[synchronize]");
+}
+
+double CudaBackend::seconds_of(const std::function<void()>& work) {
+  synchronize();
+  const TimedEvent begin, end;
+  keep_busy(stream_);
+  begin.record(stream_);
+  work();
+  end.record(stream_);
+  synchronize();
+  return begin.seconds_until(end);
 }
 
 }  // namespace tern

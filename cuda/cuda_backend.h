@@ -32,6 +32,7 @@ class CudaBackend final : public Backend {
   void copy(const Tensor& to, const Tensor& from) override;
   void fill(const Tensor& to, double value) override;
   void synchronize() override;
+  double seconds_of(const std::function<void()>& work) override;
 
   void run(const Unary&) override;
   void run(const UnaryBackward&) override;

@@ -84,9 +84,9 @@ std::unique_ptr<Snapshot> SnapshotSlots::take(const Tensor& of, cudaStream_t str
     slot = std::move(*found);
     free_.erase(found);
   }
-  cuda_check(cudaMemcpyAsync(slot->memory.data(), of.raw(), of.bytes(), cudaMemcpyDeviceToHost,
-                             stream),
-             "[snapshot]");
+  cuda_check(
+      cudaMemcpyAsync(slot->memory.data(), of.raw(), of.bytes(), cudaMemcpyDeviceToHost, stream),
+      "[snapshot]");
   slot->landed.record(stream);
   return std::make_unique<Landing>(*this, std::move(slot), of.bytes());
 }

@@ -81,6 +81,16 @@ TrainingRun::Due TrainingRun::what_is_due() {
 }
 
 void TrainingRun::run() {
+  try {
+    train();
+  } catch (const Error& error) {
+    if (error.fault != Fault::internal) throw;
+    collect(writer_.wait());
+    fail(Fault::internal, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
+  }
+}
+
+void TrainingRun::train() {
   std::string why;
   if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
   do {
@@ -102,7 +112,7 @@ void TrainingRun::run() {
 
 void TrainingRun::finish(const std::string& why) {
   const bool stopped = state_.step < steps_;
-  event(stopped ? "stop" : "finish", stopped ? why : "finished");
+  event(state_.step, stopped ? "stop" : "finish", stopped ? why : "finished");
   record_.finish(summary(stopped ? why : "finished"));
   require(recovery_.healthy(), Fault::diverged, "the last updates before step ", state_.step,
           " were skipped, losses or gradients are not finite: ", last_good());
@@ -134,6 +144,7 @@ bool TrainingRun::settle() {
 TrainingRun::Launched TrainingRun::launch() {
   const double begin = monotonic_seconds();
   TrainingBatch batch = parts_.data.next();
+  parts_.injection.apply(state_.step + 1, batch.inputs);
   const double data_seconds = monotonic_seconds() - begin;
   StepDiagnostics inside;
   const std::int64_t every = config_.logging.diagnostics_interval;
@@ -173,23 +184,23 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const Launched& lau
     return true;
   }
   if (first_bad_position_ < 0) first_bad_position_ = launched.position;
-  event("skip",
+  event(launched.step, "skip",
         fmt::format("step {}: loss {} or gradient norm {} is not finite; no weight was changed",
                     launched.step, update.loss, update.grad_norm),
         launched.samples);
-  if (verdict == Recovery::rewind) rewind();
+  if (verdict == Recovery::rewind) rewind(launched.step);
   if (verdict != Recovery::give_up) return verdict == Recovery::skip;
   collect(writer_.wait());
-  event("give_up", "diverged");
+  event(launched.step, "give_up", "diverged");
   record_.finish(summary("diverged"));
   fail(Fault::diverged, "diverged at step ", launched.step,
        ": losses or gradients are not finite; ", last_good(), ": lower optimizer.lr");
 }
 
-void TrainingRun::rewind() {
+void TrainingRun::rewind(std::int64_t from) {
   collect(writer_.wait());
   const NewestGood newest = newest_good(parts_.directory.checkpoints());
-  require(newest.path.has_value(), Fault::diverged, "diverged at step ", state_.step,
+  require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
   const Checkpoint checkpoint = Checkpoint::open(*newest.path);
   load_weights(checkpoint, trainer_.model());
@@ -197,8 +208,9 @@ void TrainingRun::rewind() {
   const TrainingState saved = training_state(checkpoint.manifest(), newest.path->string());
   const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
   const std::int64_t past = first_bad_position_ + config_.numerics.skip_window * sequences;
-  event("rewind", fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
-                              first_bad_position_, past - 1));
+  event(from, "rewind",
+        fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
+                    first_bad_position_, past - 1));
   state_.step = saved_step_ = saved.step;
   state_.adam_steps = saved.adam_steps;
   state_.position = past;
@@ -229,7 +241,7 @@ void TrainingRun::collect(const std::vector<SaveResult>& finished) {
                                  .bytes = std::int64_t(save.bytes),
                                  .seconds = save.seconds,
                                  .stall_seconds = save_stall_});
-    if (!save.warning.empty()) event("warning", save.warning);
+    if (!save.warning.empty()) event(state_.step, "warning", save.warning);
     longest_save_ = std::max(longest_save_, save.seconds);
     if (save.error.empty()) {
       saved_step_ = std::int64_t(save.step);

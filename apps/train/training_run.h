@@ -10,6 +10,7 @@
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
 #include "apps/run/signals.h"
+#include "apps/train/injection.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
 #include "apps/train/training_data.h"
@@ -29,6 +30,7 @@ struct RunParts {
   // Whether the next step is given to the device before the last one's loss is known, so that it
   // never waits for the host.
   bool runs_ahead = false;
+  Injection injection{};
 };
 
 class TrainingRun {
@@ -39,7 +41,8 @@ class TrainingRun {
   const TrainingState& state() const { return state_; }
 
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
-  // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved.
+  // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved;
+  // Fault::internal if the device fails, once a checkpoint that is being written is on the disk.
   void run();
 
  private:
@@ -58,6 +61,8 @@ class TrainingRun {
     bool any() const { return validation || sample || save; }
   };
 
+  void train();  // to the last step, or until a stop is wanted
+
   // These return false if the run was rewound: what comes after the checkpoint never happened.
   bool train_step();
   bool settle();  // judges the last step launched
@@ -66,7 +71,7 @@ class TrainingRun {
 
   Launched launch();
   Due what_is_due();
-  void rewind();
+  void rewind(std::int64_t from);
   void finish(const std::string& why);
   std::string last_good() const;
   void report_step(const UpdateReport& update, const Launched& launched, double step_seconds);
@@ -75,7 +80,7 @@ class TrainingRun {
   void sample();
   void save();
   void collect(const std::vector<SaveResult>& finished);
-  void event(const std::string& kind, const std::string& text,
+  void event(std::int64_t step, const std::string& kind, const std::string& text,
              const std::vector<std::int64_t>& samples = {});
   bool stop_wanted(std::string& why) const;
   bool due(std::int64_t interval) const;
@@ -93,7 +98,7 @@ class TrainingRun {
   const Schedule rate_, decay_;
   const std::int64_t steps_;
   const double memory_limit_;  // bytes; asked once, not at every step
-  TrainingState state_;  // step and position: of the last step launched
+  TrainingState state_;        // step and position: of the last step launched
   std::optional<Launched> launched_{};
   double last_end_ = 0;  // when the last judged step ended
   std::vector<std::vector<std::byte>> staging_{};

@@ -31,8 +31,7 @@ void TrainingRun::report_step(const UpdateReport& update, const Launched& launch
                .zero_share = zero_share_,
                .flip_rate = flip_rate_};
   const std::int64_t every = config_.logging.interval;
-  record_.step(
-      r, every > 0 && (r.step % every == 0 || r.step == 1 || r.step == steps_));
+  record_.step(r, every > 0 && (r.step % every == 0 || r.step == 1 || r.step == steps_));
 }
 
 void TrainingRun::report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics) {
@@ -99,15 +98,17 @@ void TrainingRun::sample() {
     std::string text;
     continue_text(generator, tokenizer, prompt, config_.logging.sample_tokens,
                   [&](const std::string& part) { text += part; });
-    record_.add(SampleReport{
-        .step = state_.step, .tokens = tokens(state_.step), .prompt = prompt, .text = std::move(text)});
+    record_.add(SampleReport{.step = state_.step,
+                             .tokens = tokens(state_.step),
+                             .prompt = prompt,
+                             .text = std::move(text)});
   }
   pace_.pause(monotonic_seconds());
 }
 
-void TrainingRun::event(const std::string& kind, const std::string& text,
+void TrainingRun::event(std::int64_t step, const std::string& kind, const std::string& text,
                         const std::vector<std::int64_t>& samples) {
-  record_.add(EventReport{.step = state_.step, .kind = kind, .text = text, .samples = samples});
+  record_.add(EventReport{.step = step, .kind = kind, .text = text, .samples = samples});
 }
 
 RunSummary TrainingRun::summary(const std::string& outcome) const {
