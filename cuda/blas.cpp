@@ -1,5 +1,7 @@
 #include "cuda/blas.h"
 
+#include <bit>
+#include <sstream>
 #include <type_traits>
 
 #include "core/workspace.h"
@@ -79,34 +81,23 @@ Preference make_preference() {
 
 }  // namespace
 
+std::string to_text(const BlasKey& key) {
+  const ProductShape& s = key.shape;
+  std::ostringstream text;
+  text << s.M << '\t' << s.N << '\t' << s.K << "\tbf16" << (s.transpose_a ? "^T" : "") << "\tbf16"
+       << (s.transpose_b ? "^T" : "") << '\t' << (key.add ? "+" : "") << name_of(key.type) << '\t'
+       << (key.device_factors ? "device" : "host");
+  return text.str();
+}
+
 struct Blas::Plan {
   Description description;
   Layout a, b, c;
-  cublasLtMatmulAlgo_t algorithm;
+  cublasLtMatmulAlgo_t algorithm{};
 };
 
-namespace {
-
-// The one place where an algorithm is chosen: the library's first proposal, never a timing.
-cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const BlasKey& key,
-                                      const Description& description, const Layout& a,
-                                      const Layout& b, const Layout& c) {
-  const Preference preference = make_preference();
-  cublasLtMatmulHeuristicResult_t result{};
-  int found = 0;
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle, description.get(), b.get(), a.get(), c.get(), c.get(),
-                                     preference.get(), 1, &result, &found);
-  if (status != CUBLAS_STATUS_SUCCESS || found == 0)
-    fail(Fault::internal, "[Blas] no algorithm for (", key.shape.M, ", ", key.shape.K, ") x (",
-         key.shape.K, ", ", key.shape.N, ") bf16 -> ", key.type, ": ",
-         cublasLtGetStatusString(status));
-  return result.algo;
-}
-
-}  // namespace
-
-Blas::Blas() {
+Blas::Blas(AlgorithmTable table, std::string machine)
+    : table_(std::move(table)), machine_(std::move(machine)) {
   cublasLtHandle_t handle = nullptr;
   blas_check(cublasLtCreate(&handle), "[Blas] handle");
   handle_.reset(handle);
@@ -122,25 +113,67 @@ const Blas::Plan& Blas::plan(const BlasKey& key) {
     return transposed ? make_layout(CUDA_R_16BF, columns, rows)
                       : make_layout(CUDA_R_16BF, rows, columns);
   };
-  Description description = make_description(key);
-  Layout a = stored(s.transpose_a, s.M, s.K), b = stored(s.transpose_b, s.K, s.N);
-  Layout c = make_layout(key.type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, s.M, s.N);
-  const auto algorithm = choose_algorithm(handle_.get(), key, description, a, b, c);
-  kept.reset(new Plan{std::move(description), std::move(a), std::move(b), std::move(c), algorithm});
+  std::unique_ptr<Plan> made(
+      new Plan{.description = make_description(key),
+               .a = stored(s.transpose_a, s.M, s.K),
+               .b = stored(s.transpose_b, s.K, s.N),
+               .c = make_layout(key.type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, s.M, s.N)});
+  made->algorithm = choose_algorithm(key, *made);
+  kept = std::move(made);
   return *kept;
 }
 
-void Blas::run(const BlasProduct& p, cudaStream_t stream) {
+// The one place where an algorithm is chosen.
+cublasLtMatmulAlgo_t Blas::choose_algorithm(const BlasKey& key, const Plan& plan) {
+  const AlgorithmTable::Words* measured = table_.find(table_key(key));
+  if (!measured) return propose(key, plan, 1).front();
+  const auto algorithm = std::bit_cast<cublasLtMatmulAlgo_t>(*measured);
+  cublasLtMatmulHeuristicResult_t result{};
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoCheck(handle_.get(), plan.description.get(), plan.b.get(), plan.a.get(),
+                              plan.c.get(), plan.c.get(), &algorithm, &result);
+  require(status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kLibraryWorkspace,
+          Fault::input, table_.path().string(), ": the library does not take the algorithm of '",
+          table_key(key), "' (", cublasLtGetStatusString(status), "): remove that line");
+  return algorithm;
+}
+
+std::vector<cublasLtMatmulAlgo_t> Blas::propose(const BlasKey& key, const Plan& plan, int most) {
+  const Preference preference = make_preference();
+  std::vector<cublasLtMatmulHeuristicResult_t> results(most);
+  int found = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_.get(), plan.description.get(), plan.b.get(), plan.a.get(), plan.c.get(), plan.c.get(),
+      preference.get(), most, results.data(), &found);
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  for (int i = 0; i < found; ++i)
+    if (results[i].state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(results[i].algo);
+  if (algorithms.empty())
+    fail(Fault::internal, "[Blas] no algorithm for '", table_key(key),
+         "': ", cublasLtGetStatusString(status));
+  return algorithms;
+}
+
+std::vector<cublasLtMatmulAlgo_t> Blas::proposals(const BlasKey& key, int most) {
+  return propose(key, plan(key), most);
+}
+
+cublasStatus_t Blas::run_by(const cublasLtMatmulAlgo_t& algorithm, const BlasProduct& p,
+                            cudaStream_t stream) {
   check(p.key.device_factors == (p.factors != nullptr),
         "[Blas] expected device factors: ", p.key.device_factors, ", got ",
         static_cast<const void*>(p.factors));
   const Plan& plan = this->plan(p.key);
   const float host_factors[] = {1.0f, p.key.add ? 1.0f : 0.0f};
   const float* factors = p.factors ? p.factors : host_factors;
-  blas_check(cublasLtMatmul(handle_.get(), plan.description.get(), factors, p.b, plan.b.get(), p.a,
-                            plan.a.get(), factors + 1, p.c, plan.c.get(), p.c, plan.c.get(),
-                            &plan.algorithm, p.workspace, kLibraryWorkspace, stream),
-             "[Blas] product");
+  return cublasLtMatmul(handle_.get(), plan.description.get(), factors, p.b, plan.b.get(), p.a,
+                        plan.a.get(), factors + 1, p.c, plan.c.get(), p.c, plan.c.get(), &algorithm,
+                        p.workspace, kLibraryWorkspace, stream);
+}
+
+void Blas::run(const BlasProduct& product, cudaStream_t stream) {
+  if (observer_) observer_(product);
+  blas_check(run_by(plan(product.key).algorithm, product, stream), "[Blas] product");
 }
 
 }  // namespace tern::cuda

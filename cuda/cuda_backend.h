@@ -5,16 +5,18 @@
 
 #include <cuda_runtime_api.h>
 
+#include <functional>
 #include <memory>
 
 #include "core/backend.h"
-#include "core/workspace.h"
+#include "core/devices.h"
 
 namespace tern {
 
 namespace cuda {
+class AlgorithmTable;
 class Blas;
-}
+}  // namespace cuda
 
 class CudaBackend final : public Backend {
  public:
@@ -29,6 +31,9 @@ class CudaBackend final : public Backend {
   void copy(const Tensor& to, const Tensor& from) override;
   void fill(const Tensor& to, double value) override;
   void synchronize() override;
+  // DevicePlugin::measure_products, but the table is returned, not written
+  cuda::AlgorithmTable measure_products(const std::function<void()>& work,
+                                        const std::function<void(const MeasuredProduct&)>& report);
 
   void run(const Unary&) override;
   void run(const UnaryBackward&) override;

@@ -28,19 +28,23 @@ TrainingStep::TrainingStep(Backend& backend, const TrainingSize& size)
       ids_(random_tokens(size, "ids")),
       targets_(random_tokens(size, "targets")) {}
 
-UpdateReport TrainingStep::run() {
+void TrainingStep::add_gradients(const Tensor& weight) {
   const Shape shape{size_.batch, size_.context};
+  Tape tape;
+  const Var loss = model_
+                       .loss({.tape = &tape}, upload_ids(backend_, shape, ids_),
+                             upload_ids(backend_, shape, targets_), weight)
+                       .loss;
+  optimizer_.add_loss(loss.value);
+  tape.backward(loss);
+}
+
+UpdateReport TrainingStep::run(int micro_batches) {
   optimizer_.begin_step(kRate, kDecay);
   {
     const Tensor weight(backend_, {1}, model_.dtype());
-    upload_real(weight, {1.0 / double(size_.tokens())});
-    Tape tape;
-    const Var loss = model_
-                         .loss({.tape = &tape}, upload_ids(backend_, shape, ids_),
-                               upload_ids(backend_, shape, targets_), weight)
-                         .loss;
-    optimizer_.add_loss(loss.value);
-    tape.backward(loss);
+    upload_real(weight, {1.0 / double(micro_batches * size_.tokens())});
+    for (int i = 0; i < micro_batches; ++i) add_gradients(weight);
   }
   const UpdateReport report = optimizer_.step();
   model_.quantize();

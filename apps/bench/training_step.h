@@ -18,9 +18,10 @@ class TrainingStep {
  public:
   TrainingStep(Backend& backend, const TrainingSize& size);
   void initialize() { model_.initialize(1); }
-  UpdateReport run();
+  UpdateReport run(int micro_batches = 1);  // all of them the same
 
  private:
+  void add_gradients(const Tensor& weight);  // of one micro-batch
   Backend& backend_;
   TrainingSize size_;
   Model model_;

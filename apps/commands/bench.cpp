@@ -138,6 +138,7 @@ void add_bench(CLI::App& tern) {
   add_bench_of(*bench, "ops", "Every kernel of a training step against the machine's roofs",
                run_ops);
   add_bench_bit_linear(*bench);
+  add_bench_gemm(*bench);
 }
 
 }  // namespace tern
