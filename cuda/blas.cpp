@@ -54,7 +54,20 @@ Description make_description(const BlasKey& key) {
   set(description, CUBLASLT_MATMUL_DESC_TRANSB, key.shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(description, CUBLASLT_MATMUL_DESC_POINTER_MODE,
       key.device_factors ? CUBLASLT_POINTER_MODE_DEVICE : CUBLASLT_POINTER_MODE_HOST);
+  if (!key.fp8) return description;
+  constexpr auto outer = std::int32_t(CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+  set(description, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, outer);
+  set(description, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, outer);
+  set(description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t(0));  // sums are f32 throughout
   return description;
+}
+
+// The library's first operand is b.
+void set_scales(const Description& description, const BlasProduct& product) {
+  check(product.row_scales && product.column_scales && product.key.shape.transpose_b,
+        "[Blas] fp8: expected scales and a transposed b");
+  set(description, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, product.column_scales);
+  set(description, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, product.row_scales);
 }
 
 template <class T>
@@ -83,8 +96,9 @@ Preference make_preference() {
 
 std::string to_text(const BlasKey& key) {
   const ProductShape& s = key.shape;
+  const char* operand = key.fp8 ? "\te4m3" : "\tbf16";
   std::ostringstream text;
-  text << s.M << '\t' << s.N << '\t' << s.K << "\tbf16" << (s.transpose_a ? "^T" : "") << "\tbf16"
+  text << s.M << '\t' << s.N << '\t' << s.K << operand << (s.transpose_a ? "^T" : "") << operand
        << (s.transpose_b ? "^T" : "") << '\t' << (key.add ? "+" : "") << name_of(key.type) << '\t'
        << (key.device_factors ? "device" : "host");
   return text.str();
@@ -105,19 +119,24 @@ Blas::Blas(AlgorithmTable table, std::string machine)
 
 Blas::~Blas() = default;
 
-const Blas::Plan& Blas::plan(const BlasKey& key) {
+const Blas::Plan& Blas::plan(const BlasProduct& product) {
+  const BlasKey& key = product.key;
   std::unique_ptr<const Plan>& kept = plans_[key];
-  if (kept) return *kept;
+  if (kept) {
+    if (key.fp8) set_scales(kept->description, product);
+    return *kept;
+  }
   const ProductShape& s = key.shape;
-  const auto stored = [](bool transposed, Index rows, Index columns) {
-    return transposed ? make_layout(CUDA_R_16BF, columns, rows)
-                      : make_layout(CUDA_R_16BF, rows, columns);
+  const cudaDataType_t operand = key.fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+  const auto stored = [&](bool transposed, Index rows, Index columns) {
+    return transposed ? make_layout(operand, columns, rows) : make_layout(operand, rows, columns);
   };
   std::unique_ptr<Plan> made(
       new Plan{.description = make_description(key),
                .a = stored(s.transpose_a, s.M, s.K),
                .b = stored(s.transpose_b, s.K, s.N),
                .c = make_layout(key.type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, s.M, s.N)});
+  if (key.fp8) set_scales(made->description, product);
   made->algorithm = choose_algorithm(key, *made);
   kept = std::move(made);
   return *kept;
@@ -154,8 +173,8 @@ std::vector<cublasLtMatmulAlgo_t> Blas::propose(const BlasKey& key, const Plan& 
   return algorithms;
 }
 
-std::vector<cublasLtMatmulAlgo_t> Blas::proposals(const BlasKey& key, int most) {
-  return propose(key, plan(key), most);
+std::vector<cublasLtMatmulAlgo_t> Blas::proposals(const BlasProduct& product, int most) {
+  return propose(product.key, plan(product), most);
 }
 
 cublasStatus_t Blas::run_by(const cublasLtMatmulAlgo_t& algorithm, const BlasProduct& p,
@@ -163,7 +182,7 @@ cublasStatus_t Blas::run_by(const cublasLtMatmulAlgo_t& algorithm, const BlasPro
   check(p.key.device_factors == (p.factors != nullptr),
         "[Blas] expected device factors: ", p.key.device_factors, ", got ",
         static_cast<const void*>(p.factors));
-  const Plan& plan = this->plan(p.key);
+  const Plan& plan = this->plan(p);
   const float host_factors[] = {1.0f, p.key.add ? 1.0f : 0.0f};
   const float* factors = p.factors ? p.factors : host_factors;
   return cublasLtMatmul(handle_.get(), plan.description.get(), factors, p.b, plan.b.get(), p.a,
@@ -173,7 +192,7 @@ cublasStatus_t Blas::run_by(const cublasLtMatmulAlgo_t& algorithm, const BlasPro
 
 void Blas::run(const BlasProduct& product, cudaStream_t stream) {
   if (observer_) observer_(product);
-  blas_check(run_by(plan(product.key).algorithm, product, stream), "[Blas] product");
+  blas_check(run_by(plan(product).algorithm, product, stream), "[Blas] product");
 }
 
 }  // namespace tern::cuda

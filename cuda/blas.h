@@ -1,5 +1,5 @@
-// cuBLASLt behind one call: row-major products of bf16 matrices, summed in f32. Each kind of
-// product gets a plan on first use, kept until the end: its algorithm is the measured one of the
+// cuBLASLt behind one call: row-major products of bf16 or e4m3 matrices, summed in f32. Each kind
+// of product gets a plan on first use, kept until the end: its algorithm is the measured one of the
 // table, or the library's first proposal, never a timing of its own.
 #pragma once
 
@@ -22,18 +22,22 @@ struct BlasKey {
   DType type = DType::bf16;     // of c: bf16 or f32
   bool add = false;             // add to c instead of overwriting it
   bool device_factors = false;  // the factors lie on the device
+  bool fp8 = false;             // a and b are e4m3, scaled by row and by column; b is transposed
   auto operator<=>(const BlasKey&) const = default;
 };
 std::string to_text(const BlasKey& key);  // the fields of the table, separated by tabs
 
-// c = alpha a b + beta c; rows of what is stored and pointers are multiples of 16 bytes
+// c = alpha a b + beta c; rows of what is stored and pointers are multiples of 16 bytes. fp8: row m
+// of a is multiplied by row_scales[m], column n of b by column_scales[n].
 struct BlasProduct {
   BlasKey key{};
   void* c = nullptr;
-  const bf16* a = nullptr;
-  const bf16* b = nullptr;
-  const float* factors = nullptr;  // on the device: alpha and beta; null: 1 and (add ? 1 : 0)
-  void* workspace = nullptr;       // kLibraryWorkspace bytes, at a multiple of 256
+  const void* a = nullptr;
+  const void* b = nullptr;
+  const float* factors = nullptr;        // on the device: alpha and beta; null: 1 and (add ? 1 : 0)
+  const float* row_scales = nullptr;     // (M) on the device
+  const float* column_scales = nullptr;  // (N) on the device
+  void* workspace = nullptr;             // kLibraryWorkspace bytes, at a multiple of 256
 };
 
 class Blas {
@@ -50,7 +54,7 @@ class Blas {
     observer_ = std::move(observer);
   }
   // the library's proposals for this kind of product, best guess first
-  std::vector<cublasLtMatmulAlgo_t> proposals(const BlasKey& key, int most);
+  std::vector<cublasLtMatmulAlgo_t> proposals(const BlasProduct& product, int most);
   // by this algorithm, which the library may refuse
   cublasStatus_t run_by(const cublasLtMatmulAlgo_t& algorithm, const BlasProduct& product,
                         cudaStream_t stream);
@@ -59,7 +63,7 @@ class Blas {
 
  private:
   struct Plan;
-  const Plan& plan(const BlasKey& key);
+  const Plan& plan(const BlasProduct& product);
   cublasLtMatmulAlgo_t choose_algorithm(const BlasKey& key, const Plan& plan);
   std::vector<cublasLtMatmulAlgo_t> propose(const BlasKey& key, const Plan& plan, int most);
 

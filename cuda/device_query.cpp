@@ -61,7 +61,7 @@ DeviceFacts describe_device(int device) {
       .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
                  version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
       .algorithms = AlgorithmTable(algorithm_table_path()).lines(machine_name(device)),
-      .traits = {.multiprocessors = properties.multiProcessorCount}};
+      .traits = {.multiprocessors = properties.multiProcessorCount, .fp8 = architecture == 90}};
   cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
   return facts;
 }

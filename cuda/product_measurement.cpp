@@ -85,7 +85,7 @@ class Contest {
   // the library's first proposal, which must be right, and all others that agree with it
   std::vector<Candidate> candidates(int& proposals) {
     std::vector<Candidate> good;
-    const auto algorithms = blas_.proposals(product_.key, kProposals);
+    const auto algorithms = blas_.proposals(product_, kProposals);
     proposals = int(algorithms.size());
     for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
       if (!run(algorithm)) {

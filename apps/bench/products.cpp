@@ -10,6 +10,17 @@ namespace {
 constexpr int kMicroBatches = 2;
 constexpr int kRounds = 9, kRunsAtATime = 5;  // the clock waits for the device, which takes a while
 
+// f(step) for bf16 and, where the device can, fp8_dx
+template <class F>
+void with_each_precision(Backend& backend, TrainingSize size, F&& f) {
+  for (const bool fp8_dx : {false, true}) {
+    if (fp8_dx && !backend.traits().fp8) continue;
+    size.options.fp8_dx = fp8_dx;
+    TrainingStep step(backend, size);
+    f(step);
+  }
+}
+
 // remembers the forward products of a rehearsal, each shape once
 class ForwardShapes final : public DryBackend {
  public:
@@ -96,14 +107,15 @@ void measure(Backend& on, ForwardProduct& p) {
 }  // namespace
 
 void run_training_products(Backend& backend, const TrainingSize& size) {
-  TrainingStep step(backend, size);
-  step.initialize();
-  step.run(kMicroBatches);
+  with_each_precision(backend, size, [](TrainingStep& step) {
+    step.initialize();
+    step.run(kMicroBatches);
+  });
 }
 
 std::size_t training_products_bytes(const TrainingSize& size, const DeviceTraits& device) {
   DryBackend dry(device);
-  TrainingStep(dry, size).run(kMicroBatches);
+  with_each_precision(dry, size, [](TrainingStep& step) { step.run(kMicroBatches); });
   return dry.pool().high_water();
 }
 

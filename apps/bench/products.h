@@ -8,7 +8,7 @@
 namespace tern {
 
 // Every kind of product that training at this size asks the library for: a step of two
-// micro-batches, of which the second adds to the gradients of the first.
+// micro-batches, of which the second adds to the gradients of the first, and again with fp8_dx.
 void run_training_products(Backend& backend, const TrainingSize& size);
 std::size_t training_products_bytes(const TrainingSize& size, const DeviceTraits& device);
 

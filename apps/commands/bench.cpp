@@ -14,7 +14,7 @@ namespace {
 
 struct BenchOptions {
   TrainingSize size;
-  std::string model, device = "cpu", residual = "bf16", recompute = "none";
+  std::string model, device = "cpu", residual = "bf16", recompute = "none", backward = "bf16";
   int steps = 9;
 };
 
@@ -43,6 +43,7 @@ TrainingSize size_of(const BenchOptions& options, const Device& device) {
   if (options.residual == "f32") config.residual = Activations::f32;
   if (options.recompute == "cheap") config.recompute = Recompute::cheap;
   if (options.recompute == "full") config.recompute = Recompute::full;
+  if (options.backward == "fp8_dx") config.backward = BackwardProducts::fp8_dx;
   size.options = model_options(config, device.facts().traits, true);
   return size;
 }
@@ -117,6 +118,9 @@ void add_bench_of(CLI::App& bench, const char* name, const char* what,
       ->capture_default_str();
   command->add_option("--recompute", options->recompute, "as memory.recompute")
       ->check(CLI::IsMember({"none", "cheap", "full"}))
+      ->capture_default_str();
+  command->add_option("--backward", options->backward, "as precision.backward")
+      ->check(CLI::IsMember({"bf16", "fp8_dx"}))
       ->capture_default_str();
   number("--width", options->size.width, "D", kMaxWidth);
   number("--layers", options->size.layers, "L", kMaxLayers);

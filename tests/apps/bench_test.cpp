@@ -4,6 +4,7 @@
 
 #include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
+#include "apps/bench/products.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
 
@@ -47,6 +48,16 @@ TEST(Bench, FusedAndComposedBitLinearAreTheSameLayer) {
   EXPECT_LE(r.difference, 1e-5);
   EXPECT_LT(r.fused_bytes, r.composed_bytes);
   EXPECT_EQ(r.fused.count(), 2u);
+}
+
+// What fits is planned: the GPU's workspaces are in it, and both precisions of backward.
+TEST(Bench, TrainingProductsArePlanned) {
+  TrainingSize size = kSmall;
+  size.options.activations = DType::bf16;
+  const std::size_t plain = training_products_bytes(size, {.multiprocessors = 132});
+  EXPECT_GT(plain, kLibraryWorkspace);
+  EXPECT_GE(training_products_bytes(size, DeviceTraits::h200()), plain);
+  EXPECT_GT(forward_products_bytes(size, DeviceTraits::h200()), kLibraryWorkspace);
 }
 
 TEST(Bench, EigenProductCountsItsFlops) {

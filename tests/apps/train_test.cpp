@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "apps/train/trainer.h"
 #include "data/manifest.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
@@ -103,6 +104,26 @@ TEST(Train, OtherAlgorithmsThanTheCheckpointsAreSaid) {
   EXPECT_THAT(read_text(tiny.directory("other") / "train.log"),
               HasSubstr("other measured algorithms of products (0123abcd, here none)"));
   EXPECT_EQ(losses(tiny.directory("other")), losses(tiny.directory("same")));
+}
+
+TEST(Train, Fp8DxTrainsOnACpuAndIsRefusedByOlderGpus) {
+  RunConfig config;
+  config.backward = BackwardProducts::fp8_dx;
+  EXPECT_TRUE(model_options(config, {}, true).fp8_dx);
+  EXPECT_TRUE(model_options(config, DeviceTraits::h200(), true).fp8_dx);
+  try {
+    model_options(config, {.multiprocessors = 108}, true);
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.fault, Fault::usage);
+    EXPECT_THAT(e.what(), HasSubstr("precision.backward: \"fp8_dx\" needs a GPU"));
+  }
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("exact")).exit_code, 0);
+  ASSERT_EQ(run(tiny.command("fp8", {"precision.backward=fp8_dx"})).exit_code, 0);
+  const auto exact = losses(tiny.directory("exact")), rounded = losses(tiny.directory("fp8"));
+  EXPECT_NE(exact, rounded);
+  EXPECT_NEAR(exact.rbegin()->second, rounded.rbegin()->second, 0.1);
 }
 
 TEST(Train, HowABatchIsSplitChangesOnlyRounding) {
