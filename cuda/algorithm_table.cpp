@@ -53,7 +53,8 @@ fs::path algorithm_table_path() {
   Dl_info here{};
   const bool found = dladdr(reinterpret_cast<const void*>(&algorithm_table_path), &here) != 0;
   check(found && here.dli_fname, "[algorithm_table_path] this library has no file");
-  return fs::absolute(here.dli_fname).parent_path().parent_path() / "share/tern/algorithms.txt";
+  return fs::weakly_canonical(here.dli_fname).parent_path().parent_path() /
+         "share/tern/algorithms.txt";
 }
 
 AlgorithmTable::AlgorithmTable(fs::path path) : path_(std::move(path)) {

@@ -57,7 +57,8 @@ Environment environment_on(const Device& device, const std::vector<std::string>&
   const DeviceFacts& facts = device.facts();
   if (facts.traits.is_gpu()) {
     libraries["GPU"] = facts.name + ", " + facts.library;
-    libraries["measured algorithms"] = device.algorithms_hash();
+    const std::string algorithms = device.algorithms_hash();
+    libraries["measured algorithms"] = algorithms.empty() ? "none" : algorithms;
   }
   return describe_environment(command, libraries);
 }
