@@ -21,13 +21,6 @@ Index pieces(Index n, Index piece) {
   return (n + piece - 1) / piece;
 }
 
-// Where blocks take their turn, and a word for each channel of each chunk of time.
-std::size_t scan_bytes(const Tensor& h, int tensors) {
-  const Index chunks = pieces(h.shape()[1], scan_steps(tensors, bits(h.dtype()) / 8));
-  const Index channels = pieces(h.shape()[2], kScanChannels) * kScanChannels;
-  return 256 + std::size_t(h.shape()[0] * chunks * channels) * sizeof(std::uint64_t);
-}
-
 // Blocks that walk over N rows of D columns: as many as a multiprocessor has registers and shared
 // memory for, which suffice for about so many columns, of kernels that keep much for a column and
 // of those that keep less; and a block costs as much as 256 columns.
@@ -138,14 +131,28 @@ std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
   return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
 }
 
-std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits&) {
-  return a.h.shape()[1] > kSequentialSteps ? scan_bytes(a.h, 2) : 0;
+// As many walks as two to a multiprocessor, or one for each column if nearly as many.
+ScanCut scan_cut(const Tensor& h, int tensors, const DeviceTraits& device) {
+  const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
+  const Index chunks = pieces(T, scan_steps(tensors, bits(h.dtype()) / 8));
+  const Index columns = B * pieces(D, kScanChannels), resident = 2 * device.multiprocessors;
+  const bool enough = 10 * columns >= 9 * resident;
+  return {.chunks = chunks, .columns = columns, .walks = enough ? std::min(columns, resident) : 0};
 }
 
-std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits&) {
-  const Index B = a.h.shape()[0], T = a.h.shape()[1], D = a.h.shape()[2];
-  const Index chunks = pieces(T, scan_steps(4, bits(a.h.dtype()) / 8));
-  return scan_bytes(a.h, 4) + (a.dbound ? bytes_of(B * chunks * D) : 0);
+std::size_t scan_words_bytes(const ScanCut& cut) {
+  if (!cut.passed_on()) return 0;
+  return 256 + std::size_t(cut.passed_on() * kScanChannels) * sizeof(std::uint64_t);
+}
+
+std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits& device) {
+  return a.h.shape()[1] > kSequentialSteps ? scan_words_bytes(scan_cut(a.h, 2, device)) : 0;
+}
+
+std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) {
+  const ScanCut cut = scan_cut(a.h, 4, device);
+  const Index parts = a.dbound ? a.h.shape()[0] * cut.parts() : 0;
+  return scan_words_bytes(cut) + bytes_of(parts * a.h.shape()[2]);
 }
 
 }  // namespace tern

@@ -3,6 +3,7 @@
 #include "cuda/cuda_backend.h"
 #include "cuda/gates.cuh"
 #include "cuda/scan_launch.cuh"
+#include "cuda/scan_rows.cuh"
 #include "cuda/scan_tiles.cuh"
 #include "cuda/time_scan.cuh"
 
@@ -22,7 +23,7 @@ template <class A>
 struct Backward {
   Target<A> df_in, dc_in;
   Target<float> dinitial;
-  float* dbound;  // (B * chunks, D): each chunk's part
+  float* dbound;  // (B * parts, D), parts as in ScanCut
   const A* dh;
   const float* dlast;
   const A *h, *f_in, *c_in;
@@ -65,7 +66,7 @@ template <bool aligned, class A>
 __device__ inline void fetch(A* stage, const Backward<A>& a, const ScanTile& tile) {
   if (aligned && a.plain_tile(tile))
     fetch_part<aligned, aligned>(stage, a, tile);
-  else if (tile.number < a.tiles.count())
+  else if (tile.exists())
     fetch_part<aligned, false>(stage, a, tile);
   __pipeline_commit();
 }
@@ -78,11 +79,12 @@ __device__ inline void arriving(float (&s)[R][2], float (&dh)[R][2], Link* link,
   Link all[2] = {{1, 0}, {1, 0}};
 #pragma unroll
   for (int r = 0; r < R; ++r) {
-    load(s[r], stage + r * kScanChannels);
+    float f_in[2];
+    load(f_in, stage + r * kScanChannels);
     load(dh[r], stage + (R + r) * kScanChannels);
+    sigmoid_pair<A>(s[r], f_in);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      s[r][i] = sigmoid_of<A>(s[r][i]);
       const float f = fmaf(1 - bound[i], s[r][i], bound[i]);
       all[i] = {f * all[i].a, f * (all[i].u + dh[r][i])};
     }
@@ -96,10 +98,10 @@ __device__ inline void arriving(float (&s)[R][2], float (&dh)[R][2], Link* link,
 struct StepGradients {
   float df_in, dc_in, dbound, before;
 
-  template <class A>
-  __device__ static StepGradients of(float g, float s, float c_in, float before, float bound) {
-    const float open = 1 - bound, f = fmaf(open, s, bound);
-    const float s_c = sigmoid_of<A>(c_in), c = c_in * s_c;
+  // s_c = sigmoid(c_in)
+  __device__ static StepGradients of(float g, float s, float c_in, float s_c, float before,
+                                     float bound) {
+    const float open = 1 - bound, f = fmaf(open, s, bound), c = c_in * s_c;
     const float by_bound = g * (before - c) * (1 - s);
     return {.df_in = by_bound * open * s,
             .dc_in = g * (1 - f) * fmaf(c, 1 - s_c, s_c),
@@ -119,15 +121,16 @@ __device__ inline void write_gradients(const Backward<A>& a, const ScanTile& til
 #pragma unroll
   for (int r = 0; r < R; ++r) {
     if (!plain && first < r) break;
-    float c_in[2], before[2], df_in[2], dc_in[2];
+    float c_in[2], s_c[2], before[2], df_in[2], dc_in[2];
     load(c_in, stage + (2 * R + r) * kScanChannels + 2 * lane);
+    sigmoid_pair<A>(s_c, c_in);
     load(before, stage + (3 * R + r) * kScanChannels + 2 * lane);
     if (!plain && first == r)
       load_pair(before, a.initial ? a.initial + Index(tile.b) * D + channel : nullptr, valid);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const auto step =
-          StepGradients::of<A>(g[i] + dh[r][i], s[r][i], c_in[i], before[i], bound[i]);
+          StepGradients::of(g[i] + dh[r][i], s[r][i], c_in[i], s_c[i], before[i], bound[i]);
       df_in[i] = step.df_in;
       dc_in[i] = step.dc_in;
       dbound[i] += step.dbound;
@@ -143,81 +146,95 @@ __device__ inline void write_gradients(const Backward<A>& a, const ScanTile& til
     put_pair<false>(a.dinitial.to + Index(tile.b) * D + channel, a.dinitial.add, g, valid);
 }
 
-// The tile's part of dbound: the warps' sums, added in order.
+// Where a piece's part of dbound goes. A column that is walked has two parts: up to where another
+// block takes it over, and from there; one that nobody takes over has an empty second part.
 template <class A>
-__device__ inline void add_up(const Backward<A>& a, const ScanTile& tile,
-                              float (&sums)[kScanWarps][kScanChannels], const float (&dbound)[2]) {
+__device__ inline void put_dbound(const Backward<A>& a, const ScanTurns& turns,
+                                  const ScanTile& tile, int channel, float sum) {
+  const Index D = a.tiles.D;
+  if (!turns.walks()) {
+    a.dbound[(Index(tile.chunk) * a.tiles.B + tile.b) * D + channel] = sum;
+    return;
+  }
+  float* const to = a.dbound + Index(tile.b) * 2 * D + channel;
+  to[turns.takes_over(tile) ? D : 0] = sum;
+  if (!turns.takes_over(tile) && !turns.passed_on(tile)) to[D] = 0;
+}
+
+// A piece's part of dbound: the warps' sums, added in order.
+template <class A>
+__device__ inline void add_up(const Backward<A>& a, const ScanTurns& turns, const ScanTile& tile,
+                              float (&sums)[kScanWarps][kScanChannels], float (&dbound)[2]) {
   const int thread = int(threadIdx.x), channel = tile.channel + thread;
   for (int i = 0; i < 2; ++i) sums[thread / 32][thread % 32 * 2 + i] = dbound[i];
+  dbound[0] = dbound[1] = 0;
   __syncthreads();
   if (thread >= int(kScanChannels) || channel >= a.tiles.D) return;
   float sum = 0;
   for (int w = 0; w < kScanWarps; ++w) sum += sums[w][thread];
-  a.dbound[(Index(tile.chunk) * a.tiles.B + tile.b) * a.tiles.D + channel] = sum;
+  put_dbound(a, turns, tile, channel, sum);
 }
 
 // A block takes tiles of 64 channels by 16 R steps, a warp R steps of them, a lane two channels; it
 // fetches the next tile into shared memory while it works on one. 12 bytes an element in bf16
-// through memory (four reads, two writes), and 28 for each channel of a chunk in words, their
-// resetting and dbound: bandwidth bounds it. All sums are f32. Reproducible, as the forward scan.
+// through memory (four reads, two writes), and where there are few columns 32 for each channel of a
+// chunk in words, their resetting and dbound: bandwidth bounds it. All sums are f32. Reproducible,
+// as the forward scan; dbound is summed in pieces that depend on shape and device alone.
 template <class A, bool aligned>
-__global__ void __launch_bounds__(kScanThreads, 2) mlgru_backward_chunks(Backward<A> a) {
+__global__ void __launch_bounds__(kScanThreads, 2)
+    mlgru_backward_chunks(const __grid_constant__ Backward<A> a) {
   constexpr int R = Backward<A>::R, kStage = Backward<A>::kStage;
   extern __shared__ __align__(16) unsigned char shared[];
   __shared__ Carry carry;
   __shared__ ScanTile tiles[4];  // of this turn, the next two, and the last
   __shared__ float dbounds[kScanWarps][kScanChannels];
-  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, D = a.tiles.D;
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   A* const stages = reinterpret_cast<A*>(shared) + warp * 2 * kStage;
+  float dbound[2] = {};
+  ScanTurns turns(a.tiles, rank_of_block(a.tiles));
   for (int turn = 0; turn < 2; ++turn) {
-    if (threadIdx.x == 0) tiles[turn] = a.tiles.take();
+    if (threadIdx.x == 0) tiles[turn] = turn == 0 ? turns.first() : turns.next(tiles[0]);
     __syncthreads();
     fetch<aligned>(stages + turn * kStage, a, tiles[turn]);
   }
-  for (int turn = 0; tiles[turn % 4].number < a.tiles.count(); ++turn) {
+  for (int turn = 0; tiles[turn % 4].exists(); ++turn) {
     const ScanTile tile = tiles[turn % 4];
+    const Past past(turns, a.tiles, tile, a.dlast);
     A* const stage = stages + turn % 2 * kStage;
     const int channel = tile.channel + 2 * lane;
-    float bound[2], s[R][2], dh[R][2], dbound[2] = {};
-    load_pair(bound, a.bound ? a.bound + channel : nullptr, D - channel);
+    Link before[2];
+    if (warp == 0 && !past.carried) past.look(before);
+    float bound[2], s[R][2], dh[R][2], g[2];
+    load_pair(bound, a.bound ? a.bound + channel : nullptr, a.tiles.D - channel);
     __pipeline_wait_prior(1);
     __syncwarp();
-    arriving(s, dh, &carry.link[warp][2 * lane], stage + 2 * lane, bound);
+    arriving(s, dh, &carry.link[turn % 2][warp][2 * lane], stage + 2 * lane, bound);
+    if (threadIdx.x == 0) tiles[(turn + 2) % 4] = turns.next(tiles[(turn + 1) % 4]);
+    if (warp == 0) take_states(carry, turn % 2, past, before);
     __syncthreads();
-    const Past past{.words = a.tiles.links_of(tile),
-                    .stride = a.tiles.chunk_stride(),
-                    .chunk = tile.chunk,
-                    .initial = a.dlast ? a.dlast + Index(tile.b) * D + tile.channel : nullptr,
-                    .channels = D - tile.channel};
-    if (threadIdx.x < kScanChannels) join_warps(carry, past);
-    if (threadIdx.x == kScanChannels) tiles[(turn + 2) % 4] = a.tiles.take();
-    __syncthreads();
-    if (!(carry.known[0] && carry.known[1])) {
-      look_back(carry, past);
-      __syncthreads();
-    }
-    float g[2];
-    for (int i = 0; i < 2; ++i) {
-      const Link before = carry.link[warp][2 * lane + i];
-      g[i] = fmaf(before.a, carry.state[2 * lane + i], before.u);
-    }
+    enter_tile(g, carry, turn % 2, past);
     if (aligned && a.plain_tile(tile))
       write_gradients<aligned, aligned>(a, tile, stage, bound, g, dbound, s, dh);
     else
       write_gradients<aligned, false>(a, tile, stage, bound, g, dbound, s, dh);
     __syncwarp();  // everybody has read the stage
     fetch<aligned>(stage, a, tiles[(turn + 2) % 4]);
-    if (a.dbound) add_up(a, tile, dbounds, dbound);
+    if (a.dbound && turns.ends(tile)) add_up(a, turns, tile, dbounds, dbound);
   }
+}
+
+// they lie behind the words
+float* dbound_parts(const Tensor& work, const ScanCut& cut) {
+  return reinterpret_cast<float*>(static_cast<char*>(work.raw()) + scan_words_bytes(cut));
 }
 
 }  // namespace
 
 void CudaBackend::run(const MlgruBackward& a) {
   const Tensor work = workspace(a);
-  const ScanTiles tiles = scan_tiles(a.h, 4, work);
-  float* const parts =
-      a.dbound ? reinterpret_cast<float*>(tiles.links + tiles.count() * kScanChannels) : nullptr;
+  const ScanTiles tiles = scan_tiles(a.h, 4, work, traits_);
+  const ScanCut cut = scan_cut(a.h, 4, traits_);
+  float* const parts = a.dbound ? dbound_parts(work, cut) : nullptr;
   visit_real(a.h.dtype(), [&]<class A>() {
     const Backward<A> backward{.df_in = {data_or_null<A>(a.df_in.to), a.df_in.add},
                                .dc_in = {data_or_null<A>(a.dc_in.to), a.dc_in.add},
@@ -237,10 +254,10 @@ void CudaBackend::run(const MlgruBackward& a) {
                                   backward.f_in, backward.c_in});
     const std::size_t shared = sizeof(A) * kScanWarps * 2 * Backward<A>::kStage;
     launch_scan(aligned ? mlgru_backward_chunks<A, true> : mlgru_backward_chunks<A, false>,
-                backward, shared, 2 * traits_.multiprocessors, stream_);
+                backward, shared, traits_, stream_);
   });
   if (a.dbound)
-    launch_column_sum(tiles.rows, tiles.D, 1, Parts{parts, tiles.D},
+    launch_column_sum(tiles.B * cut.parts(), tiles.D, 1, Parts{parts, tiles.D},
                       PutSum<float>{a.dbound.to.data<float>(), a.dbound.add}, stream_);
 }
 
