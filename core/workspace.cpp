@@ -24,7 +24,7 @@ Index pieces(Index n, Index piece) {
 // Blocks that walk over N rows of D columns: as many as a multiprocessor has registers and shared
 // memory for, which suffice for about so many columns, of kernels that keep much for a column and
 // of those that keep less; and a block costs as much as 256 columns.
-constexpr Index kShortRows = 5632, kLongRows = 12288;
+constexpr Index kShortRows = 5632, kMiddleRows = 6912, kLongRows = 12288;
 Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
   const Index resident = std::max<Index>(1, columns / (D + 256));
   return std::clamp<Index>(N / 8, 1, std::max<Index>(1, resident * device.multiprocessors));
@@ -32,11 +32,17 @@ Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
 
 }  // namespace
 
+Index row_walks(Index N, Index D, const DeviceTraits& device) {
+  const Index resident = std::max<Index>(1, 11520 / (D + 256));
+  return std::min(N, resident * device.multiprocessors);
+}
+
 Index column_sum_parts(const NormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.sum), a.sum.shape().last(), kShortRows, device);
+  const Index columns = a.rows.size() == 1 ? kMiddleRows : kShortRows;
+  return walks(rows_of(a.sum), a.sum.shape().last(), columns, device);
 }
 Index column_sum_parts(const GatedNormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.g), a.g.shape().last(), kShortRows, device);
+  return walks(rows_of(a.g), a.g.shape().last(), kMiddleRows, device);
 }
 Index column_sum_parts(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
   return walks(rows_of(a.ab), a.ab.shape().last() / 2, kLongRows, device);
@@ -131,11 +137,12 @@ std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
   return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
 }
 
-// As many walks as two to a multiprocessor, or one for each column if nearly as many.
+// As many walks as are resident, or one for each column if those are nearly as many.
 ScanCut scan_cut(const Tensor& h, int tensors, const DeviceTraits& device) {
   const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
   const Index chunks = pieces(T, scan_steps(tensors, bits(h.dtype()) / 8));
-  const Index columns = B * pieces(D, kScanChannels), resident = 2 * device.multiprocessors;
+  const Index columns = B * pieces(D, kScanChannels),
+              resident = kScanBlocks * device.multiprocessors;
   const bool enough = 10 * columns >= 9 * resident;
   return {.chunks = chunks, .columns = columns, .walks = enough ? std::min(columns, resident) : 0};
 }

@@ -14,6 +14,8 @@ Index column_sum_parts(const NormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const GatedNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
+// Blocks that walk over N rows of D columns and keep nothing.
+Index row_walks(Index N, Index D, const DeviceTraits&);
 // The mean of a matrix of this many elements is taken in so many parts.
 Index mean_parts(Index elements, const DeviceTraits& device);
 
@@ -30,11 +32,12 @@ Index rows_expanded(Index N, Index I);
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 
-// A thread block of the scan over time holds 32 KiB of what it reads, a tile: this many channels,
-// and this many steps of each of `tensors` tensors, an equal share for each warp.
-inline constexpr Index kScanChannels = 64, kScanWarps = 16;
+// A thread block of the scan over time, kScanBlocks of them to a multiprocessor, holds so many
+// bytes of what it reads, a tile: this many channels, and this many steps of each of `tensors`
+// tensors, an equal share for each warp.
+inline constexpr Index kScanChannels = 64, kScanWarps = 16, kScanBlocks = 2, kScanBytes = 32768;
 constexpr Index scan_steps(int tensors, int element_bytes) {
-  return 32768 / (kScanChannels * tensors * element_bytes);
+  return kScanBytes / (kScanChannels * tensors * element_bytes);
 }
 // How the tiles of (B, T, D) are divided among blocks.
 struct ScanCut {

@@ -103,7 +103,7 @@ __device__ inline void write_states(const Forward<A>& a, const ScanTile& tile, f
 // far behind. States and products are f32. Reproducible: the grouping into warps and chunks depends
 // on the shape alone, and the result not on whose words are read when.
 template <class A, bool aligned>
-__global__ void __launch_bounds__(kScanThreads, 2)
+__global__ void __launch_bounds__(kScanThreads, kScanBlocks)
     mlgru_chunks(const __grid_constant__ Forward<A> a) {
   constexpr int R = Forward<A>::R, kStage = Forward<A>::kStage;
   extern __shared__ __align__(16) unsigned char shared[];

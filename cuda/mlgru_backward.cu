@@ -181,7 +181,7 @@ __device__ inline void add_up(const Backward<A>& a, const ScanTurns& turns, cons
 // chunk in words, their resetting and dbound: bandwidth bounds it. All sums are f32. Reproducible,
 // as the forward scan; dbound is summed in pieces that depend on shape and device alone.
 template <class A, bool aligned>
-__global__ void __launch_bounds__(kScanThreads, 2)
+__global__ void __launch_bounds__(kScanThreads, kScanBlocks)
     mlgru_backward_chunks(const __grid_constant__ Backward<A> a) {
   constexpr int R = Backward<A>::R, kStage = Backward<A>::kStage;
   extern __shared__ __align__(16) unsigned char shared[];

@@ -25,7 +25,7 @@ void launch_scan(void (*kernel)(Arguments), const Arguments& arguments, std::siz
   cuda_check(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)),
       "[mlgru] shared memory");
-  const unsigned resident = 2 * unsigned(device.multiprocessors);
+  const unsigned resident = unsigned(kScanBlocks * device.multiprocessors);
   const unsigned blocks = tiles.walks ? tiles.walks : std::min(tiles.count(), resident);
   kernel<<<blocks, kScanThreads, shared_bytes, stream>>>(arguments);
   launched("[mlgru]");

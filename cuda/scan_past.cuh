@@ -40,13 +40,12 @@ struct Past {
   }
 };
 
-// By all warps, 4 channels each: lanes c, c + 4, ... look for channel c's state in the words of the
-// 16 chunks before. Those are in work already, as tiles are taken in order, and wait for nobody
-// after them: so the wait ends. A word is read again only while it is unpublished, or the last of
-// the 16 and not a state yet.
-__device__ inline void look_back(float (&states)[kScanChannels], const Past& past) {
-  const int lane = int(threadIdx.x) % 32, channel = int(threadIdx.x) / 32 * 4 + lane % 4;
-  const int back = lane / 4 + 1;
+// A warp's lanes c, c + 4, ... look for the state of channel first + c in the words of the 16 chunks
+// before. Those are in work already, as tiles are taken in order, and wait for nobody after them:
+// so the wait ends. A word is read again only while it is unpublished, or the last of the 16 and
+// not a state yet.
+__device__ inline void look_back(float* states, int first, const Past& past) {
+  const int lane = int(threadIdx.x) % 32, channel = first + lane % 4, back = lane / 4 + 1;
   Link near = past.look(channel, back), far = past.look(channel, back + 8);
   while (!reaches_states(near, far)) {
     if (!near.is_published()) near = past.look(channel, back);

@@ -14,7 +14,7 @@ namespace tern::cuda {
 
 // What a block shares about a tile: turn by turn the one half of everything, then the other, so
 // that one barrier in the middle of a turn suffices.
-struct Carry {
+struct alignas(16) Carry {
   Link link[2][kScanWarps][kScanChannels];  // what each warp's steps do
   float state[2][kScanChannels];            // before the tile
   bool known[2];                            // if not yet, it must be looked for
@@ -59,7 +59,8 @@ __device__ inline void enter_tile(float (&state)[2], Carry& carry, int half, con
       join(whole, warp);
       for (int i = 0; i < 2; ++i) publish(past.words + first + i, whole[i]);
     }
-    look_back(carry.state[half], past);
+    for (int c = 4 * warp; c < int(kScanChannels); c += 4 * int(kScanWarps))
+      look_back(carry.state[half], c, past);
     __syncthreads();
   }
   const float before[2] = {carry.state[half][first], carry.state[half][first + 1]};
