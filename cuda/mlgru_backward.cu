@@ -1,5 +1,5 @@
 // The gated recurrence, backward: the same scan, from the last step to the first.
-#include "cuda/column_sum.cuh"
+#include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/gates.cuh"
 #include "cuda/scan_launch.cuh"
@@ -256,9 +256,8 @@ void CudaBackend::run(const MlgruBackward& a) {
     launch_scan(aligned ? mlgru_backward_chunks<A, true> : mlgru_backward_chunks<A, false>,
                 backward, shared, traits_, stream_);
   });
-  if (a.dbound)
-    launch_column_sum(tiles.B * cut.parts(), tiles.D, 1, Parts{parts, tiles.D},
-                      PutSum<float>{a.dbound.to.data<float>(), a.dbound.add}, stream_);
+  const Grad dbound[] = {a.dbound};
+  add_column_sums(dbound, parts, tiles.B * cut.parts(), tiles.D, stream_);
 }
 
 }  // namespace tern

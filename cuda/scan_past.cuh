@@ -40,10 +40,10 @@ struct Past {
   }
 };
 
-// A warp's lanes c, c + 4, ... look for the state of channel first + c in the words of the 16 chunks
-// before. Those are in work already, as tiles are taken in order, and wait for nobody after them:
-// so the wait ends. A word is read again only while it is unpublished, or the last of the 16 and
-// not a state yet.
+// A warp's lanes c, c + 4, ... look for the state of channel first + c in the words of the 16
+// chunks before. Those are in work already, as tiles are taken in order, and wait for nobody after
+// them: so the wait ends. A word is read again only while it is unpublished, or the last of the 16
+// and not a state yet.
 __device__ inline void look_back(float* states, int first, const Past& past) {
   const int lane = int(threadIdx.x) % 32, channel = first + lane % 4, back = lane / 4 + 1;
   Link near = past.look(channel, back), far = past.look(channel, back + 8);

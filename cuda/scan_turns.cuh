@@ -76,7 +76,8 @@ class ScanTurns {
   }
 
  private:
-  __device__ static ScanTile none() { return {~0u, 0, 0, 0}; }
+  // holds nothing that exists
+  __device__ static ScanTile none() { return {~0u, 0, 0, 1 << 30}; }
   // the first tile of a column that is this block's
   __device__ ScanTile start_of(unsigned column) const {
     const unsigned start = column * tiles_.chunks, number = start > begin_ ? start : begin_;
