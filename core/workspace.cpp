@@ -137,14 +137,17 @@ std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
   return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
 }
 
-// As many walks as are resident, or one for each column if those are nearly as many.
-ScanCut scan_cut(const Tensor& h, int tensors, const DeviceTraits& device) {
+// As many walks as are resident, or one for each column if those are nearly as many; with fewer
+// columns, fewer walks to each multiprocessor.
+ScanCut scan_cut(const Tensor& h, const ScanShape& shape, const DeviceTraits& device) {
   const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
-  const Index chunks = pieces(T, scan_steps(tensors, bits(h.dtype()) / 8));
-  const Index columns = B * pieces(D, kScanChannels),
-              resident = kScanBlocks * device.multiprocessors;
-  const bool enough = 10 * columns >= 9 * resident;
-  return {.chunks = chunks, .columns = columns, .walks = enough ? std::min(columns, resident) : 0};
+  const Index columns = B * pieces(D, kScanChannels);
+  Index walks = 0;
+  for (Index blocks = shape.blocks; blocks > 1 && walks == 0; --blocks)
+    if (10 * columns >= 9 * blocks * device.multiprocessors)
+      walks = std::min(columns, blocks * device.multiprocessors);
+  return {
+      .chunks = pieces(T, shape.steps(bits(h.dtype()) / 8)), .columns = columns, .walks = walks};
 }
 
 std::size_t scan_words_bytes(const ScanCut& cut) {
@@ -153,11 +156,12 @@ std::size_t scan_words_bytes(const ScanCut& cut) {
 }
 
 std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits& device) {
-  return a.h.shape()[1] > kSequentialSteps ? scan_words_bytes(scan_cut(a.h, 2, device)) : 0;
+  return a.h.shape()[1] > kSequentialSteps ? scan_words_bytes(scan_cut(a.h, kScanForward, device))
+                                           : 0;
 }
 
 std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) {
-  const ScanCut cut = scan_cut(a.h, 4, device);
+  const ScanCut cut = scan_cut(a.h, kScanBackward, device);
   const Index parts = a.dbound ? a.h.shape()[0] * cut.parts() : 0;
   return scan_words_bytes(cut) + bytes_of(parts * a.h.shape()[2]);
 }

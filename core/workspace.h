@@ -32,13 +32,15 @@ Index rows_expanded(Index N, Index I);
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 
-// A thread block of the scan over time, kScanBlocks of them to a multiprocessor, holds so many
-// bytes of what it reads, a tile: this many channels, and this many steps of each of `tensors`
-// tensors, an equal share for each warp.
-inline constexpr Index kScanChannels = 64, kScanWarps = 16, kScanBlocks = 2, kScanBytes = 32768;
-constexpr Index scan_steps(int tensors, int element_bytes) {
-  return kScanBytes / (kScanChannels * tensors * element_bytes);
-}
+// A thread block of the scan over time works on tiles of kScanChannels channels by some steps.
+struct ScanShape {
+  Index warps;   // of a block
+  Index blocks;  // that are resident on a multiprocessor
+  Index bytes;   // of a channel's steps that a warp takes, of each tensor
+  constexpr Index steps(Index element_bytes) const { return warps * bytes / element_bytes; }
+};
+inline constexpr Index kScanChannels = 64;
+inline constexpr ScanShape kScanForward{8, 4, 16}, kScanBackward{8, 3, 16};
 // How the tiles of (B, T, D) are divided among blocks.
 struct ScanCut {
   Index chunks;   // of a sequence: tiles along time
@@ -50,7 +52,7 @@ struct ScanCut {
   // pieces of a column that are walked or taken at once, each of which sums a part of dbound
   Index parts() const { return walks ? 2 : chunks; }
 };
-ScanCut scan_cut(const Tensor& h, int tensors, const DeviceTraits&);
+ScanCut scan_cut(const Tensor& h, const ScanShape&, const DeviceTraits&);
 // Where blocks take their turn, and a word for each channel of a tile that is passed on.
 std::size_t scan_words_bytes(const ScanCut&);
 inline constexpr Index kSequentialSteps = 4;  // so few are walked by one thread a channel

@@ -13,9 +13,6 @@ struct Past {
   int chunk;
   const float* initial;  // or null: zeros
   int channels;          // that exist
-  bool carried;          // the state before is in the block's hands
-  bool carries;          // so is the next tile's, from this one
-  bool passes;           // somebody reads the words
   bool waits;            // the words before will hold a state, and nothing else
 
   __device__ Past(const ScanTurns& turns, const ScanTiles& tiles, const ScanTile& tile,
@@ -25,10 +22,7 @@ struct Past {
         chunk(tile.chunk),
         initial(all_initial ? all_initial + Index(tile.b) * tiles.D + tile.channel : nullptr),
         channels(tiles.D - tile.channel),
-        carried(turns.carried(tile)),
-        carries(!turns.ends(tile)),
-        passes(turns.passed_on(tile)),
-        waits(turns.walks()) {}
+        waits(tiles.walks) {}
 
   __device__ Link look(int channel, int back) const {
     if (back <= chunk) return read_link(words + channel - back * stride);
