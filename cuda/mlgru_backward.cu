@@ -169,8 +169,8 @@ __device__ inline void add_up(const Backward<A>& a, const ScanTile& tile,
   if (thread >= int(kScanChannels) || channel >= a.tiles.D) return;
   float sum = 0;
   for (int w = 0; w < warps; ++w) sum += sums[w][thread];
-  const float bound = a.bound ? a.bound[channel] : 0.0f;
-  put_dbound(a, tile, channel, sum / (1 - bound));
+  const float open = a.bound ? 1 - a.bound[channel] : 1.0f;
+  put_dbound(a, tile, channel, sum / fmaxf(open, 1e-30f));  // a bound that rounded to 1: not 0 / 0
 }
 
 // A block takes tiles of 64 channels by 8 R steps, a warp R steps of them, a lane two channels; it
