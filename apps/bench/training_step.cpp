@@ -24,7 +24,7 @@ TrainingStep::TrainingStep(Backend& backend, const TrainingSize& size)
     : backend_(backend),
       size_(size),
       model_(backend, size.model(), size.options),
-      optimizer_(model_.parameters(), {}),
+      optimizer_(model_.parameters(), size.optimizer),
       ids_(random_tokens(size, "ids")),
       targets_(random_tokens(size, "targets")) {}
 
@@ -42,9 +42,7 @@ UpdateReport TrainingStep::run() {
     optimizer_.add_loss(loss.value);
     tape.backward(loss);
   }
-  const UpdateReport report = optimizer_.step();
-  model_.quantize();
-  return report;
+  return optimizer_.step();
 }
 
 std::size_t training_bytes(const TrainingSize& size, const DeviceTraits& device) {

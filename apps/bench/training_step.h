@@ -10,6 +10,7 @@ struct TrainingSize {
   Index width = 320, layers = 8, vocab = 32'000;  // D, L, V; H by the model's formula
   Index batch = 8, context = 256;                 // B, T
   ModelOptions options{};                         // number formats
+  AdamWOptions optimizer{};
   ModelConfig model() const { return {.vocab_size = vocab, .width = width, .layers = layers}; }
   Index tokens() const { return batch * context; }
 };

@@ -14,7 +14,7 @@ namespace {
 
 struct BenchOptions {
   TrainingSize size;
-  std::string model, device = "cpu", residual = "bf16", recompute = "none";
+  std::string model, device = "cpu", residual = "bf16", recompute = "none", moments = "f32";
   int steps = 9;
 };
 
@@ -43,6 +43,8 @@ TrainingSize size_of(const BenchOptions& options, const Device& device) {
   if (options.residual == "f32") config.residual = Activations::f32;
   if (options.recompute == "cheap") config.recompute = Recompute::cheap;
   if (options.recompute == "full") config.recompute = Recompute::full;
+  if (options.moments == "bf16") config.optimizer.moments = Moments::bf16;
+  size.optimizer = optimizer_options(config);
   size.options = model_options(config, device.facts().traits, true);
   return size;
 }
@@ -117,6 +119,9 @@ void add_bench_of(CLI::App& bench, const char* name, const char* what,
       ->capture_default_str();
   command->add_option("--recompute", options->recompute, "as memory.recompute")
       ->check(CLI::IsMember({"none", "cheap", "full"}))
+      ->capture_default_str();
+  command->add_option("--moments", options->moments, "as optimizer.moments")
+      ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
   number("--width", options->size.width, "D", kMaxWidth);
   number("--layers", options->size.layers, "L", kMaxLayers);

@@ -41,15 +41,23 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           .recompute = config.recompute};
 }
 
+AdamWOptions optimizer_options(const RunConfig& config) {
+  const OptimizerSection& o = config.optimizer;
+  AdamWOptions options{.beta1 = o.beta1,
+                       .beta2 = o.beta2,
+                       .eps = o.eps,
+                       .clip = o.clip,
+                       .seed = std::uint64_t(config.run.seed)};
+  if (o.moments == Moments::bf16) options.moments = DType::bf16;
+  return options;
+}
+
 Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)
     : backend_(backend),
       context_(config.batch.context),
       micro_batch_(micro_batch),
       model_(backend, config.model, model_options(config, backend.traits(), true)),
-      optimizer_(model_.parameters(), {.beta1 = config.optimizer.beta1,
-                                       .beta2 = config.optimizer.beta2,
-                                       .eps = config.optimizer.eps,
-                                       .clip = config.optimizer.clip}) {
+      optimizer_(model_.parameters(), optimizer_options(config)) {
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }
 
@@ -86,11 +94,8 @@ UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double 
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first == 0 ? diagnostics : nullptr);
   }
-  const UpdateReport report = optimizer_.step();
-  if (diagnostics)
-    diagnostics->weights = model_.quantize_with_stats();
-  else
-    model_.quantize();
+  const UpdateReport report = optimizer_.step(diagnostics != nullptr);
+  if (diagnostics) diagnostics->weights = model_.ternary_stats();
   return report;
 }
 

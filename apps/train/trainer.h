@@ -22,6 +22,8 @@ struct StepDiagnostics {
 // device cannot do.
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable);
 
+AdamWOptions optimizer_options(const RunConfig& config);
+
 class Trainer {
  public:
   // micro_batch: sequences computed at once, a divisor of a step's sequences

@@ -257,7 +257,7 @@ TEST(Fault50, AllErrorsInOnePass) {
 TEST(Fault50, OverridesAreCheckedLikeTheFile) {
   EXPECT_EQ(complaint_of_set("optimizer.learning=1"),
             "--set optimizer.learning=1: optimizer.learning: unknown key (keys of [optimizer]: lr, "
-            "beta1, beta2, eps, weight_decay, clip)");
+            "beta1, beta2, eps, weight_decay, clip, moments)");
   EXPECT_THAT(complaint_of_set("optimizer.lr"), EndsWith("expected key=value"));
   EXPECT_THAT(complaint_of_set("=5"), HasSubstr("unknown key"));
   EXPECT_THAT(complaint_of_set(""), HasSubstr("expected key=value"));

@@ -46,7 +46,6 @@ Training train(Backend& on, const ModelOptions& options, int steps, Index width 
     optimizer.add_loss(loss.value);
     tape.backward(loss);
     out.losses.push_back(optimizer.step().loss);
-    model.quantize();
   }
   out.parameters = download_real(model.parameters().values());
   return out;
