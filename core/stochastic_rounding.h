@@ -13,11 +13,14 @@ constexpr std::uint16_t round_stochastically(std::uint32_t x, std::uint32_t r) {
   return std::uint16_t((x + (finite ? r : 0)) >> 16);
 }
 
+// a constant: a GPU has no strings
+inline constexpr std::uint64_t kMomentStream = stream_of("moments");
+
 // The random words of elements 4i to 4i + 3 of a pack at an Adam step: the low half of each word
 // rounds the first moment, the high half the second.
 constexpr std::array<std::uint32_t, 4> moment_words(std::uint64_t seed, std::uint64_t adam_step,
                                                     std::uint64_t i) {
-  return Rng(seed, stream_of("moments") + adam_step).block(i);
+  return Rng(seed, kMomentStream + adam_step).block(i);
 }
 
 }  // namespace tern

@@ -19,17 +19,21 @@ struct Itself {
 };
 
 // Adds f(x[i]) for i in [0, n) to the columns. vectors: x may be read four at a time; then Flight
-// reads are on their way before the first is used.
+// reads of a thread are on their way before the first is used.
 template <int Flight, class T, class F>
 __device__ inline void add_to_columns(double (&columns)[4], const T* x, Index n, bool vectors,
                                       F f) {
+  const int rows = vectors ? int(n / (Flight * kSumColumns)) * Flight : 0;
   const T* p = x + 4 * threadIdx.x;
-  const int rows = vectors ? int(n / kSumColumns) : 0;
-#pragma unroll Flight
-  for (int row = 0; row < rows; ++row) {
-    const auto four = *reinterpret_cast<const Packed<T, 4>*>(p + row * kSumColumns);
+  for (int row = 0; row < rows; row += Flight, p += Flight * kSumColumns) {
+    Packed<T, 4> four[Flight];
 #pragma unroll
-    for (int v = 0; v < 4; ++v) columns[v] += f(double(four.at[v]));
+    for (int k = 0; k < Flight; ++k)
+      four[k] = *reinterpret_cast<const Packed<T, 4>*>(p + k * kSumColumns);
+#pragma unroll
+    for (int k = 0; k < Flight; ++k)
+#pragma unroll
+      for (int v = 0; v < 4; ++v) columns[v] += f(double(four[k].at[v]));
   }
   for (Index i = rows * kSumColumns + 4 * threadIdx.x; i < n; i += kSumColumns)
 #pragma unroll

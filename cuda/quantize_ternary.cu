@@ -70,26 +70,23 @@ __device__ inline std::int8_t code_of(float w, float scale) {
   return std::int8_t(int(x > 0.5f) - int(x < -0.5f));
 }
 
-// Zeros, and 65536 times the codes that differ from those before.
-template <int V>
-__device__ inline unsigned count(const Packed<std::int8_t, V>& now,
-                                 const Packed<std::int8_t, V>& before) {
-  unsigned sum = 0;
-#pragma unroll
-  for (int v = 0; v < V; ++v) sum += (now.at[v] == 0) + 65536u * (now.at[v] != before.at[v]);
-  return sum;
+// Element i of the buffer. Counted are zeros, and 65536 times codes that differ from those before.
+__device__ inline unsigned write_code(const Ternary& a, Index i, float w, float scale) {
+  const std::int8_t code = code_of(w, scale);
+  const unsigned counts = a.counts ? (code == 0) + 65536u * (code != a.t[i]) : 0;
+  a.t[i] = code;
+  return counts;
 }
-
-// Elements [i, i + V) of the buffer.
-template <int V>
-__device__ inline unsigned write_codes(const Ternary& a, Index i, const Packed<float, V>& w,
+// Elements [i, i + 4), as one word.
+__device__ inline unsigned write_codes(const Ternary& a, Index i, const Packed<float, 4>& w,
                                        float scale) {
-  using Codes = Packed<std::int8_t, V>;
-  auto* to = reinterpret_cast<Codes*>(a.t + i);
-  Codes codes;
+  auto* to = reinterpret_cast<unsigned*>(a.t + i);
+  unsigned codes = 0, counts = 0;
 #pragma unroll
-  for (int v = 0; v < V; ++v) codes.at[v] = code_of(w.at[v], scale);
-  const unsigned counts = a.counts ? count<V>(codes, *to) : 0;
+  for (int v = 0; v < 4; ++v) codes |= unsigned(std::uint8_t(code_of(w.at[v], scale))) << 8 * v;
+  if (a.counts)
+    counts = unsigned(__popc(__vcmpeq4(codes, 0))) / 8 +
+             unsigned(__popc(__vcmpne4(codes, *to))) / 8 * 65536u;
   *to = codes;
   return counts;
 }
@@ -120,11 +117,11 @@ __global__ void __launch_bounds__(kSumThreads) codes_of_pieces(const Ternary a, 
     const float scale = a.scales[a.matrix ? a.matrix[blockIdx.x] : 0];
 #pragma unroll
     for (int row = 0; row < rows; ++row)
-      counts += write_codes<4>(a, i + row * kSumColumns, w[row], scale);
+      counts += write_codes(a, i + row * kSumColumns, w[row], scale);
   } else {
     const float scale = a.scales[a.matrix ? a.matrix[blockIdx.x] : 0];
     for (Index k = threadIdx.x; k < kSumPiece && k < left; k += kSumThreads)
-      counts += write_codes<1>(a, begin + k, {a.w[begin + k]}, scale);
+      counts += write_code(a, begin + k, a.w[begin + k], scale);
   }
   if (a.counts) store_counts(counts, a.counts + blockIdx.x);
 }
