@@ -20,7 +20,7 @@ class TernaryCopies {
   Index matrices() const { return scales_.elements(); }  // M
   const Tensor& codes() const { return codes_; }         // (n) i8
   const Tensor& scales() const { return scales_; }       // (M) real
-  const Tensor& magnitudes() const { return sums_; }     // (P) f64, which an update writes
+  const Tensor& magnitudes() const { return sums_; }     // (pieces) f64, which an update writes
   const Tensor& stats() const { return stats_; }         // (M, 2) f64, of the last that counted
   std::size_t bytes() const;                             // all that is kept
 

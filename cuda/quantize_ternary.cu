@@ -45,7 +45,7 @@ struct Ternary {
   float* scales;
   const double* magnitudes;
   double* stats;
-  unsigned* counts;  // (P): zeros + 65536 * flips of each piece; or null
+  unsigned* counts;  // (pieces): zeros + 65536 * flips of each piece; or null
   const std::int32_t *first, *matrix;
   const double* elements;  // these three null: one matrix
   Index n;

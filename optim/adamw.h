@@ -34,8 +34,8 @@ class AdamWOptimizer {
   // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
   UpdateReport step(bool count = false);
 
-  const Tensor& first_moment() const { return m_; }   // (n)
-  const Tensor& second_moment() const { return v_; }  // (n)
+  const Tensor& first_moment() const { return m_; }   // (P)
+  const Tensor& second_moment() const { return v_; }  // (P)
   double adam_steps() const;                          // updates taken so far
   void set_adam_steps(double steps);
 

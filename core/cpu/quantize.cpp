@@ -72,13 +72,13 @@ struct Counts {
   Index zeros = 0, flips = 0;
 };
 
-// Codes of n <= kSumPiece elements; counted against those that were there.
+// Codes of n <= kSumPiece elements; counted, if that is wanted, against those that were there.
 template <class R>
-Counts write_codes(std::int8_t* t, const R* w, R scale, Index n) {
+Counts write_codes(std::int8_t* t, const R* w, R scale, Index n, bool count) {
   std::int8_t codes[kSumPiece] = {};
   if (!std::isnan(scale)) round_row(codes, w, scale, R(-1), R(1), n);
   Counts counts;
-  for (Index i = 0; i < n; ++i) {
+  for (Index i = 0; count && i < n; ++i) {
     counts.zeros += codes[i] == 0;
     counts.flips += codes[i] != t[i];
   }
@@ -101,7 +101,7 @@ void CpuBackend::run(const QuantizeTernary& a) {
       const Index begin = matrix.first * kSumPiece;
       for_chunks(matrix.elements, kSumPiece, [&](Index p, Index from, Index to) {
         counts[matrix.first + p] =
-            write_codes(t + begin + from, w + begin + from, scale, to - from);
+            write_codes(t + begin + from, w + begin + from, scale, to - from, stats);
       });
       if (!stats) continue;
       Counts sum;

@@ -42,7 +42,7 @@ struct DecideUpdate {
 struct AdamW {
   Tensor w{};           // in, out (n) real
   Tensor m{}, v{};      // in, out (n) real like w, or bf16 beside f32
-  Tensor magnitudes{};  // out (P) f64: as SumMagnitudes of w after the update; or empty
+  Tensor magnitudes{};  // out (pieces) f64: as SumMagnitudes of w after the update; or empty
   Tensor g{};           // in  (n) real
   Tensor scalars{};     // in  (kCount) f64
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;

@@ -90,11 +90,12 @@ TEST_F(CudaUpdate, AMatrixThatIsNotFiniteHasNoCodes) {
   EXPECT_EQ(download_real(update.ternary().stats())[2], double(w.size()));  // all zeros
 }
 
-// Gradients are multiples of 2^-7: with b1 = b2 = 1/2 everything but the weight is exact in f32.
+// Gradients are multiples of 2^-7: with b1 = b2 = 1/2 two steps are exact in f32 but for the
+// weight.
 TEST_F(CudaUpdate, MomentsAndTheirRoundingHaveTheCpusBits) {
   for (const AdamWOptions& options : {kExact, kExactHalf}) {
     UpdateCase want(cpu_, options), got(gpu(kSlab), options);
-    for (std::uint64_t s = 0; s < (options.moments ? 1 : 3); ++s) want.step(s), got.step(s);
+    for (std::uint64_t s = 0; s < 2; ++s) want.step(s), got.step(s);
     EXPECT_EQ(got.bytes(got.adam().first_moment()), want.bytes(want.adam().first_moment()));
     EXPECT_EQ(got.bytes(got.adam().second_moment()), want.bytes(want.adam().second_moment()));
     const Values a = download_real(got.pack().values()), b = download_real(want.pack().values());
