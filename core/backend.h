@@ -2,6 +2,9 @@
 // Autograd, layers and optimisers know only this class; no other file names a device.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <span>
 #include <string_view>
 
 #include "core/device_traits.h"
@@ -10,17 +13,30 @@
 
 namespace tern {
 
+// A tensor's bytes as they are once everything that runs before has run. The host may go on in the
+// meantime: bytes() waits.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  virtual std::span<const std::byte> bytes() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;  // "cpu", "cuda:0", "dry"
   virtual DeviceTraits traits() const { return {}; }
   virtual Pool& pool() = 0;
-  virtual void upload(const Tensor& to, const void* from_host) = 0;  // to.bytes() bytes
-  virtual void download(void* to_host, const Tensor& from) = 0;      // from.bytes() bytes; waits
-  virtual void copy(const Tensor& to, const Tensor& from) = 0;       // same bytes, same backend
+  // to.bytes() bytes; the host's memory is free again when the call returns
+  virtual void upload(const Tensor& to, const void* from_host) = 0;
+  virtual void download(void* to_host, const Tensor& from) = 0;  // from.bytes() bytes; waits
+  // Must not outlive the backend. Here: bytes downloaded at once.
+  virtual std::unique_ptr<Snapshot> snapshot(const Tensor& of);
+  virtual void copy(const Tensor& to, const Tensor& from) = 0;  // same bytes, same backend
   virtual void fill(const Tensor& to, double value) = 0;
   virtual void synchronize() {}
+  // How long the device works on what `work` gives it, once it has nothing else to do. Waits.
+  virtual double seconds_of(const std::function<void()>& work);
   // where the host may read t without a download, or null
   virtual const void* host_address(const Tensor&) const { return nullptr; }
 

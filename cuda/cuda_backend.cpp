@@ -4,6 +4,8 @@
 #include "cuda/check.h"
 #include "cuda/device_query.h"
 #include "cuda/fill.h"
+#include "cuda/host_memory.h"
+#include "cuda/stopwatch.h"
 
 namespace tern {
 
@@ -24,19 +26,19 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
   }
   pool_ = std::make_unique<Pool>(slab_, slab_bytes);
   blas_ = std::make_unique<Blas>();
+  uploads_ = std::make_unique<UploadRing>();
+  snapshots_ = std::make_unique<SnapshotSlots>();
 }
 
 CudaBackend::~CudaBackend() {
+  if (device_lost()) return;
   cudaStreamSynchronize(stream_);
   cudaFree(slab_);
   cudaStreamDestroy(stream_);
 }
 
 void CudaBackend::upload(const Tensor& to, const void* from_host) {
-  if (!to.bytes()) return;
-  cuda_check(cudaMemcpyAsync(to.raw(), from_host, to.bytes(), cudaMemcpyHostToDevice, stream_),
-             "[upload]");
-  cuda_check(cudaStreamSynchronize(stream_), "[upload]");  // the caller may reuse its memory
+  uploads_->upload(to.raw(), from_host, to.bytes(), stream_);
 }
 
 void CudaBackend::download(void* to_host, const Tensor& from) {
@@ -44,6 +46,10 @@ void CudaBackend::download(void* to_host, const Tensor& from) {
   cuda_check(cudaMemcpyAsync(to_host, from.raw(), from.bytes(), cudaMemcpyDeviceToHost, stream_),
              "[download]");
   cuda_check(cudaStreamSynchronize(stream_), "[download]");
+}
+
+std::unique_ptr<Snapshot> CudaBackend::snapshot(const Tensor& of) {
+  return snapshots_->take(of, stream_);
 }
 
 void CudaBackend::copy(const Tensor& to, const Tensor& from) {
@@ -63,6 +69,17 @@ void CudaBackend::fill(const Tensor& to, double value) {
 
 void CudaBackend::synchronize() {
   cuda_check(cudaStreamSynchronize(stream_), "[synchronize]");
+}
+
+double CudaBackend::seconds_of(const std::function<void()>& work) {
+  synchronize();
+  const TimedEvent begin, end;
+  keep_busy(stream_);
+  begin.record(stream_);
+  work();
+  end.record(stream_);
+  synchronize();
+  return begin.seconds_until(end);
 }
 
 }  // namespace tern

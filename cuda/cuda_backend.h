@@ -14,7 +14,9 @@ namespace tern {
 
 namespace cuda {
 class Blas;
-}
+class SnapshotSlots;
+class UploadRing;
+}  // namespace cuda
 
 class CudaBackend final : public Backend {
  public:
@@ -26,9 +28,11 @@ class CudaBackend final : public Backend {
   Pool& pool() override { return *pool_; }
   void upload(const Tensor& to, const void* from_host) override;
   void download(void* to_host, const Tensor& from) override;
+  std::unique_ptr<Snapshot> snapshot(const Tensor& of) override;
   void copy(const Tensor& to, const Tensor& from) override;
   void fill(const Tensor& to, double value) override;
   void synchronize() override;
+  double seconds_of(const std::function<void()>& work) override;
 
   void run(const Unary&) override;
   void run(const UnaryBackward&) override;
@@ -82,6 +86,8 @@ class CudaBackend final : public Backend {
   void* slab_ = nullptr;
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<cuda::Blas> blas_;
+  std::unique_ptr<cuda::UploadRing> uploads_;
+  std::unique_ptr<cuda::SnapshotSlots> snapshots_;
 };
 
 }  // namespace tern

@@ -2,8 +2,7 @@
 
 #include <array>
 #include <cmath>
-
-#include "core/backend.h"
+#include <cstring>
 
 namespace tern {
 namespace {
@@ -60,7 +59,7 @@ void AdamWOptimizer::update(Index first, Index count, bool decays) {
                                .first = first});
 }
 
-UpdateReport AdamWOptimizer::step(bool count) {
+PendingUpdate AdamWOptimizer::step(bool count) {
   Backend& on = scalars_.backend();
   pack_.finish_gradients();
   on.run(SquaredNorm{.scalars = scalars_, .g = pack_.gradients()});
@@ -68,7 +67,12 @@ UpdateReport AdamWOptimizer::step(bool count) {
   update(0, pack_.decayed(), true);
   update(pack_.decayed(), pack_.values().elements() - pack_.decayed(), false);
   if (pack_.ternary()) pack_.ternary()->quantize(count);
-  const Scalars s = read(scalars_);
+  return PendingUpdate(on.snapshot(scalars_));
+}
+
+UpdateReport PendingUpdate::report() const {
+  Scalars s;
+  std::memcpy(s.data(), scalars_->bytes().data(), sizeof s);
   return {.loss = s[StepScalars::loss],
           .grad_norm = std::sqrt(s[StepScalars::norm_squared]),
           .applied = s[StepScalars::applied] != 0};

@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "core/kernels/optimizer.h"
+#include "core/backend.h"
 #include "core/parameter_pack.h"
 
 namespace tern {
@@ -24,6 +24,16 @@ struct UpdateReport {
   bool applied = false;  // false: loss or norm was not finite, nothing changed
 };
 
+// An update on its way through the device.
+class PendingUpdate {
+ public:
+  explicit PendingUpdate(std::unique_ptr<Snapshot> scalars) : scalars_(std::move(scalars)) {}
+  UpdateReport report() const;  // waits for it
+
+ private:
+  std::unique_ptr<Snapshot> scalars_;
+};
+
 class AdamWOptimizer {
  public:
   AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options);
@@ -32,7 +42,7 @@ class AdamWOptimizer {
   void begin_step(double learning_rate, double weight_decay);
   void add_loss(const Tensor& loss);  // (1) f64, one micro-batch's share of the mean loss
   // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
-  UpdateReport step(bool count = false);
+  PendingUpdate step(bool count = false);
 
   const Tensor& first_moment() const { return m_; }   // (P)
   const Tensor& second_moment() const { return v_; }  // (P)

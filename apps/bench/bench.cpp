@@ -19,16 +19,12 @@ double copy_rate(Backend& backend) {
   backend.fill(to, 0);
   Samples rate;
   for (int i = 0; i < 9; ++i)
-    rate.add(2.0 * double(kCopyBytes) / seconds([&] {
-               backend.copy(to, from);
-               backend.synchronize();
-             }));
+    rate.add(2.0 * double(kCopyBytes) / backend.seconds_of([&] { backend.copy(to, from); }));
   return rate.median();
 }
 
-Yardstick eigen_yardstick(const TrainingSize& size) {
-  auto product =
-      std::make_shared<EigenProduct>(kProductRows, size.width, 2 * size.model().glu_width());
+Yardstick eigen_yardstick(const ModelConfig& model) {
+  auto product = std::make_shared<EigenProduct>(kProductRows, model.width, 2 * model.glu_width());
   return [product] {
     int runs = 0;
     double time = 0;
@@ -48,16 +44,17 @@ Yardstick device_yardstick(Backend& on) {
 
 }  // namespace
 
-Yardstick yardstick(Backend& backend, const TrainingSize& size) {
-  return backend.traits().is_gpu() ? device_yardstick(backend) : eigen_yardstick(size);
+Yardstick yardstick(Backend& backend, const ModelConfig& model) {
+  return backend.traits().is_gpu() ? device_yardstick(backend) : eigen_yardstick(model);
 }
 
-TrainBench bench_train(Backend& backend, const TrainingSize& size, int steps,
+TrainBench bench_train(Backend& backend, const BenchSetup& setup, int steps,
                        const std::function<void(int)>& progress) {
-  const Yardstick product_rate = yardstick(backend, size);
-  TrainingStep step(backend, size);
+  const RunConfig& config = setup.config;
+  const Yardstick product_rate = yardstick(backend, config.model);
+  TrainingStep step(backend, config, setup.memory.micro_batch);
   step.initialize();
-  const double flops = double(gemm_flop_per_token(size.model())) * double(size.tokens());
+  const double flops = double(gemm_flop_per_token(config.model)) * double(config.batch.tokens);
   step.run();  // touches the memory
   product_rate();
   TrainBench out;
@@ -65,8 +62,8 @@ TrainBench bench_train(Backend& backend, const TrainingSize& size, int steps,
   out.product.add(before);
   for (int s = 0; s < steps; ++s) {
     const double train = flops / seconds([&] {
-                           step.run();
-                           backend.synchronize();  // a step ends with work that nobody reads
+                           out.host.add(seconds([&] { step.run(); }));
+                           backend.synchronize();
                          });
     const double after = product_rate();
     out.train.add(train);
@@ -78,28 +75,29 @@ TrainBench bench_train(Backend& backend, const TrainingSize& size, int steps,
   return out;
 }
 
-OpsBench bench_ops(Backend& backend, const TrainingSize& size, int steps) {
+OpsBench bench_ops(Backend& backend, const BenchSetup& setup, int steps) {
   OpsBench out{.copy = copy_rate(backend)};
-  const Yardstick product_rate = yardstick(backend, size);
+  const Yardstick product_rate = yardstick(backend, setup.config.model);
   TimedBackend timed(backend);
-  TrainingStep step(timed, size);
+  TrainingStep step(timed, setup.config, setup.memory.micro_batch);
   step.initialize();
   step.run();
   timed.forget();
-  Samples products, whole;
+  Samples products;
   for (int s = 0; s < steps; ++s) {
     products.add(product_rate());
-    whole.add(seconds([&] { step.run(); }));
+    step.run();
   }
   out.product = products.median();
-  out.step = whole.median();
   out.kernels = timed.kernels();
+  for (const KernelTimes& k : out.kernels) out.step += k.seconds.sum() / steps;
   return out;
 }
 
-std::size_t bench_bytes(const TrainingSize& size, const DeviceTraits& device) {
-  const std::size_t yardstick = device.is_gpu() ? 6 * std::size_t(kSquare * kSquare) : 0;
-  return std::max(training_bytes(size, device) + yardstick, 2 * std::size_t(kCopyBytes));
+std::size_t bench_bytes(const BenchSetup& setup, const DeviceTraits& device) {
+  const std::size_t yardstick =
+      device.is_gpu() ? 6 * std::size_t(kSquare * kSquare) + kLibraryWorkspace + kFactorBytes : 0;
+  return std::max(setup.memory.peak + yardstick, 2 * std::size_t(kCopyBytes));
 }
 
 }  // namespace tern

@@ -50,10 +50,11 @@ struct Layer {
       upload_real(t, values);
     }
   }
-  Tensor pass(const Form& form) {
+  Tensor pass(const Form& form, const std::function<void()>& between = {}) {
     for (Parameter* p : {&x, &norm, &weight}) p->grad.written.clear();
     Tape tape;
     const Var y = form(tape.leaf(x), tape.leaf(norm), tape.leaf(weight));
+    if (between) between();
     tape.backward(std::span(&y, 1), std::span(&dy, 1));
     return y.value;
   }
@@ -61,13 +62,15 @@ struct Layer {
   Tensor dy;
 };
 
-std::size_t bytes_of(const Form& form, const BitLinearSize& size, DType activations,
-                     const DeviceTraits& device) {
+BitLinearBytes bytes_of(const Form& form, const BitLinearSize& size, DType activations,
+                        const DeviceTraits& device) {
   DryBackend dry(device);
   Layer layer(dry, size, activations);
   const std::size_t before = dry.pool().used();
-  layer.pass(form);
-  return dry.pool().high_water() - before;
+  BitLinearBytes out;
+  layer.pass(form, [&] { out.kept = dry.pool().used() - before; });
+  out.peak = dry.pool().high_water() - before;
+  return out;
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {

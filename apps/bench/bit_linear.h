@@ -11,10 +11,16 @@ struct BitLinearSize {
   Index rows = 4096, inputs = 2048, outputs = 2048;  // N, I, O
 };
 
+// Memory beyond parameters and their gradients.
+struct BitLinearBytes {
+  std::size_t kept = 0;  // between forward and backward, with x and y: what a layer adds to a model
+  std::size_t peak = 0;  // at any time, with the scratch of one layer
+};
+
 struct BitLinearBench {
-  Samples fused{}, composed{};                      // seconds, forward and backward
-  std::size_t fused_bytes = 0, composed_bytes = 0;  // at the peak, beyond parameters and gradients
-  double difference = 0;                            // of the outputs, relative to the largest
+  Samples fused{}, composed{};  // seconds, forward and backward
+  BitLinearBytes fused_bytes{}, composed_bytes{};
+  double difference = 0;  // of the outputs, relative to the largest
 };
 
 // slab that the bench needs

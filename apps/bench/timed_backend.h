@@ -1,5 +1,5 @@
 // A backend that times every kernel of another one: what a real step spends where, with real data
-// and real caches. The clock waits for the device, so kernels do not overlap.
+// and real caches. The clock is the device's, and kernels do not overlap.
 #pragma once
 
 #include <map>
@@ -25,9 +25,11 @@ class TimedBackend final : public Backend {
   Pool& pool() override { return inner_.pool(); }
   void upload(const Tensor& to, const void* from) override { inner_.upload(to, from); }
   void download(void* to, const Tensor& from) override { inner_.download(to, from); }
+  std::unique_ptr<Snapshot> snapshot(const Tensor& of) override { return inner_.snapshot(of); }
   void copy(const Tensor& to, const Tensor& from) override { inner_.copy(to, from); }
   void fill(const Tensor& to, double value) override { inner_.fill(to, value); }
   void synchronize() override { inner_.synchronize(); }
+  double seconds_of(const std::function<void()>& work) override { return inner_.seconds_of(work); }
 
   void forget() { kernels_.clear(); }
   std::vector<KernelTimes> kernels() const;  // most expensive first
@@ -71,11 +73,7 @@ class TimedBackend final : public Backend {
  private:
   template <class Kernel>
   void time(const char* kernel, const Kernel& a) {
-    inner_.synchronize();
-    note(std::string(kernel) + shape(a), cost(a), tern::seconds([&] {
-           inner_.run(a);
-           inner_.synchronize();
-         }));
+    note(std::string(kernel) + shape(a), cost(a), inner_.seconds_of([&] { inner_.run(a); }));
   }
   template <class Kernel>
   static std::string shape(const Kernel&) {

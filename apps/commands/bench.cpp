@@ -6,47 +6,53 @@
 
 #include "apps/bench/eigen_product.h"
 #include "apps/commands.h"
+#include "apps/config/load.h"
 #include "apps/run/device.h"
-#include "apps/train/trainer.h"
 
 namespace tern {
 namespace {
 
 struct BenchOptions {
-  TrainingSize size;
-  std::string model, device = "cpu", residual = "bf16", recompute = "none", moments = "f32";
+  std::string config;  // a file, or "" and what follows
+  std::vector<std::string> overrides;
+  ModelConfig model{.vocab_size = 32'000, .width = 320, .layers = 8};
+  std::string model_name;
+  Index batch = 8, context = 256;
+  std::string device = "cpu";
   int steps = 9;
 };
 
 constexpr double kDatasheet = 989e12;  // dense bf16 FLOP/s of an H100 or H200
+constexpr int kStepsByKernel = 2;      // what timing each kernel alone takes
 
-void print_model(const TrainingSize& size, const Device& device) {
-  const ModelConfig model = size.model();
-  const ParameterCount count = count_parameters(model);
-  fmt::print(
-      "model D={} H={} L={} V={}: {:.2f}M ternary in the body, {:.2f}M in the head; "
-      "B={} T={}, {}\n",
-      size.width, model.glu_width(), size.layers, size.vocab, double(count.body()) / 1e6,
-      double(count.head) / 1e6, size.batch, size.context,
-      device.facts().traits.is_gpu() ? device.facts().name + ", " + device.facts().library
-                                     : fmt::format("{} threads", EigenProduct::threads()));
+// The configuration file's run, or one micro-batch of the size that the options give.
+RunConfig config_of(const BenchOptions& options) {
+  if (!options.config.empty()) return load_config(options.config, options.overrides).config;
+  const ModelConfig& m = options.model;
+  const std::string model =
+      options.model_name.empty()
+          ? fmt::format("vocab_size = {}\nhidden_size = {}\nnum_hidden_layers = {}", m.vocab_size,
+                        m.width, m.layers)
+          : fmt::format("size = \"{}\"", options.model_name);
+  const std::string text = fmt::format(
+      "[run]\nsteps = 1\n[model]\n{}\n[batch]\ntokens = {}\ncontext = {}\nmicro_batch = {}\n"
+      "[optimizer]\nlr = 1e-3\n[[data.source]]\npath = \"random tokens\"\n",
+      model, options.batch * options.context, options.context, options.batch);
+  return parse_config(text, "bench", options.overrides).config;
 }
 
-// What the options say, in the device's own number formats.
-TrainingSize size_of(const BenchOptions& options, const Device& device) {
-  TrainingSize size = options.size;
-  if (!options.model.empty()) {
-    const ModelConfig model = named_model(options.model);
-    size.width = model.width, size.layers = model.layers, size.vocab = model.vocab_size;
-  }
-  RunConfig config;
-  if (options.residual == "f32") config.residual = Activations::f32;
-  if (options.recompute == "cheap") config.recompute = Recompute::cheap;
-  if (options.recompute == "full") config.recompute = Recompute::full;
-  if (options.moments == "bf16") config.optimizer.moments = Moments::bf16;
-  size.optimizer = optimizer_options(config);
-  size.options = model_options(config, device.facts().traits, true);
-  return size;
+void print_model(const BenchSetup& setup, const Device& device) {
+  const ModelConfig& model = setup.config.model;
+  const ParameterCount count = count_parameters(model);
+  const BatchSection& batch = setup.config.batch;
+  fmt::print(
+      "model D={} H={} L={} V={}: {:.2f}M ternary in the body, {:.2f}M in the head\n"
+      "step of {} sequences of T={}, {} at once, on {}\n",
+      model.width, model.glu_width(), model.layers, model.vocab_size, double(count.body()) / 1e6,
+      double(count.head) / 1e6, batch.tokens / batch.context, batch.context,
+      setup.memory.micro_batch,
+      device.facts().traits.is_gpu() ? device.facts().name + ", " + device.facts().library
+                                     : fmt::format("{} threads", EigenProduct::threads()));
 }
 
 void print_rate(const char* what, const Samples& rate) {
@@ -54,27 +60,21 @@ void print_rate(const char* what, const Samples& rate) {
              rate.low() / 1e9, rate.high() / 1e9);
 }
 
-void run_train(const BenchOptions& options) {
-  const Device device(options.device);
-  const bool gpu = device.facts().traits.is_gpu();
-  const TrainingSize size = size_of(options, device);
-  const auto backend = device.make_backend(bench_bytes(size, device.facts().traits));
-  print_model(size, device);
-  const TrainBench r = bench_train(*backend, size, options.steps, [&](int step) {
-    fmt::print(stderr, "step {} of {}\n", step, options.steps);
-  });
-  const double flops = double(gemm_flop_per_token(size.model()));
+void print_train(const TrainBench& r, const BenchSetup& setup, bool gpu) {
+  const ModelConfig& model = setup.config.model;
   print_rate(gpu ? "bf16 product of 8192 cubed, random operands"
-                 : fmt::format("Eigen's float product (4096, {}) x ({}, {})", size.width,
-                               size.width, 2 * size.model().glu_width())
+                 : fmt::format("Eigen's float product (4096, {}) x ({}, {})", model.width,
+                               model.width, 2 * model.glu_width())
                        .c_str(),
              r.product);
   print_rate("training step, 6 x GEMM parameters x tokens", r.train);
-  fmt::print("{:<44} {:8.0f} tokens/s\n", "", r.train.median() / flops);
+  const double rate = r.train.median() / double(gemm_flop_per_token(model));
+  fmt::print("{:<44} {:8.0f} tokens/s, {:.1f} ms a step, {:.1f} ms of them to launch it\n", "",
+             rate, double(setup.config.batch.tokens) / rate * 1e3, r.host.median() * 1e3);
   if (gpu)
-    fmt::print("bf16-equivalent MFU {:.1f} % of 989 TFLOP/s; peak memory {:.2f} GiB as planned\n",
-               100 * r.train.median() / kDatasheet,
-               double(training_bytes(size, device.facts().traits)) / double(1 << 30));
+    fmt::print("bf16-equivalent MFU {:.1f} % of 989 TFLOP/s, {:.1f} % of the product measured\n",
+               100 * r.train.median() / kDatasheet, 100 * r.train.median() / r.product.median());
+  fmt::print("peak memory {:.2f} GiB as planned\n", double(setup.memory.peak) / double(1 << 30));
   fmt::print("ratio {:.1f} %  (quartiles {:.1f} - {:.1f}, {} steps)\n", 100 * r.ratio.median(),
              100 * r.ratio.low(), 100 * r.ratio.high(), r.ratio.count());
 }
@@ -89,49 +89,58 @@ void print_kernel(const KernelTimes& k, const OpsBench& all, int steps) {
              100 * k.seconds.sum() / (steps * all.step));
 }
 
-void run_ops(const BenchOptions& options) {
-  const Device device(options.device);
-  const TrainingSize size = size_of(options, device);
-  const auto backend = device.make_backend(bench_bytes(size, device.facts().traits));
-  print_model(size, device);
-  const OpsBench r = bench_ops(*backend, size, options.steps);
-  fmt::print("copy {:.1f} GB/s read + written, product {:.1f} GFLOP/s, step {:.1f} ms\n",
-             r.copy / 1e9, r.product / 1e9, r.step * 1e3);
+void print_kernels(const OpsBench& r, int steps) {
+  fmt::print(
+      "\nby kernel: {:.1f} ms, each alone; roofs: copy {:.1f} GB/s read + written, "
+      "product {:.1f} GFLOP/s\n",
+      r.step * 1e3, r.copy / 1e9, r.product / 1e9);
   fmt::print("{:<40} {:>5} {:>10} {:>17} {:>19} {:>7}\n", "kernel", "calls", "us, median", "rate",
              "share of the roof", "step");
-  for (const KernelTimes& k : r.kernels) print_kernel(k, r, options.steps);
+  for (const KernelTimes& k : r.kernels) print_kernel(k, r, steps);
 }
 
-void add_bench_of(CLI::App& bench, const char* name, const char* what,
-                  void (*run)(const BenchOptions&)) {
-  auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = bench.add_subcommand(name, what);
+void run(const BenchOptions& options) {
+  const Device device(options.device);
+  const DeviceTraits traits = device.facts().traits;
+  const RunConfig config = config_of(options);
+  const BenchSetup setup{.config = config, .memory = choose_memory_plan(config, device)};
+  print_model(setup, device);
+  const auto backend = device.make_backend(bench_bytes(setup, traits));
+  const TrainBench train = bench_train(*backend, setup, options.steps, [&](int step) {
+    fmt::print(stderr, "step {} of {}\n", step, options.steps);
+  });
+  print_train(train, setup, traits.is_gpu());
+  const int steps = std::min(options.steps, kStepsByKernel);
+  print_kernels(bench_ops(*backend, setup, steps), steps);
+}
+
+void add_bench_train(CLI::App& bench) {
+  const auto o = std::make_shared<BenchOptions>();
+  CLI::App& command = *bench.add_subcommand(
+      "train", "Training steps on random tokens: speed against a plain product, time by kernel");
+  CLI::Option* file =
+      command.add_option("--config", o->config, "a run's TOML file, in place of the sizes below");
   const auto number = [&](const char* flag, Index& value, const char* help, Index most) {
-    command->add_option(flag, value, help)
+    command.add_option(flag, value, help)
         ->check(CLI::Range(Index(1), most))
+        ->excludes(file)
         ->capture_default_str();
   };
-  command->add_option("--model", options->model, "a published size, in place of D, L and V")
-      ->check(CLI::IsMember(model_names()));
-  command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
-  command->add_option("--residual", options->residual, "the stream's dtype on a GPU")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
-  command->add_option("--recompute", options->recompute, "as memory.recompute")
-      ->check(CLI::IsMember({"none", "cheap", "full"}))
-      ->capture_default_str();
-  command->add_option("--moments", options->moments, "as optimizer.moments")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
-  number("--width", options->size.width, "D", kMaxWidth);
-  number("--layers", options->size.layers, "L", kMaxLayers);
-  number("--vocab", options->size.vocab, "V", kMaxVocabSize);
-  number("--batch", options->size.batch, "B", 65'536);
-  number("--context", options->size.context, "T", 65'536);
-  command->add_option("--steps", options->steps, "steps that are measured")
+  command.add_option("--set", o->overrides, "key=value, as in a configuration")
+      ->allow_extra_args(false);
+  command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--model", o->model_name, "a published size, in place of D, L and V")
+      ->check(CLI::IsMember(model_names()))
+      ->excludes(file);
+  number("--width", o->model.width, "D", kMaxWidth);
+  number("--layers", o->model.layers, "L", kMaxLayers);
+  number("--vocab", o->model.vocab_size, "V", kMaxVocabSize);
+  number("--batch", o->batch, "B", 65'536);
+  number("--context", o->context, "T", 65'536);
+  command.add_option("--steps", o->steps, "steps that are measured")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command->callback([options, run] { run(*options); });
+  command.callback([o] { run(*o); });
 }
 
 }  // namespace
@@ -139,9 +148,7 @@ void add_bench_of(CLI::App& bench, const char* name, const char* what,
 void add_bench(CLI::App& tern) {
   CLI::App* bench = tern.add_subcommand("bench", "Measure this build on this machine");
   bench->require_subcommand(1);
-  add_bench_of(*bench, "train", "Training step against a plain product, as one ratio", run_train);
-  add_bench_of(*bench, "ops", "Every kernel of a training step against the machine's roofs",
-               run_ops);
+  add_bench_train(*bench);
   add_bench_bit_linear(*bench);
 }
 

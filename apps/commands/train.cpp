@@ -22,6 +22,7 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
   train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")
       ->capture_default_str();
   train_command.add_flag("--overwrite", options->overwrite, "delete the run that is there");
+  train_command.add_option("--inject", options->inject, "a fault to provoke, for tests")->group("");
   train_command.callback([options] { train(*options); });
 }
 

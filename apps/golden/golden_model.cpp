@@ -142,7 +142,7 @@ GoldenModel::Step GoldenModel::train_step(int step, double rate, const Observer&
   }
   optimizer_->begin_step(rate, weight_decay_);
   backward(ids, targets, {B, T}, observe);
-  const UpdateReport report = optimizer_->step();
+  const UpdateReport report = optimizer_->step().report();
   return {.loss = report.loss, .grad_norm = report.grad_norm};
 }
 

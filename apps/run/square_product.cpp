@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "apps/run/pace.h"
 #include "core/host.h"
 #include "core/rng.h"
 
@@ -19,10 +18,8 @@ SquareProduct::SquareProduct(Backend& on, DType dtype, Index n)
 }
 
 double SquareProduct::seconds() const {
-  const double begin = monotonic_seconds();
-  y_.backend().run(Matmul{.y = y_, .x = x_, .w = w_});
-  y_.backend().synchronize();
-  return monotonic_seconds() - begin;
+  Backend& on = y_.backend();
+  return on.seconds_of([&] { on.run(Matmul{.y = y_, .x = x_, .w = w_}); });
 }
 
 }  // namespace tern

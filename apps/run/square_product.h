@@ -8,7 +8,7 @@ namespace tern {
 class SquareProduct {
  public:
   SquareProduct(Backend& on, DType dtype, Index n);  // n: a multiple of 64
-  double seconds() const;  // that one product takes now, until the device is done
+  double seconds() const;                            // that one product takes now
   double flops() const { return 2.0 * double(n_) * double(n_) * double(n_); }
 
  private:

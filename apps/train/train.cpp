@@ -65,6 +65,8 @@ void train(const TrainOptions& options) {
   const LoadedConfig loaded = load_config(options.config, options.overrides);
   const RunConfig& config = loaded.config;
   const Device device(options.device);
+  const bool gpu = device.facts().traits.is_gpu();
+  const Injection injection = Injection::parse(options.inject, gpu);
   TrainingData data(config);
   const MemoryPlan memory = choose_memory_plan(config, device);
   const Environment environment = environment_on(device, options.command);
@@ -85,7 +87,9 @@ void train(const TrainOptions& options) {
                        .data = data,
                        .device = device,
                        .memory = memory,
-                       .peak_flops = measure_peak_flops(device)};
+                       .peak_flops = measure_peak_flops(device),
+                       .runs_ahead = options.runs_ahead.value_or(gpu),
+                       .injection = injection};
   print_banner(parts, environment);
   const std::unique_ptr<Backend> backend = device.make_backend(memory.peak);
   Trainer trainer(*backend, config, memory.micro_batch);

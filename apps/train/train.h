@@ -1,6 +1,7 @@
 // `tern train`: from a configuration file to a trained model, with everything in between.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ struct TrainOptions {
   bool overwrite = false;
   std::string device = "cpu";        // or "cuda", "cuda:N"
   std::vector<std::string> command;  // the command line, for env.json
+  std::string inject;                // a fault to provoke, for tests: see Injection
+  std::optional<bool> runs_ahead;    // RunParts::runs_ahead; not given: where the device is a GPU
 };
 
 // Throws Error as TrainingRun::run does, and before the first step for everything that is wrong

@@ -18,6 +18,17 @@ Observer absmax_recorder(std::map<std::string, double>& largest) {
   };
 }
 
+AdamWOptions optimizer_options(const RunConfig& config) {
+  const OptimizerSection& o = config.optimizer;
+  AdamWOptions options{.beta1 = o.beta1,
+                       .beta2 = o.beta2,
+                       .eps = o.eps,
+                       .clip = o.clip,
+                       .seed = std::uint64_t(config.run.seed)};
+  if (o.moments == Moments::bf16) options.moments = DType::bf16;
+  return options;
+}
+
 }  // namespace
 
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
@@ -39,17 +50,6 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           .loss_rows = gpu ? 8192 : 1024,
           .trainable = trainable,
           .recompute = config.recompute};
-}
-
-AdamWOptions optimizer_options(const RunConfig& config) {
-  const OptimizerSection& o = config.optimizer;
-  AdamWOptions options{.beta1 = o.beta1,
-                       .beta2 = o.beta2,
-                       .eps = o.eps,
-                       .clip = o.clip,
-                       .seed = std::uint64_t(config.run.seed)};
-  if (o.moments == Moments::bf16) options.moments = DType::bf16;
-  return options;
 }
 
 Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)
@@ -79,8 +79,8 @@ void Trainer::backward(const Micro& micro, const Tensor& weight, StepDiagnostics
   tape.backward(loss);
 }
 
-UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double weight_decay,
-                           StepDiagnostics* diagnostics) {
+PendingUpdate Trainer::step(const HostBatch& batch, double learning_rate, double weight_decay,
+                            StepDiagnostics* diagnostics) {
   const Index sequences = Index(batch.inputs.size()) / context_;
   check(sequences > 0 && Index(batch.inputs.size()) == sequences * context_ &&
             batch.targets.size() == batch.inputs.size(),
@@ -94,9 +94,9 @@ UpdateReport Trainer::step(const HostBatch& batch, double learning_rate, double 
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first == 0 ? diagnostics : nullptr);
   }
-  const UpdateReport report = optimizer_.step(diagnostics != nullptr);
+  PendingUpdate update = optimizer_.step(diagnostics != nullptr);
   if (diagnostics) diagnostics->weights = model_.ternary_stats();
-  return report;
+  return update;
 }
 
 }  // namespace tern

@@ -22,8 +22,6 @@ struct StepDiagnostics {
 // device cannot do.
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable);
 
-AdamWOptions optimizer_options(const RunConfig& config);
-
 class Trainer {
  public:
   // micro_batch: sequences computed at once, a divisor of a step's sequences
@@ -32,10 +30,11 @@ class Trainer {
   Model& model() { return model_; }
   AdamWOptimizer& optimizer() { return optimizer_; }
 
-  // One optimizer step over all sequences of the batch. If the loss or the gradient norm is not
-  // finite, nothing changes and the report says so.
-  UpdateReport step(const HostBatch& batch, double learning_rate, double weight_decay,
-                    StepDiagnostics* diagnostics = nullptr);
+  // One optimizer step over all sequences of the batch, on its way when the call returns. If the
+  // loss or the gradient norm is not finite, nothing changes and the report says so. Diagnostics
+  // are read back at once.
+  PendingUpdate step(const HostBatch& batch, double learning_rate, double weight_decay,
+                     StepDiagnostics* diagnostics = nullptr);
 
  private:
   struct Micro {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "apps/config/resolved.h"
 #include "apps/run/printable.h"
@@ -67,21 +69,41 @@ bool TrainingRun::stop_wanted(std::string& why) const {
   return true;
 }
 
+TrainingRun::Due TrainingRun::what_is_due() {
+  const bool last = state_.step == steps_;
+  const auto wanted = [&](std::int64_t interval) {
+    return due(interval) || (last && interval > 0);
+  };
+  const bool asked = signals_.take_save_request() | parts_.directory.take_save_request();
+  return {.validation = wanted(config_.logging.validation_interval),
+          .sample = wanted(config_.logging.sample_interval),
+          .save = asked || due(config_.checkpoint.interval)};
+}
+
 void TrainingRun::run() {
+  try {
+    train();
+  } catch (const Error& error) {
+    if (error.fault != Fault::internal) throw;
+    collect(writer_.wait());
+    fail(Fault::internal, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
+  }
+}
+
+void TrainingRun::train() {
   std::string why;
   if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
-  while (state_.step < steps_ && !stop_wanted(why)) {
-    if (!train_step()) continue;  // back at a checkpoint: what it wants has been done
-    collect(writer_.poll());
-    const bool last = state_.step == steps_;
-    if (due(config_.logging.validation_interval) ||
-        (last && config_.logging.validation_interval > 0))
-      validate();
-    if (due(config_.logging.sample_interval) || (last && config_.logging.sample_interval > 0))
-      sample();
-    const bool asked = signals_.take_save_request() | parts_.directory.take_save_request();
-    if (asked || due(config_.checkpoint.interval)) save();
-  }
+  do {
+    while (state_.step < steps_ && !stop_wanted(why)) {
+      if (!train_step()) continue;
+      collect(writer_.poll());
+      const Due now = what_is_due();
+      if (now.any() && !settle()) continue;
+      if (now.validation) validate();
+      if (now.sample) sample();
+      if (now.save) save();
+    }
+  } while (!settle() && why.empty());
   collect(writer_.wait());  // the last step may be on its way to the disk
   if (state_.step != saved_step_) save();
   collect(writer_.wait());
@@ -90,7 +112,7 @@ void TrainingRun::run() {
 
 void TrainingRun::finish(const std::string& why) {
   const bool stopped = state_.step < steps_;
-  event(stopped ? "stop" : "finish", stopped ? why : "finished");
+  event(state_.step, stopped ? "stop" : "finish", stopped ? why : "finished");
   record_.finish(summary(stopped ? why : "finished"));
   require(recovery_.healthy(), Fault::diverged, "the last updates before step ", state_.step,
           " were skipped, losses or gradients are not finite: ", last_good());
@@ -106,27 +128,54 @@ std::string TrainingRun::last_good() const {
 }
 
 bool TrainingRun::train_step() {
+  std::optional<Launched> before = std::exchange(launched_, launch());
+  if (before && !judge(*before)) {
+    launched_.reset();  // started from weights that are gone
+    return false;
+  }
+  return parts_.runs_ahead || settle();
+}
+
+bool TrainingRun::settle() {
+  const std::optional<Launched> last = std::exchange(launched_, std::nullopt);
+  return !last || judge(*last);
+}
+
+TrainingRun::Launched TrainingRun::launch() {
   const double begin = monotonic_seconds();
-  const TrainingBatch batch = parts_.data.next();
-  const double got_data = monotonic_seconds();
+  TrainingBatch batch = parts_.data.next();
+  parts_.injection.apply(state_.step + 1, batch.inputs);
+  const double data_seconds = monotonic_seconds() - begin;
   StepDiagnostics inside;
   const std::int64_t every = config_.logging.diagnostics_interval;
   const bool diagnose = every > 0 && (state_.step + 1) % every == 0;
-  const UpdateReport update = trainer_.step(
+  PendingUpdate update = trainer_.step(
       {batch.inputs, batch.targets}, config_.optimizer.lr * rate_.at(state_.step),
       config_.optimizer.weight_decay * decay_.at(state_.step), diagnose ? &inside : nullptr);
-  const double end = monotonic_seconds();
-  longest_step_ = std::max(longest_step_, end - begin);
   ++state_.step;
   state_.position = batch.next_position;
-  state_.adam_steps += update.applied;
-  pace_.step(end, config_.batch.tokens);
-  if (diagnose) report_diagnostics(inside);
-  report_step(update, end - begin, got_data - begin);
-  return handle_verdict(update, batch);
+  return {.update = std::move(update),
+          .step = state_.step,
+          .position = batch.position,
+          .samples = std::move(batch.samples),
+          .diagnostics = std::move(inside),
+          .begin = begin,
+          .data_seconds = data_seconds};
 }
 
-bool TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch& batch) {
+bool TrainingRun::judge(const Launched& launched) {
+  const UpdateReport update = launched.update.report();
+  const double end = monotonic_seconds(), seconds = end - std::max(launched.begin, last_end_);
+  last_end_ = end;
+  longest_step_ = std::max(longest_step_, seconds);
+  state_.adam_steps += update.applied;
+  pace_.step(end, config_.batch.tokens);
+  report_diagnostics(launched.step, launched.diagnostics);
+  report_step(update, launched, seconds);
+  return handle_verdict(update, launched);
+}
+
+bool TrainingRun::handle_verdict(const UpdateReport& update, const Launched& launched) {
   const Recovery verdict = recovery_.judge(std::isfinite(update.loss),
                                            std::isfinite(update.grad_norm), saved_step_ >= 0);
   state_.skipped = recovery_.skipped();
@@ -134,24 +183,24 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const TrainingBatch
     first_bad_position_ = -1;
     return true;
   }
-  if (first_bad_position_ < 0) first_bad_position_ = batch.position;
-  event("skip",
+  if (first_bad_position_ < 0) first_bad_position_ = launched.position;
+  event(launched.step, "skip",
         fmt::format("step {}: loss {} or gradient norm {} is not finite; no weight was changed",
-                    state_.step, update.loss, update.grad_norm),
-        batch.samples);
-  if (verdict == Recovery::rewind) rewind();
+                    launched.step, update.loss, update.grad_norm),
+        launched.samples);
+  if (verdict == Recovery::rewind) rewind(launched.step);
   if (verdict != Recovery::give_up) return verdict == Recovery::skip;
   collect(writer_.wait());
-  event("give_up", "diverged");
+  event(launched.step, "give_up", "diverged");
   record_.finish(summary("diverged"));
-  fail(Fault::diverged, "diverged at step ", state_.step, ": losses or gradients are not finite; ",
-       last_good(), ": lower optimizer.lr");
+  fail(Fault::diverged, "diverged at step ", launched.step,
+       ": losses or gradients are not finite; ", last_good(), ": lower optimizer.lr");
 }
 
-void TrainingRun::rewind() {
+void TrainingRun::rewind(std::int64_t from) {
   collect(writer_.wait());
   const NewestGood newest = newest_good(parts_.directory.checkpoints());
-  require(newest.path.has_value(), Fault::diverged, "diverged at step ", state_.step,
+  require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
   const Checkpoint checkpoint = Checkpoint::open(*newest.path);
   load_weights(checkpoint, trainer_.model());
@@ -159,8 +208,9 @@ void TrainingRun::rewind() {
   const TrainingState saved = training_state(checkpoint.manifest(), newest.path->string());
   const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
   const std::int64_t past = first_bad_position_ + config_.numerics.skip_window * sequences;
-  event("rewind", fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
-                              first_bad_position_, past - 1));
+  event(from, "rewind",
+        fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
+                    first_bad_position_, past - 1));
   state_.step = saved_step_ = saved.step;
   state_.adam_steps = saved.adam_steps;
   state_.position = past;
@@ -173,7 +223,7 @@ void TrainingRun::save() {
   if (!recovery_.healthy()) return;  // the weights themselves may be what is wrong
   const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
   const CheckpointFacts facts{.step = std::uint64_t(state_.step),
-                              .tokens = std::uint64_t(tokens()),
+                              .tokens = std::uint64_t(tokens(state_.step)),
                               .parameters = std::uint64_t(count_parameters(config_.model).total()),
                               .config = {{"toml", resolved_config(parts_.loaded)}},
                               .state = to_json(state_)};
@@ -185,13 +235,13 @@ void TrainingRun::save() {
 void TrainingRun::collect(const std::vector<SaveResult>& finished) {
   for (const SaveResult& save : finished) {
     record_.add(CheckpointReport{.step = std::int64_t(save.step),
-                                 .tokens = std::int64_t(save.step) * config_.batch.tokens,
+                                 .tokens = tokens(std::int64_t(save.step)),
                                  .path = save.path.string(),
                                  .problem = save.error,
                                  .bytes = std::int64_t(save.bytes),
                                  .seconds = save.seconds,
                                  .stall_seconds = save_stall_});
-    if (!save.warning.empty()) event("warning", save.warning);
+    if (!save.warning.empty()) event(state_.step, "warning", save.warning);
     longest_save_ = std::max(longest_save_, save.seconds);
     if (save.error.empty()) {
       saved_step_ = std::int64_t(save.step);

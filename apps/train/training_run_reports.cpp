@@ -8,33 +8,34 @@
 
 namespace tern {
 
-void TrainingRun::report_step(const UpdateReport& update, double step_seconds,
-                              double data_seconds) {
+void TrainingRun::report_step(const UpdateReport& update, const Launched& launched,
+                              double step_seconds) {
   const double flops = double(gemm_flop_per_token(config_.model)) * double(config_.batch.tokens);
-  StepReport r{.step = state_.step,
+  // a device that is given steps ahead works while the next batch is read
+  const double busy = step_seconds - (parts_.runs_ahead ? 0 : launched.data_seconds);
+  StepReport r{.step = launched.step,
                .steps = steps_,
-               .tokens = tokens(),
+               .tokens = tokens(launched.step),
                .loss = update.loss,
-               .learning_rate = config_.optimizer.lr * rate_.at(state_.step - 1),
+               .learning_rate = config_.optimizer.lr * rate_.at(launched.step - 1),
                .gradient_norm = update.grad_norm,
                .clipped = config_.optimizer.clip > 0 && update.grad_norm > config_.optimizer.clip,
                .tokens_per_second = pace_.tokens_per_second(),
                .step_seconds = step_seconds,
-               .data_seconds = data_seconds,
-               .share_of_peak = flops / (step_seconds - data_seconds) / parts_.peak_flops,
+               .data_seconds = launched.data_seconds,
+               .share_of_peak = flops / busy / parts_.peak_flops,
                .memory_bytes = double(parts_.memory.peak),
                .memory_limit_bytes = memory_limit_,
-               .seconds_left = pace_.seconds_left(steps_ - state_.step),
+               .seconds_left = pace_.seconds_left(steps_ - launched.step),
                .skipped = state_.skipped,
                .zero_share = zero_share_,
                .flip_rate = flip_rate_};
   const std::int64_t every = config_.logging.interval;
-  record_.step(
-      r, every > 0 && (state_.step % every == 0 || state_.step == 1 || state_.step == steps_));
+  record_.step(r, every > 0 && (r.step % every == 0 || r.step == 1 || r.step == steps_));
 }
 
-void TrainingRun::report_diagnostics(const StepDiagnostics& diagnostics) {
-  DiagnosticsReport report{.step = state_.step, .tokens = tokens()};
+void TrainingRun::report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics) {
+  DiagnosticsReport report{.step = step, .tokens = tokens(step)};
   double zeros = 0, flips = 0;
   for (const TernaryStats& w : diagnostics.weights) {
     const auto absmax = diagnostics.activation_absmax.find(w.name);
@@ -48,7 +49,7 @@ void TrainingRun::report_diagnostics(const StepDiagnostics& diagnostics) {
     zeros += w.zero_share * double(w.elements);
     flips += w.flip_rate * double(w.elements);
   }
-  if (report.layers.empty()) return;  // not a ternary model
+  if (report.layers.empty()) return;  // none were due, or not a ternary model
   const double all = double(count_parameters(config_.model).matrices());
   zero_share_ = zeros / all;
   flip_rate_ = flips / all;
@@ -58,7 +59,7 @@ void TrainingRun::report_diagnostics(const StepDiagnostics& diagnostics) {
 void TrainingRun::validate() {
   parts_.console.live("validating");
   const double begin = monotonic_seconds();
-  ValidationReport report{.step = state_.step, .tokens = tokens()};
+  ValidationReport report{.step = state_.step, .tokens = tokens(state_.step)};
   double loss = 0, bytes = 0;
   std::int64_t targets = 0;
   for (const ValidationSet& set : parts_.data.validation()) {
@@ -97,15 +98,17 @@ void TrainingRun::sample() {
     std::string text;
     continue_text(generator, tokenizer, prompt, config_.logging.sample_tokens,
                   [&](const std::string& part) { text += part; });
-    record_.add(SampleReport{
-        .step = state_.step, .tokens = tokens(), .prompt = prompt, .text = std::move(text)});
+    record_.add(SampleReport{.step = state_.step,
+                             .tokens = tokens(state_.step),
+                             .prompt = prompt,
+                             .text = std::move(text)});
   }
   pace_.pause(monotonic_seconds());
 }
 
-void TrainingRun::event(const std::string& kind, const std::string& text,
+void TrainingRun::event(std::int64_t step, const std::string& kind, const std::string& text,
                         const std::vector<std::int64_t>& samples) {
-  record_.add(EventReport{.step = state_.step, .kind = kind, .text = text, .samples = samples});
+  record_.add(EventReport{.step = step, .kind = kind, .text = text, .samples = samples});
 }
 
 RunSummary TrainingRun::summary(const std::string& outcome) const {
@@ -117,7 +120,7 @@ RunSummary TrainingRun::summary(const std::string& outcome) const {
   RunSummary s{.outcome = outcome,
                .step = state_.step,
                .steps = steps_,
-               .tokens = tokens(),
+               .tokens = tokens(state_.step),
                .wall_seconds = monotonic_seconds() - started_,
                .training_seconds = pace_.training_seconds(),
                .best_validation_loss = best_loss_,

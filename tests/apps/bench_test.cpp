@@ -1,16 +1,27 @@
 #include "apps/bench/bench.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
+#include "tests/support/process.h"
+#include "tests/support/temporary_directory.h"
 
 namespace tern {
 namespace {
 
-const TrainingSize kSmall{.width = 32, .layers = 2, .vocab = 50, .batch = 2, .context = 8};
+RunConfig small() {
+  RunConfig config;
+  config.model = {.vocab_size = 50, .width = 32, .layers = 2};
+  config.batch = {.tokens = 32, .context = 8};
+  return config;
+}
+double counted_flops() {
+  return double(gemm_flop_per_token(small().model)) * double(small().batch.tokens);
+}
 
 TEST(Bench, QuartilesInterpolate) {
   Samples s;
@@ -23,21 +34,20 @@ TEST(Bench, QuartilesInterpolate) {
 // What the kernels of a step cost together is what the ratio counts: 6 FLOP a weight and token.
 TEST(Bench, KernelsOfAStepCostWhatTheRatioCounts) {
   DryBackend dry;
-  TrainingStep step(dry, kSmall);
+  TrainingStep step(dry, small(), 2);  // in two micro-batches
   step.run();
-  const double counted = double(gemm_flop_per_token(kSmall.model())) * double(kSmall.tokens());
-  EXPECT_DOUBLE_EQ(dry.total().flops, counted);
+  EXPECT_DOUBLE_EQ(dry.total().flops, counted_flops());
 }
 
 TEST(Bench, TimesEveryKernelOfARealStep) {
-  CpuBackend backend(training_bytes(kSmall));
+  CpuBackend backend(plan_memory(small(), 4, {}).peak);
   TimedBackend timed(backend);
-  TrainingStep step(timed, kSmall);
+  TrainingStep step(timed, small(), 4);
   step.initialize();
-  EXPECT_TRUE(step.run().applied);
+  EXPECT_TRUE(step.run().report().applied);
   double flops = 0;
   for (const KernelTimes& k : timed.kernels()) flops += k.cost.flops * double(k.seconds.count());
-  EXPECT_DOUBLE_EQ(flops, double(gemm_flop_per_token(kSmall.model())) * double(kSmall.tokens()));
+  EXPECT_DOUBLE_EQ(flops, counted_flops());
 }
 
 TEST(Bench, FusedAndComposedBitLinearAreTheSameLayer) {
@@ -45,8 +55,30 @@ TEST(Bench, FusedAndComposedBitLinearAreTheSameLayer) {
   CpuBackend backend(bit_linear_bytes(size, DType::f32, {}));
   const BitLinearBench r = bench_bit_linear(backend, size, DType::f32, 2);
   EXPECT_LE(r.difference, 1e-5);
-  EXPECT_LT(r.fused_bytes, r.composed_bytes);
+  EXPECT_LT(r.fused_bytes.kept, r.composed_bytes.kept);
+  EXPECT_LT(r.fused_bytes.peak, r.composed_bytes.peak);
   EXPECT_EQ(r.fused.count(), 2u);
+}
+
+TEST(Bench, TrainsFromOptionsOrAConfigurationAndShowsTheStepByKernel) {
+  const TemporaryDirectory room;
+  write_text(room / "run.toml",
+             "[run]\nsteps = 5\n[model]\nvocab_size = 64\nhidden_size = 16\n"
+             "num_hidden_layers = 1\n[[data.source]]\npath = \"not there\"\n"
+             "[optimizer]\nlr = 1e-2\n[batch]\ntokens = 64\ncontext = 8\nmicro_batch = 4\n");
+  const std::vector<std::vector<std::string>> sizes = {
+      {"--width", "16", "--layers", "1", "--vocab", "64", "--batch", "8", "--context", "8"},
+      {"--config", room / "run.toml", "--set", "memory.recompute=full"}};
+  for (const std::vector<std::string>& size : sizes) {
+    std::vector<std::string> args = {sibling_program("tern"), "bench", "train", "--steps", "1"};
+    args.insert(args.end(), size.begin(), size.end());
+    const Outcome outcome = tern::run({.args = args});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    const bool from_file = size[0] == "--config";
+    for (const char* part : {"8 sequences of T=8", from_file ? "4 at once" : "8 at once",
+                             "tokens/s", "peak memory", "AdamW"})
+      EXPECT_THAT(outcome.out, testing::HasSubstr(part));
+  }
 }
 
 TEST(Bench, EigenProductCountsItsFlops) {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "apps/train/memory_plan.h"
+#include "apps/train/train.h"
 #include "data/checkpoint.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/complaint.h"
@@ -138,22 +139,47 @@ TEST(Fault47, AVocabularyThatIsNotTheTokenizersIsRefused) {
   EXPECT_FALSE(fs::exists(tiny.directory("run")));
 }
 
+// Embeddings decay away and overflow at a rate like this one: the loss is NaN for good.
+const std::vector<std::string> kBroken = {"run.steps=100",         "optimizer.lr=1000",
+                                          "optimizer.eps=1e-30",   "optimizer.weight_decay=10",
+                                          "optimizer.clip=0",      "schedule.preset=constant",
+                                          "schedule.warmup=0",     "numerics.max_skipped=2",
+                                          "numerics.max_rewinds=2"};
+
 TEST(Fault54, ALossThatIsNotFiniteIsSkippedThenRewoundThenGivenUp) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("run", {"run.steps=40"})).exit_code, 0);
   const auto good = tensors(tiny.checkpoint("run", 40));
-  // Embeddings decay away and overflow at a rate like this one: the loss is NaN for good.
-  const Outcome outcome =
-      run(tiny.command("run",
-                       {"run.steps=100", "optimizer.lr=1000", "optimizer.eps=1e-30",
-                        "optimizer.weight_decay=10", "optimizer.clip=0", "schedule.preset=constant",
-                        "schedule.warmup=0", "numerics.max_skipped=2", "numerics.max_rewinds=2"},
-                       {"--resume", "auto"}));
+  const Outcome outcome = run(tiny.command("run", kBroken, {"--resume", "auto"}));
   EXPECT_EQ(outcome.exit_code, 4) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("diverged"));
   EXPECT_GE(events(tiny.directory("run"), "skip"), 4);
   EXPECT_EQ(events(tiny.directory("run"), "rewind"), 2);
   EXPECT_EQ(tensors(tiny.checkpoint("run", 40)), good);
+}
+
+// On a GPU the next step is under way before a loss is judged; here the same on a CPU.
+TEST(Fault54, ARunAheadOfItsLossesTakesTheSameDecisions) {
+  const TinyRun tiny;
+  testing::internal::CaptureStdout();
+  train({.config = tiny.config(),
+         .overrides = {"run.name=ahead", "run.steps=40"},
+         .runs_ahead = true});
+  ASSERT_EQ(run(tiny.command("judged", {"run.steps=40"})).exit_code, 0);
+  EXPECT_EQ(tensors(tiny.checkpoint("ahead", 40)), tensors(tiny.checkpoint("judged", 40)));
+  EXPECT_EQ(losses(tiny.directory("ahead")), losses(tiny.directory("judged")));
+
+  std::vector<std::string> broken = kBroken;
+  ASSERT_EQ(run(tiny.command("judged", broken, {"--resume", "auto"})).exit_code, 4);
+  broken.push_back("run.name=ahead");
+  const TrainOptions ahead{
+      .config = tiny.config(), .overrides = broken, .resume = "auto", .runs_ahead = true};
+  EXPECT_THAT(complaint([&] { train(ahead); }), HasSubstr("diverged"));
+  testing::internal::GetCapturedStdout();
+  for (const char* kind : {"skip", "rewind", "give_up"})
+    EXPECT_EQ(events(tiny.directory("ahead"), kind), events(tiny.directory("judged"), kind))
+        << kind;
+  EXPECT_EQ(losses(tiny.directory("ahead")), losses(tiny.directory("judged")));
 }
 
 TEST(Fault53, AGpuThatIsNotThereIsOneLine) {
@@ -164,6 +190,36 @@ TEST(Fault53, AGpuThatIsNotThereIsOneLine) {
     EXPECT_THAT(outcome.err, HasSubstr("device")) << device;
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
     EXPECT_FALSE(fs::exists(tiny.directory("none")));
+  }
+}
+
+TEST(Fault67, AfterADeviceErrorTheLastCheckpointIsIntact) {
+  const TinyRun tiny;
+  if (run({.args = {sibling_program("tern"), "bench", "bitlinear", "--device", "cuda", "--rows",
+                    "8", "--inputs", "16", "--outputs", "16", "--steps", "1"}})
+          .exit_code != 0)
+    GTEST_SKIP() << "needs an NVIDIA GPU";
+  const std::vector<std::string> options = {"--device", "cuda", "--set",
+                                            "precision.activations=f32"};
+  ASSERT_EQ(run(tiny.command("whole", {}, options)).exit_code, 0);
+  std::vector<std::string> broken = options;
+  broken.insert(broken.end(), {"--inject", "device-error:step=50"});
+  const Outcome outcome = run(tiny.command("broken", {}, broken));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("illegal memory access"));
+  EXPECT_THAT(outcome.err, HasSubstr("the last good checkpoint is of step 40: run again"));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_EQ(tensors(tiny.checkpoint("broken", 40)), tensors(tiny.checkpoint("whole", 40)));
+  ASSERT_EQ(run(tiny.command("broken", {}, options)).exit_code, 0);
+  EXPECT_EQ(tensors(tiny.checkpoint("broken", 60)), tensors(tiny.checkpoint("whole", 60)));
+}
+
+TEST(Fault67, ADeviceErrorIsProvokedOnAGpuOnly) {
+  const TinyRun tiny;
+  for (const char* inject : {"device-error:step=5", "device-error:step=0", "device-error", "x"}) {
+    const Outcome outcome = run(tiny.command("none", {}, {"--inject", inject}));
+    EXPECT_EQ(outcome.exit_code, 2) << inject;
+    EXPECT_THAT(outcome.err, HasSubstr("--inject")) << inject;
   }
 }
 

@@ -23,6 +23,7 @@ class TinyRun {
                   const std::vector<std::string>& arguments = {}) const;
   std::filesystem::path directory(const std::string& name) const { return room_.path() / name; }
   std::filesystem::path checkpoint(const std::string& name, int step) const;
+  const std::string& config() const { return config_; }  // the file's path
   const std::filesystem::path& room() const { return room_.path(); }
 
  private:

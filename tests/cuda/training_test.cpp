@@ -46,7 +46,7 @@ Training train(Backend& on, const ModelOptions& options, int steps, Index width 
                          .loss;
     optimizer.add_loss(loss.value);
     tape.backward(loss);
-    out.losses.push_back(optimizer.step().loss);
+    out.losses.push_back(optimizer.step().report().loss);
   }
   out.parameters = download_real(model.parameters().values());
   return out;

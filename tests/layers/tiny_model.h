@@ -68,7 +68,7 @@ inline UpdateReport train_step(Model& model, AdamWOptimizer& adam, const TinyBat
   for (Index b = 0; b < batch.B; b += sequences)
     adam.add_loss(forward_and_backward(model, batch.part(b, std::min(sequences, batch.B - b)),
                                        1 / double(batch.B * batch.T)));
-  return adam.step(count);
+  return adam.step(count).report();
 }
 
 }  // namespace tern

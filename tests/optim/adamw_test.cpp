@@ -38,7 +38,7 @@ class AdamWTest : public testing::Test {
     const Tensor mean(cpu_, {1}, DType::f64);
     upload_real(mean, {loss});
     adam_->add_loss(mean);
-    return adam_->step();
+    return adam_->step().report();
   }
   void write(Parameter& p, const Values& g) {
     p.grad.claim(0, p.shape.elements());
@@ -125,9 +125,9 @@ TEST_F(AdamWTest, TheLossIsTheSumOfItsParts) {
     upload_real(t, {part});
     adam_->add_loss(t);
   }
-  EXPECT_EQ(adam_->step().loss, 7);
+  EXPECT_EQ(adam_->step().report().loss, 7);
   adam_->begin_step(0.1, 0);
-  EXPECT_EQ(adam_->step().loss, 0);  // a new step has none yet
+  EXPECT_EQ(adam_->step().report().loss, 0);  // a new step has none yet
 }
 
 TEST_F(AdamWTest, SinglePrecisionFollowsDouble) {

@@ -45,7 +45,7 @@ class UpdateCase {
     const Tensor mean(on_, {1}, DType::f64);
     upload_real(mean, {loss});
     adam_->add_loss(mean);
-    return adam_->step(count);
+    return adam_->step(count).report();
   }
 
   ParameterPack& pack() { return *pack_; }
