@@ -152,7 +152,7 @@ TEST(TernaryCopies, RefusesMatricesThatDoNotFillTheirBuffer) {
     return complaint([&] { TernaryCopies(w, places, false); });
   };
   EXPECT_THAT(make({{0, 5}}), HasSubstr("expected matrices that fill 2 pieces, got 1"));
-  EXPECT_THAT(make({{0, 5}, {64, 5}}),
+  EXPECT_THAT(make({{64, 5}, {4096, 5}}),
               HasSubstr("each at the start of a piece of 4096, got one at 64"));
   EXPECT_THAT(make({{0, 5000}, {4096, 5}}), HasSubstr("expected matrices in order"));
   EXPECT_EQ(make({{0, 5}, {4096, 4096}}), "");
