@@ -51,10 +51,6 @@ Index column_sum_parts(const RmsNormBackward& a, const DeviceTraits& device) {
   return walks(rows_of(a.x), a.x.shape().last(), kShortRows, device);
 }
 
-Index mean_parts(Index elements, const DeviceTraits& device) {
-  return std::clamp<Index>(elements / 4096, 1, std::max(1, 4 * device.multiprocessors));
-}
-
 std::size_t workspace_bytes(const NormQuantizeBackward& a, const DeviceTraits& device) {
   const Index sums = Index(a.rows.size()) + (a.dblock_weight ? 1 : 0);
   return bytes_of(column_sum_parts(a, device) * sums * a.sum.shape().last());
@@ -72,13 +68,13 @@ std::size_t workspace_bytes(const RmsNormBackward& a, const DeviceTraits& device
   return bytes_of(column_sum_parts(a, device) * a.x.shape().last());
 }
 
-// the parts of the mean in f64, and two counts for each block
-std::size_t workspace_bytes(const QuantizeTernary& a, const DeviceTraits& device) {
-  return std::size_t(mean_parts(a.w.elements(), device)) * (sizeof(double) + 2 * sizeof(Index));
+// zeros and flips of each piece, in one word
+std::size_t workspace_bytes(const QuantizeTernary& a, const DeviceTraits&) {
+  return a.stats ? std::size_t(a.magnitudes.elements()) * sizeof(std::uint32_t) : 0;
 }
 
 std::size_t workspace_bytes(const SquaredNorm& a, const DeviceTraits&) {
-  return std::size_t(a.g.elements() / kNormPiece + 1) * sizeof(double);
+  return std::size_t(sum_pieces(a.g.elements(), kNormPiece)) * sizeof(double);
 }
 
 bool library_product(DType activations, Index O, Index I) {

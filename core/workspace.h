@@ -16,10 +16,6 @@ Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
 // Blocks that walk over N rows of D columns and keep nothing.
 Index row_walks(Index N, Index D, const DeviceTraits&);
-// The mean of a matrix of this many elements is taken in so many parts.
-Index mean_parts(Index elements, const DeviceTraits& device);
-
-inline constexpr Index kNormPiece = 1 << 16;  // elements of one partial sum of the gradient's norm
 
 // Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
 // of what is not bf16. It wants rows of whole 16 bytes; a plain kernel does the rest.

@@ -57,6 +57,7 @@ class CudaBackend final : public Backend {
   void run(const TernaryProduct&) override;
   void run(const TernaryProductBackward&) override;
   void run(const QuantizeRows&) override;
+  void run(const SumMagnitudes&) override;
   void run(const QuantizeTernary&) override;
   void run(const Dequantize&) override;
   void run(const NormQuantize&) override;

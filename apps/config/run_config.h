@@ -35,13 +35,16 @@ struct DataSection {
   std::string tokenizer;  // "": the one that the data was prepared with
 };
 
+enum class Moments { f32, bf16 };
+
 struct OptimizerSection {
   double lr = 0;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double clip = 1;  // global gradient norm, 0: no clipping
+  double clip = 1;                 // global gradient norm, 0: no clipping
+  Moments moments = Moments::f32;  // f32: whatever the parameters are
 };
 
 struct BatchSection {

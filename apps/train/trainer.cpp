@@ -18,6 +18,17 @@ Observer absmax_recorder(std::map<std::string, double>& largest) {
   };
 }
 
+AdamWOptions optimizer_options(const RunConfig& config) {
+  const OptimizerSection& o = config.optimizer;
+  AdamWOptions options{.beta1 = o.beta1,
+                       .beta2 = o.beta2,
+                       .eps = o.eps,
+                       .clip = o.clip,
+                       .seed = std::uint64_t(config.run.seed)};
+  if (o.moments == Moments::bf16) options.moments = DType::bf16;
+  return options;
+}
+
 }  // namespace
 
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
@@ -51,10 +62,7 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)
       context_(config.batch.context),
       micro_batch_(micro_batch),
       model_(backend, config.model, model_options(config, backend.traits(), true)),
-      optimizer_(model_.parameters(), {.beta1 = config.optimizer.beta1,
-                                       .beta2 = config.optimizer.beta2,
-                                       .eps = config.optimizer.eps,
-                                       .clip = config.optimizer.clip}) {
+      optimizer_(model_.parameters(), optimizer_options(config)) {
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }
 
@@ -91,11 +99,8 @@ PendingUpdate Trainer::step(const HostBatch& batch, double learning_rate, double
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first == 0 ? diagnostics : nullptr);
   }
-  PendingUpdate update = optimizer_.step();
-  if (diagnostics)
-    diagnostics->weights = model_.quantize_with_stats();
-  else
-    model_.quantize();
+  PendingUpdate update = optimizer_.step(diagnostics != nullptr);
+  if (diagnostics) diagnostics->weights = model_.ternary_stats();
   return update;
 }
 

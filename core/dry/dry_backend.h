@@ -41,6 +41,7 @@ class DryBackend : public Backend {
   void run(const TernaryProduct& a) override { count(a); }
   void run(const TernaryProductBackward& a) override { count(a); }
   void run(const QuantizeRows& a) override { count(a); }
+  void run(const SumMagnitudes& a) override { count(a); }
   void run(const QuantizeTernary& a) override { count(a); }
   void run(const Dequantize& a) override { count(a); }
   void run(const NormQuantize& a) override { count(a); }

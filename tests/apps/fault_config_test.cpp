@@ -172,6 +172,9 @@ TEST(Fault50, KeysThatContradict) {
                       "got 64"),
             HasSubstr("model.num_hidden_layers: expected 24")));
   EXPECT_THAT(complaint_of_set("init_from.moments=true"), HasSubstr("expected init_from.path"));
+  const std::string half =
+      "[precision]\ndtype = \"f64\"\n[optimizer]\nlr = 1\nmoments = \"bf16\"\n";
+  EXPECT_THAT(complaint(half), HasSubstr("optimizer.moments: expected \"f32\" with"));
   EXPECT_THAT(complaint_of_set("logging.sample_interval=5"), HasSubstr("at least one prompt"));
   EXPECT_THAT(complaint(kValid, {"logging.validation_interval=5", "logging.validation_tokens=100"}),
               HasSubstr("expected at least batch.context = 2048, got 100"));
@@ -264,7 +267,7 @@ TEST(Fault50, AllErrorsInOnePass) {
 TEST(Fault50, OverridesAreCheckedLikeTheFile) {
   EXPECT_EQ(complaint_of_set("optimizer.learning=1"),
             "--set optimizer.learning=1: optimizer.learning: unknown key (keys of [optimizer]: lr, "
-            "beta1, beta2, eps, weight_decay, clip)");
+            "beta1, beta2, eps, weight_decay, clip, moments)");
   EXPECT_THAT(complaint_of_set("optimizer.lr"), EndsWith("expected key=value"));
   EXPECT_THAT(complaint_of_set("=5"), HasSubstr("unknown key"));
   EXPECT_THAT(complaint_of_set(""), HasSubstr("expected key=value"));

@@ -20,11 +20,12 @@ struct Training {
   bool operator==(const Training&) const = default;
 };
 
-Training train(Backend& on, const ModelOptions& options, int steps, Index width = 64) {
+Training train(Backend& on, const ModelOptions& options, int steps, Index width = 64,
+               const AdamWOptions& update = {}) {
   const ModelConfig config{.vocab_size = 251, .width = width, .layers = 3};
   Model model(on, config, options);
   model.initialize(7);
-  AdamWOptimizer optimizer(model.parameters(), {});
+  AdamWOptimizer optimizer(model.parameters(), update);
   const Rng rng(11, stream_of("text"));
   Training out;
   std::uint64_t drawn = 0;
@@ -46,7 +47,6 @@ Training train(Backend& on, const ModelOptions& options, int steps, Index width 
     optimizer.add_loss(loss.value);
     tape.backward(loss);
     out.losses.push_back(optimizer.step().report().loss);
-    model.quantize();
   }
   out.parameters = download_real(model.parameters().values());
   return out;
@@ -93,6 +93,16 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
 TEST_F(CudaTraining, TheSameBitsTwice) {
   for (const ModelOptions& options : {kSingle, kHalf, kHalfStream, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
+}
+
+TEST_F(CudaTraining, MomentsInHalfPrecision) {
+  const AdamWOptions half{.moments = DType::bf16, .seed = 7};
+  CpuBackend cpu(kSlab);
+  const Training want = train(cpu, kSingle, 10, 64, half);
+  const Training got = train(gpu(kSlab), kSingle, 10, 64, half);
+  EXPECT_LE(largest_difference(got.losses, want.losses), 0.05);
+  EXPECT_EQ(train(gpu(kSlab), kSingle, 10, 64, half), got);
+  EXPECT_NE(on_gpu(kSingle, 10).parameters, got.parameters);
 }
 
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
