@@ -24,7 +24,7 @@ Index pieces(Index n, Index piece) {
 // Blocks that walk over N rows of D columns: as many as a multiprocessor has registers and shared
 // memory for, which suffice for about so many columns, of kernels that keep much for a column and
 // of those that keep less; and a block costs as much as 256 columns.
-constexpr Index kShortRows = 5632, kMiddleRows = 6912, kLongRows = 12288;
+constexpr Index kShortRows = 5632, kLongRows = 12288;
 Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
   const Index resident = std::max<Index>(1, columns / (D + 256));
   return std::clamp<Index>(N / 8, 1, std::max<Index>(1, resident * device.multiprocessors));
@@ -32,17 +32,11 @@ Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
 
 }  // namespace
 
-Index row_walks(Index N, Index D, const DeviceTraits& device) {
-  const Index resident = std::max<Index>(1, 11520 / (D + 256));
-  return std::min(N, resident * device.multiprocessors);
-}
-
 Index column_sum_parts(const NormQuantizeBackward& a, const DeviceTraits& device) {
-  const Index columns = a.rows.size() == 1 ? kMiddleRows : kShortRows;
-  return walks(rows_of(a.sum), a.sum.shape().last(), columns, device);
+  return walks(rows_of(a.sum), a.sum.shape().last(), kShortRows, device);
 }
 Index column_sum_parts(const GatedNormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.g), a.g.shape().last(), kMiddleRows, device);
+  return walks(rows_of(a.g), a.g.shape().last(), kShortRows, device);
 }
 Index column_sum_parts(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
   return walks(rows_of(a.ab), a.ab.shape().last() / 2, kLongRows, device);

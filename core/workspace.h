@@ -14,8 +14,6 @@ Index column_sum_parts(const NormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const GatedNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
-// Blocks that walk over N rows of D columns and keep nothing.
-Index row_walks(Index N, Index D, const DeviceTraits&);
 
 // Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
 // of what is not bf16. It wants rows of whole 16 bytes; a plain kernel does the rest.
@@ -51,7 +49,7 @@ struct ScanShape {
   constexpr Index steps(Index element_bytes) const { return warps * bytes / element_bytes; }
 };
 inline constexpr Index kScanChannels = 64;
-inline constexpr ScanShape kScanForward{8, 4, 16}, kScanBackward{8, 3, 16};
+inline constexpr ScanShape kScanForward{8, 3, 16}, kScanBackward{8, 3, 16};
 // How the tiles of (B, T, D) are divided among blocks.
 struct ScanCut {
   Index chunks;   // of a sequence: tiles along time

@@ -74,7 +74,8 @@ __global__ void __launch_bounds__(kThreads)
 // Rows of bf16 logits that a block holds in registers: thread t its pieces t, t + kThreads, ...
 // of 8.
 constexpr int kPieces = 8;
-constexpr Index kWidestHeld = Index(8) * kThreads * kPieces;
+// rows that are held: shorter ones leave too much of a block idle
+constexpr Index kNarrowestHeld = 8192, kWidestHeld = Index(8) * kThreads * kPieces;
 constexpr std::size_t kStagedBytes = kThreads * (kPieces * sizeof(uint4) + sizeof(int));
 
 struct HeldRows {
@@ -209,7 +210,7 @@ void CudaBackend::run(const CrossEntropy& a) {
     A* logits = a.logits.data<A>();
     const bool whole = V % 8 == 0 && aligned<16>(logits);
     if constexpr (std::is_same_v<A, bf16>)
-      if (whole && V <= kWidestHeld) {
+      if (whole && V >= kNarrowestHeld && V <= kWidestHeld) {
         const HeldRows rows{.losses = a.losses.data<float>(),
                             .logits = logits,
                             .targets = a.targets.data<std::int32_t>(),

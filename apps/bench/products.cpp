@@ -1,5 +1,6 @@
 #include "apps/bench/products.h"
 
+#include "autograd/ops/quantize.h"
 #include "core/dry/dry_backend.h"
 #include "core/host.h"
 #include "core/rng.h"
@@ -61,17 +62,20 @@ Tensor random_matrix(Backend& on, Index rows, Index columns) {
   return out;
 }
 
+TernaryWeight ternary(const QuantizedVar& w) {
+  return {.t = w.codes.value, .scale = w.scale};
+}
+
 // The operands of one forward product, as codes and as what the codes stand for in bf16.
 struct Operands {
   Operands(Backend& on, const ForwardProduct& p)
       : x{.q = Tensor(on, {p.rows, p.inputs}, DType::i8),
           .row_scale = Tensor(on, {p.rows}, DType::f32)},
-        w{.t = Tensor(on, {p.outputs, p.inputs}, DType::i8), .scale = Tensor(on, {1}, DType::f32)},
+        w(ternary(quantize_ternary({random_matrix(on, p.outputs, p.inputs)}))),
         x_copy(on, {p.rows, p.inputs}, DType::bf16),
         w_copy(on, {p.outputs, p.inputs}, DType::bf16),
         y(on, {p.rows, p.outputs}, DType::bf16) {
     on.run(QuantizeRows{.y = x, .x = random_matrix(on, p.rows, p.inputs)});
-    on.run(QuantizeTernary{.y = w, .w = random_matrix(on, p.outputs, p.inputs)});
     const Tensor ones(on, {p.outputs}, DType::f32);
     on.fill(ones, 1);
     on.run(Dequantize{.x = x_copy, .y = x});

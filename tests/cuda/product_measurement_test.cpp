@@ -1,6 +1,7 @@
 // Measuring products changes nothing that the work computes, and says what it found.
 #include <gmock/gmock.h>
 
+#include "autograd/ops/quantize.h"
 #include "core/host.h"
 #include "core/rng.h"
 #include "cuda/algorithm_table.h"
@@ -20,9 +21,9 @@ class Measurement : public GpuTest {
     Backend& on = gpu(kSlab);
     dy_ = random({N, O}, DType::bf16);
     x_ = {.q = Tensor(on, {N, I}, DType::i8), .row_scale = Tensor(on, {N}, DType::f32)};
-    w_ = {.t = Tensor(on, {O, I}, DType::i8), .scale = Tensor(on, {1}, DType::f32)};
+    const QuantizedVar w = quantize_ternary({random({O, I}, DType::f32)});
+    w_ = {.t = w.codes.value, .scale = w.scale};
     on.run(QuantizeRows{.y = x_, .x = random({N, I}, DType::bf16)});
-    on.run(QuantizeTernary{.y = w_, .w = random({O, I}, DType::f32)});
     dx_ = Tensor(on, {N, I}, DType::bf16);
     dw_ = Tensor(on, {O, I}, DType::f32);
   }
