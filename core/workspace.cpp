@@ -107,12 +107,41 @@ std::size_t workspace_bytes(const TernaryProduct&, const DeviceTraits&) {
   return 0;
 }
 
-std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&) {
+bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {
+  const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  return a.fp8_dx && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 && I % 16 == 0 &&
+         !a.dx.add;
+}
+
+Fp8Operands fp8_operands(Index N, Index O, Index I) {
+  constexpr Index kMost = Index(256) << 20, kTile = 128;
+  const Index parts = std::max<Index>(1, pieces(N * O, kMost));
+  Fp8Operands out{.rows = std::min(N, pieces(pieces(N, parts), kTile) * kTile)};
+  const auto take = [&](std::size_t bytes) {
+    const std::size_t at = out.bytes;
+    out.bytes += (bytes + 255) / 256 * 256;
+    return at;
+  };
+  out.weights = take(std::size_t(I * O));
+  out.dy = take(std::size_t(out.rows * O));
+  out.row_scales = take(bytes_of(out.rows));
+  out.column_scales = take(bytes_of(I));
+  return out;
+}
+
+// dx and dw take turns
+std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  if (!library_product(a.dy.dtype(), O, I)) return 0;
-  const std::size_t t = a.dx ? bytes_of_bf16(O * I) : 0;
-  const std::size_t q = a.dw ? bytes_of_bf16(rows_expanded(N, I) * I) : 0;
-  return kLibraryWorkspace + kFactorBytes + std::max(t, q);
+  const bool library = library_product(a.dy.dtype(), O, I);
+  std::size_t dx = 0, dw = 0;
+  if (a.dx && library_fp8_product(a, device))
+    dx = fp8_operands(N, O, I).bytes;
+  else if (a.dx && a.fp8_dx)
+    dx = bytes_of(N * O);
+  else if (a.dx && library)
+    dx = bytes_of_bf16(O * I);
+  if (a.dw && library) dw = bytes_of_bf16(rows_expanded(N, I) * I);
+  return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw);
 }
 
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device) {

@@ -23,6 +23,21 @@ inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the
 // Rows of q (N, I) that are copied to bf16 at a time for dw: at most 256 MB, whole tiles of K.
 Index rows_expanded(Index N, Index I);
 
+// Whether dx with fp8_dx is done by the library, in 8-bit floats: it wants rows of whole 16 bytes
+// and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded likewise.
+bool library_fp8_product(const TernaryProductBackward&, const DeviceTraits&);
+// Its operands behind the two factors, in bytes, and how many rows of dy (N, O) it takes at a time:
+// at most 256 MB of them, in equal parts.
+struct Fp8Operands {
+  Index rows = 0;
+  std::size_t weights = 0;        // (I, O) e4m3
+  std::size_t dy = 0;             // (rows, O) e4m3
+  std::size_t row_scales = 0;     // (rows) f32
+  std::size_t column_scales = 0;  // (I) f32
+  std::size_t bytes = 0;          // of all
+};
+Fp8Operands fp8_operands(Index N, Index O, Index I);
+
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 

@@ -5,6 +5,7 @@
 #include "cuda/device_query.h"
 #include "cuda/fill.h"
 #include "cuda/host_memory.h"
+#include "cuda/product_measurement.h"
 #include "cuda/stopwatch.h"
 
 namespace tern {
@@ -25,7 +26,7 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
          " B, free are ", free, " of ", total, " B");
   }
   pool_ = std::make_unique<Pool>(slab_, slab_bytes);
-  blas_ = std::make_unique<Blas>();
+  blas_ = std::make_unique<Blas>(AlgorithmTable(algorithm_table_path()), machine_name(device));
   uploads_ = std::make_unique<UploadRing>();
   snapshots_ = std::make_unique<SnapshotSlots>();
 }

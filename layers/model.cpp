@@ -95,7 +95,8 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
                     .eps = config_.rms_norm_eps,
                     .quantized = quantized,
                     .activations = activations(),
-                    .remake = options_.recompute == Recompute::cheap && pass.tape};
+                    .remake = options_.recompute == Recompute::cheap && pass.tape,
+                    .fp8_dx = options_.fp8_dx};
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = state.slice(l, 1).reshape({B, D});
     inside.see("bound", with.bound.value);

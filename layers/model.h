@@ -29,6 +29,7 @@ struct ModelOptions {
   Index loss_rows = 1024;              // rows of logits that exist at a time
   bool trainable = true;               // allocate gradients
   Recompute recompute = Recompute::none;
+  bool fp8_dx = false;  // gradients by the blocks' inputs from dy rounded to fp8; not in the head
 };
 
 class Model {

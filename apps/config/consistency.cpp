@@ -93,6 +93,9 @@ void Checker::model() {
   };
   expect_number("model.hidden_size", model.width, named.width);
   expect_number("model.num_hidden_layers", model.layers, named.layers);
+  expect(config_.backward == BackwardProducts::bf16 || model.quantize == Quantize::ternary,
+         "precision.backward",
+         "\"fp8_dx\" needs ternary weights: expected model.quantize = \"ternary\"");
 }
 
 void Checker::data() {

@@ -55,7 +55,11 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
 Environment environment_on(const Device& device, const std::vector<std::string>& command) {
   std::map<std::string, std::string> libraries = library_versions();
   const DeviceFacts& facts = device.facts();
-  if (facts.traits.is_gpu()) libraries["GPU"] = facts.name + ", " + facts.library;
+  if (facts.traits.is_gpu()) {
+    libraries["GPU"] = facts.name + ", " + facts.library;
+    const std::string algorithms = device.algorithms_hash();
+    libraries["measured algorithms"] = algorithms.empty() ? "none" : algorithms;
+  }
   return describe_environment(command, libraries);
 }
 
@@ -78,6 +82,7 @@ void train(const TrainOptions& options) {
   if (start) {
     require_same_run(*start, config);
     require_same_data(*start, data);
+    warn_of_other_algorithms(*start, device.algorithms_hash(), console);
     drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
   }
   directory.begin(resolved_config(loaded), environment);

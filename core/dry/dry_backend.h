@@ -9,7 +9,7 @@
 
 namespace tern {
 
-class DryBackend final : public Backend {
+class DryBackend : public Backend {
  public:
   explicit DryBackend(DeviceTraits traits = {}) : traits_(traits) {}
   std::string_view name() const override { return "dry"; }

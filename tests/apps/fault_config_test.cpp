@@ -43,6 +43,13 @@ TEST(Fault50, UnknownKeysGetASuggestion) {
               HasSubstr("a.toml:1:1: run.seed"));
 }
 
+TEST(Fault50, Fp8NeedsTernaryWeights) {
+  const std::string text = std::string(kValid) + "[precision]\nbackward = \"fp8_dx\"\n";
+  EXPECT_EQ(complaint(text), "accepted");
+  EXPECT_THAT(complaint(text, {"model.quantize=none"}),
+              HasSubstr("a.toml:11:12: precision.backward: \"fp8_dx\" needs ternary weights"));
+}
+
 TEST(Fault50, UnknownTablesGetASuggestion) {
   EXPECT_EQ(complaint_of("[checkpoints]\ninterval = 5\n"),
             "a.toml:10:2: checkpoints: unknown table (did you mean [checkpoint]?)");

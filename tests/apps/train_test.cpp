@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "apps/train/trainer.h"
+#include "data/manifest.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 
@@ -119,6 +121,46 @@ TEST(Train, MomentsChangeTheirFormatOnTheWay) {
   };
   go_on("narrower", "f32", "bf16");
   go_on("wider", "bf16", "f32");
+}
+
+// As if the checkpoint came from a GPU whose products take other algorithms than here.
+TEST(Train, OtherAlgorithmsThanTheCheckpointsAreSaid) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("a", {"checkpoint.interval=30"})).exit_code, 0);
+  const fs::path manifest = tiny.checkpoint("a", 30) / "manifest.json";
+  const auto resume = [&](const std::string& name) {
+    return run(tiny.command(name, {}, {"--resume", tiny.checkpoint("a", 30).string()}));
+  };
+  EXPECT_THAT(resume("same").err, testing::Not(HasSubstr("algorithms")));
+  Manifest m = parse_manifest(read_text(manifest), manifest.string());
+  EXPECT_EQ(m.state.at("algorithms"), "");
+  m.state["algorithms"] = "0123abcd";
+  write_text(manifest, to_text(m));
+  const Outcome o = resume("other");
+  EXPECT_EQ(o.exit_code, 0);
+  EXPECT_THAT(read_text(tiny.directory("other") / "train.log"),
+              HasSubstr("other measured algorithms of products (0123abcd, here none)"));
+  EXPECT_EQ(losses(tiny.directory("other")), losses(tiny.directory("same")));
+}
+
+TEST(Train, Fp8DxTrainsOnACpuAndIsRefusedByOlderGpus) {
+  RunConfig config;
+  config.backward = BackwardProducts::fp8_dx;
+  EXPECT_TRUE(model_options(config, {}, true).fp8_dx);
+  EXPECT_TRUE(model_options(config, DeviceTraits::h200(), true).fp8_dx);
+  try {
+    model_options(config, {.multiprocessors = 108}, true);
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.fault, Fault::usage);
+    EXPECT_THAT(e.what(), HasSubstr("precision.backward: \"fp8_dx\" needs a GPU"));
+  }
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("exact")).exit_code, 0);
+  ASSERT_EQ(run(tiny.command("fp8", {"precision.backward=fp8_dx"})).exit_code, 0);
+  const auto exact = losses(tiny.directory("exact")), rounded = losses(tiny.directory("fp8"));
+  EXPECT_NE(exact, rounded);
+  EXPECT_NEAR(exact.rbegin()->second, rounded.rbegin()->second, 0.1);
 }
 
 TEST(Train, HowABatchIsSplitChangesOnlyRounding) {

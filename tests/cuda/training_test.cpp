@@ -69,6 +69,7 @@ class CudaTraining : public GpuTest {
 const ModelOptions kSingle{};
 const ModelOptions kHalf{.activations = DType::bf16};
 const ModelOptions kHalfStream{.activations = DType::bf16, .residual = DType::bf16};
+const ModelOptions kFp8{.activations = DType::bf16, .residual = DType::bf16, .fp8_dx = true};
 
 // Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
 // everything after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence
@@ -81,11 +82,16 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
     EXPECT_LE(largest_difference(on_gpu(kSingle, 10, width).losses, want.losses), 0.02);
     EXPECT_LE(largest_difference(on_gpu(kHalf, 10, width).losses, want.losses), 0.05);
     EXPECT_LE(largest_difference(on_gpu(kHalfStream, 10, width).losses, want.losses), 0.05);
+    ModelOptions rounding = kSingle;
+    rounding.fp8_dx = true;
+    const Training rounded = train(cpu, rounding, 10, width);
+    EXPECT_NE(rounded.losses, want.losses);
+    EXPECT_LE(largest_difference(on_gpu(kFp8, 10, width).losses, rounded.losses), 0.05);
   }
 }
 
 TEST_F(CudaTraining, TheSameBitsTwice) {
-  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream})
+  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
 }
 
@@ -100,7 +106,7 @@ TEST_F(CudaTraining, MomentsInHalfPrecision) {
 }
 
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
-  for (ModelOptions options : {kSingle, kHalf, kHalfStream}) {
+  for (ModelOptions options : {kSingle, kHalf, kHalfStream, kFp8}) {
     const Training kept = on_gpu(options, 3);
     for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
       options.recompute = recompute;
