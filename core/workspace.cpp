@@ -21,17 +21,10 @@ Index pieces(Index n, Index piece) {
   return (n + piece - 1) / piece;
 }
 
-// Where blocks take their turn, and a word for each channel of each chunk of time.
-std::size_t scan_bytes(const Tensor& h, int tensors) {
-  const Index chunks = pieces(h.shape()[1], scan_steps(tensors, bits(h.dtype()) / 8));
-  const Index channels = pieces(h.shape()[2], kScanChannels) * kScanChannels;
-  return 256 + std::size_t(h.shape()[0] * chunks * channels) * sizeof(std::uint64_t);
-}
-
 // Blocks that walk over N rows of D columns: as many as a multiprocessor has registers and shared
 // memory for, which suffice for about so many columns, of kernels that keep much for a column and
 // of those that keep less; and a block costs as much as 256 columns.
-constexpr Index kShortRows = 5632, kLongRows = 12288;
+constexpr Index kShortRows = 5632, kMiddleRows = 6912, kLongRows = 12288;
 Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
   const Index resident = std::max<Index>(1, columns / (D + 256));
   return std::clamp<Index>(N / 8, 1, std::max<Index>(1, resident * device.multiprocessors));
@@ -39,11 +32,17 @@ Index walks(Index N, Index D, Index columns, const DeviceTraits& device) {
 
 }  // namespace
 
+Index row_walks(Index N, Index D, const DeviceTraits& device) {
+  const Index resident = std::max<Index>(1, 11520 / (D + 256));
+  return std::min(N, resident * device.multiprocessors);
+}
+
 Index column_sum_parts(const NormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.sum), a.sum.shape().last(), kShortRows, device);
+  const Index columns = a.rows.size() == 1 ? kMiddleRows : kShortRows;
+  return walks(rows_of(a.sum), a.sum.shape().last(), columns, device);
 }
 Index column_sum_parts(const GatedNormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.g), a.g.shape().last(), kShortRows, device);
+  return walks(rows_of(a.g), a.g.shape().last(), kMiddleRows, device);
 }
 Index column_sum_parts(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
   return walks(rows_of(a.ab), a.ab.shape().last() / 2, kLongRows, device);
@@ -163,14 +162,33 @@ std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
   return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
 }
 
-std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits&) {
-  return a.h.shape()[1] > kSequentialSteps ? scan_bytes(a.h, 2) : 0;
+// As many walks as are resident, or one for each column if those are nearly as many; with fewer
+// columns, fewer walks to each multiprocessor.
+ScanCut scan_cut(const Tensor& h, const ScanShape& shape, const DeviceTraits& device) {
+  const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
+  const Index columns = B * pieces(D, kScanChannels);
+  Index walks = 0;
+  for (Index blocks = shape.blocks; blocks > 1 && walks == 0; --blocks)
+    if (10 * columns >= 9 * blocks * device.multiprocessors)
+      walks = std::min(columns, blocks * device.multiprocessors);
+  return {
+      .chunks = pieces(T, shape.steps(bits(h.dtype()) / 8)), .columns = columns, .walks = walks};
 }
 
-std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits&) {
-  const Index B = a.h.shape()[0], T = a.h.shape()[1], D = a.h.shape()[2];
-  const Index chunks = pieces(T, scan_steps(4, bits(a.h.dtype()) / 8));
-  return scan_bytes(a.h, 4) + (a.dbound ? bytes_of(B * chunks * D) : 0);
+std::size_t scan_words_bytes(const ScanCut& cut) {
+  if (!cut.passed_on()) return 0;
+  return 256 + std::size_t(cut.passed_on() * kScanChannels) * sizeof(std::uint64_t);
+}
+
+std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits& device) {
+  return a.h.shape()[1] > kSequentialSteps ? scan_words_bytes(scan_cut(a.h, kScanForward, device))
+                                           : 0;
+}
+
+std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) {
+  const ScanCut cut = scan_cut(a.h, kScanBackward, device);
+  const Index parts = a.dbound ? a.h.shape()[0] * cut.parts() : 0;
+  return scan_words_bytes(cut) + bytes_of(parts * a.h.shape()[2]);
 }
 
 }  // namespace tern

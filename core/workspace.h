@@ -14,6 +14,8 @@ Index column_sum_parts(const NormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const GatedNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
+// Blocks that walk over N rows of D columns and keep nothing.
+Index row_walks(Index N, Index D, const DeviceTraits&);
 
 // Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
 // of what is not bf16. It wants rows of whole 16 bytes; a plain kernel does the rest.
@@ -41,12 +43,29 @@ Fp8Operands fp8_operands(Index N, Index O, Index I);
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 
-// A thread block of the scan over time holds 32 KiB of what it reads: this many channels, and this
-// many steps of each of `tensors` tensors, an equal share for each warp.
-inline constexpr Index kScanChannels = 64, kScanWarps = 16;
-constexpr Index scan_steps(int tensors, int element_bytes) {
-  return 32768 / (kScanChannels * tensors * element_bytes);
-}
+// A thread block of the scan over time works on tiles of kScanChannels channels by some steps.
+struct ScanShape {
+  Index warps;   // of a block
+  Index blocks;  // that are resident on a multiprocessor
+  Index bytes;   // of a channel's steps that a warp takes, of each tensor
+  constexpr Index steps(Index element_bytes) const { return warps * bytes / element_bytes; }
+};
+inline constexpr Index kScanChannels = 64;
+inline constexpr ScanShape kScanForward{8, 4, 16}, kScanBackward{8, 3, 16};
+// How the tiles of (B, T, D) are divided among blocks.
+struct ScanCut {
+  Index chunks;   // of a sequence: tiles along time
+  Index columns;  // of all sequences: tiles across channels
+  Index walks;  // blocks that walk along time over equal shares of the columns, end to end; 0: the
+                // columns are too few, and blocks take tiles as they come, earliest first
+  // tiles whose state passes from block to block, so that it needs words in memory
+  Index passed_on() const { return walks == 0 ? chunks * columns : columns % walks ? walks : 0; }
+  // pieces of a column that are walked or taken at once, each of which sums a part of dbound
+  Index parts() const { return walks ? 2 : chunks; }
+};
+ScanCut scan_cut(const Tensor& h, const ScanShape&, const DeviceTraits&);
+// Where blocks take their turn, and a word for each channel of a tile that is passed on.
+std::size_t scan_words_bytes(const ScanCut&);
 inline constexpr Index kSequentialSteps = 4;  // so few are walked by one thread a channel
 
 // Embedding gradients: sorted rows are summed in pieces of this many.

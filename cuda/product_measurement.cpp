@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "cuda/comparison.h"
+#include "cuda/stopwatch.h"
 
 namespace tern::cuda {
 namespace {
@@ -28,33 +29,6 @@ class Memory {
  private:
   void* data_ = nullptr;
   std::size_t bytes_;
-};
-
-class Timer {
- public:
-  Timer() {
-    cuda_check(cudaEventCreate(&begin_), "[measure_products] event");
-    cuda_check(cudaEventCreate(&end_), "[measure_products] event");
-  }
-  ~Timer() {
-    cudaEventDestroy(begin_);
-    cudaEventDestroy(end_);
-  }
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-  template <class F>
-  double seconds(cudaStream_t stream, F&& f) const {
-    cuda_check(cudaEventRecord(begin_, stream), "[measure_products] event");
-    f();
-    cuda_check(cudaEventRecord(end_, stream), "[measure_products] event");
-    cuda_check(cudaEventSynchronize(end_), "[measure_products] product");
-    float milliseconds = 0;
-    cuda_check(cudaEventElapsedTime(&milliseconds, begin_, end_), "[measure_products] event");
-    return milliseconds * 1e-3;
-  }
-
- private:
-  cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
 struct Candidate {
@@ -110,8 +84,7 @@ class Contest {
     for (int round = 0; round < rounds; ++round)
       for (Candidate& c : candidates) {
         cuda_check(cudaMemsetAsync(flush_.get(), round, flush_.bytes(), stream_), "[flush]");
-        c.times.push_back(
-            timer_.seconds(stream_, [&] { blas_.run_by(c.algorithm, product_, stream_); }));
+        c.times.push_back(seconds(c.algorithm));
       }
   }
 
@@ -127,6 +100,13 @@ class Contest {
   bool run(const cublasLtMatmulAlgo_t& algorithm) const {
     copy(product_.c, before_.get());
     return blas_.run_by(algorithm, product_, stream_) == CUBLAS_STATUS_SUCCESS;
+  }
+  double seconds(const cublasLtMatmulAlgo_t& algorithm) const {
+    begin_.record(stream_);
+    blas_.run_by(algorithm, product_, stream_);
+    end_.record(stream_);
+    cuda_check(cudaStreamSynchronize(stream_), "[measure_products] product");
+    return begin_.seconds_until(end_);
   }
   // of c from another matrix
   Differences differences(const void* other) const {
@@ -150,7 +130,7 @@ class Contest {
   cudaStream_t stream_;
   Memory before_{bytes()}, right_{bytes()}, once_{bytes()};
   Memory flush_{kFlushed}, comparison_{kComparisonBytes};
-  Timer timer_;
+  TimedEvent begin_{}, end_{};
 };
 
 std::string for_people(std::string fields) {

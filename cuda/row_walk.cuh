@@ -1,6 +1,7 @@
-// A block's walk over rows p, p + P, ...: the inputs of its next row are on their way to shared
+// A block's walk over rows p, p + P, ...: the inputs of its next rows are on their way to shared
 // memory while it works on this one, and the weights stay there, so that registers are left for
-// sums. A thread reads only what it copied itself: no barrier guards any of it.
+// sums. A thread reads only what it copied itself: no barrier guards any of it. `Rows` of a stream
+// are in shared memory at a time, this one and those to come.
 #pragma once
 
 #include "cuda/row_layout.cuh"
@@ -9,12 +10,12 @@ namespace tern::cuda {
 
 // One input matrix of a walk; one that is missing reads as zero. Layouts that do not stage read
 // device memory instead.
-template <class L, class T>
+template <class L, class T, int Rows = 2>
 class RowStream {
  public:
-  // bytes of shared memory for two rows of D columns
+  // bytes of shared memory for rows of D columns
   static std::size_t bytes(Index D) {
-    return L::staged ? 2 * sizeof(T) * (L::threads(D) / 32 * L::per_warp) : 0;
+    return L::staged ? Rows * sizeof(T) * (L::threads(D) / 32 * L::per_warp) : 0;
   }
 
   RowStream() = default;
@@ -23,14 +24,14 @@ class RowStream {
       : rows_(rows), stride_(stride), D_(rows ? D : 0) {
     if constexpr (L::staged) {
       staged_ = reinterpret_cast<T*>(staging) + L::column(0);
-      staging += 2 * sizeof(T) * pitch();
+      staging += Rows * sizeof(T) * pitch();
 #pragma unroll
-      for (int i = 0; i < 2 * L::Items; ++i)
+      for (int i = 0; i < Rows * L::Items; ++i)
         if (L::column(i % L::Items) >= D_) *word(i / L::Items, i % L::Items) = {};
     }
   }
 
-  // turn: 0 and 1 by turns
+  // turn: 0 to Rows - 1 by turns
   __device__ void fetch(Index n, int turn) const {
     if constexpr (L::staged) {
       const T* piece = rows_ + n * stride_ + L::column(0);
@@ -107,15 +108,15 @@ class WeightRow {
 // The numbers of a row, K of them, that every thread needs: each copies them for itself. A load
 // into a register would be waited for at once, as ptxas moves what all threads share to uniform
 // registers.
-template <int K>
+template <int K, int Rows = 2>
 class ScalarStream {
  public:
-  static std::size_t bytes(int threads) { return 2 * sizeof(float) * K * threads; }
+  static std::size_t bytes(int threads) { return Rows * sizeof(float) * K * threads; }
 
   // values (N, K)
   __device__ ScalarStream(const float* values, char*& staging)
       : values_(values), staged_(reinterpret_cast<float*>(staging) + threadIdx.x * K) {
-    staging += 2 * sizeof(float) * K * blockDim.x;
+    staging += Rows * sizeof(float) * K * blockDim.x;
   }
   __device__ void fetch(Index n, int turn) const {
     copy_async_if<sizeof(float) * K>(true, staged_ + turn * int(blockDim.x) * K, values_ + n * K);
@@ -127,17 +128,21 @@ class ScalarStream {
   float* staged_;
 };
 
-// body(n, turn) for each row of this block; fetch(n, turn) one row ahead of it
-template <class Fetch, class Body>
+// body(n, turn) for each row of this block; fetch(n, turn) Rows - 1 rows ahead of it
+template <int Rows = 2, class Fetch, class Body>
 __device__ inline void walk_rows(Index N, Fetch&& fetch, Body&& body) {
-  fetch(Index(blockIdx.x), 0);  // there are no more blocks than rows
-  commit_copies();
-  int turn = 0;
-  for (Index n = blockIdx.x; n < N; n += gridDim.x, turn ^= 1) {
-    if (n + gridDim.x < N) fetch(n + gridDim.x, turn ^ 1);
+  const auto fetch_if_any = [&](Index n, int turn) {
+    if (n < N) fetch(n, turn);
     commit_copies();
-    await_all_but_last();
+  };
+#pragma unroll
+  for (int i = 0; i < Rows - 1; ++i) fetch_if_any(blockIdx.x + Index(i) * gridDim.x, i);
+  int turn = 0;
+  for (Index n = blockIdx.x; n < N; n += gridDim.x) {
+    fetch_if_any(n + Index(Rows - 1) * gridDim.x, turn == 0 ? Rows - 1 : turn - 1);
+    await_copies<Rows - 1>();
     body(n, turn);
+    turn = turn + 1 == Rows ? 0 : turn + 1;
   }
 }
 
