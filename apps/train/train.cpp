@@ -19,7 +19,8 @@ double measure_peak_flops(const Device& device) {
   const bool gpu = device.facts().traits.is_gpu();
   const Index n = gpu ? 8192 : 1024;
   const DType dtype = gpu ? DType::bf16 : DType::f32;
-  const auto backend = make_backend(device, [&](Backend& on) { SquareProduct(on, dtype, n); });
+  const auto backend =
+      make_backend(device, [&](Backend& on) { SquareProduct(on, dtype, n).seconds(); });
   const SquareProduct product(*backend, dtype, n);
   double best = product.seconds();
   for (int i = 1; i < 8; ++i) best = std::min(best, product.seconds());
