@@ -17,8 +17,9 @@ Scalars read(const Tensor& scalars) {
 
 }  // namespace
 
-AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options)
-    : pack_(pack), options_(options) {
+AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
+                               Communicator* ranks)
+    : pack_(pack), options_(options), ranks_(ranks) {
   Backend& on = pack.values().backend();
   m_ = Tensor(on, pack.values().shape(), pack.values().dtype());
   v_ = Tensor(on, pack.values().shape(), pack.values().dtype());
@@ -52,9 +53,18 @@ void AdamWOptimizer::update(Index first, Index count, bool decays) {
                                .decays = decays});
 }
 
+void AdamWOptimizer::add_ranks() {
+  if (!ranks_) return;
+  Pending gradients = ranks_->all_reduce(pack_.gradients(), Op::sum);
+  Pending loss = ranks_->all_reduce(scalars_.slice(StepScalars::loss, 1), Op::sum);
+  gradients.wait();
+  loss.wait();
+}
+
 PendingUpdate AdamWOptimizer::step() {
   Backend& on = scalars_.backend();
   pack_.finish_gradients();
+  add_ranks();
   on.run(SquaredNorm{.scalars = scalars_, .g = pack_.gradients()});
   on.run(DecideUpdate{.scalars = scalars_});
   update(0, pack_.decayed(), true);
