@@ -47,8 +47,8 @@ class Communicator {
   virtual int rank() const = 0;  // 0 .. size - 1
   virtual int size() const = 0;
 
-  // t becomes the sum or the largest over all ranks, on all ranks. f64, f32, bf16 (added in f32 and
-  // rounded once), i32.
+  // t becomes the sum or the largest over all ranks, on all ranks. f64, f32, bf16 (rounded after
+  // every addition), i32.
   virtual Pending all_reduce(const Tensor& t, Op op) = 0;
   // the same on each part's owner only; elsewhere the part's content is lost
   virtual Pending reduce(std::span<const Owned> parts, Op op) = 0;
@@ -58,6 +58,18 @@ class Communicator {
   // Gives up what is under way: other ranks may be gone. Nothing may be called afterwards.
   virtual void abort() noexcept = 0;
 };
+
+// Who is asked while an operation waits for other ranks.
+class Patience {
+ public:
+  virtual ~Patience() = default;
+  virtual void begin() = 0;    // an operation is under way
+  virtual void waiting() = 0;  // again and again; throws to give up
+  virtual void end() noexcept = 0;
+};
+
+// to = to op from, for count elements of f64, f32, bf16 or i32. NaN wins over everything.
+void combine(void* to, const void* from, Index count, DType dtype, Op op);
 
 // One process alone: every operation is the identity.
 class SelfCommunicator final : public Communicator {

@@ -1,10 +1,11 @@
-// Devices that may be missing come as plugins: a shared library beside the program with one factory
-// of this name, so that tern starts on machines that have neither the device nor its libraries.
+// What may be missing comes as a plugin: a shared library beside the program with one factory of
+// the name below, so that tern starts on machines that have neither the device nor its libraries.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "core/communicator.h"
 #include "core/workspace.h"
 
 namespace tern {
@@ -26,7 +27,16 @@ class DevicePlugin {
   virtual std::unique_ptr<Backend> open(int device, std::size_t slab_bytes) = 0;
 };
 
+class CommunicatorPlugin {
+ public:
+  virtual ~CommunicatorPlugin() = default;
+  // Between the processes that a launcher has started, once in a program. Patience outlives it.
+  // Error(Fault::communication).
+  virtual std::unique_ptr<Communicator> open(Patience& patience) = 0;
+};
+
 }  // namespace tern
 
-// Lives as long as the program.
+// Both live as long as the program.
 extern "C" tern::DevicePlugin* tern_device_plugin();
+extern "C" tern::CommunicatorPlugin* tern_communicator_plugin();

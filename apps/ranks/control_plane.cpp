@@ -61,12 +61,12 @@ std::string ControlPlane::from_first(const std::string& text) {
   return text_of(agree(rank_ == 0 ? bytes_of(text) : std::span<const std::byte>{})[0]);
 }
 
-ControlPlane::Turn::Turn(ControlPlane& on) : watch_(on.watch()) {
-  ++on.sequence_;
+void ControlPlane::begin() {
+  ++sequence_;
   if (watch_) watch_->begin_operation();
 }
 
-ControlPlane::Turn::~Turn() {
+void ControlPlane::end() noexcept {
   if (watch_) watch_->end_operation();
 }
 

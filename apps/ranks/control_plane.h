@@ -9,12 +9,13 @@
 
 #include "apps/ranks/rendezvous.h"
 #include "apps/ranks/watch.h"
+#include "core/communicator.h"
 
 namespace tern {
 
 using Bytes = std::vector<std::byte>;
 
-class ControlPlane {
+class ControlPlane final : public Patience {
  public:
   // Waits for all ranks; errors as meet(). One rank alone needs nobody and opens nothing.
   ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how, RankLimits limits);
@@ -30,18 +31,10 @@ class ControlPlane {
   template <class Value>  // every rank's value, by rank
   std::vector<Value> agree_on(const Value& mine);
 
-  // For communicators: an operation is under way while a Turn lives.
-  class Turn {
-   public:
-    explicit Turn(ControlPlane& on);
-    ~Turn();
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-   private:
-    Watch* watch_;
-  };
-  void waiting();  // an Error if waiting has become hopeless
+  // For communicators: errors as Watch::waiting().
+  void begin() override;
+  void waiting() override;
+  void end() noexcept override;
   void send(int to, FrameKind kind, std::span<const std::byte> bytes);  // to rank 0, or from it
   Bytes receive(int from, FrameKind kind);
 
@@ -55,6 +48,18 @@ class ControlPlane {
   std::vector<Connection> loop_{};
   std::uint32_t sequence_ = 0;  // of operations: a rank that is out of step is noticed
   std::unique_ptr<Watch> watch_{};
+};
+
+// An operation is under way while a Turn lives.
+class Turn {
+ public:
+  explicit Turn(Patience& on) : on_(on) { on_.begin(); }
+  ~Turn() { on_.end(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Patience& on_;
 };
 
 template <class Value>

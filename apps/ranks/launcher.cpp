@@ -181,8 +181,10 @@ std::string Launcher::summary(int rank) const {
   std::string text = "rank " + std::to_string(rank) + " of " + std::to_string(launch_.ranks);
   text += child.signal() ? " was killed by signal " + std::to_string(child.signal())
                          : " ended with code " + std::to_string(child.exit_code());
-  const auto forced = std::count(forced_.begin(), forced_.end(), true);
-  if (forced > 0) text += "; " + std::to_string(forced) + " that did not end were ended";
+  for (std::size_t i = 0; i < forced_.size(); ++i)
+    if (forced_[i])
+      text += "; rank " + std::to_string(i) + " did not end by itself and was " +
+              (children_[i]->signal() == SIGKILL ? "killed" : "stopped");
   return text;
 }
 

@@ -127,7 +127,7 @@ void find_address(const Variables& v, RankPlace& place) {
   require(!torchrun || place.port > 0, Fault::usage, place.launcher, " say rank ", place.rank,
           " of ", place.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
   if (place.host.empty()) place.host = first_host(text_of(v, "SLURM_JOB_NODELIST"));
-  if (place.one_machine()) place.host = place.host.empty() ? "127.0.0.1" : place.host;
+  if (place.one_machine() && place.host.empty()) place.host = std::string("127.0.0.1");
   if (place.port == 0 && !place.job.empty()) place.port = port_of(place.job);
   require((!place.host.empty() && place.port > 0) || place.launcher == kOpenMpi.name, Fault::usage,
           place.launcher, " says rank ", place.rank, " of ", place.size,
@@ -189,6 +189,7 @@ RankPlace find_place(const Variables& variables) {
   if (first->local_rank < 0 && first->one_machine()) first->local_rank = first->rank;
   require(first->local_rank >= 0, Fault::usage, first->launcher, " say rank ", first->rank, " of ",
           first->size, " but not which on its machine: set LOCAL_RANK");
+  if (variables.contains("TERN_LAUNCHER")) first->launcher = "--ranks";
   return *first;
 }
 

@@ -29,6 +29,22 @@ class Ranks {
   void farewell(Fault fault, const std::string& why);
 
  private:
+  // Forwards to the control plane once there is one; until then patience lasts start_timeout.
+  class Relay final : public Patience {
+   public:
+    explicit Relay(double seconds);
+    void begin() override;
+    void waiting() override;
+    void end() noexcept override;
+    ControlPlane* to = nullptr;
+
+   private:
+    double deadline_;
+  };
+
+  void open_mpi(RankPlace& place, Rendezvous& how);
+
+  Relay relay_;
   std::unique_ptr<ControlPlane> control_{};
   std::unique_ptr<Communicator> communicator_{};
   std::string transport_ = "none";

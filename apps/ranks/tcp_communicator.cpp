@@ -1,6 +1,6 @@
 #include "apps/ranks/tcp_communicator.h"
 
-#include <bit>
+#include <algorithm>
 #include <cstring>
 
 #include "core/backend.h"
@@ -10,54 +10,6 @@ namespace {
 
 // multiples of every element's size, and a frame each
 constexpr std::size_t kPieceBytes = kMostFrameBytes;
-
-float real(BFloat16 x) {
-  return std::bit_cast<float>(std::uint32_t(x.bits) << 16);
-}
-
-BFloat16 rounded(float x) {  // halves to even; NaN stays NaN
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  if (x != x) return {std::uint16_t(bits >> 16 | 0x40)};
-  return {std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
-}
-
-// NaN must not get lost in a comparison.
-template <class Real>
-Real combined(Real a, Real b, Op op) {
-  if (op == Op::sum) return a + b;
-  return a > b || a != a ? a : b;
-}
-
-template <class Wide, class Stored, class Widen, class Narrow>
-void combine(std::span<std::byte> to, const std::vector<Bytes>& others, Op op, const Widen& widen,
-             const Narrow& narrow) {
-  for (std::size_t at = 0; at < to.size(); at += sizeof(Stored)) {
-    Stored x;
-    std::memcpy(&x, to.data() + at, sizeof x);
-    Wide sum = widen(x);
-    for (const Bytes& other : others) {
-      std::memcpy(&x, other.data() + at, sizeof x);
-      sum = combined(sum, widen(x), op);
-    }
-    x = narrow(sum);
-    std::memcpy(to.data() + at, &x, sizeof x);
-  }
-}
-
-template <class Real>
-void combine_plain(std::span<std::byte> to, const std::vector<Bytes>& others, Op op) {
-  constexpr auto same = [](Real x) { return x; };
-  combine<Real, Real>(to, others, op, same, same);
-}
-
-// to: of rank 0; others: of ranks 1, 2, ...
-void combine(std::span<std::byte> to, const std::vector<Bytes>& others, DType dtype, Op op) {
-  if (dtype == DType::f64) return combine_plain<double>(to, others, op);
-  if (dtype == DType::f32) return combine_plain<float>(to, others, op);
-  if (dtype == DType::i32) return combine_plain<std::int32_t>(to, others, op);
-  check(dtype == DType::bf16, "[communicator] sum: expected f64, f32, bf16 or i32, got ", dtype);
-  combine<float, BFloat16>(to, others, op, real, rounded);
-}
 
 std::span<std::byte> host_bytes(const Tensor& t) {
   check(t.backend().host_address(t), "[communicator] expected a tensor on the host, got ", t);
@@ -88,24 +40,23 @@ void TcpCommunicator::reduce_piece(std::span<std::byte> piece, DType dtype, Op o
     std::memcpy(piece.data(), answer.data(), piece.size());
     return;
   }
-  std::vector<Bytes> others;
   for (int r = 1; r < size(); ++r) {
-    others.push_back(control_.receive(r, FrameKind::tensor));
-    require_size(others.back().size(), piece.size());
+    const Bytes other = control_.receive(r, FrameKind::tensor);
+    require_size(other.size(), piece.size());
+    combine(piece.data(), other.data(), Index(piece.size()) * 8 / bits(dtype), dtype, op);
   }
-  combine(piece, others, dtype, op);
   for (int r = 1; r < size(); ++r)
     if (wanted(r)) control_.send(r, FrameKind::tensor, piece);
 }
 
 void TcpCommunicator::reduce_one(const Tensor& t, Op op, Sum sum, int owner) {
-  const ControlPlane::Turn turn(control_);
+  const Turn turn(control_);
   in_pieces(host_bytes(t),
             [&](std::span<std::byte> piece) { reduce_piece(piece, t.dtype(), op, sum, owner); });
 }
 
 void TcpCommunicator::broadcast_one(const Owned& part) {
-  const ControlPlane::Turn turn(control_);
+  const Turn turn(control_);
   in_pieces(host_bytes(part.t), [&](std::span<std::byte> piece) {
     if (rank() > 0 && rank() == part.owner) return control_.send(0, FrameKind::tensor, piece);
     if (rank() > 0 || part.owner > 0) {
