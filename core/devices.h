@@ -13,7 +13,8 @@ namespace tern {
 struct DeviceFacts {
   std::string name{};  // "NVIDIA H200"
   std::string
-      library{};  // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
+      library{};     // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
+  std::string id{};  // which piece of hardware in the world: no two processes should share it
   std::size_t total_bytes = 0, free_bytes = 0;
   DeviceTraits traits{};
 };
@@ -21,6 +22,7 @@ struct DeviceFacts {
 class DevicePlugin {
  public:
   virtual ~DevicePlugin() = default;
+  virtual int count() = 0;  // devices that this process sees; errors as below
   // Both: Error(Fault::usage) if there is no such device here or it cannot be used, saying why.
   virtual DeviceFacts describe(int device) = 0;
   // one slab of this size, Error(Fault::memory) if there is none

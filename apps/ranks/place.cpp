@@ -92,14 +92,13 @@ void require_agreement(const RankPlace& first, const Launcher& by, const RankPla
 }
 
 std::string job_of(const Variables& v) {
-  for (const char* name : {"TERN_JOB", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE",
-                           "OMPI_MCA_ess_base_jobid", "SLURM_JOB_ID"}) {
+  for (const char* name :
+       {"TERN_JOB", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"}) {
     const std::string text = text_of(v, name);
-    if (text.empty() || text == "none") continue;
-    return std::string(name) + "=" + text +
-           (name == std::string("SLURM_JOB_ID") ? "." + text_of(v, "SLURM_STEP_ID") : "");
+    if (!text.empty() && text != "none") return std::string(name) + "=" + text;
   }
-  return "";
+  const std::string slurm = text_of(v, "SLURM_JOB_ID");
+  return slurm.empty() ? std::string() : "Slurm " + slurm + "." + text_of(v, "SLURM_STEP_ID");
 }
 
 int port_of(const std::string& job) {
@@ -148,6 +147,14 @@ Variables environment_variables() {
     if (equals != std::string::npos) out.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return out;
+}
+
+int gpu_of(const RankPlace& place, int visible) {
+  if (visible == 1) return 0;  // if two ranks mean the same one, the handshake finds out
+  require(place.local_rank < visible && place.local_size <= visible, Fault::usage,
+          "--device cuda: ", std::max(place.local_size, place.local_rank + 1),
+          " ranks on this machine, and ", visible, " GPUs: start at most one rank for each");
+  return place.local_rank;
 }
 
 std::string first_host(const std::string& list) {

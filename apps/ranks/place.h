@@ -30,6 +30,10 @@ Variables environment_variables();
 // contradictory.
 RankPlace find_place(const Variables& variables);
 
+// Which of the GPUs that it sees a rank takes: that of its number on the machine, or the only one,
+// where the launcher shows each rank its own. Fault::usage for more ranks than GPUs.
+int gpu_of(const RankPlace& place, int visible);
+
 // The first host of a Slurm list: "gpu[03-05,9],login1" is gpu03.
 std::string first_host(const std::string& list);
 

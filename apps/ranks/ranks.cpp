@@ -79,6 +79,8 @@ void Ranks::Relay::end() noexcept {
 
 Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
   RankPlace place = setup.place;
+  require(place.size == 1 || !setup.gpu, Fault::usage,
+          "--device cuda: several ranks train on CPUs only so far");
   Rendezvous how{.seconds = setup.start_timeout, .log = setup.log ? setup.log : nothing};
   if (place.rank == 0) how.listener = inherited_listener();
   if (place.size == 1) {

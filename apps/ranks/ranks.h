@@ -12,6 +12,7 @@ namespace tern {
 struct RanksSetup {
   RankPlace place{};
   Identity identity{};
+  bool gpu = false;            // whether tensors are on one
   double start_timeout = 300;  // seconds
   RankLimits limits{};
   std::function<void(const std::string&)> log{};  // of what comes to rank 0's port
@@ -19,7 +20,8 @@ struct RanksSetup {
 
 class Ranks {
  public:
-  explicit Ranks(const RanksSetup& setup);  // errors as ControlPlane
+  explicit Ranks(
+      const RanksSetup& setup);  // errors as ControlPlane, and Fault::usage on GPUs so far
   ControlPlane& control() { return *control_; }
   Communicator& communicator() { return *communicator_; }
   const std::string& transport() const { return transport_; }  // "TCP", for people

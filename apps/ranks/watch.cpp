@@ -82,7 +82,7 @@ void Watch::farewell(Fault fault, const std::string& why) {
 
 void Watch::leave() {
   const std::scoped_lock lock(mutex_);
-  parting_ = Parting{.rank = rank_, .orderly = true};
+  if (!failure_) parting_ = Parting{.rank = rank_, .orderly = true};
 }
 
 void Watch::run(std::stop_token stop) {
@@ -91,9 +91,6 @@ void Watch::run(std::stop_token stop) {
   const double interval = std::min(1.0, limits_.timeout / 5);
   for (bool more = true; more;) {
     more = !stop.stop_requested();
-    descriptors.clear();
-    for (const auto& [rank, peer] : peers_)
-      if (!peer.gone) descriptors.push_back(peer.link.number());
     if (more) wait_readable(descriptors, kRound);
     const std::scoped_lock lock(mutex_);
     const double now = monotonic_seconds();
@@ -104,6 +101,9 @@ void Watch::run(std::stop_token stop) {
     if (parting_) send(*std::exchange(parting_, std::nullopt), -1);
     if (now >= next_beat) beat(), next_beat = now + interval;
     if (more) judge(now);
+    descriptors.clear();
+    for (const auto& [rank, peer] : peers_)
+      if (!peer.gone) descriptors.push_back(peer.link.number());
   }
 }
 

@@ -75,7 +75,7 @@ std::string device_of(const RankPlace& place, const std::string& device) {
   if (place.size == 1 || device == "cpu") return device;
   require(device == "cuda", Fault::usage, "--device ", device, ": ", place.size,
           " ranks take GPUs by their number on the machine: expected cpu or cuda");
-  fail(Fault::usage, "--device cuda: several ranks train on CPUs only so far");
+  return "cuda:" + std::to_string(gpu_of(place, Device::count_gpus()));
 }
 
 std::string hash_of(const std::string& text) {
@@ -89,7 +89,8 @@ Identity identity_of(const LoadedConfig& loaded, const TrainingData& data, const
   const bool gpu = device.facts().traits.is_gpu();
   return {.config = hash_of(resolved_config(loaded) + (gpu ? "on GPUs" : "on CPUs")),
           .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow)),
-          .data = hash_of(read)};
+          .data = hash_of(read),
+          .device = device.facts().id};
 }
 
 // The smallest of all: how a batch is split decides about last bits.
@@ -181,6 +182,7 @@ void train(const TrainOptions& options) {
   Ranks ranks(
       {.place = place,
        .identity = identity_of(loaded, data, device),
+       .gpu = gpu,
        .start_timeout = double(config.ranks.start_timeout),
        .limits = {.timeout = double(config.ranks.timeout), .grace = double(config.ranks.grace)},
        .log = complain});

@@ -99,6 +99,16 @@ TEST(RankPlace, FirstHostOfASlurmList) {
   EXPECT_EQ(first_host("rack[1-2],x"), "rack1");
 }
 
+TEST(Fault52, MoreRanksThanGpus) {
+  RankPlace third{.rank = 6, .size = 8, .local_rank = 2, .local_size = 4};
+  EXPECT_EQ(gpu_of(third, 4), 2);
+  EXPECT_EQ(gpu_of(third, 1), 0) << "the launcher shows each rank its own";
+  EXPECT_THAT(complaint([&] { gpu_of(third, 3); }),
+              HasSubstr("4 ranks on this machine, and 3 GPUs"));
+  third.local_size = 0;  // unknown
+  EXPECT_THAT(complaint([&] { gpu_of(third, 2); }), HasSubstr("3 ranks"));
+}
+
 TEST(Fault52, ContradictoryOrIncompleteVariablesAreNamed) {
   const Variables address = {{"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "29500"}};
   const auto with = [&](Variables v) {
