@@ -79,8 +79,8 @@ TEST(ControlPlane, OneRankAloneNeedsNobody) {
 }
 
 TEST(TcpCommunicator, SumsInTheOrderOfRanks) {
-  // (1e16 + 1) - 1e16 + 1: another order gives another sum
-  const std::vector<double> terms = {1e16, 1, -1e16, 1};
+  // 1 + 1e16 - 1e16 + 1: another order gives another sum
+  const std::vector<double> terms = {1, 1e16, -1e16, 1};
   const double expected = ((terms[0] + terms[1]) + terms[2]) + terms[3];
   std::vector<double> sums(4), largest(4);
   const auto complaints = meet_all({.size = 4}, [&](ControlPlane& c) {

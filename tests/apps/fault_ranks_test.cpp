@@ -125,9 +125,10 @@ TEST(Fault54, RanksRewindAndGiveUpTogether) {
 TEST(Fault62, ARankThatDiesIsNamedAndTheRunEndsWithSeven) {
   const TinyRun tiny;
   for (const char* rank : {"0", "2"}) {
-    const std::string kill = std::string("kill:step=30,rank=") + rank;
+    const std::string kill = std::string("kill:step=190,rank=") + rank;  // long after a save
     const Outcome outcome =
-        run(tiny.command(rank, {}, {"--ranks", "3", "--inject", kill}), std::chrono::seconds(15));
+        run(tiny.command(rank, {"run.steps=200"}, {"--ranks", "3", "--inject", kill}),
+            std::chrono::seconds(15));
     EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(std::string("rank ") + rank + " is gone"));
     EXPECT_THAT(outcome.err,
@@ -139,12 +140,12 @@ TEST(Fault62, ARankThatDiesIsNamedAndTheRunEndsWithSeven) {
 TEST(Fault62, UnderMpirunTheLastCheckpointIsIntact) {
   if (!has_program("mpirun")) GTEST_SKIP() << "needs mpirun";
   const TinyRun tiny;
-  const Strings kill = {"--inject", "kill:rank=1,step=30"};
-  const Outcome outcome = run(under_mpirun(tiny.command("killed", {}, kill), 2));
+  const Strings kill = {"--inject", "kill:rank=1,step=190"};
+  const Outcome outcome = run(under_mpirun(tiny.command("killed", {"run.steps=200"}, kill), 2));
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_FALSE(outcome.timed_out);
   expect_good_checkpoint(tiny.directory("killed"));
-  EXPECT_EQ(run(under_mpirun(tiny.command("killed"), 2)).exit_code, 0);
+  EXPECT_EQ(run(under_mpirun(tiny.command("killed", {"run.steps=200"}), 2)).exit_code, 0);
 }
 
 TEST(Fault63, ARankThatNeverStartsIsListed) {
