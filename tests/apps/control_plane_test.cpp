@@ -219,7 +219,9 @@ TEST(Fault66, GarbageAndSilenceAreDroppedAndTheRunGoesOn) {
     ASSERT_TRUE(impostor) << why;
     const std::string hello = Hello{.job = "another job", .rank = 1, .size = 2}.text();
     impostor->send(FrameKind::hello, 0, bytes_of(hello), [] {});
-    const Frame answer = impostor->receive([] {});
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const Frame answer =
+        impostor->receive([&] { check(std::chrono::steady_clock::now() < end, "no answer"); });
     EXPECT_EQ(answer.kind, FrameKind::refusal);
     EXPECT_THAT(text_of(answer.bytes), HasSubstr("another job"));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
