@@ -6,6 +6,7 @@
 #include "apps/commands.h"
 #include "apps/config/load.h"
 #include "apps/ranks/launcher.h"
+#include "core/check.h"
 
 namespace tern {
 namespace {
@@ -23,6 +24,9 @@ std::vector<std::string> without_ranks(const std::vector<std::string>& command) 
 
 // What is wrong with the configuration is said once, before anything starts.
 void launch(const TrainOptions& options, int ranks) {
+  for (const auto& [flag, value] : options.rank_flags)
+    require(value.empty(), Fault::usage, "--ranks starts the processes itself: leave ", flag,
+            " out");
   const LoadedConfig loaded = load_config(options.config, options.overrides);
   launch_ranks({.ranks = ranks,
                 .arguments = without_ranks(options.command),

@@ -14,6 +14,7 @@ namespace tern {
 namespace {
 
 constexpr std::size_t kMostGuests = 64;  // connections that have not said who they are
+constexpr double kQuietSeconds = 10;     // of waiting, before it is mentioned
 constexpr double kLongestPause = 0.5;    // between two attempts to connect
 
 Waiting until(double deadline, const std::string& why) {
@@ -31,6 +32,7 @@ class Host {
 
   RankLinks gather() {
     const double end = monotonic_seconds() + how_.seconds;
+    double told = monotonic_seconds();
     while (loop_.size() + watch_.size() < 2 * std::size_t(place_.size - 1)) {
       wait();
       while (guests_.size() < kMostGuests)
@@ -39,7 +41,13 @@ class Host {
         else
           break;
       std::erase_if(guests_, [&](Guest& guest) { return heard(guest); });
-      if (monotonic_seconds() > end) refuse(Fault::communication, missing());
+      const double now = monotonic_seconds();
+      if (now > end)
+        refuse(Fault::communication,
+               missing() + " did not come to " + here() + " within " + seconds_text(how_.seconds));
+      if (now < told + kQuietSeconds) continue;
+      told = now;
+      how_.log("waiting at " + here() + " for " + missing());
     }
     if (const std::string text = disagreement(hellos_); !text.empty()) refuse(Fault::usage, text);
     return welcome();
@@ -90,16 +98,16 @@ class Host {
     links.emplace(hello.rank, std::move(from));
   }
 
-  std::string missing() const {
+  std::string missing() const {  // "ranks 2, 5 of 8"
     std::string list;
     int count = 0;
     for (int r = 1; r < place_.size; ++r)
       if (!loop_.contains(r) || !watch_.contains(r))
         list += (count++ ? ", " : "") + std::to_string(r);
-    return (count > 1 ? "ranks " : "rank ") + list + " of " + std::to_string(place_.size) +
-           " did not come to " + place_.host + ":" + std::to_string(listener_->port()) +
-           " within " + seconds_text(how_.seconds);
+    return (count > 1 ? "ranks " : "rank ") + list + " of " + std::to_string(place_.size);
   }
+
+  std::string here() const { return place_.host + ":" + std::to_string(listener_->port()); }
 
   [[noreturn]] void refuse(Fault fault, const std::string& text) {
     for (auto& [rank, link] : loop_)
