@@ -10,6 +10,7 @@
 namespace {
 
 int report(tern::Fault fault, const char* what) {
+  if (*what == 0) return int(fault);  // somebody else has said it: another rank, a launcher
   std::fprintf(stderr, fault == tern::Fault::stopped ? "tern: %s\n" : "tern: error: %s\n", what);
   return int(fault);
 }

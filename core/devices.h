@@ -1,11 +1,12 @@
-// Devices that may be missing come as plugins: a shared library beside the program with one factory
-// of this name, so that tern starts on machines that have neither the device nor its libraries.
+// What may be missing comes as a plugin: a shared library beside the program with one factory of
+// the name below, so that tern starts on machines that have neither the device nor its libraries.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "core/communicator.h"
 #include "core/workspace.h"
 
 namespace tern {
@@ -15,6 +16,7 @@ struct DeviceFacts {
   std::string
       library{};  // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
   std::string algorithms{};  // measured ones that its products take, a line each: so do bits
+  std::string id{};          // which piece of hardware in the world: no two processes share it
   std::size_t total_bytes = 0, free_bytes = 0;
   DeviceTraits traits{};
 };
@@ -31,6 +33,7 @@ struct MeasuredProduct {
 class DevicePlugin {
  public:
   virtual ~DevicePlugin() = default;
+  virtual int count() = 0;  // devices that this process sees; errors as below
   // Both: Error(Fault::usage) if there is no such device here or it cannot be used, saying why;
   // Error(Fault::input) if its table of measured algorithms is damaged.
   virtual DeviceFacts describe(int device) = 0;
@@ -44,7 +47,16 @@ class DevicePlugin {
       const std::function<void(const MeasuredProduct&)>& report) = 0;
 };
 
+class CommunicatorPlugin {
+ public:
+  virtual ~CommunicatorPlugin() = default;
+  // Between the processes that a launcher has started, once in a program. Patience outlives it.
+  // Error(Fault::communication).
+  virtual std::unique_ptr<Communicator> open(Patience& patience) = 0;
+};
+
 }  // namespace tern
 
-// Lives as long as the program.
+// Both live as long as the program.
 extern "C" tern::DevicePlugin* tern_device_plugin();
+extern "C" tern::CommunicatorPlugin* tern_communicator_plugin();

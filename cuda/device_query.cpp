@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "cuda/algorithm_table.h"
 #include "cuda/check.h"
@@ -35,6 +36,16 @@ int driver_version() {
        "; use --device cpu");
 }
 
+std::string hex(std::string_view bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const unsigned char b : bytes) {
+    text += kDigits[b >> 4];
+    text += kDigits[b & 15];
+  }
+  return text;
+}
+
 std::string cublas_version() {
   const int v = int(cublasLtGetVersion());  // 130100: 13.1.0
   return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
@@ -43,10 +54,15 @@ std::string cublas_version() {
 
 }  // namespace
 
-DeviceFacts describe_device(int device) {
+int count_devices() {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess)
     unusable(status);
+  return count;
+}
+
+DeviceFacts describe_device(int device) {
+  const int count = count_devices();
   require(device >= 0 && device < count, Fault::usage, "device cuda:", device,
           ": this machine has ", count, " GPU", count == 1 ? "" : "s", ", the first is cuda:0");
   cudaDeviceProp properties{};
@@ -61,6 +77,7 @@ DeviceFacts describe_device(int device) {
       .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
                  version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
       .algorithms = AlgorithmTable(algorithm_table_path()).lines(machine_name(device)),
+      .id = hex({properties.uuid.bytes, sizeof properties.uuid.bytes}),
       .traits = {.multiprocessors = properties.multiProcessorCount, .fp8 = architecture == 90}};
   cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
   return facts;

@@ -5,6 +5,9 @@
 
 namespace tern::cuda {
 
+// How many there are; errors as below.
+int count_devices();
+
 // Makes the device current for this thread. Error(Fault::usage) in one line: no driver, one too
 // old, no such device, an architecture without code here.
 DeviceFacts describe_device(int device);

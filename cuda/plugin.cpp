@@ -9,6 +9,7 @@ namespace {
 
 class CudaPlugin final : public DevicePlugin {
  public:
+  int count() override { return cuda::count_devices(); }
   DeviceFacts describe(int device) override { return cuda::describe_device(device); }
   std::unique_ptr<Backend> open(int device, std::size_t slab_bytes) override {
     return std::make_unique<CudaBackend>(device, slab_bytes);

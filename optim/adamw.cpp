@@ -17,8 +17,9 @@ Scalars read(const Tensor& scalars) {
 
 }  // namespace
 
-AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options)
-    : pack_(pack), options_(options) {
+AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
+                               Communicator* ranks)
+    : pack_(pack), options_(options), ranks_(ranks) {
   Backend& on = pack.values().backend();
   const DType real = pack.values().dtype(), stored = options.moments.value_or(real);
   check(stored == real || (stored == DType::bf16 && real == DType::f32),
@@ -59,9 +60,18 @@ void AdamWOptimizer::update(Index first, Index count, bool decays) {
                                .first = first});
 }
 
+void AdamWOptimizer::add_ranks() {
+  if (!ranks_) return;
+  Pending gradients = ranks_->all_reduce(pack_.gradients(), Op::sum);
+  Pending loss = ranks_->all_reduce(scalars_.slice(StepScalars::loss, 1), Op::sum);
+  gradients.wait();
+  loss.wait();
+}
+
 PendingUpdate AdamWOptimizer::step(bool count) {
   Backend& on = scalars_.backend();
   pack_.finish_gradients();
+  add_ranks();
   on.run(SquaredNorm{.scalars = scalars_, .g = pack_.gradients()});
   on.run(DecideUpdate{.scalars = scalars_});
   update(0, pack_.decayed(), true);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/backend.h"
+#include "core/communicator.h"
 #include "core/parameter_pack.h"
 
 namespace tern {
@@ -36,7 +37,9 @@ class PendingUpdate {
 
 class AdamWOptimizer {
  public:
-  AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options);
+  // ranks: those that each bring their share of gradients and loss, or null for this process alone.
+  // All of them make the same update of the same sums.
+  AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options, Communicator* ranks = nullptr);
 
   // Before the first micro-batch: forgets gradients and loss.
   void begin_step(double learning_rate, double weight_decay);
@@ -50,9 +53,11 @@ class AdamWOptimizer {
   void set_adam_steps(double steps);
 
  private:
+  void add_ranks();
   void update(Index first, Index count, bool decays);
   ParameterPack& pack_;
   AdamWOptions options_;
+  Communicator* ranks_;
   Tensor m_, v_, scalars_;
   bool has_loss_ = false;
 };

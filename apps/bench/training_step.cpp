@@ -23,7 +23,7 @@ TrainingStep::TrainingStep(Backend& backend, const RunConfig& config, Index micr
       targets_(random_tokens(config, "targets")) {}
 
 PendingUpdate TrainingStep::run() {
-  return trainer_.step({ids_, targets_}, kRate, kDecay);
+  return trainer_.step({ids_, targets_}, loss_weight(targets_), kRate, kDecay);
 }
 
 }  // namespace tern

@@ -16,6 +16,7 @@ struct PlanOptions {
   std::string config;
   std::vector<std::string> overrides;
   std::string device = "cpu";
+  int ranks = 1;
   bool without_data = false;
 };
 
@@ -30,16 +31,16 @@ Device device_to_plan(const std::string& name) {
   }
 }
 
-void plan(const PlanOptions& options) {
-  const Device device = device_to_plan(options.device);
-  const LoadedConfig loaded = load_config(options.config, options.overrides);
+void plan(const PlanOptions& o) {
+  const Device device = device_to_plan(o.device);
+  const LoadedConfig loaded = load_config(o.config, o.overrides);
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
-  if (!options.without_data) tokens = TrainingData(config).token_counts();
-  const MemoryPlan memory =
-      options.without_data
-          ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch), device.facts().traits)
-          : choose_memory_plan(config, device);
+  if (!o.without_data) tokens = TrainingData(config).token_counts();
+  const MemoryPlan memory = o.without_data
+                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch),
+                                              device.facts().traits, o.ranks)
+                                : choose_memory_plan(config, device, o.ranks, o.ranks);
   fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
 }
 
@@ -54,6 +55,8 @@ void add_plan(CLI::App& tern) {
       ->allow_extra_args(false);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
+  command.add_option("--ranks", o->ranks, "memory of one of so many processes on one machine")
+      ->check(CLI::Range(1, 1 << 16));
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });
 }

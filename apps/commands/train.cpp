@@ -4,8 +4,36 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/config/load.h"
+#include "apps/ranks/launcher.h"
+#include "core/check.h"
 
 namespace tern {
+namespace {
+
+// the arguments behind the program's name, without --ranks N and --ranks=N
+std::vector<std::string> without_ranks(const std::vector<std::string>& command) {
+  std::vector<std::string> out;
+  for (std::size_t i = 1; i < command.size(); ++i)
+    if (command[i] == "--ranks")
+      ++i;
+    else if (!command[i].starts_with("--ranks="))
+      out.push_back(command[i]);
+  return out;
+}
+
+// What is wrong with the configuration is said once, before anything starts.
+void launch(const TrainOptions& options, int ranks) {
+  for (const auto& [flag, value] : options.rank_flags)
+    require(value.empty(), Fault::usage, "--ranks starts the processes itself: leave ", flag,
+            " out");
+  const LoadedConfig loaded = load_config(options.config, options.overrides);
+  launch_ranks({.ranks = ranks,
+                .arguments = without_ranks(options.command),
+                .grace = double(loaded.config.ranks.grace)});
+}
+
+}  // namespace
 
 void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
   CLI::App& train_command =
@@ -22,8 +50,22 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
   train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")
       ->capture_default_str();
   train_command.add_flag("--overwrite", options->overwrite, "delete the run that is there");
+  const auto ranks = std::make_shared<int>(1);
+  train_command
+      .add_option("--ranks", *ranks, "start so many processes on this machine that train together")
+      ->check(CLI::Range(1, 4096));
+  for (const char* flag : {"--rank", "--world-size", "--local-rank", "--rendezvous"})
+    train_command
+        .add_option(flag, options->rank_flags[flag],
+                    "this process among others, where no launcher says it (docs/distributed.md)")
+        ->group("Ranks");
   train_command.add_option("--inject", options->inject, "a fault to provoke, for tests")->group("");
-  train_command.callback([options] { train(*options); });
+  train_command.callback([options, ranks] {
+    if (*ranks > 1)
+      launch(*options, *ranks);
+    else
+      train(*options);
+  });
 }
 
 }  // namespace tern

@@ -85,6 +85,12 @@ struct NumericsSection {
   std::int64_t skip_window = 16;
 };
 
+struct RanksSection {
+  std::int64_t start_timeout = 300;  // seconds, here and below
+  std::int64_t timeout = 600;
+  std::int64_t grace = 60;
+};
+
 struct RunConfig {
   RunSection run;
   std::string model_size = "custom";  // or the name of a published size, already applied to model
@@ -103,6 +109,7 @@ struct RunConfig {
   CheckpointSection checkpoint;
   InitFromSection init_from;
   NumericsSection numerics;
+  RanksSection ranks;
 };
 
 // optimizer steps of the run: run.steps, or as many as run.tokens needs

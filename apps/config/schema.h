@@ -10,5 +10,7 @@ const ConfigSchema& schema();
 
 // the part of it from the schedule on; run, model, data and optimizer come before
 ConfigSchema training_schema();
+// the table about several processes
+ConfigSection ranks_section();
 
 }  // namespace tern

@@ -250,7 +250,8 @@ ConfigSchema training_schema() {
           logging_section(),
           checkpoint_section(),
           init_from_section(),
-          numerics_section()};
+          numerics_section(),
+          ranks_section()};
 }
 
 }  // namespace tern

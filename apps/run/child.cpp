@@ -24,26 +24,39 @@ void connect(posix_spawn_file_actions_t& actions, int from, int to) {
     posix_spawn_file_actions_addopen(&actions, to, "/dev/null", O_RDWR, 0);
 }
 
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (const std::string& t : texts) out.push_back(const_cast<char*>(t.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
 }  // namespace
 
-Child::Child(const std::vector<std::string>& args, Streams streams) {
+Child::Child(const std::vector<std::string>& args, Streams streams, const ChildSettings& settings) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   connect(actions, streams.in, 0), connect(actions, streams.out, 1);
   connect(actions, streams.error, 2);
+  if (settings.handed_on >= 0)  // onto itself: it stays open
+    posix_spawn_file_actions_adddup2(&actions, settings.handed_on, settings.handed_on);
   // Its own group, so that ^C on the terminal is ours alone; nothing of our signal handling.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setpgroup(&attributes, 0);
   sigset_t every;
   sigfillset(&every);
   posix_spawnattr_setsigdefault(&attributes, &every);
-  std::vector<char*> pointers;
-  for (const std::string& a : args) pointers.push_back(const_cast<char*>(a.c_str()));
-  pointers.push_back(nullptr);
+  sigemptyset(&every);
+  posix_spawnattr_setsigmask(&attributes, &every);
+  std::vector<std::string> variables;
+  if (settings.environment)
+    for (const auto& [name, value] : *settings.environment) variables.push_back(name + "=" + value);
   const int error =
-      posix_spawnp(&id_, pointers[0], &actions, &attributes, pointers.data(), environ);
+      posix_spawnp(&id_, args[0].c_str(), &actions, &attributes, pointers_to(args).data(),
+                   settings.environment ? pointers_to(variables).data() : environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   require(error == 0, Fault::usage, args[0], ": cannot be started: ", system_message(error));
@@ -59,9 +72,18 @@ bool Child::ended() {
   int status = 0;
   if (!ended_ && waitpid(id_, &status, WNOHANG) != 0) {  // an error means that it is gone too
     ended_ = true;
-    exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    signal_ = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    exit_code_ = signal_ ? 128 + signal_ : WEXITSTATUS(status);
   }
   return ended_;
+}
+
+void Child::send(int signal) const {
+  if (!ended_) kill(id_, signal);
+}
+
+void Child::send_to_group(int signal) const {
+  if (!ended_) kill(-id_, signal);
 }
 
 bool Child::wait(double seconds) {

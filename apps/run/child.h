@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,10 +14,15 @@ struct Streams {
   int in = -1, out = -1, error = -1;  // descriptors for the child's 0, 1, 2; -1: /dev/null
 };
 
+struct ChildSettings {
+  std::optional<std::map<std::string, std::string>> environment{};  // instead of ours
+  int handed_on = -1;  // a descriptor that it has too, under the same number
+};
+
 class Child {
  public:
   // Starts args[0], a path or a name found through PATH. Fault::usage when it cannot be started.
-  Child(const std::vector<std::string>& args, Streams streams);
+  Child(const std::vector<std::string>& args, Streams streams, const ChildSettings& settings = {});
   ~Child();  // kills and reaps what still runs
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
@@ -24,11 +31,14 @@ class Child {
   bool wait(double seconds);  // false if it still runs after that long
   // its exit code, or 128 + the signal that ended it; only once it has ended
   int exit_code() const { return exit_code_; }
+  int signal() const { return signal_; }  // that ended it, or 0
+  void send(int signal) const;            // nothing once it has ended
+  void send_to_group(int signal) const;   // and to what it has started
 
  private:
   pid_t id_ = -1;
   bool ended_ = false;
-  int exit_code_ = -1;
+  int exit_code_ = -1, signal_ = 0;
 };
 
 // whether PATH has such a program

@@ -58,6 +58,10 @@ Device::Device(const std::string& name) : name_(name) {
   facts_ = plugin_->describe(index_);
 }
 
+int Device::count_gpus() {
+  return open_plugin()->count();
+}
+
 Device Device::recorded_h200() {
   Device device;
   device.name_ = "cuda:0";

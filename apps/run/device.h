@@ -13,6 +13,8 @@ class Device {
  public:
   // Error(Fault::usage) in one line: no such name, no plugin, no GPU, one that cannot be used.
   explicit Device(const std::string& name);
+  // how many GPUs this process sees; errors as the constructor's
+  static int count_gpus();
   // What plans are made for where there is no GPU: an H200 as it was measured.
   static Device recorded_h200();
 

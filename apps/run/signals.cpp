@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "apps/run/pace.h"
 #include "core/check.h"
 
 namespace tern {
@@ -14,6 +15,7 @@ namespace {
 std::atomic<bool> installed{false};
 std::atomic<int> stop_signal_seen{0}, interrupts{0}, terminal_descriptor{-1};
 std::atomic<bool> save_requested{false};
+std::atomic<double> stop_noticed{-1};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void end_now() {
@@ -42,6 +44,7 @@ void handle(int signal) {
 Signals::Signals(int terminal) {
   check(!installed.exchange(true), "[signals] expected one Signals at a time, got a second");
   stop_signal_seen = 0, interrupts = 0, save_requested = false, terminal_descriptor = terminal;
+  stop_noticed = -1;
   for (std::size_t i = 0; i < kHandled.size(); ++i) {
     const int signal = kHandled[i];
     const bool ignored = signal == SIGHUP || signal == SIGPIPE || signal == SIGXFSZ;
@@ -60,6 +63,16 @@ Signals::~Signals() {
 
 int Signals::stop_signal() const {
   return stop_signal_seen;
+}
+
+int Signals::stop_seen() {
+  return installed ? int(stop_signal_seen) : 0;
+}
+
+double Signals::stop_seen_at() {
+  double never = -1;
+  if (stop_seen() != 0) stop_noticed.compare_exchange_strong(never, monotonic_seconds());
+  return stop_noticed;
 }
 
 bool Signals::take_save_request() {

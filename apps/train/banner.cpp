@@ -67,7 +67,16 @@ TableRow device_row(const Device& device) {
   return {"device", device.facts().name, device.facts().library};
 }
 
-void print_banner(const RunParts& parts, const Environment& environment) {
+// who works together, and how that is known
+TableRow ranks_row(const RankPlace& place, const std::string& transport) {
+  return {"ranks", fmt::format("{}", place.size),
+          place.size == 1 ? "one process"
+                          : fmt::format("found by {}, talking over {}, this is rank 0",
+                                        place.launcher, transport)};
+}
+
+void print_banner(const RunParts& parts, const Environment& environment, const RankPlace& place,
+                  const std::string& transport) {
   const RunConfig& config = parts.loaded.config;
   parts.console.table(
       "tern " + environment.version,
@@ -75,10 +84,11 @@ void print_banner(const RunParts& parts, const Environment& environment) {
           {"machine", environment.cpu,
            fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
           device_row(parts.device),
+          ranks_row(place, transport),
           {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
            parts.device.facts().traits.is_gpu() ? "a bf16 product of 8192 cubed"
                                                 : "a float product of 1024 cubed"},
-          {"run", parts.directory.path().string(), parts.loaded.file}});
+          {"run", parts.directory->path().string(), parts.loaded.file}});
   parts.console.table(
       "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));
 }

@@ -12,7 +12,8 @@ namespace tern {
 
 std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
                                 const MemoryPlan& memory);
-void print_banner(const RunParts& parts, const Environment& environment);
+void print_banner(const RunParts& parts, const Environment& environment, const RankPlace& place,
+                  const std::string& transport);
 std::map<std::string, std::string> library_versions();
 
 }  // namespace tern

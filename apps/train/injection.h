@@ -1,4 +1,4 @@
-// Faults that tests provoke in a real run: --inject KIND:step=N.
+// Faults that tests provoke in a real run: --inject KIND:key=value,...
 #pragma once
 
 #include <cstdint>
@@ -7,15 +7,26 @@
 
 namespace tern {
 
-// device-error:step=N   step N, counted from 1, gets a token id outside the vocabulary, past every
-//                       check: on a GPU a kernel reads where nothing is
+// At the beginning of step `step`, counted from 1, of rank `rank` (0 if not given):
+//   device-error:step=N            a token id outside the vocabulary, past every check: on a GPU a
+//                                  kernel reads where nothing is
+//   kill:rank=R,step=N             the process is killed
+//   stop:rank=R,step=N,seconds=S   it is stopped (SIGSTOP) for so long, all its threads
+//   sleep:rank=R,step=N,seconds=S  it is slow
+//   nan:rank=R,step=N              its share of the loss and of all gradients is NaN
 struct Injection {
-  std::int64_t device_error_step = 0;  // 0: never
+  enum class Kind { none, device_error, kill, stop, sleep, nan };
+  Kind kind = Kind::none;
+  int rank = 0;
+  std::int64_t step = 0;
+  double seconds = 0;
 
   // Fault::usage for anything but the above, or "": nothing; and for a device error without a GPU,
   // where it would end the process
   static Injection parse(const std::string& text, bool gpu);
-  void apply(std::int64_t step, std::span<std::int32_t> tokens) const;
+  void apply(int at_rank, std::int64_t at_step, std::span<std::int32_t> tokens) const;
+  // what the weight of the loss is multiplied by
+  double factor(int at_rank, std::int64_t at_step) const;
 };
 
 }  // namespace tern

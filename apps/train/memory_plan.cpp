@@ -13,11 +13,19 @@
 namespace tern {
 namespace {
 
+Index largest_share(const RunConfig& config, int ranks) {
+  const Index sequences = config.batch.tokens / config.batch.context;
+  require(sequences >= ranks, Fault::usage, "batch.tokens: a step of ", sequences, " sequences of ",
+          config.batch.context, " tokens has none for some of ", ranks,
+          " ranks: raise it or start fewer");
+  return (sequences + ranks - 1) / ranks;
+}
+
 // everything that allocates during training, once
 void rehearse(Trainer& trainer, const RunConfig& config, Index sequences, bool diagnostics) {
   const std::vector<std::int32_t> ids(std::size_t(sequences * config.batch.context), 0);
   StepDiagnostics inside;
-  trainer.step({ids, ids}, 0, 0, diagnostics ? &inside : nullptr);
+  trainer.step({ids, ids}, 0, 0, 0, diagnostics ? &inside : nullptr);
 }
 
 void rehearse_sample(Model& model) {
@@ -37,11 +45,11 @@ void require_fits(const MemoryPlan& plan, std::size_t available, const std::stri
 
 // The largest micro-batch below `too_many` that fits, 0 if none does: more never needs less.
 Index largest_that_fits(const RunConfig& config, Index too_many, std::size_t available,
-                        const DeviceTraits& device) {
+                        const DeviceTraits& device, int ranks) {
   Index fits = 0;
   while (too_many - fits > 1) {
     const Index middle = fits + (too_many - fits) / 2;
-    (plan_memory(config, middle, device).peak <= available ? fits : too_many) = middle;
+    (plan_memory(config, middle, device, ranks).peak <= available ? fits : too_many) = middle;
   }
   return fits;
 }
@@ -56,11 +64,12 @@ std::string advice(const RunConfig& config, Index largest) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device) {
+MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
+                       int ranks) {
   DryBackend dry(device);
   Trainer trainer(dry, config, micro_batch);
   const std::size_t fixed = dry.pool().used();
-  const Index sequences = config.batch.tokens / config.batch.context;
+  const Index sequences = largest_share(config, ranks);
   rehearse(trainer, config, sequences, false);
   const Cost step = dry.total();
   rehearse(trainer, config, std::min(sequences, micro_batch), true);
@@ -79,24 +88,27 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
           .step = step};
 }
 
-MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device) {
-  const std::size_t available = device.available_memory();
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, int ranks,
+                              int on_machine) {
   const DeviceTraits traits = device.facts().traits;
-  const Index sequences = config.batch.tokens / config.batch.context;
+  const std::size_t available =
+      device.available_memory() / std::size_t(traits.is_gpu() ? 1 : std::max(1, on_machine));
+  const Index sequences = largest_share(config, ranks);
   if (config.batch.micro_batch > 0) {
     const MemoryPlan plan =
-        plan_memory(config, std::min(config.batch.micro_batch, sequences), traits);
+        plan_memory(config, std::min(config.batch.micro_batch, sequences), traits, ranks);
     if (plan.peak > available)
-      require_fits(plan, available,
-                   advice(config, largest_that_fits(config, plan.micro_batch, available, traits)));
+      require_fits(
+          plan, available,
+          advice(config, largest_that_fits(config, plan.micro_batch, available, traits, ranks)));
     return plan;
   }
   for (Index n = sequences; n > 1; --n) {
     if (sequences % n) continue;
-    const MemoryPlan plan = plan_memory(config, n, traits);
+    const MemoryPlan plan = plan_memory(config, n, traits, ranks);
     if (plan.peak <= available) return plan;
   }
-  const MemoryPlan plan = plan_memory(config, 1, traits);
+  const MemoryPlan plan = plan_memory(config, 1, traits, ranks);
   require_fits(plan, available, advice(config, 0));
   return plan;
 }

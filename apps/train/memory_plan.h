@@ -23,12 +23,17 @@ struct MemoryPlan {
   Cost step{};  // of one optimizer step
 };
 
-// One step, one validation pass and one sample of this run at this micro-batch.
-MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device);
+// One step, one validation pass and one sample of this run at this micro-batch, on the one of so
+// many ranks that has the largest share of the sequences.
+MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
+                       int ranks = 1);
 
-// The same at batch.micro_batch, or, if that is 0, at the largest divisor of a step's sequences
-// whose peak the device can give now. Fault::memory, with the parts, if none fits.
-MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device);
+// The same at batch.micro_batch, or, if that is 0, at the largest divisor of a rank's sequences
+// whose peak the device can give now; on_machine: ranks that share the memory of a CPU's machine.
+// Fault::memory, with the parts, if none fits; Fault::usage if a step has no sequence for some
+// rank.
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, int ranks = 1,
+                              int on_machine = 1);
 
 std::string memory_text(const MemoryPlan& plan);  // an aligned table for people
 

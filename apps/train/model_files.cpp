@@ -88,8 +88,11 @@ nlohmann::json to_json(const TrainingState& s) {
 }
 
 TrainingState training_state(const Manifest& manifest, const std::string& where) {
+  return training_state(manifest.state, where);
+}
+
+TrainingState training_state(const nlohmann::json& j, const std::string& where) {
   try {
-    const nlohmann::json& j = manifest.state;
     return {.step = j.at("step").get<std::int64_t>(),
             .position = j.at("position").get<std::int64_t>(),
             .adam_steps = j.at("adam_steps").get<double>(),

@@ -25,6 +25,7 @@ struct TrainingState {
 };
 
 nlohmann::json to_json(const TrainingState& state);
+TrainingState training_state(const nlohmann::json& state, const std::string& where);
 TrainingState training_state(const Manifest& manifest, const std::string& where);
 
 // Everything a resumed run needs. On a device without host memory the bytes go through `staging`.

@@ -4,12 +4,16 @@
 
 #include "apps/config/plan.h"
 #include "apps/config/resolved.h"
+#include "apps/ranks/launcher.h"
+#include "apps/ranks/ranks.h"
 #include "apps/run/environment.h"
 #include "apps/run/quantities.h"
 #include "apps/run/square_product.h"
 #include "apps/train/banner.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
+#include "data/files.h"
+#include "data/hash.h"
 
 namespace tern {
 namespace {
@@ -64,47 +68,151 @@ Environment environment_on(const Device& device, const std::vector<std::string>&
   return describe_environment(command, libraries);
 }
 
+Variables variables_with_flags(const TrainOptions& options) {
+  Variables v = environment_variables();
+  for (const auto& [flag, value] : options.rank_flags)
+    if (!value.empty()) v[flag] = value;
+  return v;
+}
+
+// A rank takes the GPU of its number on the machine; where its launcher shows it one alone, that.
+std::string device_of(const RankPlace& place, const std::string& device) {
+  if (place.size == 1 || device == "cpu") return device;
+  require(device == "cuda", Fault::usage, "--device ", device, ": ", place.size,
+          " ranks take GPUs by their number on the machine: expected cpu or cuda");
+  return "cuda:" + std::to_string(gpu_of(place, Device::count_gpus()));
+}
+
+std::string hash_of(const std::string& text) {
+  return hash_hex(std::as_bytes(std::span(text)));
+}
+
+Identity identity_of(const LoadedConfig& loaded, const TrainingData& data, const Device& device) {
+  std::string read = data.tokenizer().hash();
+  for (const std::string& hash : data.hashes()) read += " " + hash;
+  constexpr std::uint64_t kLongestProgram = std::uint64_t(4) << 30;
+  const bool gpu = device.facts().traits.is_gpu();
+  return {.config = hash_of(resolved_config(loaded) + (gpu ? "on GPUs" : "on CPUs")),
+          .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow)),
+          .data = hash_of(read),
+          .device = device.facts().id};
+}
+
+// The smallest of all: how a batch is split decides about last bits.
+void agree_on_micro_batch(ControlPlane& ranks, const RunConfig& config, const Device& device,
+                          MemoryPlan& memory) {
+  const std::vector<Index> all = ranks.agree_on(memory.micro_batch);
+  const Index least = *std::min_element(all.begin(), all.end());
+  if (least != memory.micro_batch)
+    memory = plan_memory(config, least, device.facts().traits, ranks.size());
+}
+
+void complain(const std::string& what) {
+  fmt::print(stderr, "tern: {}\n", what);
+}
+
+// A process among others, once all have met.
+struct Member {
+  const RankPlace& place;
+  const Device& device;
+  TrainingData& data;
+  const MemoryPlan& memory;
+  Ranks& ranks;
+  const Injection& injection;
+};
+
+// What rank 0 does beyond the others: it opens the run's directory and finds where the run goes on.
+struct Opened {
+  Opened(const TrainOptions& options, const LoadedConfig& loaded, const Member& me)
+      : environment(environment_on(me.device, options.command)),
+        directory(std::filesystem::path(loaded.config.run.directory) / loaded.config.run.name,
+                  existing_for(options.resume, options.overwrite), resolved_config(loaded)),
+        console(STDOUT_FILENO, directory.log()),
+        start(find_start(options.resume, directory, console)) {
+    if (start) {
+      require_same_run(*start, loaded.config);
+      require_same_data(*start, me.data);
+      warn_of_other_algorithms(*start, me.device.algorithms_hash(), console);
+      drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
+    }
+    directory.begin(resolved_config(loaded), environment);
+  }
+  const Environment environment;
+  const RunDirectory directory;
+  Console console;
+  const std::optional<Checkpoint> start;
+};
+
+void train_with(const TrainOptions& options, const LoadedConfig& loaded, const Member& me) {
+  const RunConfig& config = loaded.config;
+  std::optional<Opened> opened;  // on rank 0
+  if (me.place.rank == 0) opened.emplace(options, loaded, me);
+  Console nowhere(-1);
+  Console& console = opened ? opened->console : nowhere;
+  const RunParts parts{.loaded = loaded,
+                       .directory = opened ? &opened->directory : nullptr,
+                       .console = console,
+                       .data = me.data,
+                       .device = me.device,
+                       .memory = me.memory,
+                       .ranks = me.ranks.control(),
+                       .communicator = me.ranks.communicator(),
+                       .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
+                       .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
+                       .injection = me.injection};
+  if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
+  const std::unique_ptr<Backend> backend = me.device.make_backend(me.memory.peak);
+  Trainer trainer(*backend, config, me.memory.micro_batch,
+                  me.place.size > 1 ? &me.ranks.communicator() : nullptr);
+  TrainingRun run(parts, trainer);
+  if (opened && opened->start)
+    go_on_from(*opened->start, console, trainer, run);
+  else if (opened)
+    start_fresh(config, console, trainer);
+  run.share_start();
+  run.run();
+}
+
 }  // namespace
 
 void train(const TrainOptions& options) {
+  die_with_launcher();
   const LoadedConfig loaded = load_config(options.config, options.overrides);
   const RunConfig& config = loaded.config;
-  const Device device(options.device);
+  const RankPlace place = find_place(variables_with_flags(options));
+  const Device device(device_of(place, options.device));
   const bool gpu = device.facts().traits.is_gpu();
   const Injection injection = Injection::parse(options.inject, gpu);
   TrainingData data(config);
-  const MemoryPlan memory = choose_memory_plan(config, device);
-  const Environment environment = environment_on(device, options.command);
-  const RunDirectory directory(std::filesystem::path(config.run.directory) / config.run.name,
-                               existing_for(options.resume, options.overwrite),
-                               resolved_config(loaded));
-  Console console(STDOUT_FILENO, directory.log());
-  const auto start = find_start(options.resume, directory, console);
-  if (start) {
-    require_same_run(*start, config);
-    require_same_data(*start, data);
-    warn_of_other_algorithms(*start, device.algorithms_hash(), console);
-    drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
+  MemoryPlan memory = choose_memory_plan(config, device, place.size, place.local_size);
+  Ranks ranks(
+      {.place = place,
+       .identity = identity_of(loaded, data, device),
+       .gpu = gpu,
+       .start_timeout = double(config.ranks.start_timeout),
+       .limits = {.timeout = double(config.ranks.timeout), .grace = double(config.ranks.grace)},
+       .log = complain});
+  try {
+    agree_on_micro_batch(ranks.control(), config, device, memory);
+    train_with(options, loaded,
+               {.place = place,
+                .device = device,
+                .data = data,
+                .memory = memory,
+                .ranks = ranks,
+                .injection = injection});
+    ranks.leave();
+  } catch (const Error& e) {
+    // all have agreed on a stop; anything else is news to the others
+    e.fault == Fault::stopped ? ranks.leave() : ranks.farewell(e.fault, e.what());
+    throw;
+  } catch (const std::bad_alloc&) {
+    ranks.farewell(Fault::memory, "out of memory");
+    throw;
+  } catch (const std::exception& e) {
+    ranks.farewell(Fault::internal, e.what());
+    throw;
   }
-  directory.begin(resolved_config(loaded), environment);
-  const RunParts parts{.loaded = loaded,
-                       .directory = directory,
-                       .console = console,
-                       .data = data,
-                       .device = device,
-                       .memory = memory,
-                       .peak_flops = measure_peak_flops(device),
-                       .runs_ahead = options.runs_ahead.value_or(gpu),
-                       .injection = injection};
-  print_banner(parts, environment);
-  const std::unique_ptr<Backend> backend = device.make_backend(memory.peak);
-  Trainer trainer(*backend, config, memory.micro_batch);
-  TrainingRun run(parts, trainer);
-  if (start)
-    go_on_from(*start, console, trainer, run);
-  else
-    start_fresh(config, console, trainer);
-  run.run();
 }
 
 }  // namespace tern

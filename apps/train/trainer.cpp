@@ -57,12 +57,16 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           .fp8_dx = fp8_dx};
 }
 
-Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch)
+double loss_weight(std::span<const std::int32_t> targets) {
+  return 1.0 / double(std::max<std::int64_t>(1, count_valid(targets)));
+}
+
+Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch, Communicator* ranks)
     : backend_(backend),
       context_(config.batch.context),
       micro_batch_(micro_batch),
       model_(backend, config.model, model_options(config, backend.traits(), true)),
-      optimizer_(model_.parameters(), optimizer_options(config)) {
+      optimizer_(model_.parameters(), optimizer_options(config), ranks) {
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }
 
@@ -84,8 +88,8 @@ void Trainer::backward(const Micro& micro, const Tensor& weight, StepDiagnostics
   tape.backward(loss);
 }
 
-PendingUpdate Trainer::step(const HostBatch& batch, double learning_rate, double weight_decay,
-                            StepDiagnostics* diagnostics) {
+PendingUpdate Trainer::step(const HostBatch& batch, double weight_of_loss, double learning_rate,
+                            double weight_decay, StepDiagnostics* diagnostics) {
   const Index sequences = Index(batch.inputs.size()) / context_;
   check(sequences > 0 && Index(batch.inputs.size()) == sequences * context_ &&
             batch.targets.size() == batch.inputs.size(),
@@ -94,7 +98,7 @@ PendingUpdate Trainer::step(const HostBatch& batch, double learning_rate, double
   optimizer_.begin_step(learning_rate, weight_decay);
   {
     const Tensor weight(backend_, {1}, model_.dtype());
-    upload_real(weight, {1.0 / double(std::max<std::int64_t>(1, count_valid(batch.targets)))});
+    upload_real(weight, {weight_of_loss});
     for (Index first = 0; first < sequences; first += micro_batch_)
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first == 0 ? diagnostics : nullptr);

@@ -22,19 +22,23 @@ struct StepDiagnostics {
 // device cannot do.
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable);
 
+// What makes the sum over the targets of a step their mean: of all ranks' targets.
+double loss_weight(std::span<const std::int32_t> targets);
+
 class Trainer {
  public:
-  // micro_batch: sequences computed at once, a divisor of a step's sequences
-  Trainer(Backend& backend, const RunConfig& config, Index micro_batch);
+  // micro_batch: sequences computed at once; ranks: as AdamWOptimizer has them
+  Trainer(Backend& backend, const RunConfig& config, Index micro_batch,
+          Communicator* ranks = nullptr);
 
   Model& model() { return model_; }
   AdamWOptimizer& optimizer() { return optimizer_; }
 
-  // One optimizer step over all sequences of the batch, on its way when the call returns. If the
-  // loss or the gradient norm is not finite, nothing changes and the report says so. Diagnostics
-  // are read back at once.
-  PendingUpdate step(const HostBatch& batch, double learning_rate, double weight_decay,
-                     StepDiagnostics* diagnostics = nullptr);
+  // One optimizer step over this rank's sequences and those of the others, on its way when the call
+  // returns. weight: of each target's loss, see loss_weight. If the loss or the gradient norm is
+  // not finite, nothing changes and the report says so. Diagnostics are read back at once.
+  PendingUpdate step(const HostBatch& batch, double weight, double learning_rate,
+                     double weight_decay, StepDiagnostics* diagnostics = nullptr);
 
  private:
   struct Micro {

@@ -17,7 +17,7 @@ namespace {
 
 CheckpointOptions checkpoint_options(const RunParts& parts) {
   const CheckpointSection& c = parts.loaded.config.checkpoint;
-  return {.directory = parts.directory.checkpoints(),
+  return {.directory = parts.directory->checkpoints(),
           .retention = {.keep_last = std::uint64_t(c.keep_last),
                         .keep_every = std::uint64_t(c.keep_every)},
           .version = std::string(version())};
@@ -34,14 +34,16 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
     : config_(parts.loaded.config),
       parts_(parts),
       trainer_(trainer),
-      record_(parts.directory, parts.console),
-      writer_(checkpoint_options(parts)),
       recovery_(recovery_policy(config_.numerics)),
       pace_(monotonic_seconds()),
       rate_(learning_rate_schedule(config_)),
       decay_(weight_decay_schedule(config_)),
       steps_(total_steps(config_)),
       memory_limit_(double(parts.device.available_memory() + parts.memory.peak)) {
+  if (parts.directory) {
+    record_.emplace(*parts.directory, parts.console);
+    writer_.emplace(checkpoint_options(parts));
+  }
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_hashes = parts.data.hashes();
   state_.algorithms = parts.device.algorithms_hash();
@@ -60,36 +62,32 @@ bool TrainingRun::due(std::int64_t interval) const {
   return interval > 0 && state_.step % interval == 0;
 }
 
-bool TrainingRun::stop_wanted(std::string& why) const {
-  if (signals_.stop_requested()) {
-    why = fmt::format("stopped by signal {}", signals_.stop_signal());
-    return true;
-  }
-  const TimeLimit limit(double(config_.run.time_limit));
-  if (!limit.reached(seconds_since_process_start(), longest_step_, longest_save_)) return false;
-  why = "stopped at run.time_limit";
-  return true;
-}
-
 TrainingRun::Due TrainingRun::what_is_due() {
   const bool last = state_.step == steps_;
   const auto wanted = [&](std::int64_t interval) {
     return due(interval) || (last && interval > 0);
   };
-  const bool asked = signals_.take_save_request() | parts_.directory.take_save_request();
   return {.validation = wanted(config_.logging.validation_interval),
           .sample = wanted(config_.logging.sample_interval),
-          .save = asked || due(config_.checkpoint.interval)};
+          .save = std::exchange(save_asked_, false) || due(config_.checkpoint.interval)};
 }
 
 void TrainingRun::run() {
   try {
     train();
   } catch (const Error& error) {
-    if (error.fault != Fault::internal) throw;
-    collect(writer_.wait());
-    fail(Fault::internal, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
+    fail_with_last_good(error);
   }
+}
+
+void TrainingRun::fail_with_last_good(const Error& error) {
+  const bool says_it =
+      error.fault == Fault::stopped || error.fault == Fault::diverged || error.fault == Fault::disk;
+  if (says_it || !record_) throw error;
+  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  collect(writer_->wait());
+  if (error.fault != Fault::internal) event(state_.step, "failure", error.what());
+  fail(error.fault, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
 }
 
 void TrainingRun::train() {
@@ -98,7 +96,7 @@ void TrainingRun::train() {
   do {
     while (state_.step < steps_ && !stop_wanted(why)) {
       if (!train_step()) continue;
-      collect(writer_.poll());
+      if (writer_) collect(writer_->poll());
       const Due now = what_is_due();
       if (now.any() && !settle()) continue;
       if (now.validation) validate();
@@ -106,20 +104,27 @@ void TrainingRun::train() {
       if (now.save) save();
     }
   } while (!settle() && why.empty());
-  collect(writer_.wait());  // the last step may be on its way to the disk
-  if (state_.step != saved_step_) save();
-  collect(writer_.wait());
+  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  if (writer_) {
+    collect(writer_->wait());  // the last step may be on its way to the disk
+    if (state_.step != saved_step_) save();
+    collect(writer_->wait());
+  }
   finish(why);
 }
 
 void TrainingRun::finish(const std::string& why) {
   const bool stopped = state_.step < steps_;
-  event(state_.step, stopped ? "stop" : "finish", stopped ? why : "finished");
-  record_.finish(summary(stopped ? why : "finished"));
-  require(recovery_.healthy(), Fault::diverged, "the last updates before step ", state_.step,
-          " were skipped, losses or gradients are not finite: ", last_good());
-  require(saved_step_ == state_.step, Fault::disk,
-          "the last checkpoint could not be saved: ", save_problem_);
+  if (record_) {
+    event(state_.step, stopped ? "stop" : "finish", stopped ? why : "finished");
+    record_->finish(summary(stopped ? why : "finished"));
+    require(recovery_.healthy(), Fault::diverged, "the last updates before step ", state_.step,
+            " were skipped, losses or gradients are not finite: ", last_good());
+    require(saved_step_ == state_.step, Fault::disk,
+            "the last checkpoint could not be saved: ", save_problem_);
+  }
+  parts_.ranks.agree({});  // rank 0 has saved what all of them end with
+  if (stopped && !record_) throw Error(Fault::stopped, "");  // rank 0 says it
   require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_,
           "; the same command goes on from there");
 }
@@ -146,14 +151,18 @@ bool TrainingRun::settle() {
 TrainingRun::Launched TrainingRun::launch() {
   const double begin = monotonic_seconds();
   TrainingBatch batch = parts_.data.next();
-  parts_.injection.apply(state_.step + 1, batch.inputs);
+  parts_.injection.apply(parts_.ranks.rank(), state_.step + 1, batch.inputs);
   const double data_seconds = monotonic_seconds() - begin;
+  const double waited = parts_.ranks.seconds_waited();
   StepDiagnostics inside;
   const std::int64_t every = config_.logging.diagnostics_interval;
   const bool diagnose = every > 0 && (state_.step + 1) % every == 0;
   PendingUpdate update = trainer_.step(
-      {batch.inputs, batch.targets}, config_.optimizer.lr * rate_.at(state_.step),
+      own_share(batch),
+      loss_weight(batch.targets) * parts_.injection.factor(parts_.ranks.rank(), state_.step + 1),
+      config_.optimizer.lr * rate_.at(state_.step),
       config_.optimizer.weight_decay * decay_.at(state_.step), diagnose ? &inside : nullptr);
+  busy_seconds_ = monotonic_seconds() - begin - (parts_.ranks.seconds_waited() - waited);
   ++state_.step;
   state_.position = batch.next_position;
   return {.update = std::move(update),
@@ -178,8 +187,7 @@ bool TrainingRun::judge(const Launched& launched) {
 }
 
 bool TrainingRun::handle_verdict(const UpdateReport& update, const Launched& launched) {
-  const Recovery verdict = recovery_.judge(std::isfinite(update.loss),
-                                           std::isfinite(update.grad_norm), saved_step_ >= 0);
+  const Recovery verdict = agreed_verdict(update);
   state_.skipped = recovery_.skipped();
   if (verdict == Recovery::apply) {
     first_bad_position_ = -1;
@@ -192,22 +200,31 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const Launched& lau
         launched.samples);
   if (verdict == Recovery::rewind) rewind(launched.step);
   if (verdict != Recovery::give_up) return verdict == Recovery::skip;
-  collect(writer_.wait());
+  if (!record_) parts_.ranks.agree({});  // rank 0 says why it ends, and ends us
+  collect(writer_->wait());
   event(launched.step, "give_up", "diverged");
-  record_.finish(summary("diverged"));
+  record_->finish(summary("diverged"));
   fail(Fault::diverged, "diverged at step ", launched.step,
        ": losses or gradients are not finite; ", last_good(), ": lower optimizer.lr");
 }
 
-void TrainingRun::rewind(std::int64_t from) {
-  collect(writer_.wait());
-  const NewestGood newest = newest_good(parts_.directory.checkpoints());
+// On rank 0.
+TrainingState TrainingRun::restore_newest(std::int64_t from) {
+  collect(writer_->wait());
+  const NewestGood newest = newest_good(parts_.directory->checkpoints());
   require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
   const Checkpoint checkpoint = Checkpoint::open(*newest.path);
   load_weights(checkpoint, trainer_.model());
   load_moments(checkpoint, trainer_);
-  const TrainingState saved = training_state(checkpoint.manifest(), newest.path->string());
+  return training_state(checkpoint.manifest(), newest.path->string());
+}
+
+void TrainingRun::rewind(std::int64_t from) {
+  TrainingState saved;
+  if (record_) saved = restore_newest(from);
+  saved = from_first(saved);
+  share_weights();
   const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
   const std::int64_t past = first_bad_position_ + config_.numerics.skip_window * sequences;
   event(from, "rewind",
@@ -222,27 +239,27 @@ void TrainingRun::rewind(std::int64_t from) {
 }
 
 void TrainingRun::save() {
-  if (!recovery_.healthy()) return;  // the weights themselves may be what is wrong
+  if (!writer_ || !recovery_.healthy()) return;  // the weights themselves may be what is wrong
   const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
   const CheckpointFacts facts{.step = std::uint64_t(state_.step),
                               .tokens = std::uint64_t(tokens(state_.step)),
                               .parameters = std::uint64_t(count_parameters(config_.model).total()),
                               .config = {{"toml", resolved_config(parts_.loaded)}},
                               .state = to_json(state_)};
-  save_stall_ = writer_.save(facts, tensors);
-  collect(writer_.poll());
+  save_stall_ = writer_->save(facts, tensors);
+  collect(writer_->poll());
   pace_.pause(monotonic_seconds());
 }
 
 void TrainingRun::collect(const std::vector<SaveResult>& finished) {
   for (const SaveResult& save : finished) {
-    record_.add(CheckpointReport{.step = std::int64_t(save.step),
-                                 .tokens = tokens(std::int64_t(save.step)),
-                                 .path = save.path.string(),
-                                 .problem = save.error,
-                                 .bytes = std::int64_t(save.bytes),
-                                 .seconds = save.seconds,
-                                 .stall_seconds = save_stall_});
+    record(CheckpointReport{.step = std::int64_t(save.step),
+                            .tokens = tokens(std::int64_t(save.step)),
+                            .path = save.path.string(),
+                            .problem = save.error,
+                            .bytes = std::int64_t(save.bytes),
+                            .seconds = save.seconds,
+                            .stall_seconds = save_stall_});
     if (!save.warning.empty()) event(state_.step, "warning", save.warning);
     longest_save_ = std::max(longest_save_, save.seconds);
     if (save.error.empty()) {

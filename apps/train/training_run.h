@@ -1,11 +1,13 @@
-// One training run in one process, from an opened run directory to the last checkpoint: what
-// happens between steps. The arithmetic is Trainer's, the looks are RunRecord's.
+// One training run from an opened run directory to the last checkpoint: what happens between steps.
+// The arithmetic is Trainer's, the looks are RunRecord's. Where there are several ranks, each has
+// one and all of them do the same, but only rank 0 has a directory, writes and speaks.
 #pragma once
 
 #include <optional>
 
 #include "apps/config/load.h"
 #include "apps/generate/generator.h"
+#include "apps/ranks/control_plane.h"
 #include "apps/run/pace.h"
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
@@ -13,6 +15,7 @@
 #include "apps/train/injection.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
+#include "apps/train/step_agreement.h"
 #include "apps/train/training_data.h"
 #include "data/checkpoint_writer.h"
 
@@ -21,11 +24,13 @@ namespace tern {
 // What a run is made of, opened and checked before its first step.
 struct RunParts {
   const LoadedConfig& loaded;
-  const RunDirectory& directory;
+  const RunDirectory* directory;  // null but on rank 0
   Console& console;
   TrainingData& data;
   const Device& device;
   const MemoryPlan& memory;
+  ControlPlane& ranks;
+  Communicator& communicator;
   double peak_flops = 0;  // measured, per second
   // Whether the next step is given to the device before the last one's loss is known, so that it
   // never waits for the host.
@@ -37,12 +42,16 @@ class TrainingRun {
  public:
   TrainingRun(const RunParts& parts, Trainer& trainer);
 
-  void start_at(const TrainingState& state);  // where a resumed run goes on
+  // Where a resumed run goes on, on rank 0; not called for a new one. Then, on every rank: all take
+  // over weights, moments and state from rank 0.
+  void start_at(const TrainingState& state);
+  void share_start();
   const TrainingState& state() const { return state_; }
 
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
   // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved;
-  // Fault::internal if the device fails, once a checkpoint that is being written is on the disk.
+  // Fault::internal if the device fails and Fault::communication or what another rank has announced
+  // if that fails, once a checkpoint that is being written is on the disk.
   void run();
 
  private:
@@ -62,6 +71,7 @@ class TrainingRun {
   };
 
   void train();  // to the last step, or until a stop is wanted
+  [[noreturn]] void fail_with_last_good(const Error& error);
 
   // These return false if the run was rewound: what comes after the checkpoint never happened.
   bool train_step();
@@ -71,7 +81,12 @@ class TrainingRun {
 
   Launched launch();
   Due what_is_due();
+  HostBatch own_share(const TrainingBatch& batch) const;
+  Recovery agreed_verdict(const UpdateReport& update);
   void rewind(std::int64_t from);
+  TrainingState restore_newest(std::int64_t from);
+  void share_weights();
+  TrainingState from_first(const TrainingState& state);  // rank 0's
   void finish(const std::string& why);
   std::string last_good() const;
   void report_step(const UpdateReport& update, const Launched& launched, double step_seconds);
@@ -82,7 +97,11 @@ class TrainingRun {
   void collect(const std::vector<SaveResult>& finished);
   void event(std::int64_t step, const std::string& kind, const std::string& text,
              const std::vector<std::int64_t>& samples = {});
-  bool stop_wanted(std::string& why) const;
+  bool stop_wanted(std::string& why);
+  template <class Report>
+  void record(const Report& report) {
+    if (record_) record_->add(report);
+  }
   bool due(std::int64_t interval) const;
   std::int64_t tokens(std::int64_t step) const { return step * config_.batch.tokens; }
   RunSummary summary(const std::string& outcome) const;
@@ -90,8 +109,8 @@ class TrainingRun {
   const RunConfig& config_;
   RunParts parts_;
   Trainer& trainer_;
-  RunRecord record_;
-  CheckpointWriter writer_;
+  std::optional<RunRecord> record_{};         // on rank 0
+  std::optional<CheckpointWriter> writer_{};  // on rank 0
   Signals signals_;
   RecoveryMachine recovery_;
   Pace pace_;
@@ -107,6 +126,9 @@ class TrainingRun {
   double started_ = monotonic_seconds();
   std::int64_t started_step_ = 0;
   double zero_share_ = kUnknown, flip_rate_ = kUnknown;
+  double busy_seconds_ = 0;  // of the last step given to the device
+  bool save_asked_ = false;
+  double warned_straggler_ = -1e9;  // when
   std::string save_problem_{};
 };
 

@@ -31,7 +31,8 @@ void TrainingRun::report_step(const UpdateReport& update, const Launched& launch
                .zero_share = zero_share_,
                .flip_rate = flip_rate_};
   const std::int64_t every = config_.logging.interval;
-  record_.step(r, every > 0 && (r.step % every == 0 || r.step == 1 || r.step == steps_));
+  if (record_)
+    record_->step(r, every > 0 && (r.step % every == 0 || r.step == 1 || r.step == steps_));
 }
 
 void TrainingRun::report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics) {
@@ -53,7 +54,7 @@ void TrainingRun::report_diagnostics(std::int64_t step, const StepDiagnostics& d
   const double all = double(count_parameters(config_.model).matrices());
   zero_share_ = zeros / all;
   flip_rate_ = flips / all;
-  record_.add(report);
+  record(report);
 }
 
 void TrainingRun::validate() {
@@ -65,8 +66,11 @@ void TrainingRun::validate() {
   for (const ValidationSet& set : parts_.data.validation()) {
     LossSum sum;
     SequentialPass pass = parts_.data.pass(set, parts_.memory.micro_batch);
+    int turn = 0;  // of the rank that evaluates the next batch
     while (const auto batch = pass.next())
-      sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
+      if (turn++ % parts_.ranks.size() == parts_.ranks.rank())
+        sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
+    for (LossSum total; const LossSum& part : parts_.ranks.agree_on(sum)) sum = total += part;
     report.sources.emplace_back(set.name, sum.loss / double(sum.targets));
     loss += sum.loss;
     targets += sum.targets;
@@ -82,11 +86,12 @@ void TrainingRun::validate() {
     best_step_ = state_.step;
   }
   if (report.sources.size() == 1) report.sources.clear();
-  record_.add(report);
+  record(report);
   pace_.pause(monotonic_seconds());
 }
 
 void TrainingRun::sample() {
+  if (!record_) return;
   parts_.console.live("writing samples");
   const Tokenizer& tokenizer = parts_.data.tokenizer();
   for (const std::string& prompt : config_.logging.sample_prompts) {
@@ -98,36 +103,37 @@ void TrainingRun::sample() {
     std::string text;
     continue_text(generator, tokenizer, prompt, config_.logging.sample_tokens,
                   [&](const std::string& part) { text += part; });
-    record_.add(SampleReport{.step = state_.step,
-                             .tokens = tokens(state_.step),
-                             .prompt = prompt,
-                             .text = std::move(text)});
+    record(SampleReport{.step = state_.step,
+                        .tokens = tokens(state_.step),
+                        .prompt = prompt,
+                        .text = std::move(text)});
   }
   pace_.pause(monotonic_seconds());
 }
 
 void TrainingRun::event(std::int64_t step, const std::string& kind, const std::string& text,
                         const std::vector<std::int64_t>& samples) {
-  record_.add(EventReport{.step = step, .kind = kind, .text = text, .samples = samples});
+  record(EventReport{.step = step, .kind = kind, .text = text, .samples = samples});
 }
 
 RunSummary TrainingRun::summary(const std::string& outcome) const {
-  const std::string run = parts_.directory.path().string();
+  const std::string run = parts_.directory->path().string();
   const std::string last =
       saved_step_ >= 0
-          ? (parts_.directory.checkpoints() / checkpoint_name(std::uint64_t(saved_step_))).string()
+          ? (parts_.directory->checkpoints() / checkpoint_name(std::uint64_t(saved_step_))).string()
           : "";
-  RunSummary s{.outcome = outcome,
-               .step = state_.step,
-               .steps = steps_,
-               .tokens = tokens(state_.step),
-               .wall_seconds = monotonic_seconds() - started_,
-               .training_seconds = pace_.training_seconds(),
-               .best_validation_loss = best_loss_,
-               .best_step = best_step_,
-               .peak_memory_bytes = double(trainer_.model().backend().pool().high_water()),
-               .skipped = state_.skipped,
-               .files = {parts_.directory.metrics().string(), parts_.directory.picture().string()}};
+  RunSummary s{
+      .outcome = outcome,
+      .step = state_.step,
+      .steps = steps_,
+      .tokens = tokens(state_.step),
+      .wall_seconds = monotonic_seconds() - started_,
+      .training_seconds = pace_.training_seconds(),
+      .best_validation_loss = best_loss_,
+      .best_step = best_step_,
+      .peak_memory_bytes = double(trainer_.model().backend().pool().high_water()),
+      .skipped = state_.skipped,
+      .files = {parts_.directory->metrics().string(), parts_.directory->picture().string()}};
   const double trained = double((state_.step - started_step_) * config_.batch.tokens);
   if (pace_.training_seconds() > 0) s.tokens_per_second = trained / pace_.training_seconds();
   if (!last.empty()) {

@@ -1,0 +1,76 @@
+// What the ranks of a run agree on beside tensors: that they belong together, what to do after a
+// step, and that they are alive. All over TCP, through rank 0.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "apps/ranks/rendezvous.h"
+#include "apps/ranks/watch.h"
+#include "core/communicator.h"
+
+namespace tern {
+
+using Bytes = std::vector<std::byte>;
+
+class ControlPlane final : public Patience {
+ public:
+  // Waits for all ranks; errors as meet(). One rank alone needs nobody and opens nothing.
+  ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how, RankLimits limits);
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  bool first() const { return rank_ == 0; }
+
+  // Every rank's bytes, by rank, on every rank; at most 1 MiB together. Errors as Watch::waiting().
+  std::vector<Bytes> agree(std::span<const std::byte> mine);
+  // rank 0's text on every rank
+  std::string from_first(const std::string& text);
+  template <class Value>  // every rank's value, by rank
+  std::vector<Value> agree_on(const Value& mine);
+
+  // For communicators: errors as Watch::waiting().
+  void begin() override;
+  void waiting() override;
+  void end() noexcept override;
+  void send(int to, FrameKind kind, std::span<const std::byte> bytes);  // to rank 0, or from it
+  Bytes receive(int from, FrameKind kind);
+
+  double seconds_waited() const { return watch_ ? watch_->seconds_waited() : 0; }
+  Watch* watch() { return watch_.get(); }  // null for one rank alone
+
+ private:
+  Connection& link(int rank);
+
+  int rank_, size_;
+  std::vector<Connection> loop_{};
+  std::uint32_t sequence_ = 0;  // of operations: a rank that is out of step is noticed
+  std::unique_ptr<Watch> watch_{};
+};
+
+// An operation is under way while a Turn lives.
+class Turn {
+ public:
+  explicit Turn(Patience& on) : on_(on) { on_.begin(); }
+  ~Turn() { on_.end(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Patience& on_;
+};
+
+template <class Value>
+std::vector<Value> ControlPlane::agree_on(const Value& mine) {
+  static_assert(std::is_trivially_copyable_v<Value>);
+  std::vector<Value> out;
+  for (const Bytes& bytes : agree(std::as_bytes(std::span(&mine, 1)))) {
+    check(bytes.size() == sizeof(Value), "[ControlPlane] ranks are out of step");
+    std::memcpy(&out.emplace_back(), bytes.data(), sizeof(Value));
+  }
+  return out;
+}
+
+}  // namespace tern

@@ -1,0 +1,111 @@
+#include "apps/ranks/messages.h"
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/check.h"
+
+namespace tern {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kLongest = 1 << 16;
+
+// Text from outside may hold any bytes.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <class Fill>
+void parse_json(const std::string& text, const Fill& fill) {
+  try {
+    require(text.size() <= kLongest, Fault::communication, "a message is too long");
+    fill(Json::parse(text));
+  } catch (const Json::exception&) {
+    fail(Fault::communication, "what it sent is no message of tern's");
+  }
+}
+
+}  // namespace
+
+std::string Hello::text() const {
+  return dump({{"job", job},
+               {"rank", rank},
+               {"size", size},
+               {"watch", watch},
+               {"config", identity.config},
+               {"binary", identity.binary},
+               {"data", identity.data},
+               {"device", identity.device}});
+}
+
+Hello Hello::parse(const std::string& text) {
+  Hello out;
+  parse_json(text, [&](const Json& j) {
+    out.job = j.at("job").get<std::string>();
+    out.rank = j.at("rank").get<int>();
+    out.size = j.at("size").get<int>();
+    out.watch = j.at("watch").get<bool>();
+    out.identity = {.config = j.at("config").get<std::string>(),
+                    .binary = j.at("binary").get<std::string>(),
+                    .data = j.at("data").get<std::string>(),
+                    .device = j.at("device").get<std::string>()};
+  });
+  return out;
+}
+
+std::string Parting::text() const {
+  return dump({{"fault", int(fault)},
+               {"rank", rank},
+               {"why", why.substr(0, kLongest / 8)},
+               {"told", told},
+               {"orderly", orderly}});
+}
+
+Parting Parting::parse(const std::string& text) {
+  Parting out;
+  parse_json(text, [&](const Json& j) {
+    out.fault = Fault(j.at("fault").get<int>());
+    out.rank = j.at("rank").get<int>();
+    out.why = j.at("why").get<std::string>();
+    out.told = j.at("told").get<bool>();
+    out.orderly = j.at("orderly").get<bool>();
+  });
+  return out;
+}
+
+void Parting::raise() const {
+  throw Error(fault, told ? "" : why);
+}
+
+std::string disagreement(const std::map<int, Hello>& hellos) {
+  const Identity& first = hellos.at(0).identity;
+  std::string text;
+  std::map<std::string, int> devices;
+  for (const auto& [rank, hello] : hellos) {
+    const auto compare = [&](const char* what, const std::string& own, const std::string& theirs) {
+      if (own == theirs) return;
+      text += (text.empty() ? "" : "; ") + ("rank " + std::to_string(rank)) +
+              " differs from rank 0 in " + what + " (hash " + theirs.substr(0, 8) +
+              ", rank 0 has " + own.substr(0, 8) + ")";
+    };
+    compare("its configuration", first.config, hello.identity.config);
+    compare("its program", first.binary, hello.identity.binary);
+    compare("its data", first.data, hello.identity.data);
+    if (hello.identity.device.empty()) continue;
+    const auto [other, fresh] = devices.emplace(hello.identity.device, rank);
+    if (!fresh)
+      text += (text.empty() ? "" : "; ") + ("ranks " + std::to_string(other->second)) + " and " +
+              std::to_string(rank) + " have the same GPU: more ranks than GPUs";
+  }
+  return text;
+}
+
+std::string seconds_text(double seconds) {
+  std::ostringstream out;
+  out << seconds << " s";
+  return out.str();
+}
+
+}  // namespace tern

@@ -1,0 +1,203 @@
+#include "apps/ranks/place.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <optional>
+
+#include "core/check.h"
+
+namespace tern {
+namespace {
+
+struct Launcher {
+  const char *name, *rank, *size, *local_rank, *local_size;
+};
+
+// in the order in which they are asked
+constexpr Launcher kLaunchers[] = {
+    {"flags", "--rank", "--world-size", "--local-rank", "--local-world-size"},
+    {"torchrun variables", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"PMI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+    {"Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"},
+};
+constexpr const Launcher& kOpenMpi = kLaunchers[2];
+constexpr const Launcher& kSlurm = kLaunchers[4];
+constexpr int kMostRanks = 1 << 16;
+// What a port is derived from a job's name in; below the range that systems give out by themselves.
+constexpr int kFirstPort = 15'000, kPorts = 10'000;
+
+std::string text_of(const Variables& variables, const char* name) {
+  const auto found = variables.find(name);
+  return found == variables.end() ? "" : found->second;
+}
+
+std::optional<int> number_of(const Variables& variables, const char* name, int least, int most) {
+  const std::string text = text_of(variables, name);
+  if (text.empty()) return std::nullopt;
+  int value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  require(parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && value >= least &&
+              value <= most,
+          Fault::usage, name, ": expected a number from ", least, " to ", most, ", got '", text,
+          "'");
+  return value;
+}
+
+// sbatch's own shell looks like the first task of a step, but nobody has started the others.
+bool is_batch_shell(const Variables& v) {
+  return text_of(v, "ENVIRONMENT") == "BATCH" && !v.contains("SLURM_STEP_ID") &&
+         !v.contains("SLURM_STEP_NODELIST");
+}
+
+std::optional<RankPlace> place_by(const Launcher& by, const Variables& v) {
+  const auto rank = number_of(v, by.rank, 0, kMostRanks);
+  const auto size = number_of(v, by.size, 1, kMostRanks);
+  const bool slurm = &by == &kSlurm;
+  if ((!rank && !size) || (slurm && (!rank || is_batch_shell(v)))) return std::nullopt;
+  require(rank && size, Fault::usage, rank ? by.rank : by.size, " is set and ",
+          rank ? by.size : by.rank, " is not: ", by.name, " must give both");
+  require(*rank < *size, Fault::usage, by.rank, "=", *rank, " and ", by.size, "=", *size,
+          " contradict each other: ranks count from 0");
+  RankPlace place{.rank = *rank, .size = *size, .launcher = by.name};
+  const auto local_rank = number_of(v, by.local_rank, 0, kMostRanks);
+  place.local_rank = local_rank.value_or(-1);
+  place.local_size = number_of(v, by.local_size, 1, kMostRanks).value_or(0);
+  if (slurm) place.local_size = std::min(place.local_size, place.size);  // asked for, not counted
+  if (slurm && text_of(v, "SLURM_JOB_NUM_NODES") == "1") place.local_size = place.size;
+  if (place.size == 1) place.local_rank = 0, place.local_size = 1;
+  require(place.local_size <= place.size, Fault::usage, by.local_size, "=", place.local_size,
+          " and ", by.size, "=", place.size, " contradict each other");
+  require(place.local_size == 0 || place.local_rank < place.local_size, Fault::usage, by.local_rank,
+          "=", place.local_rank, " and ", by.local_size, "=", place.local_size,
+          " contradict each other");
+  require(place.local_rank <= place.rank, Fault::usage, by.local_rank, "=", place.local_rank,
+          " and ", by.rank, "=", place.rank, " contradict each other");
+  return place;
+}
+
+// Two launchers that both say something must mean the same processes. Slurm is asked only for a
+// world of its own size: others start several processes in one of its tasks, and mpirun starts its
+// own daemons through it.
+void require_agreement(const RankPlace& first, const Launcher& by, const RankPlace& second) {
+  if (&by == &kSlurm && (first.size != second.size || first.launcher == kOpenMpi.name)) return;
+  require(first.rank == second.rank && first.size == second.size, Fault::usage, first.launcher,
+          " say rank ", first.rank, " of ", first.size, ", ", second.launcher, " (", by.rank, ", ",
+          by.size, ") says rank ", second.rank, " of ", second.size,
+          ": unset those that are left from another launch");
+}
+
+std::string job_of(const Variables& v) {
+  for (const char* name :
+       {"TERN_JOB", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"}) {
+    const std::string text = text_of(v, name);
+    if (!text.empty() && text != "none") return std::string(name) + "=" + text;
+  }
+  const std::string slurm = text_of(v, "SLURM_JOB_ID");
+  return slurm.empty() ? std::string() : "Slurm " + slurm + "." + text_of(v, "SLURM_STEP_ID");
+}
+
+int port_of(const std::string& job) {
+  std::uint32_t sum = 2166136261u;  // FNV-1a: the same on every machine
+  for (const char c : job) sum = (sum ^ std::uint8_t(c)) * 16777619u;
+  return kFirstPort + int(sum % kPorts);
+}
+
+void read_rendezvous(const std::string& text, RankPlace& place) {
+  const std::string address = text.starts_with("tcp://") ? text.substr(6) : text;
+  const std::size_t colon = address.rfind(':');
+  require(colon != std::string::npos && colon > 0, Fault::usage,
+          "--rendezvous: expected HOST:PORT, got '", text, "'");
+  place.host = address.substr(0, colon);
+  place.port = *number_of({{"--rendezvous", address.substr(colon + 1)}}, "--rendezvous", 1, 65'535);
+}
+
+void find_address(const Variables& v, RankPlace& place) {
+  place.job = job_of(v);
+  if (const std::string text = text_of(v, "--rendezvous"); !text.empty())
+    return read_rendezvous(text, place);
+  place.host = text_of(v, "MASTER_ADDR");
+  place.port = number_of(v, "MASTER_PORT", 1, 65'535).value_or(0);
+  const bool torchrun = place.launcher == kLaunchers[1].name || place.launcher == "flags";
+  require(!torchrun || place.port > 0, Fault::usage, place.launcher, " say rank ", place.rank,
+          " of ", place.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
+  if (place.host.empty()) place.host = first_host(text_of(v, "SLURM_JOB_NODELIST"));
+  if (place.one_machine() && place.host.empty()) place.host = std::string("127.0.0.1");
+  if (place.port == 0 && !place.job.empty()) place.port = port_of(place.job);
+  require((!place.host.empty() && place.port > 0) || place.launcher == kOpenMpi.name, Fault::usage,
+          place.launcher, " says rank ", place.rank, " of ", place.size,
+          " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+}  // namespace
+
+Variables environment_variables() {
+  Variables out;
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string text = *entry;
+    const std::size_t equals = text.find('=');
+    if (equals != std::string::npos) out.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return out;
+}
+
+int gpu_of(const RankPlace& place, int visible) {
+  if (visible == 1) return 0;  // if two ranks mean the same one, the handshake finds out
+  require(place.local_rank < visible && place.local_size <= visible, Fault::usage,
+          "--device cuda: ", std::max(place.local_size, place.local_rank + 1),
+          " ranks on this machine, and ", visible, " GPUs: start at most one rank for each");
+  return place.local_rank;
+}
+
+std::string first_host(const std::string& list) {
+  const std::size_t end = list.find_first_of("[,");
+  if (end == std::string::npos || list[end] == ',') return list.substr(0, end);
+  const std::size_t stop = list.find_first_of("-,]", end);
+  require(stop != std::string::npos && stop > end + 1, Fault::usage,
+          "SLURM_JOB_NODELIST: expected a list of hosts, got '", list, "'");
+  const std::size_t close = list.find(']', end);
+  const std::size_t next = list.find_first_of(",", close);
+  const std::string tail = close == std::string::npos || close + 1 >= list.size()
+                               ? ""
+                               : list.substr(close + 1, next - close - 1);
+  return list.substr(0, end) + list.substr(end + 1, stop - end - 1) + tail;
+}
+
+bool is_rank_variable(const std::string& name) {
+  if (name == "MASTER_ADDR" || name == "MASTER_PORT" || name == "TERN_JOB" ||
+      name == "TERN_LISTENER" || name == "TERN_LAUNCHER" || name.starts_with("OMPI_") ||
+      name.starts_with("PMIX_") || name.starts_with("PMI_"))
+    return true;
+  for (const Launcher& by : kLaunchers)
+    for (const char* own : {by.rank, by.size, by.local_rank, by.local_size})
+      if (&by != &kSlurm && name == own) return true;
+  return false;
+}
+
+RankPlace find_place(const Variables& variables) {
+  std::optional<RankPlace> first;
+  for (const Launcher& by : kLaunchers) {
+    const std::optional<RankPlace> place = place_by(by, variables);
+    if (first && place) require_agreement(*first, by, *place);
+    if (!first) first = place;
+  }
+  if (!first) return {};
+  if (first->size == 1) return {.launcher = first->launcher};
+  find_address(variables, *first);
+  if (first->local_size == 0 && is_loopback(first->host)) first->local_size = first->size;
+  if (first->local_rank < 0 && first->one_machine()) first->local_rank = first->rank;
+  require(first->local_rank >= 0, Fault::usage, first->launcher, " say rank ", first->rank, " of ",
+          first->size, " but not which on its machine: set LOCAL_RANK");
+  if (variables.contains("TERN_LAUNCHER")) first->launcher = "--ranks";
+  return *first;
+}
+
+}  // namespace tern

@@ -1,0 +1,43 @@
+// Which of several processes this one is, found in what a launcher left in the environment.
+#pragma once
+
+#include <map>
+#include <string>
+
+namespace tern {
+
+using Variables = std::map<std::string, std::string>;
+
+struct RankPlace {
+  int rank = 0, size = 1;
+  int local_rank = 0, local_size = 1;    // among those on this machine; local_size 0: unknown
+  std::string host{};                    // where rank 0 listens; empty: not known yet
+  int port = 0;                          // 0: not known yet
+  std::string job{};                     // what tells this run's processes from another's
+  std::string launcher = "one process";  // who said so: "torchrun variables", "Open MPI", ...
+
+  bool one_machine() const { return local_size == size; }
+};
+
+// The environment of this process.
+Variables environment_variables();
+
+// First match wins: flags ("--rank", "--world-size", "--local-rank", "--rendezvous", given as
+// variables of these names), RANK and WORLD_SIZE as torchrun sets them, OMPI_COMM_WORLD_*, PMI_*,
+// SLURM_*; none: one process. Rank 0's address is --rendezvous, MASTER_ADDR and MASTER_PORT, the
+// first host of SLURM_JOB_NODELIST, or, when all are on one machine, 127.0.0.1; without one it
+// stays empty under Open MPI, which can carry it. Fault::usage for what is incomplete or
+// contradictory.
+RankPlace find_place(const Variables& variables);
+
+// Which of the GPUs that it sees a rank takes: that of its number on the machine, or the only one,
+// where the launcher shows each rank its own. Fault::usage for more ranks than GPUs.
+int gpu_of(const RankPlace& place, int visible);
+
+// The first host of a Slurm list: "gpu[03-05,9],login1" is gpu03.
+std::string first_host(const std::string& list);
+
+// The names of the variables above: what a launcher of our own must not hand on.
+bool is_rank_variable(const std::string& name);
+
+}  // namespace tern

@@ -1,0 +1,55 @@
+// All that one process of several needs to work with the others: the control plane and the
+// communicator that suits the launcher.
+#pragma once
+
+#include <memory>
+
+#include "apps/ranks/control_plane.h"
+#include "core/communicator.h"
+
+namespace tern {
+
+struct RanksSetup {
+  RankPlace place{};
+  Identity identity{};
+  bool gpu = false;            // whether tensors are on one
+  double start_timeout = 300;  // seconds
+  RankLimits limits{};
+  std::function<void(const std::string&)> log{};  // of what comes to rank 0's port
+};
+
+class Ranks {
+ public:
+  explicit Ranks(
+      const RanksSetup& setup);  // errors as ControlPlane, and Fault::usage on GPUs so far
+  ControlPlane& control() { return *control_; }
+  Communicator& communicator() { return *communicator_; }
+  const std::string& transport() const { return transport_; }  // "TCP", for people
+
+  // The end of this process, told to the others: all is well, or why not.
+  void leave();
+  void farewell(Fault fault, const std::string& why);
+
+ private:
+  // Forwards to the control plane once there is one; until then patience lasts start_timeout.
+  class Relay final : public Patience {
+   public:
+    explicit Relay(double seconds);
+    void begin() override;
+    void waiting() override;
+    void end() noexcept override;
+    ControlPlane* to = nullptr;
+
+   private:
+    double deadline_;
+  };
+
+  void open_mpi(RankPlace& place, Rendezvous& how);
+
+  Relay relay_;
+  std::unique_ptr<ControlPlane> control_{};
+  std::unique_ptr<Communicator> communicator_{};
+  std::string transport_ = "none";
+};
+
+}  // namespace tern

@@ -1,0 +1,220 @@
+#include "apps/ranks/watch.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "apps/run/pace.h"
+#include "apps/run/signals.h"
+#include "core/check.h"
+
+namespace tern {
+namespace {
+
+constexpr int kRound = 50;            // ms
+constexpr double kStopped = 1;        // seconds: a round this long means that we were stopped
+constexpr double kLongestSend = 0.2;  // seconds: nobody reads there
+
+void give_up_soon(double begin) {
+  require(monotonic_seconds() < begin + kLongestSend, Fault::communication, "it does not listen");
+}
+
+}  // namespace
+
+Watch::Watch(int rank, int size, std::vector<Connection> links, RankLimits limits)
+    : rank_(rank), limits_(limits) {
+  const double now = monotonic_seconds();
+  if (rank == 0)
+    for (int r = 1; r < size; ++r)
+      peers_.emplace(r, Peer{std::move(links[std::size_t(r - 1)]), now});
+  else
+    peers_.emplace(0, Peer{std::move(links[0]), now});
+  thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
+}
+
+Watch::~Watch() {
+  thread_.request_stop();
+  thread_.join();
+}
+
+void Watch::begin_operation() {
+  const std::scoped_lock lock(mutex_);
+  ++begun_;
+  operation_since_ = monotonic_seconds();
+}
+
+void Watch::end_operation() {
+  const std::scoped_lock lock(mutex_);
+  waited_ = waited_ + monotonic_seconds() - operation_since_;
+  operation_since_ = -1;
+}
+
+void Watch::waiting() {
+  const std::scoped_lock lock(mutex_);
+  if (failure_) failure_->raise();
+  if (const auto why = hopeless(monotonic_seconds(), 0)) {
+    fail_because({.rank = rank_, .why = *why});
+    failure_->raise();
+  }
+}
+
+void Watch::lost(int rank, const std::string& how) {
+  for (const double end = monotonic_seconds() + 2; monotonic_seconds() < end;) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (failure_) failure_->raise();
+    }
+    ::poll(nullptr, 0, 10);
+  }
+  fail(Fault::communication, "rank ", rank, " is gone: ", how);
+}
+
+void Watch::farewell(Fault fault, const std::string& why) {
+  const std::scoped_lock lock(mutex_);
+  if (failure_) return;  // the others know
+  const Parting mine{.fault = fault, .rank = rank_, .why = why};
+  if (rank_ != 0) parting_ = mine;
+  fail_because(mine);
+}
+
+void Watch::leave() {
+  const std::scoped_lock lock(mutex_);
+  if (!failure_) parting_ = Parting{.rank = rank_, .orderly = true};
+}
+
+void Watch::run(std::stop_token stop) {
+  double last = monotonic_seconds(), next_beat = last;
+  std::vector<int> descriptors;
+  const double interval = std::min(1.0, limits_.timeout / 5);
+  for (bool more = true; more;) {
+    more = !stop.stop_requested();
+    if (more) wait_readable(descriptors, kRound);
+    const std::scoped_lock lock(mutex_);
+    const double now = monotonic_seconds();
+    if (now - last > kStopped)  // what others did meanwhile has not been heard yet
+      for (auto& [rank, peer] : peers_) peer.heard += now - last;
+    last = now;
+    listen(now);
+    if (parting_) send(*std::exchange(parting_, std::nullopt), -1);
+    if (now >= next_beat) beat(), next_beat = now + interval;
+    if (more) judge(now);
+    descriptors.clear();
+    for (const auto& [rank, peer] : peers_)
+      if (!peer.gone) descriptors.push_back(peer.link.number());
+  }
+}
+
+void Watch::listen(double now) {
+  for (auto& [rank, peer] : peers_) {
+    try {
+      while (!peer.gone) {
+        const std::optional<Frame> frame = peer.link.poll();
+        if (!frame) break;
+        peer.heard = now;
+        take(rank, *frame);
+      }
+    } catch (const Error& e) {
+      peer.gone = true;
+      fail_because({.rank = rank, .why = "rank " + std::to_string(rank) + " is gone: " + e.what()});
+    }
+  }
+}
+
+void Watch::take(int rank, const Frame& frame) {
+  if (frame.kind == FrameKind::alive && frame.bytes.size() == sizeof(std::uint64_t)) {
+    std::memcpy(&peers_.at(rank).begun, frame.bytes.data(), sizeof(std::uint64_t));
+    return;
+  }
+  require(frame.kind == FrameKind::farewell, Fault::communication, "what it sent was not expected");
+  Parting parting = Parting::parse(text_of(frame.bytes));
+  peers_.at(rank).gone = peers_.at(rank).gone || parting.orderly;
+  if (parting.orderly) return;
+  if (rank_ == 0) parting.why = "rank " + std::to_string(rank) + " ended: " + parting.why;
+  parting.told = rank_ != 0;
+  fail_because(parting);
+}
+
+void Watch::beat() {
+  const std::uint64_t begun = begun_;
+  const double begin = monotonic_seconds();
+  for (auto& [rank, peer] : peers_) {
+    if (peer.gone) continue;
+    try {
+      peer.link.send(FrameKind::alive, 0, std::as_bytes(std::span(&begun, 1)),
+                     [&] { give_up_soon(begin); });
+    } catch (const Error&) {
+      // reading tells what has become of it, or its silence
+    }
+  }
+}
+
+// The first failure counts. Rank 0 tells the others, who need not tell people again.
+void Watch::fail_because(const Parting& parting) {
+  if (failure_) return;
+  failure_ = parting;
+  failed_at_ = monotonic_seconds();
+  Parting passed_on = parting;
+  passed_on.told = true;
+  if (rank_ == 0) send(passed_on, parting.rank);
+}
+
+void Watch::send(const Parting& parting, int except) {
+  const double begin = monotonic_seconds();
+  for (auto& [rank, peer] : peers_) {
+    if (peer.gone || rank == except) continue;
+    try {
+      peer.link.send(FrameKind::farewell, 0, bytes_of(parting.text()),
+                     [&] { give_up_soon(begin); });
+    } catch (const Error&) {
+      peer.gone = true;
+    }
+  }
+}
+
+void Watch::judge(double now) {
+  for (const auto& [rank, peer] : peers_)
+    if (!peer.gone && now - peer.heard > limits_.timeout)
+      fail_because({.rank = rank,
+                    .why = "rank " + std::to_string(rank) + " has been silent for " +
+                           seconds_text(limits_.timeout)});
+  if (finishing_) return;
+  if (failure_ && now - failed_at_ > limits_.grace) end_process(failure_->why);
+  if (const auto why = hopeless(now, limits_.grace)) end_process(*why);
+}
+
+// Why the operation that is under way will not end, or nothing.
+std::optional<std::string> Watch::hopeless(double now, double slack) const {
+  if (operation_since_ < 0 || finishing_) return std::nullopt;
+  // rank 0 speaks first: it knows who is behind
+  const double limit = limits_.timeout + slack + (rank_ == 0 ? 0 : limits_.grace);
+  if (now - operation_since_ > limit)
+    return laggards() + " within " + seconds_text(limits_.timeout);
+  const int signal = Signals::stop_seen();
+  const double since = std::max(operation_since_, Signals::stop_seen_at());
+  if (signal != 0 && now - since > limits_.grace + slack)
+    return laggards() + " within " + seconds_text(limits_.grace) + " of signal " +
+           std::to_string(signal);
+  return std::nullopt;
+}
+
+std::string Watch::laggards() const {
+  std::string list;
+  for (const auto& [rank, peer] : peers_)
+    if (peer.begun < begun_) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+  if (rank_ != 0) return "rank 0 did not answer";
+  if (list.empty()) return "an operation of all ranks did not end";
+  return (list.find(',') == std::string::npos ? "rank " : "ranks ") + list +
+         " did not come as far as the others";
+}
+
+void Watch::end_process(const std::string& why) const {
+  const std::string line = "tern: error: " + why + "; rank " + std::to_string(rank_) +
+                           " did not end by itself within " + seconds_text(limits_.grace) + "\n";
+  [[maybe_unused]] const auto n = write(STDERR_FILENO, line.data(), line.size());
+  _exit(int(Fault::communication));
+}
+
+}  // namespace tern

@@ -1,0 +1,79 @@
+// The thread that watches over the other ranks while the training loop computes: signs of life both
+// ways, who is gone and why, and an end for a process that hangs.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "apps/ranks/connection.h"
+#include "apps/ranks/messages.h"
+
+namespace tern {
+
+struct RankLimits {
+  double timeout = 600;  // seconds that a rank may be silent, or behind the others
+  double grace = 60;     // seconds from a failure or a stop signal to the end of the process
+};
+
+class Watch {
+ public:
+  // links: RankLinks::watch
+  Watch(int rank, int size, std::vector<Connection> links, RankLimits limits);
+  ~Watch();  // without leave() or farewell() the others take this rank for dead
+
+  // The loop says when it begins and ends to wait for others: in between it may hang. Every rank
+  // begins the same operations in the same order.
+  void begin_operation();
+  void end_operation();
+  double seconds_waited() const { return waited_; }  // in operations, so far
+
+  // While it waits: an Error if there is no hope. Fault::communication naming the rank that is gone
+  // or behind; what another rank has announced; without text where rank 0 shows it to people.
+  void waiting();
+  // The connection to a rank has broken: throws what is known about why.
+  [[noreturn]] void lost(int rank, const std::string& how);
+
+  void farewell(Fault fault, const std::string& why);  // tells the others what ended this rank
+  void leave();                                        // tells them that it is done, all being well
+  // The end has been agreed on, or a failure noticed: rank 0 may take its time over what it writes,
+  // and only a rank that is gone or silent matters from now on.
+  void finishing() { finishing_ = true; }
+
+ private:
+  struct Peer {
+    Connection link;
+    double heard;             // when
+    std::uint64_t begun = 0;  // operations
+    bool gone = false;
+  };
+
+  void run(std::stop_token stop);
+  void listen(double now);
+  void take(int rank, const Frame& frame);
+  void beat();
+  void judge(double now);
+  void send(const Parting& parting, int except);
+  void fail_because(const Parting& parting);
+  std::optional<std::string> hopeless(double now, double slack) const;
+  std::string laggards() const;
+  [[noreturn]] void end_process(const std::string& why) const;
+
+  const int rank_;
+  const RankLimits limits_;
+  mutable std::mutex mutex_;
+  std::map<int, Peer> peers_;         // the thread's own, but for `begun`
+  std::optional<Parting> failure_{};  // of the run; the first one
+  std::optional<Parting> parting_{};  // of this rank, to be sent
+  double failed_at_ = 0, operation_since_ = -1;
+  std::atomic<double> waited_{0};
+  std::atomic<std::uint64_t> begun_{0};
+  std::atomic<bool> finishing_{false};
+  std::jthread thread_;  // last: it uses all of the above
+};
+
+}  // namespace tern

@@ -1,0 +1,27 @@
+// What all ranks decide alike between two steps, from what each of them has seen.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tern {
+
+struct StepNote {
+  std::int32_t signal = 0;   // that asked this rank to stop
+  std::int32_t time_up = 0;  // run.time_limit is reached
+  std::int32_t save = 0;     // somebody asked for a checkpoint
+  std::int32_t padding = 0;
+  double busy_seconds = 0;  // of the last step, without waiting for other ranks
+};
+
+struct StepDecision {
+  std::string stop{};  // why to stop; empty: go on
+  bool save = false;
+  std::string straggler{};  // who was much slower than the others, with everybody's seconds
+};
+
+// notes: of every rank, by rank
+StepDecision decide(const std::vector<StepNote>& notes);
+
+}  // namespace tern

@@ -1,0 +1,77 @@
+// What the ranks of a training run share and decide together.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "apps/run/time_limit.h"
+#include "apps/train/training_run.h"
+
+namespace tern {
+namespace {
+
+constexpr double kStragglerPause = 60;  // seconds between two warnings
+
+}  // namespace
+
+bool TrainingRun::stop_wanted(std::string& why) {
+  const TimeLimit limit(double(config_.run.time_limit));
+  const bool time_up = limit.reached(seconds_since_process_start(), longest_step_, longest_save_);
+  const bool save =
+      signals_.take_save_request() | (parts_.directory && parts_.directory->take_save_request());
+  const StepDecision all = decide(parts_.ranks.agree_on(StepNote{.signal = signals_.stop_signal(),
+                                                                 .time_up = time_up,
+                                                                 .save = save,
+                                                                 .busy_seconds = busy_seconds_}));
+  save_asked_ = save_asked_ || all.save;
+  if (!all.straggler.empty() && monotonic_seconds() > warned_straggler_ + kStragglerPause) {
+    warned_straggler_ = monotonic_seconds();
+    event(state_.step, "straggler", all.straggler);
+  }
+  why = all.stop;
+  return !why.empty();
+}
+
+// Each rank computes a run of whole sequences of the one global batch; shares differ by at most
+// one.
+HostBatch TrainingRun::own_share(const TrainingBatch& batch) const {
+  const std::size_t sequences = batch.samples.size(), rank = std::size_t(parts_.ranks.rank()),
+                    size = std::size_t(parts_.ranks.size()), T = std::size_t(config_.batch.context);
+  const std::size_t begin = sequences * rank / size * T, end = sequences * (rank + 1) / size * T;
+  return {std::span(batch.inputs).subspan(begin, end - begin),
+          std::span(batch.targets).subspan(begin, end - begin)};
+}
+
+// Loss and norm are sums over all ranks, the same bits everywhere. What follows when they are not
+// finite depends on what is on the disk, which rank 0 alone knows.
+Recovery TrainingRun::agreed_verdict(const UpdateReport& update) {
+  const Recovery own = recovery_.judge(std::isfinite(update.loss), std::isfinite(update.grad_norm),
+                                       saved_step_ >= 0);
+  return own == Recovery::apply ? own : parts_.ranks.agree_on(own)[0];
+}
+
+void TrainingRun::share_weights() {
+  if (parts_.ranks.size() == 1) return;
+  const AdamWOptimizer& optimizer = trainer_.optimizer();
+  const Owned all[] = {{.t = trainer_.model().parameters().values()},
+                       {.t = optimizer.first_moment()},
+                       {.t = optimizer.second_moment()}};
+  parts_.communicator.broadcast(all).wait();
+  trainer_.model().quantize();
+}
+
+TrainingState TrainingRun::from_first(const TrainingState& state) {
+  const std::string text = parts_.ranks.from_first(to_json(state).dump());
+  return training_state(nlohmann::json::parse(text), "rank 0");
+}
+
+void TrainingRun::share_start() {
+  if (parts_.ranks.size() == 1) return;
+  const std::int64_t saved_step = saved_step_;
+  const double adam_steps = trainer_.optimizer().adam_steps();
+  share_weights();
+  start_at(from_first(state_));
+  saved_step_ = saved_step;
+  trainer_.optimizer().set_adam_steps(parts_.ranks.agree_on(adam_steps)[0]);
+}
+
+}  // namespace tern

@@ -1,0 +1,21 @@
+// What libtern_mpi.so exports.
+#include "core/devices.h"
+#include "mpi/mpi_communicator.h"
+
+namespace tern {
+namespace {
+
+class MpiPlugin final : public CommunicatorPlugin {
+ public:
+  std::unique_ptr<Communicator> open(Patience& patience) override {
+    return std::make_unique<MpiCommunicator>(patience);
+  }
+};
+
+}  // namespace
+}  // namespace tern
+
+extern "C" tern::CommunicatorPlugin* tern_communicator_plugin() {
+  static tern::MpiPlugin plugin;
+  return &plugin;
+}

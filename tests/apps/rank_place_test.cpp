@@ -1,0 +1,139 @@
+// Which process this is, from the variables of launchers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "apps/ranks/place.h"
+#include "tests/support/complaint.h"
+
+namespace tern {
+namespace {
+
+using testing::HasSubstr;
+
+std::string why_not(const Variables& variables) {
+  return complaint([&] { find_place(variables); });
+}
+
+TEST(RankPlace, WithoutALauncherThereIsOneProcess) {
+  const RankPlace place = find_place({{"HOME", "/root"}});
+  EXPECT_EQ(place.rank, 0);
+  EXPECT_EQ(place.size, 1);
+  EXPECT_EQ(place.launcher, "one process");
+}
+
+TEST(RankPlace, TorchrunVariables) {
+  const RankPlace place = find_place({{"RANK", "5"},
+                                      {"WORLD_SIZE", "8"},
+                                      {"LOCAL_RANK", "1"},
+                                      {"LOCAL_WORLD_SIZE", "4"},
+                                      {"MASTER_ADDR", "node0"},
+                                      {"MASTER_PORT", "29500"},
+                                      {"TORCHELASTIC_RUN_ID", "none"}});
+  EXPECT_EQ(place.rank, 5);
+  EXPECT_EQ(place.size, 8);
+  EXPECT_EQ(place.local_rank, 1);
+  EXPECT_EQ(place.local_size, 4);
+  EXPECT_EQ(place.host, "node0");
+  EXPECT_EQ(place.port, 29500);
+  EXPECT_EQ(place.launcher, "torchrun variables");
+}
+
+TEST(RankPlace, OpenMpiOnOneMachineAndOnSeveral) {
+  Variables v = {{"OMPI_COMM_WORLD_RANK", "1"},
+                 {"OMPI_COMM_WORLD_SIZE", "2"},
+                 {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+                 {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
+                 {"OMPI_MCA_ess_base_jobid", "123"}};
+  EXPECT_EQ(find_place(v).host, "127.0.0.1");
+  EXPECT_GT(find_place(v).port, 1024);
+  EXPECT_EQ(find_place(v).launcher, "Open MPI");
+  v["OMPI_COMM_WORLD_LOCAL_SIZE"] = "1";
+  v["OMPI_COMM_WORLD_LOCAL_RANK"] = "0";
+  EXPECT_EQ(find_place(v).host, "") << "MPI itself must carry it";
+}
+
+TEST(RankPlace, SlurmTakesAddressAndPortFromTheJob) {
+  const Variables v = {{"SLURM_PROCID", "3"},  {"SLURM_NTASKS", "16"},
+                       {"SLURM_LOCALID", "3"}, {"SLURM_JOB_ID", "4711"},
+                       {"SLURM_STEP_ID", "0"}, {"SLURM_JOB_NODELIST", "gpu[03-04]"}};
+  const RankPlace place = find_place(v);
+  EXPECT_EQ(place.rank, 3);
+  EXPECT_EQ(place.host, "gpu03");
+  EXPECT_EQ(place.launcher, "Slurm");
+  Variables other = v;
+  other["SLURM_PROCID"] = "0", other["SLURM_LOCALID"] = "0";
+  EXPECT_EQ(find_place(other).port, place.port) << "every rank finds the same";
+  EXPECT_EQ(find_place(other).job, place.job);
+}
+
+TEST(RankPlace, TheShellOfABatchJobIsNoRank) {
+  Variables v = {{"ENVIRONMENT", "BATCH"}, {"SLURM_PROCID", "0"},    {"SLURM_NTASKS", "8"},
+                 {"SLURM_LOCALID", "0"},   {"SLURM_JOB_ID", "4711"}, {"SLURM_JOB_NODELIST", "n1"}};
+  EXPECT_EQ(find_place(v).size, 1);
+  v["SLURM_STEP_ID"] = "0";
+  EXPECT_EQ(find_place(v).size, 8);
+}
+
+TEST(RankPlace, PmiNeedsAnAddress) {
+  const Variables v = {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALRANKID", "1"}};
+  EXPECT_THAT(why_not(v), HasSubstr("MASTER_ADDR"));
+  Variables there = v;
+  there["MASTER_ADDR"] = "127.0.0.1", there["MASTER_PORT"] = "4000";
+  EXPECT_EQ(find_place(there).launcher, "PMI");
+}
+
+TEST(RankPlace, FlagsComeFirstAndSlurmMayHoldSeveralInOneTask) {
+  const Variables v = {{"--rank", "1"},       {"--world-size", "4"}, {"--rendezvous", "tcp://h:99"},
+                       {"--local-rank", "1"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "1"}};
+  const RankPlace place = find_place(v);
+  EXPECT_EQ(place.launcher, "flags");
+  EXPECT_EQ(place.host, "h");
+  EXPECT_EQ(place.port, 99);
+}
+
+TEST(RankPlace, FirstHostOfASlurmList) {
+  EXPECT_EQ(first_host("node7"), "node7");
+  EXPECT_EQ(first_host("a,b"), "a");
+  EXPECT_EQ(first_host("gpu[03-05,9],login1"), "gpu03");
+  EXPECT_EQ(first_host("gpu[3,5]-ib"), "gpu3-ib");
+  EXPECT_EQ(first_host("rack[1-2],x"), "rack1");
+}
+
+TEST(Fault52, MoreRanksThanGpus) {
+  RankPlace third{.rank = 6, .size = 8, .local_rank = 2, .local_size = 4};
+  EXPECT_EQ(gpu_of(third, 4), 2);
+  EXPECT_EQ(gpu_of(third, 1), 0) << "the launcher shows each rank its own";
+  EXPECT_THAT(complaint([&] { gpu_of(third, 3); }),
+              HasSubstr("4 ranks on this machine, and 3 GPUs"));
+  third.local_size = 0;  // unknown
+  EXPECT_THAT(complaint([&] { gpu_of(third, 2); }), HasSubstr("3 ranks"));
+}
+
+TEST(Fault52, ContradictoryOrIncompleteVariablesAreNamed) {
+  const Variables address = {{"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "29500"}};
+  const auto with = [&](Variables v) {
+    v.insert(address.begin(), address.end());
+    return why_not(v);
+  };
+  EXPECT_THAT(with({{"RANK", "3"}, {"WORLD_SIZE", "2"}}), HasSubstr("RANK=3"));
+  EXPECT_THAT(with({{"RANK", "0"}}), HasSubstr("WORLD_SIZE is not"));
+  EXPECT_THAT(with({{"WORLD_SIZE", "2"}}), HasSubstr("RANK is not"));
+  EXPECT_THAT(with({{"RANK", "x"}, {"WORLD_SIZE", "2"}}), HasSubstr("RANK: expected a number"));
+  EXPECT_THAT(with({{"RANK", "-1"}, {"WORLD_SIZE", "2"}}), HasSubstr("RANK"));
+  EXPECT_THAT(with({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "1"}}),
+              HasSubstr("LOCAL_RANK=1"));
+  EXPECT_THAT(why_not({{"RANK", "0"}, {"WORLD_SIZE", "2"}}), HasSubstr("MASTER_PORT"));
+  EXPECT_THAT(with({{"RANK", "0"},
+                    {"WORLD_SIZE", "2"},
+                    {"OMPI_COMM_WORLD_RANK", "1"},
+                    {"OMPI_COMM_WORLD_SIZE", "2"}}),
+              HasSubstr("Open MPI"));
+  EXPECT_THAT(
+      with({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "2"}}),
+      HasSubstr("Slurm"));
+  EXPECT_THAT(why_not({{"--rank", "1"}, {"--world-size", "2"}, {"--rendezvous", "here"}}),
+              HasSubstr("HOST:PORT"));
+}
+
+}  // namespace
+}  // namespace tern
