@@ -47,6 +47,11 @@ Tensor ParameterPack::view(const Tensor& flat, const Parameter& p) const {
   return flat.slice(offsets_[place_of(p)], p.shape.elements()).reshape(p.shape);
 }
 
+std::pair<Index, Index> ParameterPack::range(const Parameter& p) const {
+  const Index begin = offsets_[place_of(p)];
+  return {begin, begin + room_of(p)};
+}
+
 void ParameterPack::make_ternary_copies() {
   std::vector<TernaryCopies::Place> matrices;
   for (std::size_t i = 0; i < parameters_.size() && parameters_[i]->decays; ++i)

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/parameter.h"
@@ -26,6 +27,9 @@ class ParameterPack {
 
   // A buffer with the layout of the pack (an optimizer's moment), seen through one parameter.
   Tensor view(const Tensor& flat, const Parameter& p) const;
+
+  // [begin, end) of a parameter's elements in the pack, padding behind it included
+  std::pair<Index, Index> range(const Parameter& p) const;
 
   // Gives every decayed matrix a ternary copy, which updates then keep current. Whoever else
   // changes values calls sum_magnitudes() and quantize() on the copies.

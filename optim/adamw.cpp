@@ -7,6 +7,10 @@
 namespace tern {
 namespace {
 
+// Large enough that a message's start costs little, small enough that the first leaves early: some
+// layers of a small model, one of a large one.
+constexpr std::size_t kBucketBytes = std::size_t(32) << 20;
+
 using Scalars = std::array<double, StepScalars::kCount>;
 
 Scalars read(const Tensor& scalars) {
@@ -20,6 +24,7 @@ Scalars read(const Tensor& scalars) {
 AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
                                Communicator* ranks)
     : pack_(pack), options_(options), ranks_(ranks) {
+  if (ranks) reduction_ = std::make_unique<GradientReduction>(pack, *ranks, kBucketBytes);
   Backend& on = pack.values().backend();
   const DType real = pack.values().dtype(), stored = options.moments.value_or(real);
   check(stored == real || (stored == DType::bf16 && real == DType::f32),
@@ -60,11 +65,14 @@ void AdamWOptimizer::update(Index first, Index count, bool decays) {
                                .first = first});
 }
 
+void AdamWOptimizer::ready(const Parameter& p) {
+  if (reduction_) reduction_->ready(p);
+}
+
 void AdamWOptimizer::add_ranks() {
   if (!ranks_) return;
-  Pending gradients = ranks_->all_reduce(pack_.gradients(), Op::sum);
   Pending loss = ranks_->all_reduce(scalars_.slice(StepScalars::loss, 1), Op::sum);
-  gradients.wait();
+  reduction_->finish();
   loss.wait();
 }
 
