@@ -9,6 +9,7 @@ namespace tern {
 
 void add_bench(CLI::App& tern);
 void add_bench_bit_linear(CLI::App& bench);
+void add_bench_gemm(CLI::App& bench);
 void add_config(CLI::App& tern);
 void add_eval(CLI::App& tern);
 void add_generate(CLI::App& tern);

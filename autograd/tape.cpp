@@ -43,6 +43,7 @@ Var Tape::leaf(Parameter& p) {
                       .elements = p.value.elements(),
                       .shape = p.value.shape(),
                       .dtype = p.grad.tensor.dtype()});
+    if (ready_) waited_for_.emplace(&p.grad, Leaf{&p, 0});
   }
   return {p.value, this, it->second};
 }
@@ -142,6 +143,25 @@ void Tape::run(Node& node) {
     gradient.backend().run(Accumulate{.to = claim(input), .x = gradient});
 }
 
+void Tape::count_uses(const Node& node) {
+  for (const int input : node.inputs)
+    if (input >= 0)
+      if (const auto at = waited_for_.find(slots_[input].buffer.get()); at != waited_for_.end())
+        ++at->second.uses;
+}
+
+// Ops run backwards, so whoever used a parameter first is the last to add to its gradient.
+void Tape::report_ready(const Node& node) {
+  for (const int input : node.inputs)
+    if (input >= 0)
+      if (const auto at = waited_for_.find(slots_[input].buffer.get());
+          at != waited_for_.end() && --at->second.uses == 0) {
+        Parameter& p = *at->second.parameter;
+        p.grad.fill_unwritten();
+        ready_(p);
+      }
+}
+
 void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds) {
   check(!walked_, "[tape] backward runs once per tape");
   check(seeds.empty() || seeds.size() == outputs.size(), "[tape] expected a seed for each of ",
@@ -149,8 +169,11 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
   walked_ = true;
   for (std::size_t i = 0; i < outputs.size(); ++i)
     if (seeds.empty() || seeds[i]) seed(outputs[i], seeds.empty() ? Tensor{} : seeds[i]);
+  if (ready_)
+    for (const Node& node : nodes_) count_uses(node);
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     run(nodes_[i]);
+    if (ready_) report_ready(nodes_[i]);
     for (const int output : nodes_[i].outputs)
       slots_[output].buffer->tensor = {};  // views share it
     nodes_[i].backward = nullptr;          // lets go of every activation this op kept
@@ -222,11 +245,17 @@ std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> input
     values.push_back(std::move(v.value));
   }
   const DType dtype = gradient_dtype(values, constants);
-  auto again = [f = std::move(f), constants = std::move(constants)](Tape::Upstream dy,
-                                                                    Tape::Grads d) {
+  auto again = [f = std::move(f), constants = std::move(constants), ready = tape->ready()](
+                   Tape::Upstream dy, Tape::Grads d) {
     std::vector<OuterInput> outer;
     outer.reserve(d.size());
-    Tape inner;
+    // of what f itself reaches through leaf(); outer values are the outer tape's to report
+    const auto inner_ready = [&](Parameter& p) {
+      for (const OuterInput& o : outer)
+        if (&o.parameter == &p) return;
+      ready(p);
+    };
+    Tape inner(ready ? Tape::Ready(inner_ready) : Tape::Ready{});
     std::vector<Var> arguments = constants;
     for (std::size_t i = 0; i < d.size(); ++i) {
       outer.emplace_back(constants[i].value, d[i]);

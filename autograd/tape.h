@@ -20,7 +20,11 @@ class Tape {
   using Grads = std::span<const Grad>;
   using Backward = std::function<void(Upstream, Grads)>;
 
-  Tape() = default;
+  // Called in backward as soon as a parameter's gradient is complete: after the last op of this
+  // tape that adds to it. Without one, null.
+  using Ready = std::function<void(Parameter&)>;
+
+  explicit Tape(Ready ready = {}) : ready_(std::move(ready)) {}
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
@@ -37,6 +41,7 @@ class Tape {
 
   // For ops that know their gradient before backward starts (the loss): where to write it now.
   Grad claim(const Var& v);
+  const Ready& ready() const { return ready_; }
 
   // Seeds (default: ones) for the given outputs, then every closure in reverse. Once per tape; an
   // empty seed stands for an output that does not count. Closures may write their gradients in any
@@ -57,13 +62,21 @@ class Tape {
     std::vector<int> outputs{}, inputs{};
     Backward backward{};
   };
+  struct Leaf {
+    Parameter* parameter;
+    int uses;  // ops that will still add to its gradient
+  };
   void check_open(const char* op) const;  // nothing is recorded once backward has begun
   Grad claim(int slot);
   Tensor finished(int slot);  // the gradient, or nothing if nobody wrote it
   bool overlap(int slot, int other) const;
   void seed(const Var& output, const Tensor& gradient);
   void run(Node& node);
+  void count_uses(const Node& node);
+  void report_ready(const Node& node);
 
+  Ready ready_;
+  std::unordered_map<const GradBuffer*, Leaf> waited_for_{};  // if somebody wants to know
   std::vector<Slot> slots_;
   std::vector<Node> nodes_;
   std::unordered_map<const Parameter*, int> leaves_;

@@ -59,6 +59,7 @@ class Backend {
   virtual void run(const TernaryProduct&) = 0;
   virtual void run(const TernaryProductBackward&) = 0;
   virtual void run(const QuantizeRows&) = 0;
+  virtual void run(const SumMagnitudes&) = 0;
   virtual void run(const QuantizeTernary&) = 0;
   virtual void run(const Dequantize&) = 0;
   virtual void run(const NormQuantize&) = 0;

@@ -91,8 +91,12 @@ Cost cost(const TernaryProductBackward& a) {
 Cost cost(const QuantizeRows& a) {
   return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};
 }
+Cost cost(const SumMagnitudes& a) {
+  return {.bytes = bytes({&a.sums, &a.w})};
+}
 Cost cost(const QuantizeTernary& a) {
-  return {.bytes = bytes({&a.y.t, &a.w, &a.w})};
+  return {.bytes = bytes({&a.y.t, &a.y.scale, &a.w, &a.magnitudes}) +
+                   (a.stats ? bytes({&a.y.t, &a.stats}) : 0)};
 }
 Cost cost(const Dequantize& a) {
   return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};
@@ -142,7 +146,7 @@ Cost cost(const DecideUpdate& a) {
   return {.bytes = bytes({&a.scalars})};
 }
 Cost cost(const AdamW& a) {
-  return {.bytes = 2 * bytes({&a.w, &a.m, &a.v}) + bytes({&a.g})};
+  return {.bytes = 2 * bytes({&a.w, &a.m, &a.v}) + bytes({&a.g, &a.magnitudes})};
 }
 
 }  // namespace tern

@@ -2,6 +2,7 @@
 // the name below, so that tern starts on machines that have neither the device nor its libraries.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,20 +14,37 @@ namespace tern {
 struct DeviceFacts {
   std::string name{};  // "NVIDIA H200"
   std::string
-      library{};     // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
+      library{};  // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
+  std::string algorithms{};  // measured ones that its products take, a line each: so do bits
   std::string id{};  // which piece of hardware in the world: no two processes should share it
   std::size_t total_bytes = 0, free_bytes = 0;
   DeviceTraits traits{};
+};
+
+// One kind of product that the device's library computes, by the ways that it proposes.
+struct MeasuredProduct {
+  std::string product{};           // sizes and types
+  double flops = 0;                // of one
+  double first = 0, fastest = 0;   // seconds, medians: the library's first proposal; the fastest
+  int proposals = 0, refused = 0;  // refused: other bits a second time, or another result
+  bool kept = false;               // faster by more than noise: from now on taken, see below
 };
 
 class DevicePlugin {
  public:
   virtual ~DevicePlugin() = default;
   virtual int count() = 0;  // devices that this process sees; errors as below
-  // Both: Error(Fault::usage) if there is no such device here or it cannot be used, saying why.
+  // Both: Error(Fault::usage) if there is no such device here or it cannot be used, saying why;
+  // Error(Fault::input) if its table of measured algorithms is damaged.
   virtual DeviceFacts describe(int device) = 0;
   // one slab of this size, Error(Fault::memory) if there is none
   virtual std::unique_ptr<Backend> open(int device, std::size_t slab_bytes) = 0;
+  // Runs work(), which computes on a backend that open() returned, and measures the first product
+  // of each kind where it stands, on its own operands. Writes the table of measured algorithms
+  // anew, with what was kept, and returns its path: backends opened later go by it.
+  virtual std::string measure_products(
+      Backend& on, const std::function<void()>& work,
+      const std::function<void(const MeasuredProduct&)>& report) = 0;
 };
 
 class CommunicatorPlugin {

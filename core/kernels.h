@@ -37,6 +37,7 @@ Cost cost(const MatmulBackward&);
 Cost cost(const TernaryProduct&);
 Cost cost(const TernaryProductBackward&);
 Cost cost(const QuantizeRows&);
+Cost cost(const SumMagnitudes&);
 Cost cost(const QuantizeTernary&);
 Cost cost(const Dequantize&);
 Cost cost(const NormQuantize&);

@@ -7,8 +7,9 @@
 namespace tern {
 namespace {
 
-Index aligned(Index n) {
-  return (n + 63) / 64 * 64;
+Index room_of(const Parameter& p) {
+  const Index unit = p.decays ? kSumPiece : 64;
+  return sum_pieces(p.shape.elements(), unit) * unit;
 }
 
 }  // namespace
@@ -21,7 +22,7 @@ ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameter
   Index total = 0;
   for (const Parameter* p : parameters_) {
     offsets_.push_back(total);
-    total += aligned(p->shape.elements());
+    total += room_of(*p);
     if (p->decays) decayed_ = total;
   }
   values_ = Tensor(backend, {total}, dtype);
@@ -36,10 +37,28 @@ ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameter
   }
 }
 
+std::size_t ParameterPack::place_of(const Parameter& p) const {
+  const auto at = std::find(parameters_.begin(), parameters_.end(), &p);
+  check(at != parameters_.end(), "[ParameterPack] ", p.name, " is not in this pack");
+  return std::size_t(at - parameters_.begin());
+}
+
 Tensor ParameterPack::view(const Tensor& flat, const Parameter& p) const {
-  const auto at = std::find(parameters_.begin(), parameters_.end(), &p) - parameters_.begin();
-  check(at < Index(parameters_.size()), "[ParameterPack] ", p.name, " is not in this pack");
-  return flat.slice(offsets_[at], p.shape.elements()).reshape(p.shape);
+  return flat.slice(offsets_[place_of(p)], p.shape.elements()).reshape(p.shape);
+}
+
+void ParameterPack::make_ternary_copies() {
+  std::vector<TernaryCopies::Place> matrices;
+  for (std::size_t i = 0; i < parameters_.size() && parameters_[i]->decays; ++i)
+    matrices.push_back({.first = offsets_[i], .count = parameters_[i]->shape.elements()});
+  ternary_ =
+      std::make_unique<TernaryCopies>(values_.slice(0, decayed_), matrices, bool(gradients_));
+}
+
+TernaryWeight ParameterPack::ternary(const Parameter& p) const {
+  check(ternary_ && p.decays, "[ParameterPack] ", p.name, " has no ternary copy");
+  return {.t = view(ternary_->codes(), p),
+          .scale = ternary_->scales().slice(Index(place_of(p)), 1)};
 }
 
 void ParameterPack::begin_step() {

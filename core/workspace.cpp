@@ -21,13 +21,6 @@ Index pieces(Index n, Index piece) {
   return (n + piece - 1) / piece;
 }
 
-// Where blocks take their turn, and a word for each channel of each chunk of time.
-std::size_t scan_bytes(const Tensor& h, int tensors) {
-  const Index chunks = pieces(h.shape()[1], scan_steps(tensors, bits(h.dtype()) / 8));
-  const Index channels = pieces(h.shape()[2], kScanChannels) * kScanChannels;
-  return 256 + std::size_t(h.shape()[0] * chunks * channels) * sizeof(std::uint64_t);
-}
-
 // Blocks that walk over N rows of D columns: as many as a multiprocessor has registers and shared
 // memory for, which suffice for about so many columns, of kernels that keep much for a column and
 // of those that keep less; and a block costs as much as 256 columns.
@@ -52,10 +45,6 @@ Index column_sum_parts(const RmsNormBackward& a, const DeviceTraits& device) {
   return walks(rows_of(a.x), a.x.shape().last(), kShortRows, device);
 }
 
-Index mean_parts(Index elements, const DeviceTraits& device) {
-  return std::clamp<Index>(elements / 4096, 1, std::max(1, 4 * device.multiprocessors));
-}
-
 std::size_t workspace_bytes(const NormQuantizeBackward& a, const DeviceTraits& device) {
   const Index sums = Index(a.rows.size()) + (a.dblock_weight ? 1 : 0);
   return bytes_of(column_sum_parts(a, device) * sums * a.sum.shape().last());
@@ -73,13 +62,13 @@ std::size_t workspace_bytes(const RmsNormBackward& a, const DeviceTraits& device
   return bytes_of(column_sum_parts(a, device) * a.x.shape().last());
 }
 
-// the parts of the mean in f64, and two counts for each block
-std::size_t workspace_bytes(const QuantizeTernary& a, const DeviceTraits& device) {
-  return std::size_t(mean_parts(a.w.elements(), device)) * (sizeof(double) + 2 * sizeof(Index));
+// zeros and flips of each piece, in one word
+std::size_t workspace_bytes(const QuantizeTernary& a, const DeviceTraits&) {
+  return a.stats ? std::size_t(a.magnitudes.elements()) * sizeof(std::uint32_t) : 0;
 }
 
 std::size_t workspace_bytes(const SquaredNorm& a, const DeviceTraits&) {
-  return std::size_t(a.g.elements() / kNormPiece + 1) * sizeof(double);
+  return std::size_t(sum_pieces(a.g.elements(), kNormPiece)) * sizeof(double);
 }
 
 bool library_product(DType activations, Index O, Index I) {
@@ -111,12 +100,41 @@ std::size_t workspace_bytes(const TernaryProduct&, const DeviceTraits&) {
   return 0;
 }
 
-std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&) {
+bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {
+  const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  return a.fp8_dx && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 && I % 16 == 0 &&
+         !a.dx.add;
+}
+
+Fp8Operands fp8_operands(Index N, Index O, Index I) {
+  constexpr Index kMost = Index(256) << 20, kTile = 128;
+  const Index parts = std::max<Index>(1, pieces(N * O, kMost));
+  Fp8Operands out{.rows = std::min(N, pieces(pieces(N, parts), kTile) * kTile)};
+  const auto take = [&](std::size_t bytes) {
+    const std::size_t at = out.bytes;
+    out.bytes += (bytes + 255) / 256 * 256;
+    return at;
+  };
+  out.weights = take(std::size_t(I * O));
+  out.dy = take(std::size_t(out.rows * O));
+  out.row_scales = take(bytes_of(out.rows));
+  out.column_scales = take(bytes_of(I));
+  return out;
+}
+
+// dx and dw take turns
+std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  if (!library_product(a.dy.dtype(), O, I)) return 0;
-  const std::size_t t = a.dx ? bytes_of_bf16(O * I) : 0;
-  const std::size_t q = a.dw ? bytes_of_bf16(rows_expanded(N, I) * I) : 0;
-  return kLibraryWorkspace + kFactorBytes + std::max(t, q);
+  const bool library = library_product(a.dy.dtype(), O, I);
+  std::size_t dx = 0, dw = 0;
+  if (a.dx && library_fp8_product(a, device))
+    dx = fp8_operands(N, O, I).bytes;
+  else if (a.dx && a.fp8_dx)
+    dx = bytes_of(N * O);
+  else if (a.dx && library)
+    dx = bytes_of_bf16(O * I);
+  if (a.dw && library) dw = bytes_of_bf16(rows_expanded(N, I) * I);
+  return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw);
 }
 
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device) {
@@ -138,14 +156,33 @@ std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
   return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
 }
 
-std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits&) {
-  return a.h.shape()[1] > kSequentialSteps ? scan_bytes(a.h, 2) : 0;
+// As many walks as are resident, or one for each column if those are nearly as many; with fewer
+// columns, fewer walks to each multiprocessor.
+ScanCut scan_cut(const Tensor& h, const ScanShape& shape, const DeviceTraits& device) {
+  const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
+  const Index columns = B * pieces(D, kScanChannels);
+  Index walks = 0;
+  for (Index blocks = shape.blocks; blocks > 1 && walks == 0; --blocks)
+    if (10 * columns >= 9 * blocks * device.multiprocessors)
+      walks = std::min(columns, blocks * device.multiprocessors);
+  return {
+      .chunks = pieces(T, shape.steps(bits(h.dtype()) / 8)), .columns = columns, .walks = walks};
 }
 
-std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits&) {
-  const Index B = a.h.shape()[0], T = a.h.shape()[1], D = a.h.shape()[2];
-  const Index chunks = pieces(T, scan_steps(4, bits(a.h.dtype()) / 8));
-  return scan_bytes(a.h, 4) + (a.dbound ? bytes_of(B * chunks * D) : 0);
+std::size_t scan_words_bytes(const ScanCut& cut) {
+  if (!cut.passed_on()) return 0;
+  return 256 + std::size_t(cut.passed_on() * kScanChannels) * sizeof(std::uint64_t);
+}
+
+std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits& device) {
+  return a.h.shape()[1] > kSequentialSteps ? scan_words_bytes(scan_cut(a.h, kScanForward, device))
+                                           : 0;
+}
+
+std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) {
+  const ScanCut cut = scan_cut(a.h, kScanBackward, device);
+  const Index parts = a.dbound ? a.h.shape()[0] * cut.parts() : 0;
+  return scan_words_bytes(cut) + bytes_of(parts * a.h.shape()[2]);
 }
 
 }  // namespace tern

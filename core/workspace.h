@@ -14,10 +14,6 @@ Index column_sum_parts(const NormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const GatedNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
-// The mean of a matrix of this many elements is taken in so many parts.
-Index mean_parts(Index elements, const DeviceTraits& device);
-
-inline constexpr Index kNormPiece = 1 << 16;  // elements of one partial sum of the gradient's norm
 
 // Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
 // of what is not bf16. It wants rows of whole 16 bytes; a plain kernel does the rest.
@@ -27,15 +23,47 @@ inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the
 // Rows of q (N, I) that are copied to bf16 at a time for dw: at most 256 MB, whole tiles of K.
 Index rows_expanded(Index N, Index I);
 
+// Whether dx with fp8_dx is done by the library, in 8-bit floats: it wants rows of whole 16 bytes
+// and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded likewise.
+bool library_fp8_product(const TernaryProductBackward&, const DeviceTraits&);
+// Its operands behind the two factors, in bytes, and how many rows of dy (N, O) it takes at a time:
+// at most 256 MB of them, in equal parts.
+struct Fp8Operands {
+  Index rows = 0;
+  std::size_t weights = 0;        // (I, O) e4m3
+  std::size_t dy = 0;             // (rows, O) e4m3
+  std::size_t row_scales = 0;     // (rows) f32
+  std::size_t column_scales = 0;  // (I) f32
+  std::size_t bytes = 0;          // of all
+};
+Fp8Operands fp8_operands(Index N, Index O, Index I);
+
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 
-// A thread block of the scan over time holds 32 KiB of what it reads: this many channels, and this
-// many steps of each of `tensors` tensors, an equal share for each warp.
-inline constexpr Index kScanChannels = 64, kScanWarps = 16;
-constexpr Index scan_steps(int tensors, int element_bytes) {
-  return 32768 / (kScanChannels * tensors * element_bytes);
-}
+// A thread block of the scan over time works on tiles of kScanChannels channels by some steps.
+struct ScanShape {
+  Index warps;   // of a block
+  Index blocks;  // that are resident on a multiprocessor
+  Index bytes;   // of a channel's steps that a warp takes, of each tensor
+  constexpr Index steps(Index element_bytes) const { return warps * bytes / element_bytes; }
+};
+inline constexpr Index kScanChannels = 64;
+inline constexpr ScanShape kScanForward{8, 3, 16}, kScanBackward{8, 3, 16};
+// How the tiles of (B, T, D) are divided among blocks.
+struct ScanCut {
+  Index chunks;   // of a sequence: tiles along time
+  Index columns;  // of all sequences: tiles across channels
+  Index walks;  // blocks that walk along time over equal shares of the columns, end to end; 0: the
+                // columns are too few, and blocks take tiles as they come, earliest first
+  // tiles whose state passes from block to block, so that it needs words in memory
+  Index passed_on() const { return walks == 0 ? chunks * columns : columns % walks ? walks : 0; }
+  // pieces of a column that are walked or taken at once, each of which sums a part of dbound
+  Index parts() const { return walks ? 2 : chunks; }
+};
+ScanCut scan_cut(const Tensor& h, const ScanShape&, const DeviceTraits&);
+// Where blocks take their turn, and a word for each channel of a tile that is passed on.
+std::size_t scan_words_bytes(const ScanCut&);
 inline constexpr Index kSequentialSteps = 4;  // so few are walked by one thread a channel
 
 // Embedding gradients: sorted rows are summed in pieces of this many.

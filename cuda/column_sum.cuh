@@ -13,7 +13,8 @@ constexpr int kColumnSumThreads = 512;
 // value is read once: bandwidth bounds it. f32. Reproducible: the order depends on the shape alone.
 template <class Value, class Put>
 __global__ void __launch_bounds__(kColumnSumThreads)
-    column_sum(Index rows, Index columns, Index rows_a_part, int width, Value value, Put put) {
+    column_sum(Index rows, Index columns, Index rows_a_part, int width, Value value,
+               const __grid_constant__ Put put) {
   __shared__ float sums[kColumnSumThreads];
   const int x = int(threadIdx.x) % width, y = int(threadIdx.x) / width;
   const int height = kColumnSumThreads / width;

@@ -1,5 +1,5 @@
-// The end of a column sum over rows: partial sums of row_parts blocks, added in the order of the
-// blocks' numbers.
+// The end of a column sum over rows: the partial sums of thread blocks, added in an order that
+// depends on their number and on D alone.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -12,7 +12,6 @@ namespace tern::cuda {
 
 // to[k] (D) = or += sum over p of parts[p][k], parts (P, to.size(), D) f32; at most four, an empty
 // one is skipped
-void add_column_sums(std::span<const Grad> to, const float* parts, Index P, Index D,
-                     cudaStream_t stream);
+void add_column_sums(std::span<const Grad> to, float* parts, Index P, Index D, cudaStream_t stream);
 
 }  // namespace tern::cuda

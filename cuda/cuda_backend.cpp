@@ -5,6 +5,7 @@
 #include "cuda/device_query.h"
 #include "cuda/fill.h"
 #include "cuda/host_memory.h"
+#include "cuda/product_measurement.h"
 #include "cuda/stopwatch.h"
 
 namespace tern {
@@ -25,7 +26,7 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
          " B, free are ", free, " of ", total, " B");
   }
   pool_ = std::make_unique<Pool>(slab_, slab_bytes);
-  blas_ = std::make_unique<Blas>();
+  blas_ = std::make_unique<Blas>(AlgorithmTable(algorithm_table_path()), machine_name(device));
   uploads_ = std::make_unique<UploadRing>();
   snapshots_ = std::make_unique<SnapshotSlots>();
 }
@@ -65,6 +66,18 @@ void CudaBackend::fill(const Tensor& to, double value) {
     cuda_check(cudaMemsetAsync(to.raw(), int(value), to.bytes(), stream_), "[fill]");
   else
     fill_elements(to, value, stream_);
+}
+
+AlgorithmTable CudaBackend::measure_products(
+    const std::function<void()>& work, const std::function<void(const MeasuredProduct&)>& report) {
+  ProductMeasurement measurement(*blas_, stream_, report);
+  struct Watch {  // also ends when work() throws
+    ~Watch() { blas.observe({}); }
+    Blas& blas;
+  } watch{*blas_};
+  blas_->observe([&](const BlasProduct& product) { measurement.before(product); });
+  work();
+  return measurement.table();
 }
 
 void CudaBackend::synchronize() {

@@ -8,11 +8,12 @@
 #include <memory>
 
 #include "core/backend.h"
-#include "core/workspace.h"
+#include "core/devices.h"
 
 namespace tern {
 
 namespace cuda {
+class AlgorithmTable;
 class Blas;
 class SnapshotSlots;
 class UploadRing;
@@ -33,6 +34,9 @@ class CudaBackend final : public Backend {
   void fill(const Tensor& to, double value) override;
   void synchronize() override;
   double seconds_of(const std::function<void()>& work) override;
+  // DevicePlugin::measure_products, but the table is returned, not written
+  cuda::AlgorithmTable measure_products(const std::function<void()>& work,
+                                        const std::function<void(const MeasuredProduct&)>& report);
 
   void run(const Unary&) override;
   void run(const UnaryBackward&) override;
@@ -53,6 +57,7 @@ class CudaBackend final : public Backend {
   void run(const TernaryProduct&) override;
   void run(const TernaryProductBackward&) override;
   void run(const QuantizeRows&) override;
+  void run(const SumMagnitudes&) override;
   void run(const QuantizeTernary&) override;
   void run(const Dequantize&) override;
   void run(const NormQuantize&) override;

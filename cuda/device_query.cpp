@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "cuda/algorithm_table.h"
 #include "cuda/check.h"
 
 namespace tern::cuda {
@@ -71,13 +72,21 @@ DeviceFacts describe_device(int device) {
           " has compute capability ", properties.major, ".", properties.minor,
           ", expected at least 8.0");
   cuda_check(cudaSetDevice(device), "[cuda] making the device current");
-  DeviceFacts facts{.name = properties.name,
-                    .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
-                               version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
-                    .id = hex({properties.uuid.bytes, sizeof properties.uuid.bytes}),
-                    .traits = {.multiprocessors = properties.multiProcessorCount}};
+  DeviceFacts facts{
+      .name = properties.name,
+      .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
+                 version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
+      .algorithms = AlgorithmTable(algorithm_table_path()).lines(machine_name(device)),
+      .id = hex({properties.uuid.bytes, sizeof properties.uuid.bytes}),
+      .traits = {.multiprocessors = properties.multiProcessorCount, .fp8 = architecture == 90}};
   cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
   return facts;
+}
+
+std::string machine_name(int device) {
+  cudaDeviceProp properties{};
+  cuda_check(cudaGetDeviceProperties(&properties, device), "[cuda] properties of the device");
+  return std::string(properties.name) + "\tcuBLASLt " + cublas_version();
 }
 
 bool is_hopper(int device) {

@@ -12,6 +12,9 @@ int count_devices();
 // old, no such device, an architecture without code here.
 DeviceFacts describe_device(int device);
 
+// What measured algorithms belong to: GPU and library, "NVIDIA H200\tcuBLASLt 13.1.0".
+std::string machine_name(int device);
+
 // Whether the kernels written for Hopper alone may run on the current device. The environment
 // variable TERN_CUDA_PLAIN=1 forbids it, so that the plain ones can be tested there too.
 bool is_hopper(int device);

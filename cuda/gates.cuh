@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/device.cuh"
+#include "cuda/pieces.cuh"
 
 namespace tern::cuda {
 
@@ -19,31 +20,32 @@ __device__ inline float approximate_reciprocal(float x) {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// As exact as f32 allows for f32 values. For bf16 values x log2(e) is off by up to 2^-24 |x
-// log2(e)|, which moves the result by less than 1e-5 of it: bf16 rounds to 4e-3.
-template <class A>
-__device__ inline float sigmoid_of(float x) {
-  if constexpr (sizeof(A) == sizeof(float)) return sigmoid(x);
-  return approximate_reciprocal(1 + approximate_exp2(-kLog2E * x));
+// Two neighbouring values to take sigmoids of; below -40, where a sigmoid is 4e-18, bf16 counts as
+// -40, so that the product in sigmoid_pair cannot overflow.
+__device__ inline void load_gates(float (&x)[2], const float* from) {
+  load(x, from);
+}
+__device__ inline void load_gates(float (&x)[2], const bf16* from) {
+  unsigned pair = *reinterpret_cast<const unsigned*>(from);
+  asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(pair) : "r"(pair), "r"(0xc220c220u));
+  x[0] = low_half(pair);
+  x[1] = high_half(pair);
 }
 
-// x = x * sigmoid(x), as exact. The special function unit bounds the bf16 scan, so two values share
-// one reciprocal; x below -40 becomes -40 (a SiLU of 2e-16), so that the product cannot overflow.
+// y = sigmoid(x). As exact as f32 allows for f32 values. For bf16 values x log2(e) is off by up to
+// 2^-24 |x log2(e)|, which moves the result by less than 1e-5 of it: bf16 rounds to 4e-3. The
+// special function unit is a scan's second bottleneck, so two of them share one reciprocal.
 template <class A>
-__device__ inline void silu_pair(float (&x)[2]) {
+__device__ inline void sigmoid_pair(float (&y)[2], const float (&x)[2]) {
   if constexpr (sizeof(A) == sizeof(float)) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) x[i] *= sigmoid(x[i]);
+    y[0] = sigmoid(x[0]);
+    y[1] = sigmoid(x[1]);
   } else {
-    float power[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      asm("max.NaN.f32 %0, %1, %2;" : "=f"(x[i]) : "f"(x[i]), "f"(-40.0f));
-      power[i] = 1 + approximate_exp2(-kLog2E * x[i]);
-    }
-    const float inverse = approximate_reciprocal(power[0] * power[1]);
-    x[0] *= inverse * power[1];
-    x[1] *= inverse * power[0];
+    const float low = 1 + approximate_exp2(-kLog2E * x[0]);
+    const float high = 1 + approximate_exp2(-kLog2E * x[1]);
+    const float inverse = approximate_reciprocal(low * high);
+    y[0] = inverse * high;
+    y[1] = inverse * low;
   }
 }
 

@@ -1,6 +1,7 @@
 // The update. The host sets the rate and reads nothing: what depends on the norm stays here.
+#include "core/stochastic_rounding.h"
 #include "cuda/cuda_backend.h"
-#include "cuda/device.cuh"
+#include "cuda/piece_sum.cuh"
 
 namespace tern {
 
@@ -8,43 +9,26 @@ using namespace cuda;
 
 namespace {
 
-constexpr int kThreads = 256;
-
-// Adds the block's values in a tree; thread 0 has the sum.
-__device__ double add_threads(double x) {
-  __shared__ double partial[kThreads];
-  partial[threadIdx.x] = x;
-  for (int half = kThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (int(threadIdx.x) < half) partial[threadIdx.x] += partial[threadIdx.x + half];
-  }
-  return partial[0];
-}
-
-// A block owns one piece of g. Reads 4 bytes an element, which bounds it; sums in f64.
-__global__ void __launch_bounds__(kThreads)
+// A block owns one piece of g, a thread four elements of each of its rows. Reads 4 bytes an
+// element, which bounds it if enough are on their way; f64, the squares are exact. Reproducible,
+// and exactly the CPU's sums.
+__global__ void __launch_bounds__(kSumThreads)
     squares_of_pieces(double* partial, const float* g, Index count) {
-  const Index begin = Index(blockIdx.x) * kNormPiece;
-  const Index end = begin + kNormPiece < count ? begin + kNormPiece : count;
-  double sum = 0;
-  for (Index i = begin + 4 * threadIdx.x; i < end; i += 4 * kThreads) {
-    float x[4] = {};
-    if (i + 4 <= end)
-      load(x, g + i);
-    else
-      for (Index k = i; k < end; ++k) x[k - i] = g[k];
-    for (int k = 0; k < 4; ++k) sum += double(x[k]) * double(x[k]);
-  }
-  sum = add_threads(sum);
+  __shared__ double shared[kSumWarps];
+  const Index begin = Index(blockIdx.x) * kNormPiece, left = count - begin;
+  double columns[4] = {};
+  add_to_columns<8>(columns, g + begin, left < kNormPiece ? left : kNormPiece, true, Square{});
+  const double sum = add_columns(columns, shared);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// One block adds the pieces: thread t takes t, t + kThreads, ...
-__global__ void __launch_bounds__(kThreads)
+// One block adds the pieces: bound by latency. f64. Reproducible, and exactly the CPU's sum.
+__global__ void __launch_bounds__(kSumThreads)
     add_pieces(double* scalars, const double* partial, Index pieces) {
-  double sum = 0;
-  for (Index i = threadIdx.x; i < pieces; i += kThreads) sum += partial[i];
-  sum = add_threads(sum);
+  __shared__ double shared[kSumWarps];
+  double columns[4] = {};
+  add_to_columns<8>(columns, partial, pieces, true, Itself{});
+  const double sum = add_columns(columns, shared);
   if (threadIdx.x == 0) scalars[StepScalars::norm_squared] = sum;
 }
 
@@ -77,41 +61,107 @@ struct AdamStep {
   }
 };
 
-// Thread t owns four elements at a time. Reads 16 and writes 12 bytes an element, which bounds it.
-template <int V>
-__global__ void __launch_bounds__(kThreads)
-    adamw(float* w, float* m, float* v, const float* g, const double* scalars, double beta1,
-          double beta2, double eps, bool decays, Index count) {
-  if (scalars[StepScalars::applied] == 0) return;
+template <class M>
+struct Update {
+  explicit Update(const AdamW& a)
+      : w(a.w.data<float>()),
+        g(a.g.data<float>()),
+        m(a.m.data<M>()),
+        v(a.v.data<M>()),
+        magnitudes(data_or_null<double>(a.magnitudes)),
+        scalars(a.scalars.data<double>()),
+        beta1(a.beta1),
+        beta2(a.beta2),
+        eps(a.eps),
+        decays(a.decays),
+        count(a.w.elements()),
+        first(a.first),
+        seed(a.seed) {}
+  float* w;
+  const float* g;
+  M *m, *v;
+  double* magnitudes;
+  const double* scalars;
+  double beta1, beta2, eps;
+  bool decays;
+  Index count, first;
+  std::uint64_t seed;
+};
+
+// The moments of elements [i, i + 4), to memory.
+__device__ inline void store_moments(const Update<float>& a, Index i, const float (&m)[4],
+                                     const float (&v)[4], std::uint64_t) {
+  store(a.m + i, m), store(a.v + i, v);
+}
+__device__ inline void store_moments(const Update<bf16>& a, Index i, const float (&m)[4],
+                                     const float (&v)[4], std::uint64_t adam_step) {
+  const auto words = moment_words(a.seed, adam_step, std::uint64_t((a.first + i) / 4));
+  Packed<std::uint16_t, 4> new_m, new_v;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    new_m.at[k] = round_stochastically(__float_as_uint(m[k]), words[k] & 0xffff);
+    new_v.at[k] = round_stochastically(__float_as_uint(v[k]), words[k] >> 16);
+  }
+  *reinterpret_cast<Packed<std::uint16_t, 4>*>(a.m + i) = new_m;
+  *reinterpret_cast<Packed<std::uint16_t, 4>*>(a.v + i) = new_v;
+}
+
+// A block owns pieces in turn, a thread four elements of each of a piece's rows. Reads 16 and
+// writes 12 bytes an element, 12 and 8 with bf16 moments, which bounds it. f32; sums of |w| in f64.
+// Reproducible, and the sums are exactly those of SumMagnitudes.
+template <class M>
+__global__ void __launch_bounds__(kSumThreads) adamw(const Update<M> a) {
+  if (a.scalars[StepScalars::applied] == 0) return;
   __shared__ AdamStep now;
-  if (threadIdx.x == 0) now.set(scalars, beta1, beta2, eps, decays);
+  __shared__ double shared[2][kSumWarps];
+  if (threadIdx.x == 0) now.set(a.scalars, a.beta1, a.beta2, a.eps, a.decays);
   __syncthreads();
-  const Index stride = Index(gridDim.x) * kThreads * V;
-  for (Index i = (Index(blockIdx.x) * kThreads + threadIdx.x) * V; i < count; i += stride) {
-    float wi[V], mi[V], vi[V], gi[V];
-    load(wi, w + i), load(mi, m + i), load(vi, v + i), load(gi, g + i);
-    for (int k = 0; k < V; ++k) now.update(wi[k], mi[k], vi[k], gi[k]);
-    store(w + i, wi), store(m + i, mi), store(v + i, vi);
+  const auto adam_step = std::uint64_t(a.scalars[StepScalars::adam_steps]);
+  int turn = 0;
+  for (Index piece = blockIdx.x; piece * kSumPiece < a.count; piece += gridDim.x) {
+    double columns[4] = {};
+    const Index begin = piece * kSumPiece + 4 * threadIdx.x;
+    for (Index i = begin; i < begin + kSumPiece && i < a.count; i += kSumColumns) {
+      float w[4], m[4], v[4], g[4];
+      load(w, a.w + i), load(m, a.m + i), load(v, a.v + i), load(g, a.g + i);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        now.update(w[k], m[k], v[k], g[k]);
+        columns[k] += fabs(double(w[k]));
+      }
+      store(a.w + i, w);
+      store_moments(a, i, m, v, adam_step);
+    }
+    if (!a.magnitudes) continue;
+    const double sum = add_columns(columns, shared[turn]);
+    turn ^= 1;  // a warp may still be reading
+    if (threadIdx.x == 0) a.magnitudes[piece] = sum;
   }
 }
 
-bool in_fours(std::initializer_list<const float*> pointers, Index count) {
-  bool aligned = count % 4 == 0;
-  for (const float* p : pointers) aligned = aligned && std::uintptr_t(p) % 16 == 0;
-  return aligned;
+template <class M>
+void update(const AdamW& a, int multiprocessors, cudaStream_t stream) {
+  const Update<M> task(a);
+  check(task.count % 4 == 0 && a.first % 4 == 0 && aligned<16>(task.w) && aligned<16>(task.g) &&
+            aligned<4 * sizeof(M)>(task.m) && aligned<4 * sizeof(M)>(task.v),
+        "[adamw] expected whole vectors of four elements, got ", a.w, " from ", a.first, " on");
+  // Every block finds the step's constants; so many blocks leave none idle for long at the end.
+  const int blocks = int(std::min<Index>(blocks_for(task.count, kSumPiece), 64 * multiprocessors));
+  adamw<<<blocks, kSumThreads, 0, stream>>>(task);
+  launched("[adamw]");
 }
 
 }  // namespace
 
 void CudaBackend::run(const SquaredNorm& a) {
   const float* g = a.g.data<float>();
-  check(std::uintptr_t(g) % 16 == 0, "[squared_norm] g: expected an address of whole vectors");
+  check(aligned<16>(g), "[squared_norm] g: expected an address of whole vectors");
   const Tensor partial = workspace(a);
   auto* sums = static_cast<double*>(partial.raw());
   const int pieces = blocks_for(a.g.elements(), kNormPiece);
-  squares_of_pieces<<<pieces, kThreads, 0, stream_>>>(sums, g, a.g.elements());
+  squares_of_pieces<<<pieces, kSumThreads, 0, stream_>>>(sums, g, a.g.elements());
   launched("[squared_norm] pieces");
-  add_pieces<<<1, kThreads, 0, stream_>>>(a.scalars.data<double>(), sums, pieces);
+  add_pieces<<<1, kSumThreads, 0, stream_>>>(a.scalars.data<double>(), sums, pieces);
   launched("[squared_norm]");
 }
 
@@ -121,18 +171,11 @@ void CudaBackend::run(const DecideUpdate& a) {
 }
 
 void CudaBackend::run(const AdamW& a) {
-  float *w = a.w.data<float>(), *m = a.m.data<float>(), *v = a.v.data<float>();
-  const float* g = a.g.data<float>();
-  const Index count = a.w.elements();
-  if (count == 0) return;
-  const bool fours = in_fours({w, m, v, g}, count);
-  const Index per_block = kThreads * (fours ? 4 : 1);
-  const int blocks =
-      int(std::min<Index>(blocks_for(count, per_block), 16 * traits_.multiprocessors));
-  const auto kernel = fours ? adamw<4> : adamw<1>;
-  kernel<<<blocks, kThreads, 0, stream_>>>(w, m, v, g, a.scalars.data<double>(), a.beta1, a.beta2,
-                                           a.eps, a.decays, count);
-  launched("[adamw]");
+  if (a.w.elements() == 0) return;
+  if (a.m.dtype() == DType::bf16)
+    update<bf16>(a, traits_.multiprocessors, stream_);
+  else
+    update<float>(a, traits_.multiprocessors, stream_);
 }
 
 }  // namespace tern

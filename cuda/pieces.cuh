@@ -78,9 +78,10 @@ __device__ inline void copy_async_if(bool inside, void* to_shared, const void* f
 __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
-// this thread sees its copies, but for those of the last group
-__device__ inline void await_all_but_last() {
-  asm volatile("cp.async.wait_group 1;" ::: "memory");
+// this thread sees its copies, but for those of the last `pending` groups
+template <int pending>
+__device__ inline void await_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 
 // The numbers in a word, f32 or bf16 (the upper half of an f32), and the word of numbers.

@@ -1,5 +1,6 @@
 // What libtern_cuda.so exports.
 #include "core/devices.h"
+#include "cuda/algorithm_table.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/device_query.h"
 
@@ -12,6 +13,14 @@ class CudaPlugin final : public DevicePlugin {
   DeviceFacts describe(int device) override { return cuda::describe_device(device); }
   std::unique_ptr<Backend> open(int device, std::size_t slab_bytes) override {
     return std::make_unique<CudaBackend>(device, slab_bytes);
+  }
+  std::string measure_products(Backend& on, const std::function<void()>& work,
+                               const std::function<void(const MeasuredProduct&)>& report) override {
+    auto* backend = dynamic_cast<CudaBackend*>(&on);
+    check(backend, "[measure_products] expected a backend of this plugin, got ", on.name());
+    const cuda::AlgorithmTable table = backend->measure_products(work, report);
+    table.write();
+    return table.path().string();
   }
 };
 

@@ -3,6 +3,7 @@
 #include "cuda/cuda_backend.h"
 #include "cuda/expand.h"
 #include "cuda/product_plain.h"
+#include "cuda/round_fp8.h"
 #include "cuda/ternary_product_hopper.h"
 
 namespace tern {
@@ -42,7 +43,8 @@ struct Library {
     return reinterpret_cast<T*>(space.data<std::int8_t>() + offset);
   }
   float* factors() const { return at_byte<float>(kLibraryWorkspace); }
-  bf16* copy() const { return at_byte<bf16>(kLibraryWorkspace + kFactorBytes); }
+  bf16* copy() const { return at_byte<bf16>(kCopies); }
+  static constexpr std::size_t kCopies = kLibraryWorkspace + kFactorBytes;
 
   // m, or m rounded to bf16 in the workspace
   const bf16* as_bf16(const Tensor& m) const {
@@ -82,6 +84,51 @@ void backward_x(const TernaryProductBackward& a, const Library& library) {
                    library.factors());
 }
 
+// The same with dy rounded to 8-bit floats, in which t is exact too: some rows of dy at a time.
+void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const Index I = a.w.t.shape()[1];
+  const Fp8Operands at = fp8_operands(N, O, I);
+  auto *weights = library.at_byte<std::uint8_t>(Library::kCopies + at.weights),
+       *dy = library.at_byte<std::uint8_t>(Library::kCopies + at.dy);
+  auto *row_scales = library.at_byte<float>(Library::kCopies + at.row_scales),
+       *column_scales = library.at_byte<float>(Library::kCopies + at.column_scales);
+  transpose_ternary_fp8({.to = weights,
+                         .scales = column_scales,
+                         .t = a.w.t.data<std::int8_t>(),
+                         .scale = a.w.scale.data<float>(),
+                         .O = O,
+                         .I = I},
+                        library.stream);
+  for (Index n = 0; n < N; n += at.rows) {
+    const Index rows = std::min(at.rows, N - n);
+    round_rows_fp8({.to = dy,
+                    .scales = row_scales,
+                    .dy = a.dy.data<bf16>() + n * O,
+                    .rows = rows,
+                    .columns = O},
+                   library.stream);
+    library.blas.run({.key = {.shape = {.M = rows, .N = I, .K = O, .transpose_b = true},
+                              .type = a.dx.to.dtype(),
+                              .fp8 = true},
+                      .c = a.dx.to.slice(n, rows).raw(),
+                      .a = dy,
+                      .b = weights,
+                      .row_scales = row_scales,
+                      .column_scales = column_scales,
+                      .workspace = library.space.raw()},
+                     library.stream);
+  }
+}
+
+// dx by the plain kernel from an f32 copy of dy, rounded
+void backward_x_rounded(const TernaryProductBackward& a, float* copy, cudaStream_t stream) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  round_rows_through_fp8(copy, a.dy, stream);
+  by_plain_kernel(a.dx, shape_of_dx(N, O, a.w.t.shape()[1]), {.data = copy, .type = DType::f32},
+                  plain(a.w.t), stream, a.w.scale.data<float>());
+}
+
 // dw = dy^T (q / row_scale): the quotient is rounded to bf16; so many rows of it at a time
 void backward_w(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
@@ -117,18 +164,24 @@ void CudaBackend::run(const TernaryProduct& a) {
 void CudaBackend::run(const TernaryProductBackward& a) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
-  if (const Tensor space = workspace(a)) {
-    const Library library{*blas_, space, stream_};
-    if (a.dx) backward_x(a, library);
-    if (a.dw) backward_w(a, library);
-    return;
-  }
-  const PlainMatrix x{
-      .data = a.x.q.raw(), .type = DType::i8, .row_scale = a.x.row_scale.data<float>()};
-  if (a.dx)
+  const Tensor space = workspace(a);
+  const bool by_library = library_product(a.dy.dtype(), O, I);
+  const Library library{*blas_, space, stream_};
+  if (a.dx && library_fp8_product(a, traits_))
+    backward_x_fp8(a, library);
+  else if (a.dx && a.fp8_dx)
+    backward_x_rounded(a, library.at_byte<float>(by_library ? Library::kCopies : 0), stream_);
+  else if (a.dx && by_library)
+    backward_x(a, library);
+  else if (a.dx)
     by_plain_kernel(a.dx, shape_of_dx(N, O, I), plain(a.dy), plain(a.w.t), stream_,
                     a.w.scale.data<float>());
-  if (a.dw) by_plain_kernel(a.dw, shape_of_dw(N, O, I), plain(a.dy), x, stream_);
+  const PlainMatrix x{
+      .data = a.x.q.raw(), .type = DType::i8, .row_scale = a.x.row_scale.data<float>()};
+  if (a.dw && by_library)
+    backward_w(a, library);
+  else if (a.dw)
+    by_plain_kernel(a.dw, shape_of_dw(N, O, I), plain(a.dy), x, stream_);
 }
 
 void CudaBackend::run(const Matmul& a) {

@@ -136,7 +136,7 @@ __device__ inline void walk_rows(Index N, Fetch&& fetch, Body&& body) {
   for (Index n = blockIdx.x; n < N; n += gridDim.x, turn ^= 1) {
     if (n + gridDim.x < N) fetch(n + gridDim.x, turn ^ 1);
     commit_copies();
-    await_all_but_last();
+    await_copies<1>();
     body(n, turn);
   }
 }

@@ -14,18 +14,20 @@ bool rows_aligned(Index D, std::initializer_list<const void*> tensors) {
   return D * sizeof(A) % 16 == 0 && std::all_of(tensors.begin(), tensors.end(), aligned<16>);
 }
 
-// `blocks` are as many as fit on the device at once: each takes tiles until none is left
+// As many blocks as fit on the device at once: each walks its share, or takes tiles until none is
+// left.
 template <class Arguments>
-void launch_scan(void (*kernel)(Arguments), const Arguments& arguments, std::size_t shared_bytes,
-                 int blocks, cudaStream_t stream) {
+void launch_scan(void (*kernel)(Arguments), const Arguments& arguments, const ScanShape& shape,
+                 const DeviceTraits& device, std::size_t shared_bytes, cudaStream_t stream) {
   const ScanTiles& tiles = arguments.tiles;
-  const std::size_t words = std::size_t(tiles.count()) * kScanChannels * sizeof(std::uint64_t);
-  cuda_check(cudaMemsetAsync(tiles.ticket, 0xff, 256 + words, stream), "[mlgru] reset");
+  if (tiles.words_bytes)
+    cuda_check(cudaMemsetAsync(tiles.ticket, 0xff, tiles.words_bytes, stream), "[mlgru] reset");
   cuda_check(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)),
       "[mlgru] shared memory");
-  kernel<<<int(std::min<unsigned>(tiles.count(), blocks)), kScanThreads, shared_bytes, stream>>>(
-      arguments);
+  const unsigned resident = unsigned(shape.blocks * device.multiprocessors);
+  const unsigned blocks = tiles.walks ? tiles.walks : std::min(tiles.count(), resident);
+  kernel<<<blocks, int(32 * shape.warps), shared_bytes, stream>>>(arguments);
   launched("[mlgru]");
 }
 

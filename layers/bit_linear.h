@@ -1,5 +1,5 @@
 // A ternary dense layer with its own RMSNorm weight. The float matrix is what is trained (latent);
-// the ternary copy that products use is made once per optimizer step.
+// the ternary copy that products use is made once per optimizer step, with all others.
 #pragma once
 
 #include "autograd/ops/product.h"
@@ -9,7 +9,7 @@ namespace tern {
 struct BitLinear {
   Parameter weight{};       // (O, I) latent
   Parameter norm_weight{};  // (I)
-  TernaryWeight ternary{};  // working copy, empty when the model is not quantised
+  TernaryWeight ternary{};  // working copy in the pack, empty when the model is not quantised
 
   BitLinear() = default;
   BitLinear(Index outputs, Index inputs) {

@@ -8,12 +8,12 @@ namespace {
 
 // What a layer reads once is moved to its reader, or let go, so that memory is free for what comes
 // next: where nothing else keeps it, it would only stand in the way.
-Var project(const Pass& pass, const char* name, BitLinear& layer, QuantizedVar x) {
+Var project(const Pass& pass, const char* name, BitLinear& layer, QuantizedVar x, bool fp8_dx) {
   const std::string prefix = name;
   pass.see(prefix + ".input", x);
   const QuantizedVar w = layer.weight_var(pass.tape);
   pass.see(prefix + ".weight", w);
-  const Var y = ternary_product(x, w);
+  const Var y = ternary_product(x, w, fp8_dx);
   pass.see((prefix + ".output").c_str(), y.value);
   return y;
 }
@@ -31,9 +31,9 @@ Block::Block(Index width, Index glu_width) {
 Var Block::mix_tokens(const Pass& pass, std::vector<QuantizedVar> in, const BlockInput& with) {
   const Index N = with.batch * with.steps, D = attn_norm.shape[0];
   const Shape rows{N, D}, steps{with.batch, with.steps, D};
-  const Var i = project(pass, "attn.i_proj", attn.i_proj, std::move(in[0]));  // (N, D)
-  const Var f = project(pass, "attn.f_proj", attn.f_proj, std::move(in[1]));  // (N, D)
-  const Var g = project(pass, "attn.g_proj", attn.g_proj, std::move(in[2]));  // (N, D)
+  const Var i = project(pass, "attn.i_proj", attn.i_proj, std::move(in[0]), with.fp8_dx);  // (N, D)
+  const Var f = project(pass, "attn.f_proj", attn.f_proj, std::move(in[1]), with.fp8_dx);  // (N, D)
+  const Var g = project(pass, "attn.g_proj", attn.g_proj, std::move(in[2]), with.fp8_dx);  // (N, D)
   MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {with.state},
                           bool(with.state), with.remake);
   if (with.state) with.state.backend().copy(with.state, out.last);
@@ -42,7 +42,7 @@ Var Block::mix_tokens(const Pass& pass, std::vector<QuantizedVar> in, const Bloc
                                            leaf(pass.tape, attn.o_proj.norm_weight), with.eps,
                                            with.quantized, with.remake);
   out = {};
-  return project(pass, "attn.o_proj", attn.o_proj, std::move(gated));
+  return project(pass, "attn.o_proj", attn.o_proj, std::move(gated), with.fp8_dx);
 }
 
 Residual Block::operator()(const Pass& pass, Residual in, const BlockInput& with) {
@@ -60,12 +60,12 @@ Residual Block::operator()(const Pass& pass, Residual in, const BlockInput& with
                                        with.quantized, with.activations, with.remake);
   mixed = {};
   pass.see("middle", glu_in.sum.value);
-  const Var ab =
-      project(pass, "mlp.gate_proj", mlp.gate_proj, std::move(glu_in.rows[0]));  // (N, 2H)
+  const Var ab = project(pass, "mlp.gate_proj", mlp.gate_proj, std::move(glu_in.rows[0]),
+                         with.fp8_dx);  // (N, 2H)
   QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(tape, mlp.down_proj.norm_weight), with.eps,
                                              with.quantized, with.remake);  // (N, H)
   return {.x = glu_in.sum,
-          .branch = project(pass, "mlp.down_proj", mlp.down_proj, std::move(hidden))};
+          .branch = project(pass, "mlp.down_proj", mlp.down_proj, std::move(hidden), with.fp8_dx)};
 }
 
 }  // namespace tern

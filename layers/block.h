@@ -46,6 +46,7 @@ struct BlockInput {
   bool quantized = true;
   DType activations = DType::f32;  // of what products write and branches carry
   bool remake = false;             // norms, quantisers and the scan run again in backward
+  bool fp8_dx = false;             // products' gradients by x from dy rounded to fp8
 };
 
 struct Block {

@@ -1,6 +1,7 @@
 #include "layers/model.h"
 
 #include "autograd/ops/primitives.h"
+#include "core/host.h"
 
 namespace tern {
 
@@ -21,49 +22,31 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   });
   pack_ = std::make_unique<ParameterPack>(backend, parameters, options.dtype, options.trainable);
   if (config.quantize == Quantize::none) return;
-  Index count = 0;
-  walk("", *this, [&](const std::string&, BitLinear& layer) {
-    layer.ternary = {.t = Tensor(backend, layer.weight.shape, DType::i8),
-                     .scale = Tensor(backend, {1}, options.dtype)};
-    backend.fill(layer.ternary.t, 0);
-    ++count;
-  });
-  if (options.trainable) stats_ = Tensor(backend, {count, 2}, DType::f64);
+  pack_->make_ternary_copies();
+  walk("", *this,
+       [&](const std::string&, BitLinear& layer) { layer.ternary = pack_->ternary(layer.weight); });
 }
 
-void Model::quantize() {
-  walk("", *this, [&](const std::string&, BitLinear& layer) {
-    if (layer.ternary.t) backend_.run(QuantizeTernary{.y = layer.ternary, .w = layer.weight.value});
-  });
+void Model::quantize(bool count) {
+  if (!pack_->ternary()) return;
+  pack_->ternary()->sum_magnitudes();
+  pack_->ternary()->quantize(count);
 }
 
-std::vector<TernaryStats> Model::quantize_with_stats() {
-  if (!stats_) {
-    quantize();
-    return {};
-  }
-  Index at = 0;
-  walk("", *this, [&](const std::string&, BitLinear& layer) {
-    backend_.run(QuantizeTernary{
-        .y = layer.ternary, .w = layer.weight.value, .stats = stats_.slice(at++, 1).reshape({2})});
-  });
-  std::vector<double> counts(stats_.elements());
-  backend_.download(counts.data(), stats_);
+std::vector<TernaryStats> Model::ternary_stats() {
   std::vector<TernaryStats> out;
+  const TernaryCopies* copies = pack_->ternary();
+  if (!copies || !copies->stats()) return out;
+  const std::vector<double> counts = download_real(copies->stats());  // (M, 2)
+  const std::vector<double> scales = download_real(copies->scales());
   walk("", *this, [&](const std::string& name, BitLinear& layer) {
+    const std::size_t i = out.size();  // the pack keeps the order of the members
     const double n = double(layer.weight.shape.elements());
-    const std::size_t i = 2 * out.size();
-    double scale = 0;
-    float scale32 = 0;
-    if (options_.dtype == DType::f64)
-      backend_.download(&scale, layer.ternary.scale);
-    else
-      backend_.download(&scale32, layer.ternary.scale), scale = scale32;
     out.push_back({.name = name,
                    .elements = layer.weight.shape.elements(),
-                   .zero_share = counts[i] / n,
-                   .flip_rate = counts[i + 1] / n,
-                   .scale = scale});
+                   .zero_share = counts[2 * i] / n,
+                   .flip_rate = counts[2 * i + 1] / n,
+                   .scale = scales[i]});
   });
   return out;
 }
@@ -112,7 +95,8 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
                     .eps = config_.rms_norm_eps,
                     .quantized = quantized,
                     .activations = activations(),
-                    .remake = options_.recompute == Recompute::cheap && pass.tape};
+                    .remake = options_.recompute == Recompute::cheap && pass.tape,
+                    .fp8_dx = options_.fp8_dx};
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = state.slice(l, 1).reshape({B, D});
     inside.see("bound", with.bound.value);

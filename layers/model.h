@@ -29,6 +29,7 @@ struct ModelOptions {
   Index loss_rows = 1024;              // rows of logits that exist at a time
   bool trainable = true;               // allocate gradients
   Recompute recompute = Recompute::none;
+  bool fp8_dx = false;  // gradients by the blocks' inputs from dy rounded to fp8; not in the head
 };
 
 class Model {
@@ -45,10 +46,11 @@ class Model {
 
   // Sets every parameter as config().init says, a function of (seed, name) alone.
   void initialize(std::uint64_t seed);
-  // Makes the ternary working copies from the latent weights; after every change of those.
-  void quantize();
-  // The same, also counting zeros and flips against the previous copies.
-  std::vector<TernaryStats> quantize_with_stats();
+  // Makes the ternary working copies from the latent weights; after every change of those but an
+  // optimizer's step, which makes them itself. count: zeros, and flips against the previous copies.
+  void quantize(bool count = false);
+  // Of the last quantisation that counted, here or in a step; empty: none can, or there are none.
+  std::vector<TernaryStats> ternary_stats();
 
   // ids (B, T) i32 -> logits (B*T, V). state (L, B, D): where to start and, afterwards, where it
   // stopped; empty: from zero.
@@ -80,7 +82,6 @@ class Model {
   std::vector<Block> blocks_{};
   BitLinear lm_head_{};
   std::unique_ptr<ParameterPack> pack_{};
-  Tensor stats_{};  // (BitLinears, 2) f64
 };
 
 }  // namespace tern

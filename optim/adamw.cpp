@@ -21,8 +21,11 @@ AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
                                Communicator* ranks)
     : pack_(pack), options_(options), ranks_(ranks) {
   Backend& on = pack.values().backend();
-  m_ = Tensor(on, pack.values().shape(), pack.values().dtype());
-  v_ = Tensor(on, pack.values().shape(), pack.values().dtype());
+  const DType real = pack.values().dtype(), stored = options.moments.value_or(real);
+  check(stored == real || (stored == DType::bf16 && real == DType::f32),
+        "[AdamW] expected moments in ", real, ", or in bf16 beside f32, got ", stored);
+  m_ = Tensor(on, pack.values().shape(), stored);
+  v_ = Tensor(on, pack.values().shape(), stored);
   scalars_ = Tensor(on, {StepScalars::kCount}, DType::f64);
   for (const Tensor& t : {m_, v_, scalars_}) on.fill(t, 0);
 }
@@ -42,15 +45,19 @@ void AdamWOptimizer::add_loss(const Tensor& loss) {
 
 void AdamWOptimizer::update(Index first, Index count, bool decays) {
   if (count == 0) return;
+  const bool ternary = pack_.ternary() && first < pack_.decayed();
   scalars_.backend().run(AdamW{.w = pack_.values().slice(first, count),
                                .m = m_.slice(first, count),
                                .v = v_.slice(first, count),
+                               .magnitudes = ternary ? pack_.ternary()->magnitudes() : Tensor{},
                                .g = pack_.gradients().slice(first, count),
                                .scalars = scalars_,
                                .beta1 = options_.beta1,
                                .beta2 = options_.beta2,
                                .eps = options_.eps,
-                               .decays = decays});
+                               .decays = decays,
+                               .seed = options_.seed,
+                               .first = first});
 }
 
 void AdamWOptimizer::add_ranks() {
@@ -61,7 +68,7 @@ void AdamWOptimizer::add_ranks() {
   loss.wait();
 }
 
-PendingUpdate AdamWOptimizer::step() {
+PendingUpdate AdamWOptimizer::step(bool count) {
   Backend& on = scalars_.backend();
   pack_.finish_gradients();
   add_ranks();
@@ -69,6 +76,7 @@ PendingUpdate AdamWOptimizer::step() {
   on.run(DecideUpdate{.scalars = scalars_});
   update(0, pack_.decayed(), true);
   update(pack_.decayed(), pack_.values().elements() - pack_.decayed(), false);
+  if (pack_.ternary()) pack_.ternary()->quantize(count);
   return PendingUpdate(on.snapshot(scalars_));
 }
 

@@ -1,6 +1,9 @@
-// AdamW over a flat parameter pack: global norm, decision, update, all on the device. A step whose
-// loss or gradient norm is not finite changes nothing.             (Loshchilov & Hutter 2019)
+// AdamW over a flat parameter pack in three passes on the device: global norm; the update, which
+// sums |w| of ternary matrices; their ternary copies. A step whose loss or gradient norm is not
+// finite changes nothing.                                          (Loshchilov & Hutter 2019)
 #pragma once
+
+#include <optional>
 
 #include "core/backend.h"
 #include "core/communicator.h"
@@ -10,7 +13,9 @@ namespace tern {
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  double clip = 1.0;  // largest global gradient norm, 0: no clipping
+  double clip = 1.0;               // largest global gradient norm, 0: no clipping
+  std::optional<DType> moments{};  // what both are stored in: as parameters, or bf16 beside f32
+  std::uint64_t seed = 0;          // of the rounding of bf16 moments
 };
 
 // What the host learns from a finished step.
@@ -39,7 +44,8 @@ class AdamWOptimizer {
   // Before the first micro-batch: forgets gradients and loss.
   void begin_step(double learning_rate, double weight_decay);
   void add_loss(const Tensor& loss);  // (1) f64, one micro-batch's share of the mean loss
-  PendingUpdate step();               // after the last micro-batch
+  // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
+  PendingUpdate step(bool count = false);
 
   const Tensor& first_moment() const { return m_; }   // (P)
   const Tensor& second_moment() const { return v_; }  // (P)

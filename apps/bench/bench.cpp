@@ -4,6 +4,7 @@
 
 #include "apps/bench/eigen_product.h"
 #include "apps/run/square_product.h"
+#include "core/dry/dry_backend.h"
 
 namespace tern {
 namespace {
@@ -95,9 +96,9 @@ OpsBench bench_ops(Backend& backend, const BenchSetup& setup, int steps) {
 }
 
 std::size_t bench_bytes(const BenchSetup& setup, const DeviceTraits& device) {
-  const std::size_t yardstick =
-      device.is_gpu() ? 6 * std::size_t(kSquare * kSquare) + kLibraryWorkspace + kFactorBytes : 0;
-  return std::max(setup.memory.peak + yardstick, 2 * std::size_t(kCopyBytes));
+  DryBackend dry(device);
+  if (device.is_gpu()) device_yardstick(dry)();
+  return std::max(setup.memory.peak + dry.pool().high_water(), 2 * std::size_t(kCopyBytes));
 }
 
 }  // namespace tern

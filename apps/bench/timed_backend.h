@@ -53,6 +53,7 @@ class TimedBackend final : public Backend {
   void run(const TernaryProduct& a) override { time("TernaryProduct", a); }
   void run(const TernaryProductBackward& a) override { time("TernaryProductBackward", a); }
   void run(const QuantizeRows& a) override { time("QuantizeRows", a); }
+  void run(const SumMagnitudes& a) override { time("SumMagnitudes", a); }
   void run(const QuantizeTernary& a) override { time("QuantizeTernary", a); }
   void run(const Dequantize& a) override { time("Dequantize", a); }
   void run(const NormQuantize& a) override { time("NormQuantize", a); }

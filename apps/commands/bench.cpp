@@ -6,6 +6,7 @@
 
 #include "apps/bench/eigen_product.h"
 #include "apps/commands.h"
+#include "apps/commands/bench_size.h"
 #include "apps/config/load.h"
 #include "apps/run/device.h"
 
@@ -13,33 +14,15 @@ namespace tern {
 namespace {
 
 struct BenchOptions {
-  std::string config;  // a file, or "" and what follows
+  std::string config;  // a file, or "": `size`
   std::vector<std::string> overrides;
-  ModelConfig model{.vocab_size = 32'000, .width = 320, .layers = 8};
-  std::string model_name;
-  Index batch = 8, context = 256;
+  BenchSize size;
   std::string device = "cpu";
   int steps = 9;
 };
 
 constexpr double kDatasheet = 989e12;  // dense bf16 FLOP/s of an H100 or H200
 constexpr int kStepsByKernel = 2;      // what timing each kernel alone takes
-
-// The configuration file's run, or one micro-batch of the size that the options give.
-RunConfig config_of(const BenchOptions& options) {
-  if (!options.config.empty()) return load_config(options.config, options.overrides).config;
-  const ModelConfig& m = options.model;
-  const std::string model =
-      options.model_name.empty()
-          ? fmt::format("vocab_size = {}\nhidden_size = {}\nnum_hidden_layers = {}", m.vocab_size,
-                        m.width, m.layers)
-          : fmt::format("size = \"{}\"", options.model_name);
-  const std::string text = fmt::format(
-      "[run]\nsteps = 1\n[model]\n{}\n[batch]\ntokens = {}\ncontext = {}\nmicro_batch = {}\n"
-      "[optimizer]\nlr = 1e-3\n[[data.source]]\npath = \"random tokens\"\n",
-      model, options.batch * options.context, options.context, options.batch);
-  return parse_config(text, "bench", options.overrides).config;
-}
 
 void print_model(const BenchSetup& setup, const Device& device) {
   const ModelConfig& model = setup.config.model;
@@ -102,7 +85,9 @@ void print_kernels(const OpsBench& r, int steps) {
 void run(const BenchOptions& options) {
   const Device device(options.device);
   const DeviceTraits traits = device.facts().traits;
-  const RunConfig config = config_of(options);
+  const RunConfig config = options.config.empty()
+                               ? options.size.config(1, options.overrides)
+                               : load_config(options.config, options.overrides).config;
   const BenchSetup setup{.config = config, .memory = choose_memory_plan(config, device)};
   print_model(setup, device);
   const auto backend = device.make_backend(bench_bytes(setup, traits));
@@ -120,23 +105,10 @@ void add_bench_train(CLI::App& bench) {
       "train", "Training steps on random tokens: speed against a plain product, time by kernel");
   CLI::Option* file =
       command.add_option("--config", o->config, "a run's TOML file, in place of the sizes below");
-  const auto number = [&](const char* flag, Index& value, const char* help, Index most) {
-    command.add_option(flag, value, help)
-        ->check(CLI::Range(Index(1), most))
-        ->excludes(file)
-        ->capture_default_str();
-  };
+  add_size_options(command, o->size, file);
   command.add_option("--set", o->overrides, "key=value, as in a configuration")
       ->allow_extra_args(false);
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
-  command.add_option("--model", o->model_name, "a published size, in place of D, L and V")
-      ->check(CLI::IsMember(model_names()))
-      ->excludes(file);
-  number("--width", o->model.width, "D", kMaxWidth);
-  number("--layers", o->model.layers, "L", kMaxLayers);
-  number("--vocab", o->model.vocab_size, "V", kMaxVocabSize);
-  number("--batch", o->batch, "B", 65'536);
-  number("--context", o->context, "T", 65'536);
   command.add_option("--steps", o->steps, "steps that are measured")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -150,6 +122,7 @@ void add_bench(CLI::App& tern) {
   bench->require_subcommand(1);
   add_bench_train(*bench);
   add_bench_bit_linear(*bench);
+  add_bench_gemm(*bench);
 }
 
 }  // namespace tern

@@ -24,6 +24,7 @@ class Checker {
   void name();
   void model();
   void data();
+  void optimizer();
   void batch();
   void schedules();
   void unused_schedule_keys();
@@ -92,12 +93,21 @@ void Checker::model() {
   };
   expect_number("model.hidden_size", model.width, named.width);
   expect_number("model.num_hidden_layers", model.layers, named.layers);
+  expect(config_.backward == BackwardProducts::bf16 || model.quantize == Quantize::ternary,
+         "precision.backward",
+         "\"fp8_dx\" needs ternary weights: expected model.quantize = \"ternary\"");
 }
 
 void Checker::data() {
   if (!sound({"data.source.path"})) return;
   expect(!config_.data.sources.empty(), "data.source",
          "expected at least one [[data.source]] with a path, got none");
+}
+
+void Checker::optimizer() {
+  if (!sound({"optimizer.moments", "precision.dtype"})) return;
+  expect(config_.optimizer.moments == Moments::f32 || config_.dtype == Precision::f32,
+         "optimizer.moments", "expected \"f32\" with precision.dtype = \"f64\", got \"bf16\"");
 }
 
 void Checker::batch() {
@@ -194,6 +204,7 @@ void check_consistency(const LoadedConfig& loaded, const std::set<std::string>& 
   checker.name();
   checker.model();
   checker.data();
+  checker.optimizer();
   checker.batch();
   checker.schedules();
   checker.unused_schedule_keys();

@@ -47,7 +47,8 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   const std::int64_t bytes = plan.parameters.total() * (config.dtype == Precision::f64 ? 8 : 4);
   plan.parameter_bytes = bytes;
   plan.gradient_bytes = bytes;
-  plan.moment_bytes = 2 * bytes;
+  plan.moment_bytes =
+      config.optimizer.moments == Moments::bf16 ? 4 * plan.parameters.total() : 2 * bytes;
   plan.checkpoint_bytes = plan.parameter_bytes + plan.moment_bytes;
   plan.checkpoints = most_checkpoints(config.checkpoint, plan.steps);
   plan.disk_bytes = double(plan.checkpoints) * double(plan.checkpoint_bytes);

@@ -35,13 +35,16 @@ struct DataSection {
   std::string tokenizer;  // "": the one that the data was prepared with
 };
 
+enum class Moments { f32, bf16 };
+
 struct OptimizerSection {
   double lr = 0;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double clip = 1;  // global gradient norm, 0: no clipping
+  double clip = 1;                 // global gradient norm, 0: no clipping
+  Moments moments = Moments::f32;  // f32: whatever the parameters are
 };
 
 struct BatchSection {
@@ -52,6 +55,7 @@ struct BatchSection {
 
 enum class Precision { f32, f64 };
 enum class Activations { automatic, f32, bf16 };
+enum class BackwardProducts { bf16, fp8_dx };
 
 struct LoggingSection {
   std::int64_t interval = 10;  // steps, here and below; 0: never
@@ -99,6 +103,7 @@ struct RunConfig {
   Precision dtype = Precision::f32;
   Activations activations = Activations::automatic;  // of products; automatic: bf16 on GPUs
   Activations residual = Activations::automatic;     // of the stream; automatic: as activations
+  BackwardProducts backward = BackwardProducts::bf16;
   Recompute recompute = Recompute::none;
   LoggingSection logging;
   CheckpointSection checkpoint;

@@ -17,9 +17,11 @@ ConfigSection run_section() {
                                "Empty: the configuration file's name without its extension."}),
        field(&S::directory,
              {.name = "directory", .doc = "The run's files go to `directory/name`."}),
-       field(&S::seed, {.name = "seed",
-                        .range = {.low = 0},
-                        .doc = "Seed of the initial weights, the data order and the samples."}),
+       field(&S::seed,
+             {.name = "seed",
+              .range = {.low = 0},
+              .doc = "Seed of the initial weights, the data order, the samples and what is "
+                     "rounded at random."}),
        field(&S::steps,
              {.name = "steps",
               .range = between(0, kMaxSteps),
@@ -127,7 +129,12 @@ ConfigSection optimizer_section() {
                                 .doc = "Decoupled weight decay, multiplied by the rate."}),
        field(&S::clip, {.name = "clip",
                         .range = between(0, 1e6),
-                        .doc = "Largest norm of all gradients together; 0: no clipping."})});
+                        .doc = "Largest norm of all gradients together; 0: no clipping."}),
+       field(&S::moments,
+             {.name = "moments",
+              .choices = {"f32", "bf16"},
+              .doc = "What both moments are stored in. `f32`: as `precision.dtype`; `bf16`: beside "
+                     "f32, rounded at random by `run.seed`, 4 bytes less for each parameter."})});
 }
 
 ConfigSchema all_sections() {

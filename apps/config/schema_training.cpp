@@ -124,7 +124,14 @@ ConfigSection precision_section() {
              {.name = "residual",
               .choices = {"auto", "f32", "bf16"},
               .doc = "The stream that blocks add to. `auto`: as `activations`; bf16 beside bf16 "
-                     "activations only."})});
+                     "activations only."}),
+       field(&RunConfig::backward,
+             {.name = "backward",
+              .choices = {"bf16", "fp8_dx"},
+              .doc = "The blocks' products in backward. `bf16`: gradients as they are, bf16 on "
+                     "GPUs. `fp8_dx`: the gradient by the input from `dy` rounded to 8-bit floats "
+                     "with a scale per row: faster on GPUs of compute capability 9.0 (H100, H200), "
+                     "rounds more than the reference; the weights' gradients stay exact."})});
 }
 
 ConfigSection memory_section() {

@@ -143,7 +143,6 @@ GoldenModel::Step GoldenModel::train_step(int step, double rate, const Observer&
   optimizer_->begin_step(rate, weight_decay_);
   backward(ids, targets, {B, T}, observe);
   const UpdateReport report = optimizer_->step().report();
-  model_->quantize();
   return {.loss = report.loss, .grad_norm = report.grad_norm};
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "core/cpu/cpu_backend.h"
+#include "data/hash.h"
 
 namespace tern {
 namespace {
@@ -81,6 +82,17 @@ std::unique_ptr<Backend> Device::make_backend(std::size_t slab_bytes) const {
   if (plugin_) return plugin_->open(index_, slab_bytes);
   check(!facts_.traits.is_gpu(), "[Device] a recorded device can only be planned for");
   return std::make_unique<CpuBackend>(slab_bytes);
+}
+
+std::string Device::algorithms_hash() const {
+  return facts_.algorithms.empty() ? "" : hash_hex(std::as_bytes(std::span(facts_.algorithms)));
+}
+
+std::string Device::measure_products(
+    Backend& on, const std::function<void()>& work,
+    const std::function<void(const MeasuredProduct&)>& report) const {
+  require(plugin_, Fault::usage, "--device ", name_, ": expected cuda or cuda:N");
+  return plugin_->measure_products(on, work, report);
 }
 
 }  // namespace tern

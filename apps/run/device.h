@@ -25,6 +25,13 @@ class Device {
   // With a slab of this size. Error(Fault::memory) if there is none.
   std::unique_ptr<Backend> make_backend(std::size_t slab_bytes) const;
 
+  // Of the measured algorithms that products take here: another hash may mean other bits. Empty
+  // where there are none.
+  std::string algorithms_hash() const;
+  // DevicePlugin::measure_products; Error(Fault::usage) on a CPU, which has none to choose from
+  std::string measure_products(Backend& on, const std::function<void()>& work,
+                               const std::function<void(const MeasuredProduct&)>& report) const;
+
  private:
   Device() = default;
   std::string name_;

@@ -13,14 +13,6 @@
 namespace tern {
 namespace {
 
-std::size_t ternary_bytes(Model& model) {
-  std::size_t sum = 0;
-  walk("", model, [&](const std::string&, BitLinear& layer) {
-    if (layer.ternary.t) sum += layer.ternary.t.bytes() + layer.ternary.scale.bytes();
-  });
-  return sum;
-}
-
 Index largest_share(const RunConfig& config, int ranks) {
   const Index sequences = config.batch.tokens / config.batch.context;
   require(sequences >= ranks, Fault::usage, "batch.tokens: a step of ", sequences, " sequences of ",
@@ -88,8 +80,9 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
   return {.micro_batch = micro_batch,
           .parameters = pack.values().bytes(),
           .gradients = pack.gradients().bytes(),
-          .moments = 2 * pack.values().bytes(),
-          .ternary = ternary_bytes(trainer.model()),
+          .moments = trainer.optimizer().first_moment().bytes() +
+                     trainer.optimizer().second_moment().bytes(),
+          .ternary = pack.ternary() ? pack.ternary()->bytes() : 0,
           .activations = dry.pool().high_water() - fixed,
           .peak = dry.pool().high_water(),
           .step = step};

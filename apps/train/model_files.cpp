@@ -1,5 +1,6 @@
 #include "apps/train/model_files.h"
 
+#include <bit>
 #include <cstring>
 
 #include "apps/config/load.h"
@@ -13,6 +14,7 @@ constexpr const char* kSecond = "second_moment.";
 constexpr const char* kTokenizer = "tokenizer";
 
 StoredType stored(DType dtype) {
+  if (dtype == DType::bf16) return StoredType::bf16;
   return dtype == DType::f64 ? StoredType::f64 : StoredType::f32;
 }
 
@@ -32,29 +34,45 @@ std::span<const std::byte> host_bytes(const Tensor& t,
 }
 
 template <class R>
+R from_bits(R stored) {
+  return stored;
+}
+float from_bits(std::uint16_t bf16) {
+  return std::bit_cast<float>(std::uint32_t(bf16) << 16);
+}
+
+template <class Stored>
 std::vector<double> widen(const std::vector<std::byte>& bytes) {
-  std::vector<double> out(bytes.size() / sizeof(R));
+  std::vector<double> out(bytes.size() / sizeof(Stored));
   for (std::size_t i = 0; i < out.size(); ++i) {
-    R value;
-    std::memcpy(&value, bytes.data() + i * sizeof(R), sizeof(R));
-    out[i] = double(value);
+    Stored value;
+    std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    out[i] = double(from_bits(value));
   }
   return out;
 }
 
-// a saved tensor of this name and shape into `to`; another real dtype is converted
+std::vector<double> widen(StoredType type, const std::vector<std::byte>& bytes) {
+  if (type == StoredType::f64) return widen<double>(bytes);
+  return type == StoredType::f32 ? widen<float>(bytes) : widen<std::uint16_t>(bytes);
+}
+
+bool is_real(StoredType type) {
+  return type == StoredType::f64 || type == StoredType::f32 || type == StoredType::bf16;
+}
+
+// a saved tensor of this name and shape into `to`; another real dtype is converted, to nearest
 void load(const Checkpoint& checkpoint, const std::string& name, const Tensor& to) {
   const StoredTensor* found = checkpoint.find(name);
   require(found, Fault::input, checkpoint.path().string(), ": no tensor '", name, "'");
-  require(found->shape == dimensions(to.shape()) &&
-              (found->type == StoredType::f32 || found->type == StoredType::f64),
-          Fault::input, checkpoint.path().string(), ": tensor '", name, "': expected ", to);
+  require(found->shape == dimensions(to.shape()) && is_real(found->type), Fault::input,
+          checkpoint.path().string(), ": tensor '", name, "': expected ", to);
   std::vector<std::byte> bytes(found->bytes());
   checkpoint.read(name, bytes);
   if (found->type == stored(to.dtype()))
     to.backend().upload(to, bytes.data());
   else
-    upload_real(to, found->type == StoredType::f64 ? widen<double>(bytes) : widen<float>(bytes));
+    upload_real(to, widen(found->type, bytes));
 }
 
 }  // namespace
@@ -65,7 +83,8 @@ nlohmann::json to_json(const TrainingState& s) {
           {"adam_steps", s.adam_steps},
           {"skipped", s.skipped},
           {"tokenizer_hash", s.tokenizer_hash},
-          {"data_hashes", s.data_hashes}};
+          {"data_hashes", s.data_hashes},
+          {"algorithms", s.algorithms}};
 }
 
 TrainingState training_state(const Manifest& manifest, const std::string& where) {
@@ -79,7 +98,8 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
             .adam_steps = j.at("adam_steps").get<double>(),
             .skipped = j.at("skipped").get<std::int64_t>(),
             .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
-            .data_hashes = j.at("data_hashes").get<std::vector<std::string>>()};
+            .data_hashes = j.at("data_hashes").get<std::vector<std::string>>(),
+            .algorithms = j.value("algorithms", "")};
   } catch (const nlohmann::json::exception& e) {
     fail(Fault::input, where, ": manifest.json: state: ", e.what());
   }

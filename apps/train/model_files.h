@@ -21,6 +21,7 @@ struct TrainingState {
   std::int64_t skipped = 0;
   std::string tokenizer_hash{};
   std::vector<std::string> data_hashes{};  // of each source
+  std::string algorithms{};                // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);

@@ -79,4 +79,14 @@ void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
           ": the training data is not what this run has read so far (hashes differ)");
 }
 
+void warn_of_other_algorithms(const Checkpoint& checkpoint, const std::string& algorithms_hash,
+                              Console& console) {
+  const std::string where = checkpoint.path().string();
+  const std::string saved = training_state(checkpoint.manifest(), where).algorithms;
+  const auto named = [](const std::string& hash) { return hash.empty() ? "none" : hash; };
+  if (saved != algorithms_hash)
+    console.warn(where + ": the run took other measured algorithms of products (" + named(saved) +
+                 ", here " + named(algorithms_hash) + "): last bits may differ");
+}
+
 }  // namespace tern

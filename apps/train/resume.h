@@ -26,4 +26,9 @@ void require_same_run(const Checkpoint& checkpoint, const RunConfig& config);
 // Fault::input if the tokenizer or the data are not those that the checkpoint's run read.
 void require_same_data(const Checkpoint& checkpoint, const TrainingData& data);
 
+// A line if the checkpoint's run took other measured algorithms: going on is as good, but not to
+// the bit what the run would have done.
+void warn_of_other_algorithms(const Checkpoint& checkpoint, const std::string& algorithms_hash,
+                              Console& console);
+
 }  // namespace tern

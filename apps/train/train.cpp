@@ -23,7 +23,8 @@ double measure_peak_flops(const Device& device) {
   const bool gpu = device.facts().traits.is_gpu();
   const Index n = gpu ? 8192 : 1024;
   const DType dtype = gpu ? DType::bf16 : DType::f32;
-  const auto backend = make_backend(device, [&](Backend& on) { SquareProduct(on, dtype, n); });
+  const auto backend =
+      make_backend(device, [&](Backend& on) { SquareProduct(on, dtype, n).seconds(); });
   const SquareProduct product(*backend, dtype, n);
   double best = product.seconds();
   for (int i = 1; i < 8; ++i) best = std::min(best, product.seconds());
@@ -59,7 +60,11 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
 Environment environment_on(const Device& device, const std::vector<std::string>& command) {
   std::map<std::string, std::string> libraries = library_versions();
   const DeviceFacts& facts = device.facts();
-  if (facts.traits.is_gpu()) libraries["GPU"] = facts.name + ", " + facts.library;
+  if (facts.traits.is_gpu()) {
+    libraries["GPU"] = facts.name + ", " + facts.library;
+    const std::string algorithms = device.algorithms_hash();
+    libraries["measured algorithms"] = algorithms.empty() ? "none" : algorithms;
+  }
   return describe_environment(command, libraries);
 }
 
@@ -88,7 +93,8 @@ Identity identity_of(const LoadedConfig& loaded, const TrainingData& data, const
   constexpr std::uint64_t kLongestProgram = std::uint64_t(4) << 30;
   const bool gpu = device.facts().traits.is_gpu();
   return {.config = hash_of(resolved_config(loaded) + (gpu ? "on GPUs" : "on CPUs")),
-          .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow)),
+          .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow) +
+                            device.algorithms_hash()),
           .data = hash_of(read),
           .device = device.facts().id};
 }
@@ -127,6 +133,7 @@ struct Opened {
     if (start) {
       require_same_run(*start, loaded.config);
       require_same_data(*start, me.data);
+      warn_of_other_algorithms(*start, me.device.algorithms_hash(), console);
       drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
     }
     directory.begin(resolved_config(loaded), environment);

@@ -18,6 +18,17 @@ Observer absmax_recorder(std::map<std::string, double>& largest) {
   };
 }
 
+AdamWOptions optimizer_options(const RunConfig& config) {
+  const OptimizerSection& o = config.optimizer;
+  AdamWOptions options{.beta1 = o.beta1,
+                       .beta2 = o.beta2,
+                       .eps = o.eps,
+                       .clip = o.clip,
+                       .seed = std::uint64_t(config.run.seed)};
+  if (o.moments == Moments::bf16) options.moments = DType::bf16;
+  return options;
+}
+
 }  // namespace
 
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
@@ -32,13 +43,18 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
       "precision.activations: \"bf16\" runs on --device cuda only: expected \"auto\" or \"f32\"");
   require(bf16 || !bf16_residual, Fault::usage,
           "precision.residual: \"bf16\" needs bf16 activations");
+  const bool fp8_dx = config.backward == BackwardProducts::fp8_dx;
+  require(!(gpu && fp8_dx) || device.fp8, Fault::usage,
+          "precision.backward: \"fp8_dx\" needs a GPU of compute capability 9.0 (H100, H200): "
+          "expected \"bf16\"");
   const DType real = f64 ? DType::f64 : DType::f32;
   return {.dtype = real,
           .activations = bf16 ? DType::bf16 : real,
           .residual = bf16_residual ? DType::bf16 : real,
           .loss_rows = gpu ? 8192 : 1024,
           .trainable = trainable,
-          .recompute = config.recompute};
+          .recompute = config.recompute,
+          .fp8_dx = fp8_dx};
 }
 
 double loss_weight(std::span<const std::int32_t> targets) {
@@ -50,12 +66,7 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch, C
       context_(config.batch.context),
       micro_batch_(micro_batch),
       model_(backend, config.model, model_options(config, backend.traits(), true)),
-      optimizer_(model_.parameters(),
-                 {.beta1 = config.optimizer.beta1,
-                  .beta2 = config.optimizer.beta2,
-                  .eps = config.optimizer.eps,
-                  .clip = config.optimizer.clip},
-                 ranks) {
+      optimizer_(model_.parameters(), optimizer_options(config), ranks) {
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }
 
@@ -92,11 +103,8 @@ PendingUpdate Trainer::step(const HostBatch& batch, double weight_of_loss, doubl
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first == 0 ? diagnostics : nullptr);
   }
-  PendingUpdate update = optimizer_.step();
-  if (diagnostics)
-    diagnostics->weights = model_.quantize_with_stats();
-  else
-    model_.quantize();
+  PendingUpdate update = optimizer_.step(diagnostics != nullptr);
+  if (diagnostics) diagnostics->weights = model_.ternary_stats();
   return update;
 }
 

@@ -46,10 +46,12 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
   }
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_hashes = parts.data.hashes();
+  state_.algorithms = parts.device.algorithms_hash();
 }
 
 void TrainingRun::start_at(const TrainingState& state) {
   state_ = state;
+  state_.algorithms = parts_.device.algorithms_hash();
   saved_step_ = started_step_ = state.step;
   recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped);
   trainer_.optimizer().set_adam_steps(state.adam_steps);

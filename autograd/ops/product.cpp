@@ -4,7 +4,7 @@
 
 namespace tern {
 
-Var ternary_product(const QuantizedVar& x, const QuantizedVar& w) {
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
   if (!x.scale && !w.scale) return matmul(x.codes, w.codes);
   const auto [N, I] = dims<2>(x.codes.value, "[ternary_product] x (N, I)");
   const auto [O, Iw] = dims<2>(w.codes.value, "[ternary_product] w (O, I)");
@@ -18,12 +18,16 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w) {
   const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
   const Tensor y(on, {N, O}, x.value_dtype());
   on.run(TernaryProduct{.y = y, .x = {.q = x.codes.value, .row_scale = x.scale}, .w = wt});
-  return record(
-      "ternary_product", y, {x.codes, w.codes},
-      [&on, q = in_backward(x.codes), scale = x.scale, wt](const Tensor& dy, Tape::Grads d) {
-        on.run(TernaryProductBackward{
-            .dx = d[0], .dw = d[1], .dy = dy, .x = {.q = q(), .row_scale = scale}, .w = wt});
-      });
+  return record("ternary_product", y, {x.codes, w.codes},
+                [&on, q = in_backward(x.codes), scale = x.scale, wt, fp8_dx](const Tensor& dy,
+                                                                             Tape::Grads d) {
+                  on.run(TernaryProductBackward{.dx = d[0],
+                                                .dw = d[1],
+                                                .dy = dy,
+                                                .x = {.q = q(), .row_scale = scale},
+                                                .w = wt,
+                                                .fp8_dx = fp8_dx});
+                });
 }
 
 Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps) {

@@ -37,7 +37,9 @@ QuantizedVar quantize_ternary(const Var& w) {
   Backend& on = w.value.backend();
   const TernaryWeight y{.t = Tensor(on, {O, I}, DType::i8),
                         .scale = Tensor(on, {1}, w.value.dtype())};
-  on.run(QuantizeTernary{.y = y, .w = w.value});
+  const Tensor sums(on, {sum_pieces(O * I)}, DType::f64);
+  on.run(SumMagnitudes{.sums = sums, .w = w.value});
+  on.run(QuantizeTernary{.y = y, .w = w.value, .magnitudes = sums});
   return {.codes = {y.t, w.tape, w.slot}, .scale = y.scale};
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/cpu/e4m3.h"
 #include "core/cpu/parallel.h"
 
 namespace tern::cpu {
@@ -96,14 +97,15 @@ void backward_x(const CodeKernels& kernels, const TernaryProductBackward& a, Ind
                 Index last) {
   const Index O = a.dy.shape()[1], I = a.x.q.shape()[1];
   const std::int8_t* t = a.w.t.data<std::int8_t>();
-  const float *dy = a.dy.data<float>(), factor = 1 / *a.w.scale.data<float>();
+  const float *dy = a.dy.data<float>() + first * O, factor = 1 / *a.w.scale.data<float>();
+  if (a.fp8_dx) dy = rounded_rows(dy, last - first, O);
   float *dx = a.dx.to.data<float>(),
         *packed = scratch<float, 0>(kTilesOfX * kFloatRows * kFloatRowStride);
   for (Index o = 0; o < O; o += kFloatDepth) {
     const Index depth = std::min(kFloatDepth, O - o);
     for (Index n = first; n < last; ++n)
       for (Index k = 0; k < depth; ++k)
-        packed[(n - first) * kFloatRowStride + k] = dy[n * O + o + k] * factor;
+        packed[(n - first) * kFloatRowStride + k] = dy[(n - first) * O + o + k] * factor;
     for (Index i = 0; i < I; i += kFloatColumns)
       for (Index n = first; n < last; n += kFloatRows)
         kernels.float_tile_by_row({.c = dx + n * I + i,

@@ -48,7 +48,12 @@ void CpuBackend::copy(const Tensor& to, const Tensor& from) {
 }
 
 void CpuBackend::fill(const Tensor& to, double value) {
-  if (to.dtype() == DType::i8) return void(std::memset(to.raw(), int(value), to.bytes()));
+  if (to.dtype() == DType::i8 || value == 0) {
+    auto* out = static_cast<std::byte*>(to.raw());
+    return cpu::for_chunks(Index(to.bytes()), kPiece, [&](Index, Index begin, Index end) {
+      std::memset(out + begin, int(value), std::size_t(end - begin));
+    });
+  }
   if (to.dtype() == DType::i32)
     return void(std::fill_n(to.data<std::int32_t>(), to.elements(), std::int32_t(value)));
   cpu::visit_real(to.dtype(), [&]<class R>() {

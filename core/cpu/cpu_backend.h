@@ -39,6 +39,7 @@ class CpuBackend final : public Backend {
   void run(const TernaryProduct&) override;
   void run(const TernaryProductBackward&) override;
   void run(const QuantizeRows&) override;
+  void run(const SumMagnitudes&) override;
   void run(const QuantizeTernary&) override;
   void run(const Dequantize&) override;
   void run(const NormQuantize&) override;

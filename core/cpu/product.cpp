@@ -1,6 +1,7 @@
 // Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
 #include "core/cpu/code_product.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/cpu/e4m3.h"
 #include "core/cpu/eigen.h"
 #include "core/cpu/parallel.h"
 
@@ -57,17 +58,20 @@ void product(const X& x, const W& w, Index N, Index O, Store&& store) {
   });
 }
 
-// dx (N, I) = factor * dy (N, O) w (O, I)
+// dx (N, I) = factor * dy (N, O) w (O, I); fp8: dy is rounded first, row by row
 template <class R, class W>
-void product_backward_x(const Grad& dx, const R* dy, const W& w, Index N, Index O, R factor) {
+void product_backward_x(const Grad& dx, const R* dy, const W& w, Index N, Index O, R factor,
+                        bool fp8 = false) {
   const Index I = w.columns;
   R* to = dx.to.data<R>();
   for_chunks(N, kTile, [&](Index, Index begin, Index end) {
     const Index n = end - begin;
+    const R* rows = dy + begin * O;
+    if (fp8) rows = rounded_rows(rows, n, O);
     Rows<R> tile(scratch<R, 2>(kTile * I), n, I, Eigen::OuterStride<>(I));
     for (Index o = 0; o < O; o += kDepth) {
       const auto b = w.rows(o, std::min(kDepth, O - o), scratch<R, 1>(kDepth * I));
-      const ConstRows<R> a(dy + begin * O + o, n, b.rows(), Eigen::OuterStride<>(O));
+      const ConstRows<R> a(rows + o, n, b.rows(), Eigen::OuterStride<>(O));
       if (o == 0)
         tile.noalias() = a * b;
       else
@@ -145,7 +149,7 @@ void CpuBackend::run(const TernaryProductBackward& a) {
     const R* dy = a.dy.data<R>();
     if (a.dx)
       product_backward_x(a.dx, dy, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,
-                         R(1) / *a.w.scale.data<R>());
+                         R(1) / *a.w.scale.data<R>(), a.fp8_dx);
     if (a.dw)
       product_backward_w(a.dw, dy,
                          CodeRows<R>{a.x.q.data<std::int8_t>(), I, a.x.row_scale.data<R>()}, N, O);

@@ -1,3 +1,4 @@
+#include "core/cpu/column_sum.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/rows.h"
 
@@ -30,50 +31,85 @@ void CpuBackend::run(const Dequantize& a) {
   });
 }
 
+void CpuBackend::run(const SumMagnitudes& a) {
+  visit_real(a.w.dtype(), [&]<class R>() {
+    const R* w = a.w.data<R>();
+    double* sums = a.sums.data<double>();
+    for_chunks(a.w.elements(), kSumPiece, [&](Index p, Index begin, Index end) {
+      sums[p] = sum_of_magnitudes(w + begin, end - begin);
+    });
+  });
+}
+
 namespace {
 
-// mean |w| in f64 by fixed chunks: one scale on every thread count
+// One of the matrices that a QuantizeTernary speaks of.
+struct Matrix {
+  Index first = 0, last = 0;  // pieces [first, last)
+  Index elements = 0;
+};
+
+std::vector<Matrix> matrices_of(const QuantizeTernary& a) {
+  const Index M = a.y.scale.elements();
+  if (!a.layout.first) return {{0, a.magnitudes.elements(), a.w.elements()}};
+  const std::int32_t* first = a.layout.first.data<std::int32_t>();
+  const double* elements = a.layout.elements.data<double>();
+  std::vector<Matrix> all;
+  for (Index m = 0; m < M; ++m) all.push_back({first[m], first[m + 1], Index(elements[m])});
+  return all;
+}
+
+// 1 / mean |w|, NaN if that is not finite
 template <class R>
-double mean_absolute(const R* w, Index n) {
-  constexpr Index size = 1 << 14;
-  std::vector<double> partial((n + size - 1) / size, 0.0);
-  for_chunks(n, size, [&](Index c, Index begin, Index end) {
-    partial[c] = sum_of_magnitudes(w + begin, end - begin);
-  });
-  double sum = 0;
-  for (const double p : partial) sum += p;
-  return sum / double(n);
+R scale_of(const Matrix& matrix, const double* magnitudes) {
+  const double mean =
+      column_sum(magnitudes + matrix.first, matrix.last - matrix.first) / double(matrix.elements);
+  return std::isfinite(mean) ? R(1) / std::max(R(mean), R(1e-5))
+                             : std::numeric_limits<R>::quiet_NaN();
+}
+
+struct Counts {
+  Index zeros = 0, flips = 0;
+};
+
+// Codes of n <= kSumPiece elements; counted, if that is wanted, against those that were there.
+template <class R>
+Counts write_codes(std::int8_t* t, const R* w, R scale, Index n, bool count) {
+  std::int8_t codes[kSumPiece] = {};
+  if (!std::isnan(scale)) round_row(codes, w, scale, R(-1), R(1), n);
+  Counts counts;
+  for (Index i = 0; count && i < n; ++i) {
+    counts.zeros += codes[i] == 0;
+    counts.flips += codes[i] != t[i];
+  }
+  std::copy_n(codes, n, t);
+  return counts;
 }
 
 }  // namespace
 
 void CpuBackend::run(const QuantizeTernary& a) {
   visit_real(a.w.dtype(), [&]<class R>() {
-    const Index n = a.w.elements();
     const R* w = a.w.data<R>();
     std::int8_t* t = a.y.t.data<std::int8_t>();
-    const double mean = mean_absolute(w, n);
-    const bool finite = std::isfinite(mean);
-    const R scale = R(1) / std::max(R(mean), R(1e-5));
-    *a.y.scale.data<R>() = finite ? scale : std::numeric_limits<R>::quiet_NaN();
-    std::vector<double> zeros((n + 4095) / 4096, 0.0), flips = zeros;
-    for_chunks(n, 4096, [&](Index c, Index begin, Index end) {
-      std::int8_t codes[4096] = {};
-      if (finite) round_row(codes, w + begin, scale, R(-1), R(1), end - begin);
-      Index zero = 0, flipped = 0;
-      for (Index i = 0; a.stats && i < end - begin; ++i) {
-        zero += codes[i] == 0;
-        flipped += codes[i] != t[begin + i];
-      }
-      zeros[c] = double(zero);
-      flips[c] = double(flipped);
-      std::copy_n(codes, end - begin, t + begin);
-    });
-    if (!a.stats) return;
-    double* stats = a.stats.data<double>();
-    stats[0] = stats[1] = 0;
-    for (const double z : zeros) stats[0] += z;
-    for (const double f : flips) stats[1] += f;
+    R* scales = a.y.scale.data<R>();
+    double* stats = data_or_null<double>(a.stats);
+    std::vector<Counts> counts(std::size_t(a.magnitudes.elements()));
+    for (const Matrix& matrix : matrices_of(a)) {
+      const R scale = scale_of<R>(matrix, a.magnitudes.data<double>());
+      *scales++ = scale;
+      const Index begin = matrix.first * kSumPiece;
+      for_chunks(matrix.elements, kSumPiece, [&](Index p, Index from, Index to) {
+        counts[matrix.first + p] =
+            write_codes(t + begin + from, w + begin + from, scale, to - from, stats);
+      });
+      if (!stats) continue;
+      Counts sum;
+      for (Index p = matrix.first; p < matrix.last; ++p)
+        sum = {sum.zeros + counts[p].zeros, sum.flips + counts[p].flips};
+      *stats++ = double(sum.zeros);
+      *stats++ = double(sum.flips);
+    }
   });
 }
 

@@ -32,23 +32,6 @@ R largest(const R* x, Index n) {
   return top;
 }
 
-// Sums in f64. Functions of plain pointers: in a lambda that captures the pointer by reference the
-// compiler gathers it anew for every element.
-template <class R>
-double sum_of_squares(const R* x, Index n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (Index i = 0; i < n; ++i) sum += double(x[i]) * double(x[i]);
-  return sum;
-}
-template <class R>
-double sum_of_magnitudes(const R* x, Index n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (Index i = 0; i < n; ++i) sum += std::abs(double(x[i]));
-  return sum;
-}
-
 // 1 / sqrt(mean(x^2) + eps)
 template <class R>
 R inverse_rms(const R* x, Index n, double eps) {

@@ -9,7 +9,7 @@
 
 namespace tern {
 
-class DryBackend final : public Backend {
+class DryBackend : public Backend {
  public:
   explicit DryBackend(DeviceTraits traits = {}) : traits_(traits) {}
   std::string_view name() const override { return "dry"; }
@@ -41,6 +41,7 @@ class DryBackend final : public Backend {
   void run(const TernaryProduct& a) override { count(a); }
   void run(const TernaryProductBackward& a) override { count(a); }
   void run(const QuantizeRows& a) override { count(a); }
+  void run(const SumMagnitudes& a) override { count(a); }
   void run(const QuantizeTernary& a) override { count(a); }
   void run(const Dequantize& a) override { count(a); }
   void run(const NormQuantize& a) override { count(a); }

@@ -2,6 +2,7 @@
 // step to step lives in StepScalars on the device, so a captured step replays with new values.
 #pragma once
 
+#include "core/kernels/sums.h"
 #include "core/parameter.h"
 
 namespace tern {
@@ -21,7 +22,7 @@ struct StepScalars {
   };
 };
 
-// scalars[norm_squared] = sum of g^2, in f64, in an order that depends on nothing but the size
+// scalars[norm_squared] = sum of g^2: of pieces of kNormPiece, and of their sums, in columns
 struct SquaredNorm {
   Tensor scalars{};  // out (kCount) f64
   Tensor g{};        // in  (P) real
@@ -36,12 +37,18 @@ struct DecideUpdate {
 // Nothing happens unless applied. With g' = coefficient * g, s = adam_steps:
 // w -= rate * decay * w;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2
 // w -= rate * (m / (1-b1^s)) / (sqrt(v / (1-b2^s)) + eps)
+// bf16 moments are rounded at random when stored (core/stochastic_rounding.h); w is moved by what
+// they were before.
 struct AdamW {
-  Tensor w{}, m{}, v{};  // in, out (P) real
-  Tensor g{};            // in  (P) real
-  Tensor scalars{};      // in  (kCount) f64
+  Tensor w{};           // in, out (n) real
+  Tensor m{}, v{};      // in, out (n) real like w, or bf16 beside f32
+  Tensor magnitudes{};  // out (pieces) f64: as SumMagnitudes of w after the update; or empty
+  Tensor g{};           // in  (n) real
+  Tensor scalars{};     // in  (kCount) f64
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  bool decays = false;  // whether weight decay applies to this range
+  bool decays = false;     // whether weight decay applies to this range
+  std::uint64_t seed = 0;  // of the rounding of bf16 moments
+  Index first = 0;         // where w begins in the pack, a multiple of 4: the rounding's counter
 };
 
 }  // namespace tern

@@ -28,12 +28,17 @@ struct TernaryProduct {
 };
 // Straight-through: dx = dy . (t / scale) is the gradient of the dequantised x,
 // dw = dy^T . (q / row_scale) that of the latent weight.
+//
+// With fp8_dx the dy of dx (not that of dw) is rounded, row by row, to e4m3(dy r) / r with
+// r = 448 / max(absmax of the row, 1e-30): 8-bit floats of 4 exponent and 3 mantissa bits, halves
+// to even. A row that is not finite becomes NaN.
 struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
   Grad dw{};          // out (O, I) real
   Tensor dy{};        // in  (N, O) real
   Quantized x{};      // in  as in the forward pass
   TernaryWeight w{};  // in  as in the forward pass
+  bool fp8_dx = false;
 };
 
 }  // namespace tern

@@ -6,6 +6,7 @@
 
 #include <span>
 
+#include "core/kernels/sums.h"
 #include "core/parameter.h"
 
 namespace tern {
@@ -16,11 +17,28 @@ struct QuantizeRows {
   Tensor x{};     // in  (N, D) real
 };
 
-// scale = 1 / max(mean |w|, 1e-5),  t = clamp(round(w * scale), -1, 1)
+// sums[p] = sum of |w| over piece p of kSumPiece elements, in columns (core/kernels/sums.h)
+struct SumMagnitudes {
+  Tensor sums{};  // out (pieces) f64
+  Tensor w{};     // in  real of any shape
+};
+
+// Where M matrices lie in a flat buffer: each begins a piece, and what follows it, up to the next,
+// is zero. Tables that are made once.
+struct TernaryLayout {
+  Tensor first{};     // (M + 1) i32: the first piece of each matrix, and their number
+  Tensor elements{};  // (M) f64: of each matrix
+  Tensor matrix{};    // (pieces) i32: of each piece
+};
+
+// scale = 1 / max(mean |w|, 1e-5),  t = clamp(round(w * scale), -1, 1), for each matrix. Its mean
+// is the sum in columns of its pieces' sums, over its elements.
 struct QuantizeTernary {
-  TernaryWeight y{};  // out (O, I); t holds the previous codes on entry if stats are wanted
-  Tensor w{};         // in  (O, I) real, latent
-  Tensor stats{};     // out (2) f64: zeros, codes that differ from the previous ones; may be empty
+  TernaryWeight y{};    // out t like w, scale (M); on entry the previous codes, if stats are wanted
+  Tensor stats{};       // out (M, 2) f64: zeros, codes that differ from the previous ones; or empty
+  Tensor w{};           // in  (pieces * kSumPiece) real, latent; or (O, I)
+  Tensor magnitudes{};  // in  (pieces) f64, of SumMagnitudes or AdamW
+  TernaryLayout layout{};  // in  of w's matrices; empty: w is one
 };
 
 // x = q / row_scale

@@ -1,6 +1,7 @@
 # What `cmake --install` lays down. The build tree has the same bin/ and lib/, so what is tested is
 # what is installed, and an installed tree can be moved.
 #   bin/tern   lib/libtern_*.a   lib/libsentencepiece*.so*, libgomp.so*   include/tern/FOLDER/*.h
+#   lib/libtern_cuda.so and share/tern/algorithms.txt, which it looks for there, where nvcc was found
 #   lib/cmake/tern: find_package(tern) with tern::core, tern::autograd, tern::layers
 include(CMakePackageConfigHelpers)
 set(package_directory lib/cmake/tern)

@@ -5,6 +5,7 @@
 
 #include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
+#include "apps/bench/products.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
 #include "tests/support/process.h"
@@ -58,6 +59,16 @@ TEST(Bench, FusedAndComposedBitLinearAreTheSameLayer) {
   EXPECT_LT(r.fused_bytes.kept, r.composed_bytes.kept);
   EXPECT_LT(r.fused_bytes.peak, r.composed_bytes.peak);
   EXPECT_EQ(r.fused.count(), 2u);
+}
+
+// What fits is planned: the GPU's workspaces are in it, and both precisions of backward.
+TEST(Bench, TrainingProductsArePlanned) {
+  RunConfig config = small();
+  config.batch.micro_batch = 2;
+  const std::size_t plain = training_products_bytes(config, {.multiprocessors = 132});
+  EXPECT_GT(plain, kLibraryWorkspace);
+  EXPECT_GE(training_products_bytes(config, DeviceTraits::h200()), plain);
+  EXPECT_GT(forward_products_bytes(config, DeviceTraits::h200()), kLibraryWorkspace);
 }
 
 TEST(Bench, TrainsFromOptionsOrAConfigurationAndShowsTheStepByKernel) {

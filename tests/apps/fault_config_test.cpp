@@ -43,6 +43,13 @@ TEST(Fault50, UnknownKeysGetASuggestion) {
               HasSubstr("a.toml:1:1: run.seed"));
 }
 
+TEST(Fault50, Fp8NeedsTernaryWeights) {
+  const std::string text = std::string(kValid) + "[precision]\nbackward = \"fp8_dx\"\n";
+  EXPECT_EQ(complaint(text), "accepted");
+  EXPECT_THAT(complaint(text, {"model.quantize=none"}),
+              HasSubstr("a.toml:11:12: precision.backward: \"fp8_dx\" needs ternary weights"));
+}
+
 TEST(Fault50, UnknownTablesGetASuggestion) {
   EXPECT_EQ(complaint_of("[checkpoints]\ninterval = 5\n"),
             "a.toml:10:2: checkpoints: unknown table (did you mean [checkpoint]?)");
@@ -165,6 +172,9 @@ TEST(Fault50, KeysThatContradict) {
                       "got 64"),
             HasSubstr("model.num_hidden_layers: expected 24")));
   EXPECT_THAT(complaint_of_set("init_from.moments=true"), HasSubstr("expected init_from.path"));
+  const std::string half =
+      "[precision]\ndtype = \"f64\"\n[optimizer]\nlr = 1\nmoments = \"bf16\"\n";
+  EXPECT_THAT(complaint(half), HasSubstr("optimizer.moments: expected \"f32\" with"));
   EXPECT_THAT(complaint_of_set("logging.sample_interval=5"), HasSubstr("at least one prompt"));
   EXPECT_THAT(complaint(kValid, {"logging.validation_interval=5", "logging.validation_tokens=100"}),
               HasSubstr("expected at least batch.context = 2048, got 100"));
@@ -257,7 +267,7 @@ TEST(Fault50, AllErrorsInOnePass) {
 TEST(Fault50, OverridesAreCheckedLikeTheFile) {
   EXPECT_EQ(complaint_of_set("optimizer.learning=1"),
             "--set optimizer.learning=1: optimizer.learning: unknown key (keys of [optimizer]: lr, "
-            "beta1, beta2, eps, weight_decay, clip)");
+            "beta1, beta2, eps, weight_decay, clip, moments)");
   EXPECT_THAT(complaint_of_set("optimizer.lr"), EndsWith("expected key=value"));
   EXPECT_THAT(complaint_of_set("=5"), HasSubstr("unknown key"));
   EXPECT_THAT(complaint_of_set(""), HasSubstr("expected key=value"));

@@ -195,10 +195,9 @@ TEST(Fault53, AGpuThatIsNotThereIsOneLine) {
 
 TEST(Fault67, AfterADeviceErrorTheLastCheckpointIsIntact) {
   const TinyRun tiny;
-  if (run({.args = {sibling_program("tern"), "bench", "bitlinear", "--device", "cuda", "--rows",
-                    "8", "--inputs", "16", "--outputs", "16", "--steps", "1"}})
-          .exit_code != 0)
-    GTEST_SKIP() << "needs an NVIDIA GPU";
+  const Command planning{
+      .args = {sibling_program("tern"), "plan", tiny.config(), "--device", "cuda:0"}};
+  if (run(planning).exit_code != 0) GTEST_SKIP() << "needs an NVIDIA GPU";
   const std::vector<std::string> options = {"--device", "cuda", "--set",
                                             "precision.activations=f32"};
   ASSERT_EQ(run(tiny.command("whole", {}, options)).exit_code, 0);

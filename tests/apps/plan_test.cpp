@@ -38,6 +38,15 @@ TEST(Plan, DoublesTakeTwiceTheBytes) {
   EXPECT_EQ(twice.checkpoint_bytes, 2 * single.checkpoint_bytes);
 }
 
+TEST(Plan, MomentsInHalfPrecisionTakeFourBytesAParameter) {
+  RunConfig config = load_config("configs/370m.toml").config;
+  config.optimizer.moments = Moments::bf16;
+  const Plan plan = make_plan(config, {5'000'000'000});
+  EXPECT_EQ(plan.moment_bytes, 4 * 374'108'160LL);
+  EXPECT_EQ(plan.state_bytes(), 12 * 374'108'160LL);
+  EXPECT_EQ(plan.checkpoint_bytes, 8 * 374'108'160LL);
+}
+
 TEST(Plan, SourcesShareTheRunByWeight) {
   RunConfig config = load_config("configs/demo.toml").config;
   config.run.steps = 1000;  // of 2048 tokens

@@ -1,9 +1,13 @@
 // tern train, eval and generate from the outside, on a model that trains in a second.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
+#include "apps/train/trainer.h"
+#include "data/manifest.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 
@@ -84,6 +88,81 @@ TEST(Train, AStoppedRunGoesOnToTheSameBits) {
   EXPECT_EQ(tensors(tiny.checkpoint("whole", 300)), tensors(tiny.checkpoint("parts", 300)));
 }
 
+// As if the checkpoint came from a GPU whose products take other algorithms than here.
+TEST(Train, OtherAlgorithmsThanTheCheckpointsAreSaid) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("a", {"checkpoint.interval=30"})).exit_code, 0);
+  const fs::path manifest = tiny.checkpoint("a", 30) / "manifest.json";
+  const auto resume = [&](const std::string& name) {
+    return run(tiny.command(name, {}, {"--resume", tiny.checkpoint("a", 30).string()}));
+  };
+  EXPECT_THAT(resume("same").err, testing::Not(HasSubstr("algorithms")));
+  Manifest m = parse_manifest(read_text(manifest), manifest.string());
+  EXPECT_EQ(m.state.at("algorithms"), "");
+  m.state["algorithms"] = "0123abcd";
+  write_text(manifest, to_text(m));
+  const Outcome o = resume("other");
+  EXPECT_EQ(o.exit_code, 0);
+  EXPECT_THAT(read_text(tiny.directory("other") / "train.log"),
+              HasSubstr("other measured algorithms of products (0123abcd, here none)"));
+  EXPECT_EQ(losses(tiny.directory("other")), losses(tiny.directory("same")));
+}
+
+TEST(Train, Fp8DxTrainsOnACpuAndIsRefusedByOlderGpus) {
+  RunConfig config;
+  config.backward = BackwardProducts::fp8_dx;
+  EXPECT_TRUE(model_options(config, {}, true).fp8_dx);
+  EXPECT_TRUE(model_options(config, DeviceTraits::h200(), true).fp8_dx);
+  try {
+    model_options(config, {.multiprocessors = 108}, true);
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.fault, Fault::usage);
+    EXPECT_THAT(e.what(), HasSubstr("precision.backward: \"fp8_dx\" needs a GPU"));
+  }
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("exact")).exit_code, 0);
+  ASSERT_EQ(run(tiny.command("fp8", {"precision.backward=fp8_dx"})).exit_code, 0);
+  const auto exact = losses(tiny.directory("exact")), rounded = losses(tiny.directory("fp8"));
+  EXPECT_NE(exact, rounded);
+  EXPECT_NEAR(exact.rbegin()->second, rounded.rbegin()->second, 0.1);
+}
+
+// Half the bytes in the checkpoint, and a run that loses its last one comes to the same bits again.
+TEST(Train, MomentsInHalfPrecisionAreSavedExactly) {
+  const TinyRun tiny;
+  const Command command = tiny.command("half", {"optimizer.moments=bf16"});
+  ASSERT_EQ(run(command).exit_code, 0);
+  const auto saved = tensors(tiny.checkpoint("half", 60));
+  EXPECT_EQ(2 * saved.at("second_moment.lm_head.weight").size(), saved.at("lm_head.weight").size());
+  EXPECT_LT(losses(tiny.directory("half")).at(60), losses(tiny.directory("half")).at(1) - 0.5);
+  fs::remove_all(tiny.checkpoint("half", 60));
+  const Outcome again = run(command);
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("(step 40)"));
+  EXPECT_EQ(tensors(tiny.checkpoint("half", 60)), saved);
+}
+
+// optimizer.moments may change from one start to the next: what is saved is read into what is asked
+// for, to nearest.
+TEST(Train, MomentsChangeTheirFormatOnTheWay) {
+  const TinyRun tiny;
+  const auto go_on = [&](const char* name, const char* first, const char* then) {
+    const auto moments = [](const char* format) {
+      return std::string("optimizer.moments=") + format;
+    };
+    ASSERT_EQ(run(tiny.command(name, {moments(first), "run.steps=30"})).exit_code, 0);
+    const Outcome second =
+        run(tiny.command(name, {moments(then), "run.steps=60"}, {"--resume", "auto"}));
+    ASSERT_EQ(second.exit_code, 0) << second.err;
+    EXPECT_EQ(tensors(tiny.checkpoint(name, 60)).at("first_moment.model.norm.weight").size(),
+              16u * (then == std::string("f32") ? 4 : 2));
+    EXPECT_LT(losses(tiny.directory(name)).at(60), losses(tiny.directory(name)).at(1) - 0.5);
+  };
+  go_on("narrower", "f32", "bf16");
+  go_on("wider", "bf16", "f32");
+}
+
 TEST(Train, HowABatchIsSplitChangesOnlyRounding) {
   const TinyRun tiny;
   for (const char* split : {"1", "2", "4"})
@@ -127,6 +206,22 @@ TEST(Train, TimeLimitStopsWithACheckpoint) {
   const Outcome outcome = run(tiny.command("limited", {"run.steps=1000000", "run.time_limit=2"}));
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("time_limit"));
+}
+
+TEST(Plan, MomentsInHalfPrecisionTakeHalf) {
+  const auto moments = [&](const char* format) {
+    const Outcome plan = tern_command({"plan", "configs/370m.toml", "--without-data", "--set",
+                                       std::string("optimizer.moments=") + format});
+    EXPECT_EQ(plan.exit_code, 0) << plan.err;
+    return plan.out;
+  };
+  // 374,108,160 parameters, in the plan and, with the pack's padding, in the rehearsal
+  for (const auto& [format, bytes] : {std::pair{"f32", "2.99 GB"}, std::pair{"bf16", "1.5 GB"}}) {
+    const std::string row = fmt::format("  {:<24}{:>20}\n", "moments", bytes);
+    const std::string out = moments(format);
+    EXPECT_THAT(out, HasSubstr(row));
+    EXPECT_THAT(out.substr(out.find("memory, ")), HasSubstr(row));
+  }
 }
 
 TEST(Plan, ChecksWhatTrainingWouldAndFailsAsItWould) {

@@ -6,6 +6,7 @@
 
 #include "accelerator.h"
 #include "autograd/ops/mlgru.h"
+#include "autograd/ops/quantize.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
 #include "core/rng.h"
@@ -48,10 +49,9 @@ bool check_product(CpuBackend& cpu) {
   upload_real(w, noise(2, O * I));
   const Quantized xq{.q = Tensor(cpu, {N, I}, DType::i8),
                      .row_scale = Tensor(cpu, {N}, DType::f64)};
-  const TernaryWeight wt{.t = Tensor(cpu, {O, I}, DType::i8),
-                         .scale = Tensor(cpu, {1}, DType::f64)};
   cpu.run(QuantizeRows{.y = xq, .x = x});
-  cpu.run(QuantizeTernary{.y = wt, .w = w});
+  const QuantizedVar quantized = quantize_ternary({w});
+  const TernaryWeight wt{.t = quantized.codes.value, .scale = quantized.scale};
   const auto sums = accelerator::ternary_sums(codes(cpu, xq.q), codes(cpu, wt.t), N, O, I);
 
   const auto row_scale = download_real(xq.row_scale);

@@ -42,8 +42,13 @@ class Exact : public testing::TestWithParam<DType> {
   TernaryWeight ternary(Index O, Index I, const Values& w) {
     const TernaryWeight y{.t = Tensor(cpu_, {O, I}, DType::i8),
                           .scale = Tensor(cpu_, {1}, GetParam())};
-    cpu_.run(QuantizeTernary{.y = y, .w = tensor({O, I}, w)});
+    quantize(y, tensor({O, I}, w));
     return y;
+  }
+  void quantize(const TernaryWeight& y, const Tensor& w, const Tensor& stats = {}) {
+    const Tensor sums(cpu_, {sum_pieces(w.elements())}, DType::f64);
+    cpu_.run(SumMagnitudes{.sums = sums, .w = w});
+    cpu_.run(QuantizeTernary{.y = y, .stats = stats, .w = w, .magnitudes = sums});
   }
   CpuBackend cpu_{std::size_t(16) << 20};
 };
@@ -100,8 +105,8 @@ TEST_P(Exact, WhatIsNotFiniteGetsANanScaleAndNoCodes) {
 
 TEST_P(Exact, TernaryStatsCountZerosAndFlips) {
   const TernaryWeight w = ternary(1, 5, {4, -4, 1, 1, 0});  // mean 2: 1, -1, 0 (tie), 0, 0
-  const Tensor stats(cpu_, {2}, DType::f64);
-  cpu_.run(QuantizeTernary{.y = w, .w = tensor({1, 5}, {4, 4, 2, 0, 0}), .stats = stats});
+  const Tensor stats(cpu_, {1, 2}, DType::f64);
+  quantize(w, tensor({1, 5}, {4, 4, 2, 0, 0}), stats);
   EXPECT_THAT(codes(w.t), ElementsAre(1, 1, 1, 0, 0));
   EXPECT_THAT(download_real(stats), ElementsAre(2, 2));
 }

@@ -1,8 +1,7 @@
-// Buffers on the GPU that notice writes beyond their end, random contents, comparisons, times.
+// Buffers on the GPU that notice writes beyond their end, random contents, comparisons.
 #pragma once
 
 #include <algorithm>
-#include <functional>
 #include <vector>
 
 #include "cuda/device.cuh"
@@ -81,27 +80,6 @@ __global__ void square(const T* a, const float* b, std::size_t count, double* su
 
 inline int blocks(std::size_t count) {
   return int((count + 255) / 256);
-}
-
-// median of 20, microseconds
-inline double time_of(const std::function<void()>& run) {
-  cudaEvent_t begin, end;
-  cuda_check(cudaEventCreate(&begin), "[event]");
-  cuda_check(cudaEventCreate(&end), "[event]");
-  std::vector<float> times;
-  for (int i = 0; i < 25; ++i) {
-    cudaEventRecord(begin);
-    run();
-    cudaEventRecord(end);
-    cuda_check(cudaEventSynchronize(end), "[time]");
-    float ms = 0;
-    cudaEventElapsedTime(&ms, begin, end);
-    if (i >= 5) times.push_back(ms);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::nth_element(times.begin(), times.begin() + 10, times.end());
-  return times[10] * 1e3;
 }
 
 }  // namespace tern::cuda

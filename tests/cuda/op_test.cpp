@@ -17,7 +17,7 @@ void PrintTo(const OpCase& op, std::ostream* out) {
 
 namespace {
 
-constexpr std::size_t kSlab = std::size_t(256) << 20;
+constexpr std::size_t kSlab = std::size_t(512) << 20;
 
 // What bf16 makes of the activations among the inputs; parameters keep f32.
 std::vector<Values> rounded(const OpCase& op, std::vector<Values> point) {
@@ -71,7 +71,26 @@ TEST_P(CudaOp, TakesTheMemoryOfThePlan) {
   }
 }
 
+// Sizes at which a GPU divides its work in other ways than at those of op_cases().
+std::vector<OpCase> wide_cases() {
+  return {
+      mlgru_case(8, 130, 2112, true, true),  // a column for each of two blocks a multiprocessor
+      mlgru_case(9, 150, 2100, true, true),  // more: blocks hand columns on
+      mlgru_case(20, 260, 1020, false, true), mlgru_case(2, 700, 520, true, true),
+      mlgru_case(1, 5000, 68, true, false),  // states looked for further back than one look
+      // more rows than blocks, not quantised: among so many codes some lie at a tie
+      gated_norm_quantize_case(1500, 1024, false),
+      cross_entropy_case(600, 264, 8, {.ignore_every = 5, .quantized = false}),
+      // rows held in registers: more than blocks, and the head's
+      cross_entropy_case(600, 8200, 8, {.ignore_every = 5, .quantized = false}),
+      cross_entropy_case(3, 32000, 8, {.quantized = false}),
+      cross_entropy_case(3, 32776, 8, {.quantized = false}),  // one too wide for that
+  };
+}
+
 INSTANTIATE_TEST_SUITE_P(All, CudaOp, testing::ValuesIn(op_cases()),
+                         [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(Wide, CudaOp, testing::ValuesIn(wide_cases()),
                          [](const auto& c) { return c.param.name; });
 
 }  // namespace

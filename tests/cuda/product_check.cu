@@ -1,13 +1,11 @@
-// Checks and times the products on a GPU: the Hopper kernel against the plain one, bit for bit,
-// both against sampled dot products on the host; dx and dw through the library against the plain
-// f32 kernel. "product_check small" leaves the model's sizes and all timing out.
+// Checks the products on a GPU: the Hopper kernel against the plain one, bit for bit, both against
+// sampled dot products on the host; dx and dw through the library against the plain f32 kernel;
+// nothing written beyond an output. "product_check small" leaves the model's sizes out. Times are
+// the business of `tern bench gemm`.
 #include <cstdio>
 #include <cstring>
 #include <random>
 
-#include "core/workspace.h"
-#include "cuda/blas.h"
-#include "cuda/expand.h"
 #include "cuda/product_plain.h"
 #include "cuda/ternary_product_hopper.h"
 #include "tests/cuda/product_check.cuh"
@@ -63,57 +61,8 @@ void check_forward(const Operands& in, const Size& s, int multiprocessors) {
   }
 }
 
-// The library on the codes as bf16: its f32 sums are the same integers, and its time is the
-// rival's.
-double check_library_forward(const Operands& in, const Size& s) {
-  const std::size_t count = std::size_t(s.N) * s.O;
-  const Buffer<bf16> x(std::size_t(s.N) * s.I), w(std::size_t(s.O) * s.I), y(count);
-  const Buffer<float> sums(count), exact(count), ones(s.N), factors(2);
-  const Buffer<unsigned char> workspace(kLibraryWorkspace);
-  const Buffer<unsigned> differences(1);
-  fill<<<blocks(s.N), 256>>>(ones.get(), s.N, 1.0f, 1.0f, 1u);
-  cuda_check(cudaMemset(differences.get(), 0, sizeof(unsigned)), "[differences]");
-  expand_ternary({x.get(), factors.get(), in.q.get(), in.scale.get(), false}, Index(s.N) * s.I,
-                 nullptr);
-  expand_ternary({w.get(), factors.get(), in.t.get(), in.scale.get(), false}, Index(s.O) * s.I,
-                 nullptr);
-  ternary_product_plain<float>(
-      {exact.get(), in.q.get(), ones.get(), in.t.get(), ones.get(), s.N, s.O, s.I}, nullptr);
-  Blas blas;
-  const auto multiply = [&](void* to, DType type) {
-    blas.run({.key = {.shape = {.M = s.N, .N = s.O, .K = s.I, .transpose_b = true}, .type = type},
-              .c = to,
-              .a = x.get(),
-              .b = w.get(),
-              .workspace = workspace.get()},
-             nullptr);
-  };
-  multiply(sums.get(), DType::f32);
-  count_differences<<<blocks(count), 256>>>(sums.get(), exact.get(), count, differences.get());
-  launched("[count_differences]");
-  report(differences.host(0, 1)[0] == 0, "library sums of integers are not exact", s);
-  return time_of([&] { multiply(y.get(), DType::bf16); });
-}
-
-void time_forward(const Operands& in, const Size& s, int multiprocessors) {
-  const Buffer<bf16> y(std::size_t(s.N) * s.O);
-  const auto product = in.into(y, s);
-  const double two = time_of([&] { ternary_product_hopper(product, multiprocessors, nullptr, 2); });
-  const double one = time_of([&] { ternary_product_hopper(product, multiprocessors, nullptr, 1); });
-  const double plain = time_of([&] { ternary_product_plain(product, nullptr); });
-  const double rival = check_library_forward(in, s);
-  const double operations = 2.0 * s.N * s.O * s.I / 1e6;
-  std::printf(
-      "%-16s N %d I %4d O %5d | hopper %7.1f us %5.0f TOP/s, alone %7.1f us %5.0f | "
-      "plain %7.1f us %4.0f | bf16 %7.1f us %4.0f | %.2f x bf16\n",
-      s.name, s.N, s.I, s.O, two, operations / two, one, operations / one, plain,
-      operations / plain, rival, operations / rival, rival / std::min(one, two));
-  std::fflush(stdout);
-}
-
 void check_size(const Size& s, int multiprocessors, bool real) {
   const Operands in(s);
-  if (real) time_forward(in, s, multiprocessors);
   check_forward<bf16>(in, s, multiprocessors);
   check_forward<float>(in, s, multiprocessors);
   check_backward(in, s, real);
@@ -125,10 +74,7 @@ int main(int count, char** words) try {
   const bool small = count > 1 && !std::strcmp(words[1], "small");
   cudaDeviceProp device{};
   cuda_check(cudaGetDeviceProperties(&device, 0), "[product_check] device");
-  std::printf(
-      "%s, %d multiprocessors. \"alone\": clusters of one block. All bits and errors are "
-      "checked; only FAILED lines are bad.\n",
-      device.name, device.multiProcessorCount);
+  std::printf("%s, %d multiprocessors\n", device.name, device.multiProcessorCount);
   const Size odd[] = {{"odd", 1, 8, 16},         {"odd", 5, 7, 13},       {"odd", 33, 65, 100},
                       {"odd", 127, 136, 48},     {"odd", 129, 264, 144},  {"odd", 64, 24, 4096},
                       {"odd", 300, 8, 16},       {"odd", 257, 520, 128},  {"odd", 256, 256, 256},

@@ -45,8 +45,7 @@ inline float as_float(bf16 x) {
   return __bfloat162float(x);
 }
 
-// dx and dw through the library against the plain f32 kernel, small ones against the host too; real
-// sizes are also timed
+// dx and dw through the library against the plain f32 kernel, small ones against the host too
 void check_backward(const Operands& in, const Size& s, bool real);
 
 }  // namespace tern::cuda

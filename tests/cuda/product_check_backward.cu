@@ -3,6 +3,7 @@
 
 #include "core/workspace.h"
 #include "cuda/blas.h"
+#include "cuda/device_query.h"
 #include "cuda/expand.h"
 #include "cuda/product_plain.h"
 #include "tests/cuda/product_check.cuh"
@@ -97,7 +98,7 @@ struct Backward {
   Buffer<float> factors;
   Buffer<bf16> t, x, dx;
   Buffer<float> dw;
-  mutable Blas blas;
+  mutable Blas blas{AlgorithmTable(algorithm_table_path()), machine_name(0)};
 };
 
 // the plain float kernel at one element of dx and dw: within rounding of the sum of magnitudes
@@ -149,21 +150,6 @@ void check_backward(const Operands& in, const Size& s, bool real) {
   report(error_x < 4e-3, "dx through the library", s);
   report(error_w < 4e-3, "dw through the library", s);
   report(b.dx.guarded() && b.dw.guarded(), "library backward wrote beyond its output", s);
-  if (!real) return;
-  const double flops = 2.0 * s.N * s.O * s.I;
-  const Index rows = rows_expanded(s.N, s.I);
-  const double t = time_of([&] { b.expand_t(false); });
-  const double x = time_of([&] { b.multiply_dx(false); });
-  const double q = time_of([&] { b.expand_q(0, rows); });
-  const double w = time_of([&] { b.multiply_dw(0, rows, false); });
-  expand_ternary({b.x.get(), b.factors.get(), in.q.get(), in.scale.get(), false}, rows * s.I,
-                 nullptr);
-  const double whole = time_of([&] { b.multiply_dw(0, rows, false); });
-  std::printf(
-      "  %-16s dx %7.1f us %4.0f TFLOP/s, t to bf16 %5.1f us, error %.1e | "
-      "dw %7.1f us %4.0f TFLOP/s (integer q: %7.1f us), q to bf16 %5.1f us, error %.1e\n",
-      s.name, x, flops / x / 1e6, t, error_x, w, flops / w / 1e6 * double(rows) / s.N, whole, q,
-      error_w);
 }
 
 }  // namespace tern::cuda

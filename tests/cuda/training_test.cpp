@@ -20,11 +20,12 @@ struct Training {
   bool operator==(const Training&) const = default;
 };
 
-Training train(Backend& on, const ModelOptions& options, int steps, Index width = 64) {
+Training train(Backend& on, const ModelOptions& options, int steps, Index width = 64,
+               const AdamWOptions& update = {}) {
   const ModelConfig config{.vocab_size = 251, .width = width, .layers = 3};
   Model model(on, config, options);
   model.initialize(7);
-  AdamWOptimizer optimizer(model.parameters(), {});
+  AdamWOptimizer optimizer(model.parameters(), update);
   const Rng rng(11, stream_of("text"));
   Training out;
   std::uint64_t drawn = 0;
@@ -46,7 +47,6 @@ Training train(Backend& on, const ModelOptions& options, int steps, Index width 
     optimizer.add_loss(loss.value);
     tape.backward(loss);
     out.losses.push_back(optimizer.step().report().loss);
-    model.quantize();
   }
   out.parameters = download_real(model.parameters().values());
   return out;
@@ -69,6 +69,7 @@ class CudaTraining : public GpuTest {
 const ModelOptions kSingle{};
 const ModelOptions kHalf{.activations = DType::bf16};
 const ModelOptions kHalfStream{.activations = DType::bf16, .residual = DType::bf16};
+const ModelOptions kFp8{.activations = DType::bf16, .residual = DType::bf16, .fp8_dx = true};
 
 // Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
 // everything after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence
@@ -81,16 +82,31 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
     EXPECT_LE(largest_difference(on_gpu(kSingle, 10, width).losses, want.losses), 0.02);
     EXPECT_LE(largest_difference(on_gpu(kHalf, 10, width).losses, want.losses), 0.05);
     EXPECT_LE(largest_difference(on_gpu(kHalfStream, 10, width).losses, want.losses), 0.05);
+    ModelOptions rounding = kSingle;
+    rounding.fp8_dx = true;
+    const Training rounded = train(cpu, rounding, 10, width);
+    EXPECT_NE(rounded.losses, want.losses);
+    EXPECT_LE(largest_difference(on_gpu(kFp8, 10, width).losses, rounded.losses), 0.05);
   }
 }
 
 TEST_F(CudaTraining, TheSameBitsTwice) {
-  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream})
+  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
 }
 
+TEST_F(CudaTraining, MomentsInHalfPrecision) {
+  const AdamWOptions half{.moments = DType::bf16, .seed = 7};
+  CpuBackend cpu(kSlab);
+  const Training want = train(cpu, kSingle, 10, 64, half);
+  const Training got = train(gpu(kSlab), kSingle, 10, 64, half);
+  EXPECT_LE(largest_difference(got.losses, want.losses), 0.05);
+  EXPECT_EQ(train(gpu(kSlab), kSingle, 10, 64, half), got);
+  EXPECT_NE(on_gpu(kSingle, 10).parameters, got.parameters);
+}
+
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
-  for (ModelOptions options : {kSingle, kHalf, kHalfStream}) {
+  for (ModelOptions options : {kSingle, kHalf, kHalfStream, kFp8}) {
     const Training kept = on_gpu(options, 3);
     for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
       options.recompute = recompute;

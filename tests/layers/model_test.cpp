@@ -147,6 +147,11 @@ TEST(Model, ASequenceInPiecesGivesTheSameBitsAsInOne) {
   }
 }
 
+std::vector<TernaryStats> counted(Model& model) {
+  model.quantize(true);
+  return model.ternary_stats();
+}
+
 TEST(Model, WithoutQuantizationThereAreNoCodes) {
   ModelConfig config = tiny_config();
   config.quantize = Quantize::none;
@@ -161,7 +166,7 @@ TEST(Model, WithoutQuantizationThereAreNoCodes) {
   for (const auto& [name, dtype] : seen) EXPECT_EQ(dtype, DType::f64) << name;
   EXPECT_TRUE(seen.contains("model.layers.2.mlp.down_proj.input"));
   EXPECT_GT(largest(tiny.gradients(batch, 2)), 0);
-  EXPECT_TRUE(tiny.model.quantize_with_stats().empty());
+  EXPECT_TRUE(counted(tiny.model).empty());
 
   TinyModel ternary({.dtype = DType::f64});
   seen.clear();
@@ -219,7 +224,8 @@ TEST(Model, PlannedPeakIsTheRealPeak) {
     model.initialize(1);
     AdamWOptimizer adam(model.parameters(), {});
     for (int step = 0; step < 3; ++step) train_step(model, adam, batch, 1e-3, 0.1, 2);
-    model.quantize_with_stats();
+    train_step(model, adam, batch, 1e-3, 0.1, 2, true);
+    model.quantize(true);
     model.logits({}, upload_ids(on, {5, 9}, batch.ids), model.new_state(5));
     return on.pool().high_water();
   };
@@ -241,8 +247,8 @@ TEST(Model, PlannedPeakIsTheRealPeak) {
 
 TEST(Model, StatsCountZerosAndFlipsOfEveryTernaryMatrix) {
   TinyModel tiny({.dtype = DType::f64});
-  EXPECT_EQ(tiny.model.quantize_with_stats().size(), 3u * 6 + 1);
-  for (const TernaryStats& s : tiny.model.quantize_with_stats()) {  // nothing changed since
+  EXPECT_EQ(counted(tiny.model).size(), 3u * 6 + 1);
+  for (const TernaryStats& s : counted(tiny.model)) {  // nothing changed since
     EXPECT_EQ(s.flip_rate, 0) << s.name;
     EXPECT_GT(s.zero_share, 0.1) << s.name;
     EXPECT_LT(s.zero_share, 0.6) << s.name;
@@ -253,7 +259,7 @@ TEST(Model, StatsCountZerosAndFlipsOfEveryTernaryMatrix) {
     for (double& e : w) e = -e;
     upload_real(p->value, w);
   }
-  for (const TernaryStats& s : tiny.model.quantize_with_stats()) {
+  for (const TernaryStats& s : counted(tiny.model)) {
     const bool changed = s.name == "model.layers.1.attn.g_proj";
     EXPECT_EQ(s.flip_rate, changed ? 1 - s.zero_share : 0) << s.name;
   }
@@ -266,7 +272,7 @@ TEST(Model, QuantizesWithoutStatsWhenItCannotTrain) {
   const Values before = download_real(tiny.model.logits({}, ids));
   for (Parameter* p : tiny.model.parameters().parameters())
     if (p->name == "lm_head.weight") tiny.cpu.fill(p->value, 1);
-  EXPECT_TRUE(tiny.model.quantize_with_stats().empty());
+  EXPECT_TRUE(counted(tiny.model).empty());
   EXPECT_NE(download_real(tiny.model.logits({}, ids)), before);
 }
 

@@ -63,14 +63,12 @@ inline Tensor forward_and_backward(Model& model, const TinyBatch& batch, double 
 
 // One optimizer step over the batch cut into micro-batches of `sequences`.
 inline UpdateReport train_step(Model& model, AdamWOptimizer& adam, const TinyBatch& batch,
-                               double rate, double decay, Index sequences) {
+                               double rate, double decay, Index sequences, bool count = false) {
   adam.begin_step(rate, decay);
   for (Index b = 0; b < batch.B; b += sequences)
     adam.add_loss(forward_and_backward(model, batch.part(b, std::min(sequences, batch.B - b)),
                                        1 / double(batch.B * batch.T)));
-  const UpdateReport report = adam.step().report();
-  model.quantize();
-  return report;
+  return adam.step(count).report();
 }
 
 }  // namespace tern

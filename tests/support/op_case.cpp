@@ -137,6 +137,30 @@ Var Rounding::ternary(const Var& w) {
   return rounded(w, quantized_matrix);
 }
 
+Var Rounding::constant(const Var& x) {
+  if (!frozen_) {
+    offsets_.push_back(download_real(x.value));
+    return {x.value};
+  }
+  const Values& before = offsets_.at(next_);
+  next_ = (next_ + 1) % offsets_.size();
+  return {uploaded(x.value.backend(), x.value.shape(), DType::f64, before)};
+}
+
+Values rounded_to_fp8(const Values& dy, Index D) {
+  Values out(dy.size());
+  for (std::size_t row = 0; row < dy.size(); row += D) {
+    double top = 1e-30;
+    for (Index i = 0; i < D; ++i) top = std::max(top, std::abs(dy[row + i]));
+    for (Index i = 0; i < D; ++i) {
+      const double x = dy[row + i] * (448 / top);
+      const double step = std::ldexp(1, std::max(std::ilogb(x), -6) - 3);
+      out[row + i] = std::clamp(std::nearbyint(x / step) * step, -448.0, 448.0) / (448 / top);
+    }
+  }
+  return out;
+}
+
 void Rounding::freeze() {
   frozen_ = true;
 }

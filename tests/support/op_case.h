@@ -26,9 +26,10 @@ struct OpInput {
 // before: smooth, and its derivative is the straight-through gradient by definition.
 class Rounding {
  public:
-  Var rows(const Var& x);     // (N, D) f64 as quantize_rows and dequantize would return it
-  Var ternary(const Var& w);  // (O, I) f64 as quantize_ternary would, dequantised
-  void freeze();              // further calls, in the same order, add the offsets of the first ones
+  Var rows(const Var& x);      // (N, D) f64 as quantize_rows and dequantize would return it
+  Var ternary(const Var& w);   // (O, I) f64 as quantize_ternary would, dequantised
+  Var constant(const Var& x);  // f64 as it was before, on no tape
+  void freeze();  // further calls, in the same order, add the offsets of the first ones
 
  private:
   Var rounded(const Var& x, const std::function<Values(const Values&)>& round);
@@ -36,6 +37,9 @@ class Rounding {
   std::size_t next_ = 0;
   bool frozen_ = false;
 };
+
+// rows of D values as products with fp8_dx round the gradient that arrives
+Values rounded_to_fp8(const Values& dy, Index D);
 
 struct OpCase {
   std::string name;

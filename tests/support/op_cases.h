@@ -18,6 +18,7 @@ OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form = {});
 OpCase gated_norm_quantize_case(Index N, Index D, bool quantized = true);
 OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true);
 OpCase ternary_product_case(Index N, Index O, Index I);
+OpCase fp8_dx_case(Index N, Index O, Index I);
 OpCase bit_linear_case(Index N, Index O, Index I);
 OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial);
 OpCase rms_norm_case(Index N, Index D);

@@ -38,6 +38,27 @@ OpCase ternary_product_case(Index N, Index O, Index I) {
           .rounds = true};
 }
 
+// The frozen op has, by x, the slope that the rounded gradient sees; by w that of the gradient.
+OpCase fp8_dx_case(Index N, Index O, Index I) {
+  OpCase op = ternary_product_case(N, O, I);
+  op.name = size_name("ternary_product_fp8_dx", N, O, I);
+  op.apply = [](auto in) {
+    return Vars{ternary_product(quantize_rows(in[0]), quantize_ternary(in[1]), true)};
+  };
+  const Values dy = projection(op, 0, N * O);
+  Values ratio = rounded_to_fp8(dy, O);
+  for (std::size_t i = 0; i < dy.size(); ++i) ratio[i] /= dy[i];
+  op.composed = [=](auto in, Rounding& r) {
+    const Var x = r.rows(in[0]), w = r.ternary(in[1]);
+    const Var x0 = r.constant(x), w0 = r.constant(w), y = matmul(x0, w0);
+    const Tensor share(y.value.backend(), {N, O}, DType::f64);
+    upload_real(share, ratio);
+    const Var by_x = multiply(subtract(matmul(x, w0), y), {share});
+    return Vars{add(add(y, by_x), subtract(matmul(x0, w), y))};
+  };
+  return op;
+}
+
 OpCase bit_linear_case(Index N, Index O, Index I) {
   OpCase op = ternary_product_case(N, O, I);
   op.name = size_name("bit_linear", N, O, I);
@@ -111,6 +132,13 @@ std::vector<OpCase> product_cases() {
       ternary_product_case(5, 520, 7),
       ternary_product_case(3, 5, 16),  // multiples of 16 inputs: the code kernels
       ternary_product_case(67, 130, 48),
+      fp8_dx_case(3, 4, 8),
+      fp8_dx_case(1, 1, 1),
+      fp8_dx_case(5, 520, 7),
+      fp8_dx_case(67, 33, 37),
+      fp8_dx_case(259, 48, 19),
+      fp8_dx_case(67, 128, 48),  // multiples of 16 both: the library's on a GPU
+      fp8_dx_case(300, 272, 144),
       bit_linear_case(3, 4, 8),
       bit_linear_case(1, 5, 67),
       bit_linear_case(67, 33, 37),
