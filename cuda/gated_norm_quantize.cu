@@ -4,6 +4,7 @@
 #include "cuda/normalized_row.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
+#include "cuda/row_writer.cuh"
 
 namespace tern {
 
