@@ -79,6 +79,13 @@ TEST_F(Reduction, WhatIsLeftGoesAtTheEnd) {
   EXPECT_EQ(ranks_.sent.size(), 3u);
 }
 
+TEST_F(Reduction, WhatLiesBeforeABucketGoesToo) {
+  GradientReduction r(*pack_, ranks_, kTwo);
+  ready(r, {3, 2, 0});
+  r.finish();
+  EXPECT_THAT(ranks_.sent, ElementsAre(Pair(128, 128), Pair(0, 128)));
+}
+
 TEST_F(Reduction, EverythingOnceThoughNothingWasReady) {
   GradientReduction r(*pack_, ranks_, kTwo);
   r.finish();
