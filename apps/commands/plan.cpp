@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/config/exchange_plan.h"
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
+#include "apps/run/quantities.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/training_data.h"
 
@@ -31,6 +33,19 @@ Device device_to_plan(const std::string& name) {
   }
 }
 
+void print_exchange(const RunConfig& config, int ranks) {
+  const ExchangePlan e = plan_exchange(config, ranks);
+  fmt::print(
+      "\nexchange of {} GPUs a step, a model (docs/scaling_out.md)\n"
+      "  gradients               {:>20}\n"
+      "  adding them up          {:>17.1f} ms  nodes of 8 on NVLink, 400 Gb/s a GPU between\n"
+      "  computing               {:>17.1f} ms  at 60 % of 989 TFLOP/s\n"
+      "  efficiency              {:>18.0f} %  nothing hidden; {:.0f} % with all that backward can "
+      "hide\n",
+      ranks, bytes_text(e.gradient_bytes), e.exchange * 1e3, e.compute * 1e3,
+      100 * e.nothing_hidden, 100 * e.backward_hidden);
+}
+
 void plan(const PlanOptions& o) {
   const Device device = device_to_plan(o.device);
   const LoadedConfig loaded = load_config(o.config, o.overrides);
@@ -42,6 +57,7 @@ void plan(const PlanOptions& o) {
                                               device.facts().traits, o.ranks)
                                 : choose_memory_plan(config, device, o.ranks, o.ranks);
   fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
+  if (o.ranks > 1) print_exchange(config, o.ranks);
 }
 
 }  // namespace
@@ -55,7 +71,9 @@ void add_plan(CLI::App& tern) {
       ->allow_extra_args(false);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
-  command.add_option("--ranks", o->ranks, "memory of one of so many processes on one machine")
+  command
+      .add_option("--ranks", o->ranks,
+                  "memory of one of so many processes on one machine, and what they exchange")
       ->check(CLI::Range(1, 1 << 16));
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });
