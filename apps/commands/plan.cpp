@@ -17,6 +17,7 @@ struct PlanOptions {
   std::vector<std::string> overrides;
   std::string device = "cpu";
   int ranks = 1;
+  int zero = -1;  // parallel.zero; -1: as configured
   bool without_data = false;
 };
 
@@ -31,17 +32,33 @@ Device device_to_plan(const std::string& name) {
   }
 }
 
+// Of several ranks: that of rank 0, and that of the one that needs the most.
+std::string memory_of_ranks(const RunConfig& config, const Device& device, int ranks,
+                            bool without_data) {
+  const DeviceTraits& traits = device.facts().traits;
+  const Index micro_batch = std::max<Index>(1, config.batch.micro_batch);
+  const MemoryPlan first = without_data ? plan_memory(config, micro_batch, traits, {0, ranks})
+                                        : choose_memory_plan(config, device, {0, ranks}, ranks);
+  if (ranks == 1) return memory_text(first);
+  const int largest = largest_rank(config, first.micro_batch, traits, ranks);
+  std::string text = "rank 0: " + memory_text(first);
+  if (largest > 0)
+    text +=
+        fmt::format("rank {}, which needs the most: {}", largest,
+                    memory_text(plan_memory(config, first.micro_batch, traits, {largest, ranks})));
+  return text;
+}
+
 void plan(const PlanOptions& o) {
   const Device device = device_to_plan(o.device);
-  const LoadedConfig loaded = load_config(o.config, o.overrides);
+  std::vector<std::string> overrides = o.overrides;
+  if (o.zero >= 0) overrides.push_back(fmt::format("parallel.zero={}", o.zero));
+  const LoadedConfig loaded = load_config(o.config, overrides);
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
   if (!o.without_data) tokens = TrainingData(config).token_counts();
-  const MemoryPlan memory = o.without_data
-                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch),
-                                              device.facts().traits, o.ranks)
-                                : choose_memory_plan(config, device, o.ranks, o.ranks);
-  fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
+  fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)),
+             memory_of_ranks(config, device, o.ranks, o.without_data));
 }
 
 }  // namespace
@@ -55,8 +72,11 @@ void add_plan(CLI::App& tern) {
       ->allow_extra_args(false);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
-  command.add_option("--ranks", o->ranks, "memory of one of so many processes on one machine")
+  command
+      .add_option("--ranks,--world", o->ranks,
+                  "memory of so many processes on one machine: rank 0 and the largest")
       ->check(CLI::Range(1, 1 << 16));
+  command.add_option("--zero", o->zero, "plan for this parallel.zero")->check(CLI::Range(0, 1));
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });
 }

@@ -31,7 +31,8 @@ struct RunParts {
   const MemoryPlan& memory;
   ControlPlane& ranks;
   Communicator& communicator;
-  double peak_flops = 0;  // measured, per second
+  bool shards_saved = false;  // every rank holds, reads and saves a part of the parameters
+  double peak_flops = 0;      // measured, per second
   // Whether the next step is given to the device before the last one's loss is known, so that it
   // never waits for the host.
   bool runs_ahead = false;
@@ -42,8 +43,9 @@ class TrainingRun {
  public:
   TrainingRun(const RunParts& parts, Trainer& trainer);
 
-  // Where a resumed run goes on, on rank 0; not called for a new one. Then, on every rank: all take
-  // over weights, moments and state from rank 0.
+  // Where a resumed run goes on; not called for a new one. On rank 0, or where each rank holds
+  // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
+  // from rank 0, or copies of each other's parts.
   void start_at(const TrainingState& state);
   void share_start();
   const TrainingState& state() const { return state_; }
@@ -66,8 +68,8 @@ class TrainingRun {
   };
   // What must be done now that somebody sees the weights for.
   struct Due {
-    bool validation, sample, save;
-    bool any() const { return validation || sample || save; }
+    bool validation, sample, save, replicas;
+    bool any() const { return validation || sample || save || replicas; }
   };
 
   void train();  // to the last step, or until a stop is wanted
@@ -84,7 +86,8 @@ class TrainingRun {
   HostBatch own_share(const TrainingBatch& batch) const;
   Recovery agreed_verdict(const UpdateReport& update);
   void rewind(std::int64_t from);
-  TrainingState restore_newest(std::int64_t from);
+  std::filesystem::path newest_checkpoint(std::int64_t from) const;  // on rank 0
+  TrainingState restore(const std::filesystem::path& path);
   void share_weights();
   TrainingState from_first(const TrainingState& state);  // rank 0's
   void finish(const std::string& why);
@@ -93,7 +96,12 @@ class TrainingRun {
   void report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics);
   void validate();
   void sample();
+  void check_replicas();  // Fault::communication, naming ranks whose copies differ
+  [[noreturn]] void end_with_first(Fault fault, const std::string& why);
   void save();
+  bool begin_save();  // by all ranks; false: it has failed
+  void poll_saves(bool wait);
+  void complete_save(const SaveResult& own);
   void collect(const std::vector<SaveResult>& finished);
   void event(std::int64_t step, const std::string& kind, const std::string& text,
              const std::vector<std::int64_t>& samples = {});
@@ -110,7 +118,9 @@ class TrainingRun {
   RunParts parts_;
   Trainer& trainer_;
   std::optional<RunRecord> record_{};         // on rank 0
-  std::optional<CheckpointWriter> writer_{};  // on rank 0
+  std::optional<CheckpointWriter> writer_{};  // on rank 0, or of all ranks together
+  std::optional<CheckpointFacts> saving_{};   // by all ranks: on its way
+  std::optional<SaveResult> saved_{};         // this rank's shard of it, once that is on the disk
   Signals signals_;
   RecoveryMachine recovery_;
   Pace pace_;
