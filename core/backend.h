@@ -35,6 +35,8 @@ class Backend {
   virtual void copy(const Tensor& to, const Tensor& from) = 0;  // same bytes, same backend
   virtual void fill(const Tensor& to, double value) = 0;
   virtual void synchronize() {}
+  // the device's own handle of the compute stream, for communicators; null: the calling thread
+  virtual void* stream() { return nullptr; }
   // How long the device works on what `work` gives it, once it has nothing else to do. Waits.
   virtual double seconds_of(const std::function<void()>& work);
   // where the host may read t without a download, or null

@@ -47,12 +47,18 @@ class DevicePlugin {
       const std::function<void(const MeasuredProduct&)>& report) = 0;
 };
 
+struct CommunicatorSetup {
+  Patience& patience;                                           // outlives the communicator
+  int rank = 0, size = 1;                                       // MPI knows these itself
+  std::function<std::string(const std::string&)> from_first{};  // rank 0's text on every rank
+};
+
 class CommunicatorPlugin {
  public:
   virtual ~CommunicatorPlugin() = default;
-  // Between the processes that a launcher has started, once in a program. Patience outlives it.
+  // Between the processes that a launcher has started, once in a program. On GPUs: the current one.
   // Error(Fault::communication).
-  virtual std::unique_ptr<Communicator> open(Patience& patience) = 0;
+  virtual std::unique_ptr<Communicator> open(const CommunicatorSetup& setup) = 0;
 };
 
 }  // namespace tern

@@ -155,6 +155,10 @@ Range ParameterPack::matrix_places(int rank) const {
   return {Index(begin - owners_.begin()), Index(end - begin)};
 }
 
+Range ParameterPack::room(const Parameter& p) const {
+  return {range(p).first, room_of(p)};
+}
+
 void ParameterPack::make_ternary_copies() {
   Backend& on = values_.backend();
   const Range own = matrices_of_[std::size_t(share_.rank)], places = matrix_places(share_.rank);

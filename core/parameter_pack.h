@@ -61,8 +61,9 @@ class ParameterPack {
   // A buffer like values() (an optimizer's moment), seen through what is held.
   Tensor view(const Tensor& flat, const Held& held) const;
   Tensor view(const Tensor& flat, const Parameter& p) const;  // of one that is held whole
-  // Where a parameter lies among all elements.
+  // Where a parameter lies among all elements, without and with the padding behind it.
   Range range(const Parameter& p) const;
+  Range room(const Parameter& p) const;
 
   // Gives every decayed matrix a ternary copy, which updates then keep current. Whoever else
   // changes values calls sum_magnitudes() and quantize() on the copies.

@@ -133,7 +133,8 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
     dx = bytes_of(N * O);
   else if (a.dx && library)
     dx = bytes_of_bf16(O * I);
-  if (a.dw && library) dw = bytes_of_bf16(rows_expanded(N, I) * I);
+  const bool expands = a.x.q.dtype() == DType::i8;
+  if (a.dw && library && expands) dw = bytes_of_bf16(rows_expanded(N, I) * I);
   return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw);
 }
 

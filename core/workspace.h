@@ -20,7 +20,7 @@ Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
 bool library_product(DType activations, Index O, Index I);
 inline constexpr std::size_t kLibraryWorkspace = std::size_t(32) << 20;  // bytes, for the library
 inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the bf16 copies
-// Rows of q (N, I) that are copied to bf16 at a time for dw: at most 256 MB, whole tiles of K.
+// Rows of x (N, I) that dw is made of at a time: at most 256 MB of them as bf16, whole tiles of K.
 Index rows_expanded(Index N, Index I);
 
 // Whether dx with fp8_dx is done by the library, in 8-bit floats: it wants rows of whole 16 bytes

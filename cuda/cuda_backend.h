@@ -33,6 +33,7 @@ class CudaBackend final : public Backend {
   void copy(const Tensor& to, const Tensor& from) override;
   void fill(const Tensor& to, double value) override;
   void synchronize() override;
+  void* stream() override { return stream_; }
   double seconds_of(const std::function<void()>& work) override;
   // DevicePlugin::measure_products, but the table is returned, not written
   cuda::AlgorithmTable measure_products(const std::function<void()>& work,

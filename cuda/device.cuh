@@ -31,6 +31,12 @@ __device__ inline bf16 from_float<bf16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
+// What a code is multiplied by to give the quotient code / row_scale. Whoever makes quotients does
+// it this way, so that all have the same bits.
+__device__ inline float quotient_factor(float row_scale) {
+  return __fdiv_rn(1.0f, row_scale);
+}
+
 // V consecutive elements, loaded and stored in pieces of up to 16 bytes when V > 1; the address
 // must then be a multiple of min(16, V * sizeof(T)).
 template <class T, int V>

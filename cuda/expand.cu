@@ -27,7 +27,7 @@ struct SameWithFactors {
 };
 struct PerRow {
   __device__ float operator()(unsigned vector) const {
-    return __fdiv_rn(1.0f, row_scale[vector / vectors_per_row]);
+    return quotient_factor(row_scale[vector / vectors_per_row]);
   }
   const float* row_scale;
   unsigned vectors_per_row;

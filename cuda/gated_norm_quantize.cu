@@ -4,6 +4,7 @@
 #include "cuda/normalized_row.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
+#include "cuda/row_writer.cuh"
 
 namespace tern {
 
@@ -11,9 +12,9 @@ using namespace cuda;
 
 namespace {
 
-template <class A>
+template <class A, class Writer>
 struct Forward {
-  RowWriter<A> row;
+  Writer row;
   float* rstd;
   const A *g, *h;
   const float* g_weight;
@@ -22,11 +23,12 @@ struct Forward {
 };
 
 // A block owns a row, a thread its Items * V columns. Each input is read once and each output
-// written once, 2 A D + D bytes with int8 rows (weights come from L1): bound by memory, closely
-// followed by instructions. f32. Both norms and the maximum come out of one reduction: with
-// e = g w silu(h), p = e r, so sum(p^2) = r^2 sum(e^2). Reproducible: fixed tree.
-template <class L, class A>
-__global__ void __launch_bounds__(L::bound) gated_norm_quantize_forward(const Forward<A> a) {
+// written once, 2 A D + D bytes with int8 rows, 3 A D with real ones (weights come from L1): bound
+// by memory, closely followed by instructions. f32. Both norms and the maximum come out of one
+// reduction: with e = g w silu(h), p = e r, so sum(p^2) = r^2 sum(e^2). Reproducible: fixed tree.
+template <class L, class A, class Writer>
+__global__ void __launch_bounds__(L::bound)
+    gated_norm_quantize_forward(const Forward<A, Writer> a) {
   __shared__ float shared[3 * 32];
   const Index n = blockIdx.x, row = n * a.D;
   typename L::Row g, h, weight, e;
@@ -148,17 +150,19 @@ void CudaBackend::run(const GatedNormQuantize& a) {
   const Index D = a.g.shape().last(), N = a.g.elements() / D;
   const bool fours = in_fours(D, a.g, a.h, a.g_weight, a.row.y.q, a.row.weight);
   visit_real(a.g.dtype(), [&]<class A>() {
-    const Forward<A> task{.row = RowWriter<A>(a.row),
-                          .rstd = a.rstd.data<float>(),
-                          .g = a.g.data<A>(),
-                          .h = a.h.data<A>(),
-                          .g_weight = a.g_weight.data<float>(),
-                          .D = int(D),
-                          .inverse_D = 1.0f / float(D),
-                          .eps = float(a.eps)};
-    visit_layout<LongRow>("[gated_norm_quantize]", D, fours, 0, [&]<class L>() {
-      launch_rows("[gated_norm_quantize]", gated_norm_quantize_forward<L, A>, task, N,
-                  L::threads(D), 0, stream_);
+    visit_writer<A>(a.row, [&]<class Writer>() {
+      const Forward<A, Writer> task{.row = Writer(a.row),
+                                    .rstd = a.rstd.data<float>(),
+                                    .g = a.g.data<A>(),
+                                    .h = a.h.data<A>(),
+                                    .g_weight = a.g_weight.data<float>(),
+                                    .D = int(D),
+                                    .inverse_D = 1.0f / float(D),
+                                    .eps = float(a.eps)};
+      visit_layout<LongRow>("[gated_norm_quantize]", D, fours, 0, [&]<class L>() {
+        launch_rows("[gated_norm_quantize]", gated_norm_quantize_forward<L, A, Writer>, task, N,
+                    L::threads(D), 0, stream_);
+      });
     });
   });
 }

@@ -23,6 +23,10 @@ void Event::wait() {
   cuda_check(cudaEventSynchronize(event_), "[cuda] waiting for the device");
 }
 
+void Event::hold_back(cudaStream_t stream) {
+  cuda_check(cudaStreamWaitEvent(stream, event_, 0), "[cuda] event");
+}
+
 PinnedMemory::PinnedMemory(std::size_t bytes) : size_(bytes) {
   void* made = nullptr;
   cuda_check(cudaMallocHost(&made, bytes), "[cuda] pinned host memory");

@@ -20,7 +20,8 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(cudaStream_t stream);
-  void wait();  // the host's thread, until the stream has got there
+  void wait();                          // the host's thread, until the stream has got there
+  void hold_back(cudaStream_t stream);  // what `stream` is given from now on, likewise
 
  private:
   cudaEvent_t event_ = nullptr;

@@ -4,6 +4,7 @@
 #include "cuda/normalized_row.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
+#include "cuda/row_writer.cuh"
 
 namespace tern {
 
@@ -12,9 +13,9 @@ using namespace cuda;
 namespace {
 
 // R: the residual stream, A: activations, K: consumers that there is room for
-template <class R, class A, int K>
+template <class R, class A, class Writer, int K>
 struct Forward {
-  RowWriter<A> rows[K]{};
+  Writer rows[K]{};
   R* sum;
   float* rstd;
   const R* x;
@@ -25,12 +26,13 @@ struct Forward {
 };
 
 // A block owns a row, a thread its Items * V columns. Each input is read once and each output
-// written once, (2 R + A) D + K D bytes with int8 rows (weights come from L1): bound by memory.
-// f32; the sum is rounded to R first, as whoever reads it again will see it. The two norms and K
-// maxima come out of one reduction: with w the block weight, u = s r w, so sum(u^2) = r^2
-// sum((s w)^2) and max |u w_k| = r max |s w w_k|. Reproducible: fixed tree.
-template <class L, class R, class A, int K>
-__global__ void __launch_bounds__(L::bound) norm_quantize_forward(const Forward<R, A, K> a) {
+// written once, (2 R + A) D + K D bytes with int8 rows, K A D with real ones (weights come from
+// L1): bound by memory. f32; the sum is rounded to R first, as whoever reads it again will see it.
+// The two norms and K maxima come out of one reduction: with w the block weight, u = s r w, so
+// sum(u^2) = r^2 sum((s w)^2) and max |u w_k| = r max |s w w_k|. Reproducible: fixed tree.
+template <class L, class R, class A, class Writer, int K>
+__global__ void __launch_bounds__(L::bound)
+    norm_quantize_forward(const Forward<R, A, Writer, K> a) {
   __shared__ float shared[(2 + K) * 32];
   const Index n = blockIdx.x, row = n * a.D;
   typename L::Row s, added, block, e[K];
@@ -173,7 +175,7 @@ void visit_consumers(std::size_t rows, F&& f) {
 DType activations(const NormQuantize& a) {
   if (a.branch) return a.branch.dtype();
   for (const NormalizedRow& row : a.rows)
-    if (!row.y.row_scale) return row.y.q.dtype();
+    if (row.y.q.dtype() != DType::i8) return row.y.q.dtype();
   return a.x.dtype();
 }
 DType activations(const NormQuantizeBackward& a) {
@@ -183,19 +185,19 @@ DType activations(const NormQuantizeBackward& a) {
   return a.sum.dtype();
 }
 
-template <class R, class A, int K>
-Forward<R, A, K> task_of(const NormQuantize& a) {
+template <class R, class A, class Writer, int K>
+Forward<R, A, Writer, K> task_of(const NormQuantize& a) {
   const Index D = a.x.shape().last();
-  Forward<R, A, K> task{.sum = data_or_null<R>(a.sum),
-                        .rstd = a.rstd.data<float>(),
-                        .x = a.x.data<R>(),
-                        .branch = data_or_null<A>(a.branch),
-                        .block = data_or_null<float>(a.block_weight),
-                        .D = int(D),
-                        .inverse_D = 1.0f / float(D),
-                        .eps = float(a.eps),
-                        .one = a.block_weight ? 0.0f : 1.0f};
-  for (std::size_t k = 0; k < a.rows.size(); ++k) task.rows[k] = RowWriter<A>(a.rows[k]);
+  Forward<R, A, Writer, K> task{.sum = data_or_null<R>(a.sum),
+                                .rstd = a.rstd.data<float>(),
+                                .x = a.x.data<R>(),
+                                .branch = data_or_null<A>(a.branch),
+                                .block = data_or_null<float>(a.block_weight),
+                                .D = int(D),
+                                .inverse_D = 1.0f / float(D),
+                                .eps = float(a.eps),
+                                .one = a.block_weight ? 0.0f : 1.0f};
+  for (std::size_t k = 0; k < a.rows.size(); ++k) task.rows[k] = Writer(a.rows[k]);
   return task;
 }
 
@@ -225,16 +227,18 @@ Backward<R, A, K> task_of(const NormQuantizeBackward& a) {
 
 void CudaBackend::run(const NormQuantize& a) {
   const Index D = a.x.shape().last(), N = a.x.elements() / D;
-  check(a.rows.size() <= 3 && bool(a.sum) == bool(a.branch),
-        "[norm_quantize] expected at most 3 consumers, got ", a.rows.size(),
+  check(!a.rows.empty() && a.rows.size() <= 3 && bool(a.sum) == bool(a.branch),
+        "[norm_quantize] expected 1 to 3 consumers, got ", a.rows.size(),
         ", and a sum where there is a branch: sum is ", a.sum, ", branch is ", a.branch);
   bool fours = in_fours(D, a.sum, a.x, a.branch, a.block_weight);
   for (const NormalizedRow& row : a.rows) fours = fours && in_fours(D, row.y.q, row.weight);
   visit_streams(a.x.dtype(), activations(a), [&]<class R, class A>() {
-    visit_layout<LongRow>("[norm_quantize]", D, fours, 0, [&]<class L>() {
-      visit_consumers<L>(a.rows.size(), [&]<int K>() {
-        launch_rows("[norm_quantize]", norm_quantize_forward<L, R, A, K>, task_of<R, A, K>(a), N,
-                    L::threads(D), 0, stream_);
+    visit_writer<A>(a.rows[0], [&]<class Writer>() {
+      visit_layout<LongRow>("[norm_quantize]", D, fours, 0, [&]<class L>() {
+        visit_consumers<L>(a.rows.size(), [&]<int K>() {
+          launch_rows("[norm_quantize]", norm_quantize_forward<L, R, A, Writer, K>,
+                      task_of<R, A, Writer, K>(a), N, L::threads(D), 0, stream_);
+        });
       });
     });
   });

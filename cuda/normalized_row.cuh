@@ -1,7 +1,5 @@
-// The last stage of every fused quantiser and the first of its gradient, on a row in registers.
+// What the fused quantisers and their gradients compute of a row in registers.
 #pragma once
-
-#include <math_constants.h>
 
 #include "cuda/row_layout.cuh"
 #include "cuda/row_reduction.cuh"
@@ -12,71 +10,6 @@ namespace tern::cuda {
 __device__ inline float inverse_rms(float sum_of_squares, float inverse_D, float eps) {
   return rsqrtf(sum_of_squares * inverse_D + eps);
 }
-
-// round(x * scale), halves to even, for results below 2^22: the addition rounds, and leaves the
-// integer in the low byte. The multiplication must not fuse with it, since the CPU rounds the
-// product too.
-__device__ inline unsigned code_of(float x, float scale) {
-  return __float_as_uint(__fadd_rn(__fmul_rn(x, scale), 12582912.0f));
-}
-__device__ inline void store_codes(bool inside, std::int8_t* q, const unsigned (&code)[1],
-                                   unsigned mask) {
-  if (inside) *q = std::int8_t(code[0] & mask);
-}
-__device__ inline void store_codes(bool inside, std::int8_t* q, const unsigned (&code)[4],
-                                   unsigned mask) {
-  const unsigned low = __byte_perm(code[0], code[1], 0x0040);
-  const unsigned high = __byte_perm(code[2], code[3], 0x0040);
-  store_if(inside, q, __byte_perm(low, high, 0x5410) & mask);
-}
-
-// q = round(e * factor * s), s = 127 / max(top * factor, 1e-5), top the largest |e| of the row:
-// |q| <= 127 without a clamp. Returns s; NaN, and zero codes, if the row is not finite.
-template <class L>
-__device__ inline float write_codes(std::int8_t* q, const typename L::Row& e, float factor,
-                                    float top, int D) {
-  const float largest = top * factor, scale = 127.0f / fmaxf(largest, 1e-5f);
-  const bool finite = isfinite(largest);
-  std::int8_t* piece = q + L::column(0);
-#pragma unroll
-  for (int i = 0; i < L::Items; ++i) {
-    unsigned code[L::V];
-#pragma unroll
-    for (int v = 0; v < L::V; ++v) code[v] = code_of(e[i][v], factor * scale);
-    store_codes(L::column(i) < D, piece + i * L::step, code, finite ? ~0u : 0u);
-  }
-  return finite ? scale : CUDART_NAN_F;
-}
-
-// One consumer of a normalised row. What it writes is e * factor, e the row times its weight.
-template <class A>
-struct RowWriter {
-  RowWriter() = default;
-  explicit RowWriter(const NormalizedRow& row) : weight(row.weight.data<float>()) {
-    if (row.y.row_scale) {
-      q = row.y.q.data<std::int8_t>();
-      scale = row.y.row_scale.data<float>();
-    } else {
-      real = row.y.q.data<A>();
-    }
-  }
-
-  template <class L>
-  __device__ void write(Index n, typename L::Row& e, float factor, float top, int D) const {
-    if (real) {
-      each<L>([&](int i, int v) { e[i][v] *= factor; });
-      store_row<L>(real + n * D, e, D);
-      return;
-    }
-    const float s = write_codes<L>(q + n * D, e, factor, top, D);
-    if (threadIdx.x == 0) scale[n] = s;
-  }
-
-  const float* weight = nullptr;  // null: no such consumer
-  std::int8_t* q = nullptr;
-  float* scale = nullptr;
-  A* real = nullptr;
-};
 
 // e, a consumer's weight, becomes u * weight; returns this thread's largest |e|
 template <class L>

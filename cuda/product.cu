@@ -129,16 +129,24 @@ void backward_x_rounded(const TernaryProductBackward& a, float* copy, cudaStream
                   plain(a.w.t), stream, a.w.scale.data<float>());
 }
 
-// dw = dy^T (q / row_scale): the quotient is rounded to bf16; so many rows of it at a time
+// Rows of the quotients q / row_scale, rounded to bf16: x itself, or made of its codes.
+const bf16* quotients(const Quantized& x, Index first, Index rows, const Library& library) {
+  const Index I = x.q.shape()[1];
+  if (x.q.dtype() == DType::bf16) return x.q.data<bf16>() + first * I;
+  expand_rows(library.copy(), x.q.data<std::int8_t>() + first * I,
+              x.row_scale.data<float>() + first, rows, I, library.stream);
+  return library.copy();
+}
+
+// dw = dy^T (q / row_scale), so many rows at a time. Quotients that need no copy are cut likewise,
+// since that decides the last bits.
 void backward_w(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1], most = rows_expanded(N, I);
   for (Index n = 0; n < N; n += most) {
     const Index rows = std::min(most, N - n);
-    expand_rows(library.copy(), a.x.q.data<std::int8_t>() + n * I, a.x.row_scale.data<float>() + n,
-                rows, I, library.stream);
     library.multiply({.to = a.dw.to, .add = a.dw.add || n > 0}, shape_of_dw(rows, O, I),
-                     a.dy.data<bf16>() + n * O, library.copy());
+                     a.dy.data<bf16>() + n * O, quotients(a.x, n, rows, library));
   }
 }
 
@@ -176,8 +184,10 @@ void CudaBackend::run(const TernaryProductBackward& a) {
   else if (a.dx)
     by_plain_kernel(a.dx, shape_of_dx(N, O, I), plain(a.dy), plain(a.w.t), stream_,
                     a.w.scale.data<float>());
-  const PlainMatrix x{
-      .data = a.x.q.raw(), .type = DType::i8, .row_scale = a.x.row_scale.data<float>()};
+  const PlainMatrix x{.data = a.x.q.raw(),
+                      .type = a.x.q.dtype(),
+                      .row_scale = a.x.row_scale.data<float>(),
+                      .quotients = a.dy.dtype()};
   if (a.dw && by_library)
     backward_w(a, library);
   else if (a.dw)

@@ -14,7 +14,9 @@ __device__ float element(const PlainMatrix& m, Index row, Index column, Index co
   if (m.type == DType::f32) return static_cast<const float*>(m.data)[i];
   if (m.type == DType::bf16) return to_float(static_cast<const bf16*>(m.data)[i]);
   const float code = to_float(static_cast<const std::int8_t*>(m.data)[i]);
-  return m.row_scale ? __fdiv_rn(code, m.row_scale[row]) : code;
+  if (!m.row_scale) return code;
+  if (m.quotients == DType::f32) return __fdiv_rn(code, m.row_scale[row]);
+  return to_float(from_float<bf16>(code * quotient_factor(m.row_scale[row])));
 }
 
 // One operand as (depth, across): what is summed over, and rows of a or columns of b.

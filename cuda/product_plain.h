@@ -11,11 +11,12 @@ template <class A>
 void ternary_product_plain(const IntegerProduct<A>& product, cudaStream_t stream);
 
 // A matrix as it is stored, f32, bf16 or i8; with row_scale the value is that of row r over
-// row_scale[r].
+// row_scale[r], rounded to bf16 if the quotients are that.
 struct PlainMatrix {
   const void* data = nullptr;
   DType type = DType::f32;
-  const float* row_scale = nullptr;
+  const float* row_scale = nullptr;  // of codes
+  DType quotients = DType::f32;
 };
 
 // c = a b / divisor, summed in f32 in the order of K

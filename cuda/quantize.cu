@@ -1,7 +1,8 @@
 // The quantiser of rows, and back.
 #include "cuda/cuda_backend.h"
-#include "cuda/normalized_row.cuh"
 #include "cuda/row_launch.cuh"
+#include "cuda/row_reduction.cuh"
+#include "cuda/row_writer.cuh"
 
 namespace tern {
 

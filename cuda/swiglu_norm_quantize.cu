@@ -4,6 +4,7 @@
 #include "cuda/normalized_row.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
+#include "cuda/row_writer.cuh"
 
 namespace tern {
 
@@ -11,9 +12,9 @@ using namespace cuda;
 
 namespace {
 
-template <class A>
+template <class A, class Writer>
 struct Forward {
-  RowWriter<A> row;
+  Writer row;
   float* rstd;
   const A* ab;
   int H;
@@ -21,11 +22,12 @@ struct Forward {
 };
 
 // A block owns a row, a thread its Items * V columns of a and of b. Each input is read once and
-// each output written once, 2 A H + H bytes with int8 rows (the weight comes from L1): bound by
-// memory, closely followed by instructions. f32; the sum and the maximum in one reduction.
-// Reproducible: fixed tree.
-template <class L, class A>
-__global__ void __launch_bounds__(L::bound) swiglu_norm_quantize_forward(const Forward<A> a) {
+// each output written once, 2 A H + H bytes with int8 rows, 3 A H with real ones (the weight comes
+// from L1): bound by memory, closely followed by instructions. f32; the sum and the maximum in one
+// reduction. Reproducible: fixed tree.
+template <class L, class A, class Writer>
+__global__ void __launch_bounds__(L::bound)
+    swiglu_norm_quantize_forward(const Forward<A, Writer> a) {
   __shared__ float shared[2 * 32];
   const Index n = blockIdx.x;
   typename L::Row p, right, e;
@@ -120,15 +122,17 @@ void CudaBackend::run(const SwigluNormQuantize& a) {
   const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
   const bool fours = in_fours(H, a.ab, a.row.y.q, a.row.weight);
   visit_real(a.ab.dtype(), [&]<class A>() {
-    const Forward<A> task{.row = RowWriter<A>(a.row),
-                          .rstd = a.rstd.data<float>(),
-                          .ab = a.ab.data<A>(),
-                          .H = int(H),
-                          .inverse_H = 1.0f / float(H),
-                          .eps = float(a.eps)};
-    visit_layout<LongRow>("[swiglu_norm_quantize]", H, fours, 0, [&]<class L>() {
-      launch_rows("[swiglu_norm_quantize]", swiglu_norm_quantize_forward<L, A>, task, N,
-                  L::threads(H), 0, stream_);
+    visit_writer<A>(a.row, [&]<class Writer>() {
+      const Forward<A, Writer> task{.row = Writer(a.row),
+                                    .rstd = a.rstd.data<float>(),
+                                    .ab = a.ab.data<A>(),
+                                    .H = int(H),
+                                    .inverse_H = 1.0f / float(H),
+                                    .eps = float(a.eps)};
+      visit_layout<LongRow>("[swiglu_norm_quantize]", H, fours, 0, [&]<class L>() {
+        launch_rows("[swiglu_norm_quantize]", swiglu_norm_quantize_forward<L, A, Writer>, task, N,
+                    L::threads(H), 0, stream_);
+      });
     });
   });
 }

@@ -58,9 +58,9 @@ class Planner {
 }  // namespace
 
 std::uint64_t TensorBytes::row_bytes() const {
-  std::uint64_t bytes = item_bytes(type);
-  for (std::size_t i = 1; i < shape.size(); ++i) bytes *= shape[i];
-  return bytes;
+  std::uint64_t product = item_bytes(type);
+  for (std::size_t i = 1; i < shape.size(); ++i) product *= shape[i];
+  return product;
 }
 
 std::uint64_t TensorBytes::rows() const {

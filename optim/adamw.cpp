@@ -7,6 +7,10 @@
 namespace tern {
 namespace {
 
+// Large enough that a message's start costs little, small enough that the first leaves early: some
+// layers of a small model, one of a large one.
+constexpr std::size_t kBucketBytes = std::size_t(32) << 20;
+
 using Scalars = std::array<double, StepScalars::kCount>;
 
 Scalars read(const Tensor& scalars) {
@@ -20,6 +24,7 @@ Scalars read(const Tensor& scalars) {
 AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
                                Communicator* ranks)
     : pack_(pack), options_(options), ranks_(ranks) {
+  if (ranks) reduction_ = std::make_unique<GradientReduction>(pack, *ranks, kBucketBytes);
   Backend& on = pack.values().backend();
   const DType real = pack.values().dtype(), stored = options.moments.value_or(real);
   check(stored == real || (stored == DType::bf16 && real == DType::f32),
@@ -63,23 +68,15 @@ void AdamWOptimizer::update(const Segment& s) {
                                .first = s.all.first});
 }
 
+void AdamWOptimizer::ready(const Parameter& p) {
+  if (reduction_) reduction_->ready(p);
+}
+
 void AdamWOptimizer::add_ranks() {
   if (!ranks_) return;
-  const Tensor& all = pack_.gradients();
-  const auto part = [&](Range r) { return all.slice(r.first, r.count); };
-  std::vector<Owned> owned;
-  for (const auto* ranges : {&pack_.matrices_of_ranks(), &pack_.rows_of_ranks()})
-    for (std::size_t r = 0; r < ranges->size(); ++r)
-      if ((*ranges)[r].count > 0) owned.push_back({.t = part((*ranges)[r]), .owner = int(r)});
-  std::vector<Pending> pending;
-  if (pack_.share().alone()) {
-    pending.push_back(ranks_->all_reduce(all, Op::sum));
-  } else {
-    pending.push_back(ranks_->reduce(owned, Op::sum));
-    pending.push_back(ranks_->all_reduce(part(pack_.shared()), Op::sum));
-  }
-  pending.push_back(ranks_->all_reduce(scalars_.slice(StepScalars::loss, 1), Op::sum));
-  for (Pending& p : pending) p.wait();
+  Pending loss = ranks_->all_reduce(scalars_.slice(StepScalars::loss, 1), Op::sum);
+  reduction_->finish();
+  loss.wait();
 }
 
 // Each rank of what it owns, rank 0 also of what all hold; then over the ranks.
@@ -99,7 +96,9 @@ void AdamWOptimizer::sum_squares() {
   for (const Range r : more) {
     if (r.count == 0) continue;
     sum(part, r);
-    on.run(Accumulate{.to = {norm, true}, .x = part.slice(StepScalars::norm_squared, 1)});
+    const Tensor more_squares = part.slice(StepScalars::norm_squared, 1);
+    const Grad to{norm, true};
+    on.run(Accumulate{.to = to, .x = more_squares});
   }
   ranks_->all_reduce(norm, Op::sum).wait();
 }

@@ -8,6 +8,7 @@
 #include "core/backend.h"
 #include "core/communicator.h"
 #include "core/parameter_pack.h"
+#include "optim/gradient_reduction.h"
 #include "optim/replicas.h"
 
 namespace tern {
@@ -46,6 +47,9 @@ class AdamWOptimizer {
   // Before the first micro-batch: forgets gradients and loss.
   void begin_step(double learning_rate, double weight_decay);
   void add_loss(const Tensor& loss);  // (1) f64, one micro-batch's share of the mean loss
+  // The last micro-batch has completed the gradient of p: other ranks may have this one's share.
+  void ready(const Parameter& p);
+  bool has_ranks() const { return bool(reduction_); }
   // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
   PendingUpdate step(bool count = false);
 
@@ -68,6 +72,7 @@ class AdamWOptimizer {
   AdamWOptions options_;
   Communicator* ranks_;
   std::optional<Replicas> replicas_{};
+  std::unique_ptr<GradientReduction> reduction_;  // null for this process alone
   Tensor m_, v_, scalars_;
   bool has_loss_ = false;
 };

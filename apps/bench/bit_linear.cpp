@@ -91,7 +91,8 @@ BitLinearBench bench_bit_linear(Backend& backend, const BitLinearSize& size, DTy
   layer.fill();
   BitLinearBench out{.fused_bytes = bytes_of(fused, size, activations, backend.traits()),
                      .composed_bytes = bytes_of(composed, size, activations, backend.traits())};
-  out.difference = largest_difference(layer.pass(fused), layer.pass(composed));
+  const Tensor y = layer.pass(fused);
+  out.difference = largest_difference(y, layer.pass(composed));
   const auto measure = [&](const Form& form) {
     backend.synchronize();
     return seconds([&] {

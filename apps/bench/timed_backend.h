@@ -29,6 +29,7 @@ class TimedBackend final : public Backend {
   void copy(const Tensor& to, const Tensor& from) override { inner_.copy(to, from); }
   void fill(const Tensor& to, double value) override { inner_.fill(to, value); }
   void synchronize() override { inner_.synchronize(); }
+  void* stream() override { return inner_.stream(); }
   double seconds_of(const std::function<void()>& work) override { return inner_.seconds_of(work); }
 
   void forget() { kernels_.clear(); }

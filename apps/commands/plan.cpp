@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/config/exchange_plan.h"
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
+#include "apps/run/quantities.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/training_data.h"
 
@@ -17,7 +19,6 @@ struct PlanOptions {
   std::vector<std::string> overrides;
   std::string device = "cpu";
   int ranks = 1;
-  int zero = -1;  // parallel.zero; -1: as configured
   bool without_data = false;
 };
 
@@ -49,16 +50,34 @@ std::string memory_of_ranks(const RunConfig& config, const Device& device, int r
   return text;
 }
 
+void print_exchange(const RunConfig& config, int ranks) {
+  const ExchangePlan e = plan_exchange(config, ranks);
+  fmt::print(
+      "\nexchange of {} GPUs a step, a model (docs/scaling_out.md)\n"
+      "  gradients               {:>20}\n"
+      "  adding them up          {:>17.1f} ms  nodes of 8 on NVLink, 400 Gb/s a GPU between\n",
+      ranks, bytes_text(e.gradient_bytes), e.reduce * 1e3);
+  if (config.parallel.zero == 1)
+    fmt::print(
+        "  copies                  {:>20}\n"
+        "  gathering them          {:>17.1f} ms  after the update: never hidden\n",
+        bytes_text(e.copy_bytes), e.gather * 1e3);
+  fmt::print(
+      "  computing               {:>17.1f} ms  at 60 % of 989 TFLOP/s\n"
+      "  efficiency              {:>18.0f} %  nothing hidden; {:.0f} % with all that backward can "
+      "hide\n",
+      e.compute * 1e3, 100 * e.nothing_hidden, 100 * e.backward_hidden);
+}
+
 void plan(const PlanOptions& o) {
   const Device device = device_to_plan(o.device);
-  std::vector<std::string> overrides = o.overrides;
-  if (o.zero >= 0) overrides.push_back(fmt::format("parallel.zero={}", o.zero));
-  const LoadedConfig loaded = load_config(o.config, overrides);
+  const LoadedConfig loaded = load_config(o.config, o.overrides);
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
   if (!o.without_data) tokens = TrainingData(config).token_counts();
   fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)),
              memory_of_ranks(config, device, o.ranks, o.without_data));
+  if (o.ranks > 1) print_exchange(config, o.ranks);
 }
 
 }  // namespace
@@ -74,9 +93,9 @@ void add_plan(CLI::App& tern) {
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
   command
       .add_option("--ranks,--world", o->ranks,
-                  "memory of so many processes on one machine: rank 0 and the largest")
+                  "memory of so many processes on one machine, rank 0 and the one that needs the "
+                  "most, and what they exchange")
       ->check(CLI::Range(1, 1 << 16));
-  command.add_option("--zero", o->zero, "plan for this parallel.zero")->check(CLI::Range(0, 1));
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });
 }

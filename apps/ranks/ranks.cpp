@@ -27,16 +27,17 @@ std::unique_ptr<Listener> inherited_listener() {
   return listener;
 }
 
-// MPI's own parts are opened later and look for its symbols everywhere. Null without the plugin.
-CommunicatorPlugin* find_mpi(const std::function<void(const std::string&)>& log) {
-  void* library = dlopen("libtern_mpi.so", RTLD_NOW | RTLD_GLOBAL);
+// Null, and the reason in `why`, if it cannot be opened. MPI's own parts are opened later and look
+// for its symbols everywhere: `mode`.
+CommunicatorPlugin* find_plugin(const char* file, int mode, std::string& why) {
+  void* library = dlopen(file, RTLD_NOW | mode);
   if (!library) {
-    log(std::string("without MPI, over TCP: ") + dlerror());
+    why = dlerror();
     return nullptr;
   }
   auto* make =
       reinterpret_cast<CommunicatorPlugin* (*)()>(dlsym(library, "tern_communicator_plugin"));
-  check(make, "[ranks] libtern_mpi.so: expected tern_communicator_plugin in it");
+  check(make, "[ranks] ", file, ": expected tern_communicator_plugin in it");
   return make();
 }
 
@@ -79,8 +80,6 @@ void Ranks::Relay::end() noexcept {
 
 Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
   RankPlace place = setup.place;
-  require(place.size == 1 || !setup.gpu, Fault::usage,
-          "--device cuda: several ranks train on CPUs only so far");
   Rendezvous how{.seconds = setup.start_timeout, .log = setup.log ? setup.log : nothing};
   if (place.rank == 0) how.listener = inherited_listener();
   if (place.size == 1) {
@@ -97,15 +96,33 @@ Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
     throw;
   }
   relay_.to = control_.get();
+  if (setup.gpu && place.size > 1) open_nccl();
   if (communicator_) return;
   communicator_ = std::make_unique<TcpCommunicator>(*control_);
   transport_ = "TCP";
 }
 
+void Ranks::open_nccl() {
+  std::string why;
+  CommunicatorPlugin* const plugin = find_plugin("libtern_nccl.so", RTLD_LOCAL, why);
+  require(plugin, Fault::usage, "several ranks on GPUs need NCCL: ", why,
+          " (and a build that found nccl.h)");
+  mpi_ = std::move(communicator_);
+  const Turn turn(*control_);
+  communicator_ =
+      plugin->open({.patience = *control_,
+                    .rank = control_->rank(),
+                    .size = control_->size(),
+                    .from_first = [&](const std::string& t) { return control_->from_first(t); }});
+  transport_ = "NCCL";
+}
+
 void Ranks::open_mpi(RankPlace& place, Rendezvous& how) {
-  CommunicatorPlugin* const plugin = find_mpi(place.rank == 0 ? how.log : nothing);
+  std::string why;
+  CommunicatorPlugin* const plugin = find_plugin("libtern_mpi.so", RTLD_GLOBAL, why);
+  if (!plugin && place.rank == 0) how.log("without MPI, over TCP: " + why);
   if (!plugin) return;
-  communicator_ = plugin->open(relay_);
+  communicator_ = plugin->open({.patience = relay_});
   transport_ = "MPI";
   exchange_address(*communicator_, place, how);
 }

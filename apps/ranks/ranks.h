@@ -21,7 +21,7 @@ struct RanksSetup {
 class Ranks {
  public:
   explicit Ranks(
-      const RanksSetup& setup);  // errors as ControlPlane, and Fault::usage on GPUs so far
+      const RanksSetup& setup);  // errors as ControlPlane, and Fault::usage on GPUs without NCCL
   ControlPlane& control() { return *control_; }
   Communicator& communicator() { return *communicator_; }
   const std::string& transport() const { return transport_; }  // "TCP", for people
@@ -45,9 +45,11 @@ class Ranks {
   };
 
   void open_mpi(RankPlace& place, Rendezvous& how);
+  void open_nccl();
 
   Relay relay_;
   std::unique_ptr<ControlPlane> control_{};
+  std::unique_ptr<Communicator> mpi_{};  // on GPUs under mpirun: it carried rank 0's address
   std::unique_ptr<Communicator> communicator_{};
   std::string transport_ = "none";
 };

@@ -100,7 +100,8 @@ Identity identity_of(const LoadedConfig& loaded, const TrainingData& data, const
   constexpr std::uint64_t kLongestProgram = std::uint64_t(4) << 30;
   const bool gpu = device.facts().traits.is_gpu();
   return {.config = hash_of(resolved_config(loaded) + (gpu ? "on GPUs" : "on CPUs")),
-          .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow)),
+          .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow) +
+                            device.algorithms_hash()),
           .data = hash_of(read),
           .device = device.facts().id};
 }

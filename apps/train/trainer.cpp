@@ -91,8 +91,11 @@ Trainer::Micro Trainer::upload(const HostBatch& batch, Index first, Index count)
   return micro;
 }
 
-void Trainer::backward(const Micro& micro, const Tensor& weight, StepDiagnostics* diagnostics) {
-  Tape tape;
+void Trainer::backward(const Micro& micro, const Tensor& weight, bool last,
+                       StepDiagnostics* diagnostics) {
+  Tape tape(last && optimizer_.has_ranks()
+                ? Tape::Ready([this](Parameter& p) { optimizer_.ready(p); })
+                : Tape::Ready{});
   Pass pass{.tape = &tape};
   if (diagnostics) pass.observe = absmax_recorder(diagnostics->activation_absmax);
   const Var loss = model_.loss(pass, micro.inputs, micro.targets, weight).loss;
@@ -113,7 +116,7 @@ PendingUpdate Trainer::step(const HostBatch& batch, double weight_of_loss, doubl
     upload_real(weight, {weight_of_loss});
     for (Index first = 0; first < sequences; first += micro_batch_)
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
-               first == 0 ? diagnostics : nullptr);
+               first + micro_batch_ >= sequences, first == 0 ? diagnostics : nullptr);
   }
   PendingUpdate update = optimizer_.step(diagnostics != nullptr);
   if (diagnostics) diagnostics->weights = model_.ternary_stats();

@@ -47,7 +47,7 @@ class Trainer {
     Tensor inputs, targets;
   };
   Micro upload(const HostBatch& batch, Index first, Index count);
-  void backward(const Micro& micro, const Tensor& weight, StepDiagnostics* diagnostics);
+  void backward(const Micro& micro, const Tensor& weight, bool last, StepDiagnostics* diagnostics);
 
   Backend& backend_;
   Index context_, micro_batch_;

@@ -189,8 +189,13 @@ TrainingRun::Launched TrainingRun::launch() {
           .data_seconds = data_seconds};
 }
 
+UpdateReport TrainingRun::report_of(const PendingUpdate& update) {
+  const Turn turn(parts_.ranks);  // the device may be waiting for other ranks
+  return update.report();
+}
+
 bool TrainingRun::judge(const Launched& launched) {
-  const UpdateReport update = launched.update.report();
+  const UpdateReport update = report_of(launched.update);
   const double end = monotonic_seconds(), seconds = end - std::max(launched.begin, last_end_);
   last_end_ = end;
   longest_step_ = std::max(longest_step_, seconds);

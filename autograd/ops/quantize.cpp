@@ -3,17 +3,27 @@
 namespace tern {
 namespace {
 
-// How rows (N, D) are written: int8 codes beside a scale, or, without a scale, real numbers.
+// What rows are made for: the product that comes next, or its gradients, when they are made again.
+enum class For { forward, backward };
+
+// How rows (N, D) are written: int8 codes beside a scale, or, without a scale, real numbers. For
+// backward they are quotients where activations are bf16: there products multiply those, which they
+// would otherwise make of the codes.
 struct RowFormat {
   RowFormat(Backend& backend, Index N, Index D, DType real, bool quantized)
-      : on(backend), shape{N, D}, codes(quantized ? DType::i8 : real) {
+      : on(backend),
+        shape{N, D},
+        forward(quantized ? DType::i8 : real),
+        backward(real == DType::bf16 ? real : forward) {
     if (quantized) scale = Tensor(on, {N}, accumulator(real));
   }
-  Quantized rows() const { return {.q = Tensor(on, shape, codes), .row_scale = scale}; }
+  Quantized rows(For pass) const {
+    return {.q = Tensor(on, shape, pass == For::forward ? forward : backward), .row_scale = scale};
+  }
 
   Backend& on;
   Shape shape;
-  DType codes;
+  DType forward, backward;
   Tensor scale{};  // one for all that rows() returns
 };
 
@@ -27,7 +37,7 @@ void check_weight(const char* what, const Var& weight, Index D, DType dtype) {
 QuantizedVar quantize_rows(const Var& x) {
   const auto [N, D] = dims<2>(x.value, "[quantize_rows] x (N, D)");
   Backend& on = x.value.backend();
-  const Quantized y = RowFormat(on, N, D, x.value.dtype(), true).rows();
+  const Quantized y = RowFormat(on, N, D, x.value.dtype(), true).rows(For::forward);
   on.run(QuantizeRows{.y = y, .x = x.value});
   return {.codes = {y.q, x.tape, x.slot}, .scale = y.row_scale, .real = x.value.dtype()};
 }
@@ -64,11 +74,12 @@ struct NormRows {
   double eps = 0;
 
   // q (N, D) of each weight
-  std::vector<Tensor> operator()(const Tensor& x, const Tensor& branch, const Tensor& sum) const {
+  std::vector<Tensor> operator()(For pass, const Tensor& x, const Tensor& branch,
+                                 const Tensor& sum) const {
     std::vector<NormalizedRow> rows;
     std::vector<Tensor> codes;
     for (std::size_t k = 0; k < weights.size(); ++k) {
-      rows.push_back({.y = formats[k].rows(), .weight = weights[k]});
+      rows.push_back({.y = formats[k].rows(pass), .weight = weights[k]});
       codes.push_back(rows[k].y.q);
     }
     rstd.backend().run(NormQuantize{.rows = rows,
@@ -130,12 +141,13 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
     norm.weights.push_back(w.value);
     inputs.push_back(w);
   }
-  std::vector<Tensor> outputs = norm(x.value, branch.value, branch.value ? sum : Tensor{});
+  std::vector<Tensor> outputs =
+      norm(For::forward, x.value, branch.value, branch.value ? sum : Tensor{});
   outputs.insert(outputs.begin(), sum);
   const auto vars =
       record("norm_quantize", outputs, inputs, norm_quantize_backward(sum, norm), real);
   NormQuantized out{.sum = vars[0]};
-  const auto again = once([norm, sum] { return norm(sum, {}, {}); });
+  const auto again = once([norm, sum] { return norm(For::backward, sum, {}, {}); });
   for (std::size_t k = 0; k < weights.size(); ++k) {
     out.rows.push_back({.codes = vars[1 + k], .scale = norm.formats[k].scale, .real = real});
     if (remake) out.rows[k].codes.again = [again, k] { return again()[k]; };
@@ -154,8 +166,9 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
   Backend& on = g.value.backend();
   const Tensor rstd(on, {N, 2}, exact);
   const RowFormat format(on, N, D, real, quantized);
-  const auto make = [=, g = g.value, gw = g_weight.value, w = weight.value](const Tensor& state) {
-    const Quantized y = format.rows();
+  const auto make = [=, g = g.value, gw = g_weight.value, w = weight.value](For pass,
+                                                                            const Tensor& state) {
+    const Quantized y = format.rows(pass);
     rstd.backend().run(GatedNormQuantize{.row = {.y = y, .weight = w},
                                          .rstd = rstd,
                                          .g = g,
@@ -165,7 +178,7 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
     return y.q;
   };
   Var codes = record(
-      "gated_norm_quantize", make(h.value), {g, h, g_weight, weight},
+      "gated_norm_quantize", make(For::forward, h.value), {g, h, g_weight, weight},
       [&on, g = g.value, h = in_backward(h), gw = g_weight.value, w = weight.value, rstd](
           const Tensor& dy, Tape::Grads d) {
         on.run(GatedNormQuantizeBackward{.dg = d[0],
@@ -178,7 +191,7 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
                                          .rstd = rstd});
       },
       real);
-  if (remake) codes.again = once([make, h = in_backward(h)] { return make(h()); });
+  if (remake) codes.again = once([make, h = in_backward(h)] { return make(For::backward, h()); });
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 
@@ -192,19 +205,19 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
   Backend& on = ab.value.backend();
   const Tensor rstd(on, {N}, exact);
   const RowFormat format(on, N, H, real, quantized);
-  const auto make = [=, &on, ab = ab.value, w = weight.value] {
-    const Quantized y = format.rows();
+  const auto make = [=, &on, ab = ab.value, w = weight.value](For pass) {
+    const Quantized y = format.rows(pass);
     on.run(SwigluNormQuantize{.row = {.y = y, .weight = w}, .rstd = rstd, .ab = ab, .eps = eps});
     return y.q;
   };
   Var codes = record(
-      "swiglu_norm_quantize", make(), {ab, weight},
+      "swiglu_norm_quantize", make(For::forward), {ab, weight},
       [&on, ab = ab.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
         on.run(SwigluNormQuantizeBackward{
             .dab = d[0], .row = {.dy = dy, .dweight = d[1], .weight = w}, .ab = ab, .rstd = rstd});
       },
       real);
-  if (remake) codes.again = once(make);
+  if (remake) codes.again = once([make] { return make(For::backward); });
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 

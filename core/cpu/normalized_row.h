@@ -1,5 +1,5 @@
 // The last stage of every fused quantiser: a row is normalised, weighted, and rounded to int8, or
-// kept as it is when the model is not quantised.
+// kept as it is when the model is not quantised. Or its codes leave as quotients.
 #pragma once
 
 #include "core/cpu/rows.h"
@@ -11,24 +11,27 @@ template <class R>
 struct RowWriter {
   RowWriter() = default;
   explicit RowWriter(const NormalizedRow& row) : weight(row.weight.data<R>()) {
-    if (row.y.row_scale) {
+    scale = data_or_null<R>(row.y.row_scale);
+    if (row.y.q.dtype() == DType::i8)
       q = row.y.q.data<std::int8_t>();
-      scale = row.y.row_scale.data<R>();
-    } else {
+    else
       real = row.y.q.data<R>();
-    }
   }
 
   // u (D) is the row before this norm; normalized (D) is scratch
   void write(Index n, const R* u, R rstd, R* normalized, Index D) const {
     R* to = real ? real + n * D : normalized;
     normalize(to, u, rstd, weight, D);
-    if (q) scale[n] = quantize_row(q + n * D, to, D);
+    if (!scale) return;
+    std::int8_t* codes = q ? q + n * D : scratch<std::int8_t, 0>(D);
+    scale[n] = quantize_row(codes, to, D);
+    if (real)
+      for (Index i = 0; i < D; ++i) to[i] = R(codes[i]) / scale[n];
   }
 
   const R* weight = nullptr;
   std::int8_t* q = nullptr;
-  R *scale = nullptr, *real = nullptr;
+  R *scale = nullptr, *real = nullptr;  // no scale: nothing is rounded
 };
 
 template <class R>

@@ -142,17 +142,20 @@ void CpuBackend::run(const TernaryProduct& a) {
 }
 
 void CpuBackend::run(const TernaryProductBackward& a) {
-  if (const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.x.q.shape()[1]))
-    return ternary_product_backward(*kernels, a);
+  const bool codes = a.x.q.dtype() == DType::i8;
+  const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.x.q.shape()[1]);
+  if (codes && kernels) return ternary_product_backward(*kernels, a);
   visit_real(a.dy.dtype(), [&]<class R>() {
     const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
     const R* dy = a.dy.data<R>();
     if (a.dx)
       product_backward_x(a.dx, dy, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,
                          R(1) / *a.w.scale.data<R>(), a.fp8_dx);
-    if (a.dw)
+    if (a.dw && codes)
       product_backward_w(a.dw, dy,
                          CodeRows<R>{a.x.q.data<std::int8_t>(), I, a.x.row_scale.data<R>()}, N, O);
+    else if (a.dw)
+      product_backward_w(a.dw, dy, RealRows<R>{a.x.q.data<R>(), I}, N, O);
   });
 }
 

@@ -36,7 +36,7 @@ struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
   Grad dw{};          // out (O, I) real
   Tensor dy{};        // in  (N, O) real
-  Quantized x{};      // in  as in the forward pass
+  Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
   TernaryWeight w{};  // in  as in the forward pass
   bool fp8_dx = false;
 };

@@ -58,9 +58,11 @@ struct Dequantize {
 };
 
 // One consumer of a normalised row: its own norm weight and its own quantised copy.
-// With an empty row_scale nothing is rounded and q (real) holds the normalised row itself.
+// With an empty row_scale nothing is rounded and q (real) holds the normalised row itself. A real q
+// beside a row_scale receives the quotients: codes over row_scale, which is what backward wants of
+// them. All consumers of one kernel take the same of these three.
 struct NormalizedRow {
-  Quantized y{};    // out (N, D) i8 and (N) real; or (N, D) real and empty
+  Quantized y{};    // out (N, D) i8 and (N) real; or (N, D) real, and (N) real or empty
   Tensor weight{};  // in  (D) real
 };
 struct NormalizedRowGrad {

@@ -68,6 +68,23 @@ TEST(Remake, DryRunPredictsThePeakToTheByte) {
   EXPECT_EQ(cpu.pool().used(), 0u);
 }
 
+// Rows are codes in forward. Made again they are quotients where products want those: beside bf16.
+TEST(Remake, GivesQuotientsWhereActivationsAreHalf) {
+  DryBackend dry;
+  for (const DType real : {DType::f32, DType::bf16})
+    for (const bool quantized : {true, false}) {
+      const Var x{Tensor(dry, {kN, kD}, real)}, wide{Tensor(dry, {kN, 2 * kH}, real)};
+      const Var weight{Tensor(dry, {kD}, DType::f32)}, narrow{Tensor(dry, {kH}, DType::f32)};
+      for (const QuantizedVar& y :
+           {norm_quantize(x, {}, {}, {weight}, 1e-6, quantized, {}, true).rows[0],
+            gated_norm_quantize(x, x, weight, weight, 1e-6, quantized, true),
+            swiglu_norm_quantize(wide, narrow, 1e-6, quantized, true)}) {
+        EXPECT_EQ(y.codes.value.dtype(), quantized ? DType::i8 : real);
+        EXPECT_EQ(y.codes.again().dtype(), quantized && real == DType::f32 ? DType::i8 : real);
+      }
+    }
+}
+
 // What the tape holds after forward: less by six sets of rows and h, nothing left after backward.
 TEST(Remake, RowsAndStatesAreLetGo) {
   const auto piece = [](Index bytes) { return std::size_t((bytes + 255) / 256 * 256); };

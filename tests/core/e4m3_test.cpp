@@ -51,7 +51,9 @@ const std::vector<Pair> kByHand = {
 TEST(E4m3, ByHand) {
   for (const auto& [from, to] : kByHand) {
     EXPECT_EQ(cpu::round_e4m3(from), to) << from;
-    if (from != 1.0625000001) EXPECT_EQ(cpu::round_e4m3(float(from)), float(to)) << from;
+    if (from != 1.0625000001) {
+      EXPECT_EQ(cpu::round_e4m3(float(from)), float(to)) << from;
+    }
   }
   EXPECT_TRUE(std::signbit(cpu::round_e4m3(-1e-30f)));
 }

@@ -49,8 +49,9 @@ TEST_F(CudaUpdate, SumsHaveTheCpusBits) {
   for (const Index n : {1, 3, 1023, 1024, 4096, 4097, 32768, 32769, 100'001, 1'234'567}) {
     EXPECT_EQ(squares(gpu(kSlab), n), squares(cpu_, n)) << n;
     for (const Index skipped : {0, 1, 4})
-      if (skipped < n)
+      if (skipped < n) {
         EXPECT_EQ(magnitudes(gpu(kSlab), n, skipped), magnitudes(cpu_, n, skipped)) << n;
+      }
   }
 }
 
@@ -85,8 +86,9 @@ TEST_F(CudaUpdate, AMatrixThatIsNotFiniteHasNoCodes) {
   update.ternary().sum_magnitudes();
   update.ternary().quantize(true);
   for (const Parameter& p : update.parameters())
-    if (p.decays)
+    if (p.decays) {
       EXPECT_EQ(std::isnan(download_real(update.pack().ternary(p).scale)[0]), &p == &bad);
+    }
   EXPECT_EQ(download_real(update.ternary().stats())[2], double(w.size()));  // all zeros
 }
 

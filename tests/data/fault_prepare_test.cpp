@@ -240,13 +240,13 @@ TEST_F(Fault72, InterruptedAfterAnyBatch) {
 
 TEST_F(Fault72, KilledAtRandomMoments) {
   std::mt19937_64 random(72);
+  int killed = 0;  // in all rounds: one in which the first attempt comes through has no other
   for (int round = 0; round < 3; ++round) {
     fs::remove_all(f_ / "out");
-    int killed = 0;
     for (int attempt = 0; attempt < 12; ++attempt) {
       Process child({.body = [&] {
         prepare_corpus(options_, [](const PrepareProgress&) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          std::this_thread::sleep_for(std::chrono::milliseconds(30));
         });
         return 0;
       }});
@@ -256,8 +256,8 @@ TEST_F(Fault72, KilledAtRandomMoments) {
     }
     prepare_corpus(options_, no_report);
     ASSERT_EQ(f_.content("out"), f_.content("whole")) << "after " << killed << " kills";
-    EXPECT_GT(killed, 0);
   }
+  EXPECT_GT(killed, 0);
 }
 
 TEST_F(Fault72, JournalWithATornLineAndLeftoversOfACrash) {

@@ -108,7 +108,9 @@ TEST_P(ThreePasses, AMatrixThatIsNotFiniteHarmsNoOther) {
     if (!p.decays) continue;
     const TernaryWeight t = update.pack().ternary(p);
     EXPECT_EQ(std::isnan(download_real(t.scale)[0]), &p == &bad);
-    if (&p == &bad) EXPECT_THAT(codes(t.t), Each(0));
+    if (&p == &bad) {
+      EXPECT_THAT(codes(t.t), Each(0));
+    }
   }
 }
 

@@ -20,6 +20,8 @@ OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true);
 OpCase ternary_product_case(Index N, Index O, Index I);
 OpCase fp8_dx_case(Index N, Index O, Index I);
 OpCase bit_linear_case(Index N, Index O, Index I);
+OpCase remade_norm_case(Index N, Index O, Index I);  // a product whose rows are made again
+OpCase remade_gate_case(Index N, Index O, Index I);
 OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial);
 OpCase rms_norm_case(Index N, Index D);
 OpCase matmul_case(Index N, Index O, Index I);

@@ -72,6 +72,32 @@ OpCase bit_linear_case(Index N, Index O, Index I) {
   return op;
 }
 
+OpCase remade_norm_case(Index N, Index O, Index I) {
+  OpCase op = bit_linear_case(N, O, I);
+  op.name = size_name("remade_norm", N, O, I);
+  op.apply = [](auto in) {
+    const NormQuantized x = norm_quantize(in[0], {}, {}, {in[2]}, 1e-6, true, {}, true);
+    return Vars{ternary_product(x.rows[0], quantize_ternary(in[1]))};
+  };
+  return op;
+}
+
+OpCase remade_gate_case(Index N, Index O, Index I) {
+  OpCase op = bit_linear_case(N, O, I);
+  op.name = size_name("remade_gate", N, O, I);
+  op.inputs.push_back({.name = "h", .shape = {N, I}, .low = -3, .high = 3});
+  op.apply = [](auto in) {
+    const QuantizedVar x = gated_norm_quantize(in[0], in[3], in[2], in[2], 1e-6, true, true);
+    return Vars{ternary_product(x, quantize_ternary(in[1]))};
+  };
+  op.composed = [](auto in, Rounding& r) {
+    const Var p = multiply(rms_norm(in[0], in[2]), silu(in[3]));
+    const Var x = r.rows(rms_norm(p, in[2]));
+    return Vars{matmul(x, r.ternary(in[1]))};
+  };
+  return op;
+}
+
 OpCase cross_entropy_case(Index N, Index V, Index I, const CrossEntropyForm& form) {
   std::vector<std::int32_t> targets;
   double valid = 0;
@@ -143,6 +169,10 @@ std::vector<OpCase> product_cases() {
       bit_linear_case(1, 5, 67),
       bit_linear_case(67, 33, 37),
       bit_linear_case(7, 65, 64),
+      remade_norm_case(5, 7, 19),
+      remade_norm_case(5, 16, 24),  // multiples of 8 both: the library's on a GPU
+      remade_gate_case(5, 7, 19),
+      remade_gate_case(5, 16, 24),
   };
 }
 

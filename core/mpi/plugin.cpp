@@ -1,14 +1,14 @@
 // What libtern_mpi.so exports.
 #include "core/devices.h"
-#include "mpi/mpi_communicator.h"
+#include "core/mpi/mpi_communicator.h"
 
 namespace tern {
 namespace {
 
 class MpiPlugin final : public CommunicatorPlugin {
  public:
-  std::unique_ptr<Communicator> open(Patience& patience) override {
-    return std::make_unique<MpiCommunicator>(patience);
+  std::unique_ptr<Communicator> open(const CommunicatorSetup& setup) override {
+    return std::make_unique<MpiCommunicator>(setup.patience);
   }
 };
 

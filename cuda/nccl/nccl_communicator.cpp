@@ -1,0 +1,152 @@
+#include "cuda/nccl/nccl_communicator.h"
+
+#include <sched.h>
+
+#include <cstring>
+
+#include "core/backend.h"
+#include "cuda/check.h"
+#include "cuda/host_memory.h"
+
+namespace tern {
+
+using cuda::cuda_check;
+using cuda::Event;
+
+namespace {
+
+[[noreturn]] void failed(const char* what, ncclResult_t status, ncclComm_t comm) {
+  fail(Fault::communication, "NCCL: ", what, ": ", ncclGetErrorString(status), ": ",
+       ncclGetLastError(comm));
+}
+
+ncclDataType_t type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f64:
+      return ncclFloat64;
+    case DType::f32:
+      return ncclFloat32;
+    case DType::bf16:
+      return ncclBfloat16;
+    case DType::i32:
+      return ncclInt32;
+    case DType::i8:
+      return ncclInt8;
+  }
+  return ncclInt8;
+}
+
+ncclRedOp_t operation(Op op) {
+  return op == Op::sum ? ncclSum : ncclMax;
+}
+
+cudaStream_t stream_of(const Tensor& t) {
+  const auto stream = static_cast<cudaStream_t>(t.backend().stream());
+  check(stream, "[nccl] expected a tensor on a GPU, got ", t);
+  return stream;
+}
+
+// Rank 0's id of the group, as hexadecimal digits: text is what the ranks' agreement carries.
+std::string to_text(const ncclUniqueId& id) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : id.internal) {
+    text += digits[static_cast<unsigned char>(c) >> 4];
+    text += digits[c & 15];
+  }
+  return text;
+}
+
+ncclUniqueId from_text(const std::string& text) {
+  ncclUniqueId id{};
+  check(text.size() == 2 * sizeof id.internal, "[nccl] expected an id of ", sizeof id.internal,
+        " bytes, got ", text.size() / 2);
+  for (std::size_t i = 0; i < sizeof id.internal; ++i)
+    id.internal[i] = char(std::stoi(text.substr(2 * i, 2), nullptr, 16));
+  return id;
+}
+
+}  // namespace
+
+NcclCommunicator::NcclCommunicator(const CommunicatorSetup& setup)
+    : patience_(setup.patience), rank_(setup.rank), size_(setup.size) {
+  ncclUniqueId mine{};
+  if (rank_ == 0)
+    if (const ncclResult_t s = ncclGetUniqueId(&mine); s != ncclSuccess) failed("id", s, nullptr);
+  const ncclUniqueId id = from_text(setup.from_first(to_text(mine)));
+  cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "[nccl] stream");
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;  // so that a rank that never comes can be given up
+  settle(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config), "meeting the other ranks");
+}
+
+NcclCommunicator::~NcclCommunicator() {
+  if (cuda::device_lost()) return;
+  if (comm_) {
+    cudaStreamSynchronize(stream_);
+    try {
+      settle(ncclCommFinalize(comm_), "leaving");
+      ncclCommDestroy(comm_);
+    } catch (const Error&) {
+      ncclCommAbort(comm_);
+    }
+  }
+  cudaStreamDestroy(stream_);
+}
+
+void NcclCommunicator::abort() noexcept {
+  if (comm_) ncclCommAbort(comm_);
+  comm_ = nullptr;
+}
+
+void NcclCommunicator::settle(ncclResult_t status, const char* what) {
+  while (status == ncclInProgress) {
+    if (const ncclResult_t asked = ncclCommGetAsyncError(comm_, &status); asked != ncclSuccess)
+      status = asked;
+    if (status != ncclInProgress) break;
+    patience_.waiting();
+    sched_yield();
+  }
+  if (status != ncclSuccess) failed(what, status, comm_);
+}
+
+template <class Start>
+Pending NcclCommunicator::run(const char* what, const Tensor& compute, const Start& start) {
+  check(comm_, "[nccl] ", what, ": this communicator has been given up");
+  const cudaStream_t from = stream_of(compute);
+  Event given;
+  given.record(from);
+  given.hold_back(stream_);
+  ncclGroupStart();
+  start();
+  settle(ncclGroupEnd(), what);
+  const auto done = std::make_shared<Event>();
+  done->record(stream_);
+  return Pending([done, from] { done->hold_back(from); });
+}
+
+Pending NcclCommunicator::all_reduce(const Tensor& t, Op op) {
+  return run("all-reduce", t, [&] {
+    ncclAllReduce(t.raw(), t.raw(), std::size_t(t.elements()), type_of(t.dtype()), operation(op),
+                  comm_, stream_);
+  });
+}
+
+Pending NcclCommunicator::reduce(std::span<const Owned> parts, Op op) {
+  if (parts.empty()) return {};
+  return run("reduce", parts[0].t, [&] {
+    for (const auto& [t, owner] : parts)
+      ncclReduce(t.raw(), t.raw(), std::size_t(t.elements()), type_of(t.dtype()), operation(op),
+                 owner, comm_, stream_);
+  });
+}
+
+Pending NcclCommunicator::broadcast(std::span<const Owned> parts) {
+  if (parts.empty()) return {};
+  return run("broadcast", parts[0].t, [&] {
+    for (const auto& [t, owner] : parts)
+      ncclBroadcast(t.raw(), t.raw(), t.bytes(), ncclInt8, owner, comm_, stream_);
+  });
+}
+
+}  // namespace tern

@@ -1,0 +1,42 @@
+// Adds the gradients of all ranks up while backward still computes earlier ones, in buckets:
+// without owners whatever lies together in the pack and is complete; with owners all that is
+// complete, each part to its owner in one call, so that every rank receives at once.
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "core/communicator.h"
+#include "core/parameter_pack.h"
+
+namespace tern {
+
+class GradientReduction {
+ public:
+  // bucket_bytes: a bucket is at least so large, but for the last ones. Every rank must complete
+  // its gradients in the same order.
+  GradientReduction(ParameterPack& pack, Communicator& ranks, std::size_t bucket_bytes);
+
+  // The gradient of p is complete on this rank and will not be written again in this step.
+  void ready(const Parameter& p);
+  // All gradients are complete: for what the device is given from now on, the pack's are the sums
+  // over all ranks; with owners only those of what this rank holds. Begins the next step.
+  void finish();
+
+ private:
+  using Ranges = std::map<Index, Index>;  // [begin, end) of elements of the pack
+  void send(const Ranges& ranges);
+  void send_to_owners(const Ranges& ranges);
+  Tensor part(Index begin, Index end) const { return pack_.gradients().slice(begin, end - begin); }
+
+  ParameterPack& pack_;
+  Communicator& ranks_;
+  const Index bucket_;       // elements
+  std::set<Index> ready_{};  // where parameters begin that are
+  Ranges complete_{};        // what waits for a bucket
+  Ranges sent_{};            // what is on its way
+  std::vector<Pending> pending_{};
+};
+
+}  // namespace tern
