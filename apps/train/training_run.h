@@ -5,51 +5,27 @@
 
 #include <optional>
 
-#include "apps/config/load.h"
 #include "apps/generate/generator.h"
-#include "apps/ranks/control_plane.h"
 #include "apps/run/pace.h"
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
 #include "apps/run/signals.h"
-#include "apps/train/injection.h"
-#include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
+#include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
-#include "apps/train/training_data.h"
 #include "data/checkpoint_writer.h"
 
 namespace tern {
 
-// What a run is made of, opened and checked before its first step.
-struct RunParts {
-  const LoadedConfig& loaded;
-  const RunDirectory* directory;  // null but on rank 0
-  Console& console;
-  TrainingData& data;
-  const Device& device;
-  const MemoryPlan& memory;
-  ControlPlane& ranks;
-  Communicator& communicator;
-  bool shards_saved = false;  // every rank holds, reads and saves a part of the parameters
-  double peak_flops = 0;      // measured, per second
-  // Whether the next step is given to the device before the last one's loss is known, so that it
-  // never waits for the host.
-  bool runs_ahead = false;
-  Injection injection{};
-};
-
 class TrainingRun {
  public:
   TrainingRun(const RunParts& parts, Trainer& trainer);
-
   // Where a resumed run goes on; not called for a new one. On rank 0, or where each rank holds
   // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
   // from rank 0, or copies of each other's parts.
   void start_at(const TrainingState& state);
   void share_start();
   const TrainingState& state() const { return state_; }
-
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
   // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved;
   // Fault::internal if the device fails and Fault::communication or what another rank has announced
@@ -66,8 +42,7 @@ class TrainingRun {
     StepDiagnostics diagnostics;  // empty if none are due
     double begin, data_seconds;
   };
-  // What must be done now that somebody sees the weights for.
-  struct Due {
+  struct Due {  // now, and somebody sees the weights for it
     bool validation, sample, save, replicas;
     bool any() const { return validation || sample || save || replicas; }
   };
@@ -134,12 +109,11 @@ class TrainingRun {
   std::vector<std::vector<std::byte>> staging_{};
   std::int64_t saved_step_ = -1, first_bad_position_ = -1, best_step_ = 0;
   double best_loss_ = kUnknown, longest_step_ = 0, longest_save_ = 0, save_stall_ = 0;
-  double started_ = monotonic_seconds();
+  double started_ = monotonic_seconds(), warned_straggler_ = -1e9;  // when
   std::int64_t started_step_ = 0;
   double zero_share_ = kUnknown, flip_rate_ = kUnknown;
   double busy_seconds_ = 0;  // of the last step given to the device
   bool save_asked_ = false;
-  double warned_straggler_ = -1e9;  // when
   std::string save_problem_{};
 };
 
