@@ -32,16 +32,17 @@ Var Tape::leaf(Parameter& p) {
   check_open("leaf");
   const auto [it, fresh] = leaves_.try_emplace(&p, int(slots_.size()));
   if (fresh) {
-    check(p.grad.tensor && p.grad.tensor.shape() == p.value.shape(), "[tape] ", p.name,
+    const Tensor& like = p.value ? p.value : p.grad.tensor;  // one that another rank owns
+    check(p.grad.tensor && p.grad.tensor.shape() == like.shape(), "[tape] ", p.name,
           ": expected a gradient like the value, gradient is ", p.grad.tensor, ", value is ",
           p.value);
     for (const auto& [other, slot] : leaves_)
       check(other == &p || !share_memory(other->grad.tensor, p.grad.tensor), "[tape] ", p.name,
             ": another leaf writes its gradient: pass it to checkpoint or use it inside, not both");
     slots_.push_back({.buffer = std::shared_ptr<GradBuffer>(&p.grad, [](GradBuffer*) {}),
-                      .backend = &p.value.backend(),
-                      .elements = p.value.elements(),
-                      .shape = p.value.shape(),
+                      .backend = &like.backend(),
+                      .elements = like.elements(),
+                      .shape = like.shape(),
                       .dtype = p.grad.tensor.dtype()});
     if (ready_) waited_for_.emplace(&p.grad, Leaf{&p, 0});
   }

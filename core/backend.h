@@ -63,6 +63,8 @@ class Backend {
   virtual void run(const QuantizeRows&) = 0;
   virtual void run(const SumMagnitudes&) = 0;
   virtual void run(const QuantizeTernary&) = 0;
+  virtual void run(const PackTernary&) = 0;
+  virtual void run(const UnpackTernary&) = 0;
   virtual void run(const Dequantize&) = 0;
   virtual void run(const NormQuantize&) = 0;
   virtual void run(const NormQuantizeBackward&) = 0;

@@ -98,6 +98,12 @@ Cost cost(const QuantizeTernary& a) {
   return {.bytes = bytes({&a.y.t, &a.y.scale, &a.w, &a.magnitudes}) +
                    (a.stats ? bytes({&a.y.t, &a.stats}) : 0)};
 }
+Cost cost(const PackTernary& a) {
+  return {.bytes = bytes({&a.packed, &a.t})};
+}
+Cost cost(const UnpackTernary& a) {
+  return {.bytes = bytes({&a.packed, &a.t})};
+}
 Cost cost(const Dequantize& a) {
   return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};
 }

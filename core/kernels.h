@@ -39,6 +39,8 @@ Cost cost(const TernaryProductBackward&);
 Cost cost(const QuantizeRows&);
 Cost cost(const SumMagnitudes&);
 Cost cost(const QuantizeTernary&);
+Cost cost(const PackTernary&);
+Cost cost(const UnpackTernary&);
 Cost cost(const Dequantize&);
 Cost cost(const NormQuantize&);
 Cost cost(const NormQuantizeBackward&);

@@ -30,9 +30,10 @@ struct Grad {
 struct Parameter {
   std::string name{};  // "model.layers.3.attn.f_proj.weight"
   Shape shape{};
-  bool decays = false;  // takes part in weight decay
-  Tensor value{};
-  GradBuffer grad{};  // same shape as value
+  bool decays = false;   // takes part in weight decay
+  bool divided = false;  // where several ranks own parameters, they divide its rows (an embedding)
+  Tensor value{};        // empty: a matrix that another rank owns, seen through its ternary copy
+  GradBuffer grad{};     // of this shape
 };
 
 }  // namespace tern

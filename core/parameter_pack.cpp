@@ -12,28 +12,115 @@ Index room_of(const Parameter& p) {
   return sum_pieces(p.shape.elements(), unit) * unit;
 }
 
+int kind_of(const Parameter& p) {
+  return p.decays ? 0 : p.divided ? 1 : 2;
+}
+
+Tensor filled(Backend& on, const Shape& shape, DType dtype) {
+  const Tensor t(on, shape, dtype);
+  on.fill(t, 0);
+  return t;
+}
+
 }  // namespace
 
 ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype,
-                             bool gradients)
-    : parameters_(std::move(parameters)) {
-  std::stable_partition(parameters_.begin(), parameters_.end(),
-                        [](const Parameter* p) { return p->decays; });
+                             bool gradients, Share share, std::optional<DType> table)
+    : parameters_(std::move(parameters)), share_(share) {
+  std::stable_sort(
+      parameters_.begin(), parameters_.end(),
+      [](const Parameter* a, const Parameter* b) { return kind_of(*a) < kind_of(*b); });
+  lay_out();
+  allocate(backend, dtype, gradients, table.value_or(dtype));
+}
+
+// Matrices in order of their owners, then divided parameters, then the others.
+void ParameterPack::lay_out() {
+  const auto matrices =
+      std::find_if_not(parameters_.begin(), parameters_.end(), [](auto* p) { return p->decays; });
+  std::vector<Index> sizes;
+  for (auto p = parameters_.begin(); p != matrices; ++p) sizes.push_back((*p)->shape.elements());
+  require(share_.alone() || Index(sizes.size()) >= share_.size, Fault::usage,
+          "parallel.zero = 1: ", share_.size, " ranks cannot each own one of ", sizes.size(),
+          " matrices: start fewer, or set parallel.zero = 0");
+  const std::vector<int> owners = owners_of_matrices(sizes, share_.size);
+  std::vector<Parameter*> sorted;
+  for (int r = 0; r < share_.size; ++r)
+    for (std::size_t i = 0; i < owners.size(); ++i)
+      if (owners[i] == r) {
+        sorted.push_back(parameters_[i]);
+        owners_.push_back(r);
+      }
+  std::copy(sorted.begin(), sorted.end(), parameters_.begin());
   Index total = 0;
   for (const Parameter* p : parameters_) {
-    offsets_.push_back(total);
+    ranges_.push_back({total, p->shape.elements()});
     total += room_of(*p);
     if (p->decays) decayed_ = total;
   }
-  values_ = Tensor(backend, {total}, dtype);
-  backend.fill(values_, 0);
-  if (gradients) {
-    gradients_ = Tensor(backend, {total}, dtype);
-    backend.fill(gradients_, 0);
+  shared_ = {total, 0};
+  lay_out_owned();
+}
+
+void ParameterPack::add_segment(Range all, Index at, bool decays) {
+  if (all.count == 0) return;
+  if (!segments_.empty()) {
+    Segment& last = segments_.back();
+    if (last.decays == decays && last.all.end() == all.first && last.at + last.all.count == at) {
+      last.all.count += all.count;
+      return;
+    }
   }
+  segments_.push_back({all, at, decays});
+}
+
+void ParameterPack::lay_out_owned() {
+  matrices_of_.resize(std::size_t(share_.size));
+  rows_of_.resize(std::size_t(share_.size));
+  Index at = 0;
+  const auto hold = [&](const Parameter& p, Range rows, Range room) {
+    if (rows.count > 0) held_.push_back({&p, rows.first, rows.count, at});
+    add_segment(room, at, p.decays);
+    at += room.count;
+  };
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& p = *parameters_[i];
+    const Range room{ranges_[i].first, room_of(p)};
+    if (p.decays) {
+      Range& of_owner = matrices_of_[std::size_t(owners_[i])];
+      if (of_owner.count == 0) of_owner.first = room.first;
+      of_owner.count += room.count;
+      if (owners_[i] == share_.rank) hold(p, {0, p.shape[0]}, room);
+    } else if (p.divided && !share_.alone()) {
+      check(!divided_, "[ParameterPack] expected one divided parameter at most");
+      divided_ = &p;
+      const Index row = p.shape.product(1, p.shape.rank());
+      const std::vector<Range> shares = divide_rows(p.shape[0], row, share_.size);
+      for (std::size_t r = 0; r < shares.size(); ++r) {
+        const Index first = room.first + shares[r].first * row;
+        const bool last = r + 1 == shares.size();
+        rows_of_[r] = {first, last ? room.end() - first : shares[r].count * row};
+        if (int(r) == share_.rank) hold(p, shares[r], rows_of_[r]);
+      }
+    } else {
+      shared_.first = std::min(shared_.first, room.first);
+      shared_.count = room.end() - shared_.first;
+      hold(p, {0, p.shape[0]}, room);
+    }
+  }
+}
+
+void ParameterPack::allocate(Backend& backend, DType dtype, bool gradients, DType table) {
+  const Index held = segments_.empty() ? 0 : segments_.back().at + segments_.back().all.count;
+  const Index total = parameters_.empty() ? 0 : ranges_.back().first + room_of(*parameters_.back());
+  values_ = filled(backend, {held}, dtype);
+  if (gradients) gradients_ = filled(backend, {total}, dtype);
+  for (const Held& h : held_)
+    if (h.whole()) parameters_[place_of(*h.parameter)]->value = view(values_, h);
   for (Parameter* p : parameters_) {
-    p->value = view(values_, *p);
-    if (gradients) p->grad = {.tensor = view(gradients_, *p)};
+    if (p->divided && !share_.alone()) p->value = table_ = filled(backend, p->shape, table);
+    const Range at = range(*p);
+    if (gradients) p->grad = {.tensor = gradients_.slice(at.first, at.count).reshape(p->shape)};
   }
 }
 
@@ -43,27 +130,65 @@ std::size_t ParameterPack::place_of(const Parameter& p) const {
   return std::size_t(at - parameters_.begin());
 }
 
-Tensor ParameterPack::view(const Tensor& flat, const Parameter& p) const {
-  return flat.slice(offsets_[place_of(p)], p.shape.elements()).reshape(p.shape);
+Range ParameterPack::range(const Parameter& p) const {
+  return ranges_[place_of(p)];
 }
 
-std::pair<Index, Index> ParameterPack::range(const Parameter& p) const {
-  const Index begin = offsets_[place_of(p)];
-  return {begin, begin + room_of(p)};
+Tensor ParameterPack::view(const Tensor& flat, const Held& held) const {
+  const Shape& whole = held.parameter->shape;
+  Shape shape{held.rows};
+  for (int i = 1; i < whole.rank(); ++i) shape.push_back(whole[i]);
+  return flat.slice(held.at, shape.elements()).reshape(shape);
+}
+
+Tensor ParameterPack::view(const Tensor& flat, const Parameter& p) const {
+  const Range at = range(p);
+  const auto held =
+      std::find_if(held_.begin(), held_.end(), [&](const Held& h) { return h.parameter == &p; });
+  check(held != held_.end() && held->whole(), "[ParameterPack] ", p.name, ": its ", at.count,
+        " elements are not all held here");
+  return view(flat, *held);
+}
+
+Range ParameterPack::matrix_places(int rank) const {
+  const auto [begin, end] = std::equal_range(owners_.begin(), owners_.end(), rank);
+  return {Index(begin - owners_.begin()), Index(end - begin)};
+}
+
+Range ParameterPack::room(const Parameter& p) const {
+  return {range(p).first, room_of(p)};
 }
 
 void ParameterPack::make_ternary_copies() {
+  Backend& on = values_.backend();
+  const Range own = matrices_of_[std::size_t(share_.rank)], places = matrix_places(share_.rank);
+  const Index M = Index(owners_.size());
+  codes_ = filled(on, {decayed_}, DType::i8);
+  scales_ = filled(on, {M}, values_.dtype());
+  if (gradients_) stats_ = filled(on, {M, 2}, DType::f64);
   std::vector<TernaryCopies::Place> matrices;
-  for (std::size_t i = 0; i < parameters_.size() && parameters_[i]->decays; ++i)
-    matrices.push_back({.first = offsets_[i], .count = parameters_[i]->shape.elements()});
-  ternary_ =
-      std::make_unique<TernaryCopies>(values_.slice(0, decayed_), matrices, bool(gradients_));
+  for (const Held& h : held_)
+    if (h.parameter->decays)
+      matrices.push_back({.first = h.at, .count = h.parameter->shape.elements()});
+  ternary_ = std::make_unique<TernaryCopies>(
+      values_.slice(0, own.count), matrices,
+      TernaryCopies::Room{.t = codes_.slice(own.first, own.count),
+                          .scales = scales_.slice(places.first, places.count),
+                          .stats = stats_ ? stats_.slice(places.first, places.count) : Tensor{}});
 }
 
 TernaryWeight ParameterPack::ternary(const Parameter& p) const {
   check(ternary_ && p.decays, "[ParameterPack] ", p.name, " has no ternary copy");
-  return {.t = view(ternary_->codes(), p),
-          .scale = ternary_->scales().slice(Index(place_of(p)), 1)};
+  const Range at = range(p);
+  return {.t = codes_.slice(at.first, at.count).reshape(p.shape),
+          .scale = scales_.slice(Index(place_of(p)), 1)};
+}
+
+std::size_t ParameterPack::copy_bytes() const {
+  std::size_t sum = ternary_ ? ternary_->bytes() : 0;
+  for (const Tensor* t : {&codes_, &scales_, &stats_, &table_})
+    if (*t) sum += t->bytes();
+  return sum;
 }
 
 void ParameterPack::begin_step() {

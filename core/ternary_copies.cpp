@@ -32,22 +32,19 @@ TernaryLayout layout_of(Backend& on, std::span<const TernaryCopies::Place> matri
 
 }  // namespace
 
-TernaryCopies::TernaryCopies(const Tensor& weights, std::span<const Place> matrices, bool counts)
-    : weights_(weights),
-      codes_(weights.backend(), weights.shape(), DType::i8),
-      scales_(weights.backend(), {Index(matrices.size())}, weights.dtype()),
-      sums_(weights.backend(), {sum_pieces(weights.elements())}, DType::f64) {
-  Backend& on = weights.backend();
-  layout_ = layout_of(on, matrices, sums_.elements());
-  for (const Tensor& t : {codes_, scales_, sums_}) on.fill(t, 0);
-  if (counts) stats_ = Tensor(on, {Index(matrices.size()), 2}, DType::f64);
+TernaryCopies::TernaryCopies(const Tensor& weights, std::span<const Place> matrices,
+                             const Room& room)
+    : room_(room),
+      weights_(weights),
+      sums_(weights.backend(), {sum_pieces(weights.elements())}, DType::f64),
+      layout_(layout_of(weights.backend(), matrices, sums_.elements())) {
+  weights.backend().fill(sums_, 0);
 }
 
 std::size_t TernaryCopies::bytes() const {
   std::size_t sum = 0;
-  for (const Tensor* t :
-       {&codes_, &scales_, &sums_, &stats_, &layout_.first, &layout_.elements, &layout_.matrix})
-    if (*t) sum += t->bytes();
+  for (const Tensor* t : {&sums_, &layout_.first, &layout_.elements, &layout_.matrix})
+    sum += t->bytes();
   return sum;
 }
 
@@ -56,8 +53,8 @@ void TernaryCopies::sum_magnitudes() {
 }
 
 void TernaryCopies::quantize(bool count) {
-  weights_.backend().run(QuantizeTernary{.y = {.t = codes_, .scale = scales_},
-                                         .stats = count ? stats_ : Tensor{},
+  weights_.backend().run(QuantizeTernary{.y = {.t = room_.t, .scale = room_.scales},
+                                         .stats = count ? room_.stats : Tensor{},
                                          .w = weights_,
                                          .magnitudes = sums_,
                                          .layout = layout_});

@@ -60,6 +60,8 @@ class CudaBackend final : public Backend {
   void run(const QuantizeRows&) override;
   void run(const SumMagnitudes&) override;
   void run(const QuantizeTernary&) override;
+  void run(const PackTernary&) override;
+  void run(const UnpackTernary&) override;
   void run(const Dequantize&) override;
   void run(const NormQuantize&) override;
   void run(const NormQuantizeBackward&) override;

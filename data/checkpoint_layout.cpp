@@ -57,12 +57,21 @@ class Planner {
 
 }  // namespace
 
+std::uint64_t TensorBytes::row_bytes() const {
+  std::uint64_t product = item_bytes(type);
+  for (std::size_t i = 1; i < shape.size(); ++i) product *= shape[i];
+  return product;
+}
+
+std::uint64_t TensorBytes::rows() const {
+  if (shape.empty()) return 1;
+  return row_bytes() ? bytes.size() / row_bytes() : shape[0];
+}
+
 std::vector<Part> plan_parts(std::span<const TensorBytes> tensors, std::uint64_t part_bytes) {
   Planner planner(part_bytes);
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const auto& shape = tensors[i].shape;
-    planner.add(i, shape.empty() ? 1 : shape[0], tensors[i].bytes.size());
-  }
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    planner.add(i, tensors[i].rows(), tensors[i].bytes.size());
   return planner.take();
 }
 

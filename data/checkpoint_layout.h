@@ -12,15 +12,20 @@
 
 namespace tern {
 
-// A tensor to save: its bytes, row-major, little-endian, in host memory.
+// A tensor to save, or consecutive rows of it: their bytes, row-major, little-endian, in host
+// memory.
 struct TensorBytes {
   std::string name;  // 1 to 512 bytes without '/'
   StoredType type = StoredType::f32;
-  std::vector<std::uint64_t> shape;
+  std::vector<std::uint64_t> shape;  // of the whole tensor
   std::span<const std::byte> bytes;
+  std::uint64_t first_row = 0;  // of the bytes
+
+  std::uint64_t row_bytes() const;
+  std::uint64_t rows() const;  // in the bytes
 };
 
-// Consecutive rows of one tensor.
+// Consecutive rows of what was given of one tensor.
 struct Rows {
   std::size_t tensor = 0;  // index in what was given
   std::uint64_t first = 0, count = 0;

@@ -18,24 +18,24 @@ namespace {
 
 constexpr std::size_t kBlock = 4 << 20;  // hashed while in cache, then written
 
-std::uint64_t row_bytes(const TensorBytes& t) {
-  const std::uint64_t rows = t.shape.empty() ? 1 : t.shape[0];
-  return rows ? t.bytes.size() / rows : 0;
-}
-
 Dataset dataset_of(const TensorBytes& t, const Rows& rows) {
   Dataset d{t.name, t.type, t.shape};
-  check(d.bytes() == t.bytes.size(), "[checkpoint] ", t.name, ": expected ", d.bytes(), " B, got ",
-        t.bytes.size());
+  const bool part =
+      t.row_bytes() > 0 && t.bytes.size() % t.row_bytes() == 0 && t.bytes.size() < d.bytes();
+  check(part || d.bytes() == t.bytes.size(), "[checkpoint] ", t.name, ": expected ", d.bytes(),
+        " B, or whole rows, got ", t.bytes.size());
   if (!d.shape.empty()) d.shape[0] = rows.count;
   return d;
 }
 
-void require_space(const fs::path& directory, std::span<const TensorBytes> tensors) {
+// Of several processes, each asks for all of them: their shards are of much the same size.
+void require_space(const CheckpointOptions& options, std::span<const TensorBytes> tensors) {
+  const fs::path& directory = options.directory;
   std::uint64_t bytes = 0;
   for (const TensorBytes& t : tensors) bytes += t.bytes.size();
   struct statvfs space {};
   if (::statvfs(directory.c_str(), &space) != 0) return;  // writing will tell
+  bytes *= std::uint64_t(options.world);
   const std::uint64_t needed = bytes + bytes / 10;
   const std::uint64_t available = std::uint64_t(space.f_bavail) * space.f_frsize;
   require(available >= needed, Fault::disk, directory.string(), ": a checkpoint needs ", needed,
@@ -67,9 +67,9 @@ void write_part(const fs::path& path, const Part& part, std::span<const TensorBy
   for (std::size_t i = 0; i < part.size(); ++i) {
     const TensorBytes& t = tensors[part[i].tensor];
     const Dataset& d = structure.datasets[i];
-    const auto bytes = t.bytes.subspan(part[i].first * row_bytes(t), d.bytes());
-    manifest.tensors[part[i].tensor].pieces.push_back({name, d.offset, d.bytes(), part[i].first,
-                                                       part[i].count,
+    const auto bytes = t.bytes.subspan(part[i].first * t.row_bytes(), d.bytes());
+    manifest.tensors[part[i].tensor].pieces.push_back({name, d.offset, d.bytes(),
+                                                       t.first_row + part[i].first, part[i].count,
                                                        write_hashed(file, d.offset, bytes)});
   }
   const std::string around = read_structure_bytes(file, extents_of(manifest, name));
@@ -87,45 +87,81 @@ void write_manifest(const fs::path& path, const Manifest& manifest) {
   file.close();
 }
 
-Manifest manifest_of(const CheckpointOptions& options, const CheckpointFacts& facts,
+Manifest facts_of(const CheckpointOptions& options, const CheckpointFacts& facts) {
+  return {options.version,
+          facts.step,
+          facts.tokens,
+          facts.parameters,
+          std::uint64_t(options.world),
+          facts.config,
+          facts.state,
+          {},
+          {}};
+}
+
+fs::path temporary_of(const CheckpointOptions& options, std::uint64_t step) {
+  return options.directory / (checkpoint_name(step) + ".tmp");
+}
+
+// Everything but the manifest, into the temporary directory.
+Manifest write_parts(const CheckpointOptions& options, const CheckpointFacts& facts,
                      std::span<const TensorBytes> tensors) {
-  Manifest manifest{options.version,
-                    facts.step,
-                    facts.tokens,
-                    facts.parameters,
-                    std::uint64_t(options.world),
-                    facts.config,
-                    facts.state,
-                    {},
-                    {}};
+  const fs::path temporary = temporary_of(options, facts.step);
+  Manifest manifest = facts_of(options, facts);
   for (const TensorBytes& t : tensors) manifest.tensors.push_back({t.name, t.type, t.shape, {}});
+  const std::vector<Part> parts = plan_parts(tensors, options.part_bytes);
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    write_part(temporary / part_name(options.rank, i), parts[i], tensors, manifest);
   return manifest;
+}
+
+std::uint64_t complete(const CheckpointOptions& options, const Manifest& manifest) {
+  const fs::path temporary = temporary_of(options, manifest.step);
+  write_manifest(temporary / "manifest.json", manifest);
+  fsync_directory(temporary);
+  publish_checkpoint(options.directory, checkpoint_name(manifest.step));
+  std::uint64_t bytes = 0;
+  for (const StoredFile& file : manifest.files) bytes += file.bytes;
+  return bytes;
 }
 
 }  // namespace
 
-std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
-                               std::span<const TensorBytes> tensors) {
-  const std::string name = checkpoint_name(facts.step);
-  const fs::path temporary = options.directory / (name + ".tmp");
-  require_space(options.directory, tensors);
+void begin_checkpoint(const CheckpointOptions& options, std::uint64_t step) {
+  const fs::path temporary = temporary_of(options, step);
   fs::remove_all(temporary);
   const bool made = ::mkdir(temporary.c_str(), 0777) == 0;
   require(made, Fault::disk, temporary.string(), ": cannot make it: ", system_message(errno));
+}
+
+void drop_checkpoint(const CheckpointOptions& options, std::uint64_t step) {
+  std::error_code ignored;
+  fs::remove_all(temporary_of(options, step), ignored);
+}
+
+std::string write_shard(const CheckpointOptions& options, const CheckpointFacts& facts,
+                        std::span<const TensorBytes> tensors) {
+  require_space(options, tensors);
+  return shard_text(write_parts(options, facts, tensors));
+}
+
+std::uint64_t complete_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                                  std::span<const std::string> shards) {
+  Manifest manifest = facts_of(options, facts);
+  for (std::size_t r = 0; r < shards.size(); ++r)
+    add_shard(manifest, shards[r], "shard of rank " + std::to_string(r));
+  parse_manifest(to_text(manifest), "manifest of all shards");  // they cover every row
+  return complete(options, manifest);
+}
+
+std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                               std::span<const TensorBytes> tensors) {
+  require_space(options, tensors);
+  begin_checkpoint(options, facts.step);
   try {
-    Manifest manifest = manifest_of(options, facts, tensors);
-    const std::vector<Part> parts = plan_parts(tensors, options.part_bytes);
-    for (std::size_t i = 0; i < parts.size(); ++i)
-      write_part(temporary / part_name(options.rank, i), parts[i], tensors, manifest);
-    write_manifest(temporary / "manifest.json", manifest);
-    fsync_directory(temporary);
-    publish_checkpoint(options.directory, name);
-    std::uint64_t bytes = 0;
-    for (const StoredFile& file : manifest.files) bytes += file.bytes;
-    return bytes;
+    return complete(options, write_parts(options, facts, tensors));
   } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
+    drop_checkpoint(options, facts.step);
     throw;
   }
 }

@@ -30,8 +30,9 @@ void prepare(const fs::path& directory) {
   fs::remove(probe, error);
 }
 
-// What may fail without harm to the checkpoint; says why it did.
-std::string tidy(const CheckpointOptions& options, std::uint64_t step) {
+}  // namespace
+
+std::string tidy_checkpoints(const CheckpointOptions& options, std::uint64_t step) {
   try {
     note_latest(options.directory, checkpoint_name(step));
     prune_checkpoints(options.directory, step, options.retention);
@@ -41,11 +42,8 @@ std::string tidy(const CheckpointOptions& options, std::uint64_t step) {
   }
 }
 
-}  // namespace
-
 CheckpointWriter::CheckpointWriter(CheckpointOptions options) : options_(std::move(options)) {
-  check(options_.world == 1 && options_.rank == 0, "[checkpoint] expected one process, got rank ",
-        options_.rank, " of ", options_.world);
+  if (options_.rank > 0) return;  // the first sees to the directory
   try {
     prepare(options_.directory);
   } catch (const fs::filesystem_error& e) {
@@ -94,8 +92,12 @@ void CheckpointWriter::run(const CheckpointFacts& facts, double stall_seconds) {
   SaveResult result{.step = facts.step, .stall_seconds = stall_seconds};
   result.path = options_.directory / checkpoint_name(facts.step);
   try {
-    result.bytes = write_checkpoint(options_, facts, staged_);
-    result.warning = tidy(options_, facts.step);
+    if (options_.world > 1) {
+      result.shard = write_shard(options_, facts, staged_);
+    } else {
+      result.bytes = write_checkpoint(options_, facts, staged_);
+      result.warning = tidy_checkpoints(options_, facts.step);
+    }
   } catch (const std::exception& e) {
     result.error = e.what();
   }

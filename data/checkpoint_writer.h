@@ -1,6 +1,6 @@
 // Saves checkpoints while training goes on: save() copies the tensors and returns, a thread writes
-// the copy. A save that fails leaves the previous checkpoints as they were and is reported, not
-// thrown.
+// the copy; where several processes write one, its shard of it. A save that fails leaves the
+// previous checkpoints as they were and is reported, not thrown.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ struct CheckpointOptions {
   Retention retention{};
   std::uint64_t part_bytes = std::uint64_t(1) << 30;  // the longest file
   std::string version{};                              // of tern
-  int rank = 0, world = 1;  // files carry the rank; only one process for now
+  int rank = 0, world = 1;                            // of the processes that write it together
 };
 
 // What a checkpoint says beside its tensors.
@@ -43,6 +43,7 @@ struct SaveResult {
   double seconds = 0;        // from the snapshot to the last fsync
   double stall_seconds = 0;  // that save() took
   std::string error{};       // why it was not saved; empty: it was
+  std::string shard{};       // where several write: what complete_checkpoint() wants of this one
   std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
 };
 
@@ -56,6 +57,8 @@ class CheckpointWriter {
   // Starts a save; waits before for one that is in flight. Returns the seconds that the caller
   // waited in all. The tensors may change as soon as it returns.
   double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
+
+  const CheckpointOptions& options() const { return options_; }
 
   std::vector<SaveResult> poll();  // of saves finished since the last call
   std::vector<SaveResult> wait();  // the same, after the save in flight
@@ -72,6 +75,20 @@ class CheckpointWriter {
   std::vector<SaveResult> finished_;
   std::thread thread_;
 };
+
+// A checkpoint that several processes write, in the calling thread. One of them begins it, then all
+// write their shards, each a part of the tensors; when all have succeeded, one completes it with
+// what they returned, by rank, and publishes it (its bytes), else it drops it. Fault::disk, mostly.
+void begin_checkpoint(const CheckpointOptions& options, std::uint64_t step);
+std::string write_shard(const CheckpointOptions& options, const CheckpointFacts& facts,
+                        std::span<const TensorBytes> tensors);
+std::uint64_t complete_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                                  std::span<const std::string> shards);
+void drop_checkpoint(const CheckpointOptions& options, std::uint64_t step);
+
+// Lets `latest` say this step, and deletes what retention does not keep. What may fail without harm
+// to the checkpoint: says why it did.
+std::string tidy_checkpoints(const CheckpointOptions& options, std::uint64_t step);
 
 // Writes and publishes one checkpoint in the directory, which exists, in the calling thread; its
 // bytes. Removes what it began when it throws (Fault::disk, mostly).

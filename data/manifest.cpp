@@ -124,11 +124,16 @@ StoredTensor parse_tensor(const json& object, const std::string& where,
   const Members m(object, where + ": tensors");
   StoredTensor t{m.text("name"), stored_type(m.text("dtype"), where), m.numbers("shape", 8), {}};
   const std::string here = where + ": tensor " + t.name;
-  const std::uint64_t bytes = Dataset{here, t.type, t.shape}.bytes();
+  Dataset{here, t.type, t.shape}.bytes();  // not too many
   for (const json& piece : m.array("pieces", kMaxTensors))
     t.pieces.push_back(parse_piece(piece, here, file_bytes));
+  return t;
+}
+
+void require_whole(const StoredTensor& t, const std::string& where) {
+  const std::string here = where + ": tensor " + t.name;
   std::uint64_t rows = 0;
-  const std::uint64_t row_bytes = t.rows() ? bytes / t.rows() : 0;
+  const std::uint64_t row_bytes = t.rows() ? t.bytes() / t.rows() : 0;
   for (const Piece& p : t.pieces) {
     require(p.first_row == rows && p.rows <= t.rows() - rows && p.bytes == p.rows * row_bytes,
             Fault::input, here, ": expected its pieces to cover every row once, in order");
@@ -136,7 +141,31 @@ StoredTensor parse_tensor(const json& object, const std::string& where,
   }
   require(rows == t.rows() && !t.pieces.empty(), Fault::input, here, ": its pieces hold ", rows,
           " of ", t.rows(), " rows");
-  return t;
+}
+
+json files_json(const Manifest& manifest) {
+  json files = json::array();
+  for (const StoredFile& f : manifest.files)
+    files.push_back({{"name", f.name}, {"bytes", f.bytes}, {"structure_hash", f.structure_hash}});
+  return files;
+}
+
+json tensors_json(const Manifest& manifest) {
+  json tensors = json::array();
+  for (const StoredTensor& t : manifest.tensors) tensors.push_back(to_json(t));
+  return tensors;
+}
+
+// Appends the files; the sizes of all by name.
+std::map<std::string, std::uint64_t> parse_files(const Members& m, Manifest& to,
+                                                 const std::string& where) {
+  for (const json& object : m.array("files", kMaxFiles))
+    to.files.push_back(parse_file(object, where));
+  std::map<std::string, std::uint64_t> file_bytes;
+  for (const StoredFile& file : to.files)
+    require(file_bytes.emplace(file.name, file.bytes).second, Fault::input, where, ": file ",
+            file.name, " is listed twice");
+  return file_bytes;
 }
 
 void require_own_hash(std::string_view text, const Members& m, const std::string& where) {
@@ -167,15 +196,11 @@ std::string shard_label(std::uint64_t step) {
 }
 
 std::string to_text(const Manifest& manifest) {
-  json files = json::array(), tensors = json::array();
-  for (const StoredFile& f : manifest.files)
-    files.push_back({{"name", f.name}, {"bytes", f.bytes}, {"structure_hash", f.structure_hash}});
-  for (const StoredTensor& t : manifest.tensors) tensors.push_back(to_json(t));
-  const json all = {{"format", kManifestFormat}, {"version", manifest.version},
-                    {"step", manifest.step},     {"tokens", manifest.tokens},
-                    {"world", manifest.world},   {"parameters", manifest.parameters},
-                    {"config", manifest.config}, {"state", manifest.state},
-                    {"files", std::move(files)}, {"tensors", std::move(tensors)}};
+  const json all = {{"format", kManifestFormat},     {"version", manifest.version},
+                    {"step", manifest.step},         {"tokens", manifest.tokens},
+                    {"world", manifest.world},       {"parameters", manifest.parameters},
+                    {"config", manifest.config},     {"state", manifest.state},
+                    {"files", files_json(manifest)}, {"tensors", tensors_json(manifest)}};
   std::string text = all.dump(1);
   text.resize(text.size() - std::string_view("\n}").size());
   const std::string hash = hash_hex(as_bytes(text));
@@ -202,20 +227,37 @@ Manifest parse_manifest(std::string_view text, const std::string& where) {
                     m.at("state"),
                     {},
                     {}};
-  std::map<std::string, std::uint64_t> file_bytes;
-  for (const json& object : m.array("files", kMaxFiles)) {
-    manifest.files.push_back(parse_file(object, where));
-    const StoredFile& file = manifest.files.back();
-    require(file_bytes.emplace(file.name, file.bytes).second, Fault::input, where, ": file ",
-            file.name, " is listed twice");
-  }
+  const auto file_bytes = parse_files(m, manifest, where);
   std::set<std::string> names;
   for (const json& object : m.array("tensors", kMaxTensors)) {
     manifest.tensors.push_back(parse_tensor(object, where, file_bytes));
+    require_whole(manifest.tensors.back(), where);
     const std::string& name = manifest.tensors.back().name;
     require(names.insert(name).second, Fault::input, where, ": tensor ", name, " is listed twice");
   }
   return manifest;
+}
+
+std::string shard_text(const Manifest& shard) {
+  return json{{"files", files_json(shard)}, {"tensors", tensors_json(shard)}}.dump();
+}
+
+void add_shard(Manifest& to, std::string_view text, const std::string& where) {
+  const json all = parse_json(text, where);
+  const Members m(all, where);
+  const auto file_bytes = parse_files(m, to, where);
+  for (const json& object : m.array("tensors", kMaxTensors)) {
+    StoredTensor part = parse_tensor(object, where, file_bytes);
+    const auto known = std::find_if(to.tensors.begin(), to.tensors.end(),
+                                    [&](const StoredTensor& t) { return t.name == part.name; });
+    if (known == to.tensors.end()) {
+      to.tensors.push_back(std::move(part));
+      continue;
+    }
+    known->pieces.insert(known->pieces.end(), part.pieces.begin(), part.pieces.end());
+    std::stable_sort(known->pieces.begin(), known->pieces.end(),
+                     [](const Piece& a, const Piece& b) { return a.first_row < b.first_row; });
+  }
 }
 
 }  // namespace tern

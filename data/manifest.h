@@ -61,6 +61,12 @@ std::string to_text(const Manifest& manifest);
 // Checks everything that can be checked without the files. Fault::input, naming where.
 Manifest parse_manifest(std::string_view text, const std::string& where);
 
+// The files and tensors of a manifest that one of several processes has made of what it wrote, as a
+// text without a hash; and such a text's content added to the manifest of the whole. Fault::input,
+// naming where.
+std::string shard_text(const Manifest& shard);
+void add_shard(Manifest& to, std::string_view text, const std::string& where);
+
 // where the pieces of a file lie in it
 std::vector<Extent> extents_of(const Manifest& manifest, const std::string& file);
 

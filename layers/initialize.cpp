@@ -52,30 +52,33 @@ void fill(std::span<R> values, Index first, const Filler& filler, const Rng& rng
 
 // In pieces through one buffer: fresh memory for every matrix would cost more than the numbers.
 template <class R>
-void set(const Parameter& p, const Filler& filler, const Rng& rng, std::vector<R>& buffer) {
-  const Tensor all = p.value.reshape({p.value.elements()});
+void set(const Tensor& value, Index skipped, const Filler& filler, const Rng& rng,
+         std::vector<R>& buffer) {
+  const Tensor all = value.reshape({value.elements()});
   for (Index first = 0; first < all.elements(); first += Index(buffer.size())) {
     const Index count = std::min(Index(buffer.size()), all.elements() - first);
-    fill(std::span(buffer).first(std::size_t(count)), first, filler, rng);
-    p.value.backend().upload(all.slice(first, count), buffer.data());
+    fill(std::span(buffer).first(std::size_t(count)), skipped + first, filler, rng);
+    value.backend().upload(all.slice(first, count), buffer.data());
   }
 }
 
 template <class R>
-void set_all(std::span<Parameter* const> parameters, const ModelConfig& config,
-             std::uint64_t seed) {
+void set_all(const ParameterPack& pack, const ModelConfig& config, std::uint64_t seed) {
   std::vector<R> buffer(std::size_t(1) << 22);
-  for (const Parameter* p : parameters)
-    set<R>(*p, filler_of(*p, config), Rng(seed, stream_of(p->name)), buffer);
+  for (const Held& h : pack.held()) {
+    const Parameter& p = *h.parameter;
+    set<R>(pack.view(pack.values(), h), h.first_row * h.row_elements(), filler_of(p, config),
+           Rng(seed, stream_of(p.name)), buffer);
+  }
 }
 
 }  // namespace
 
 void Model::initialize(std::uint64_t seed) {
   if (options_.dtype == DType::f64)
-    set_all<double>(pack_->parameters(), config_, seed);
+    set_all<double>(*pack_, config_, seed);
   else
-    set_all<float>(pack_->parameters(), config_, seed);
+    set_all<float>(*pack_, config_, seed);
   quantize();
 }
 

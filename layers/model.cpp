@@ -9,6 +9,7 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
     : backend_(backend), config_(config), options_(options) {
   const Index V = config.vocab_size, D = config.width, L = config.layers;
   embeddings_.shape = {V, D};
+  embeddings_.divided = true;
   lower_bounds_.shape = {L, D};
   norm_.shape = {D};
   lm_head_ = BitLinear(V, D);
@@ -20,7 +21,9 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
     p.name = name;
     parameters.push_back(&p);
   });
-  pack_ = std::make_unique<ParameterPack>(backend, parameters, options.dtype, options.trainable);
+  // Rows are read in the dtype of the stream: a table of that dtype loses nothing more.
+  pack_ = std::make_unique<ParameterPack>(backend, parameters, options.dtype, options.trainable,
+                                          options.share, options.residual);
   if (config.quantize == Quantize::none) return;
   pack_->make_ternary_copies();
   walk("", *this,
@@ -35,12 +38,11 @@ void Model::quantize(bool count) {
 
 std::vector<TernaryStats> Model::ternary_stats() {
   std::vector<TernaryStats> out;
-  const TernaryCopies* copies = pack_->ternary();
-  if (!copies || !copies->stats()) return out;
-  const std::vector<double> counts = download_real(copies->stats());  // (M, 2)
-  const std::vector<double> scales = download_real(copies->scales());
+  if (!pack_->stats()) return out;
+  const std::vector<double> counts = download_real(pack_->stats());  // (M, 2)
+  const std::vector<double> scales = download_real(pack_->scales());
   walk("", *this, [&](const std::string& name, BitLinear& layer) {
-    const std::size_t i = out.size();  // the pack keeps the order of the members
+    const std::size_t i = pack_->place_of(layer.weight);
     const double n = double(layer.weight.shape.elements());
     out.push_back({.name = name,
                    .elements = layer.weight.shape.elements(),

@@ -29,6 +29,7 @@ struct ModelOptions {
   Index loss_rows = 1024;              // rows of logits that exist at a time
   bool trainable = true;               // allocate gradients
   Recompute recompute = Recompute::none;
+  Share share{};        // of the parameters, where several ranks own them
   bool fp8_dx = false;  // gradients by the blocks' inputs from dy rounded to fp8; not in the head
 };
 
@@ -44,10 +45,11 @@ class Model {
   DType activations() const { return options_.activations.value_or(options_.dtype); }
   ParameterPack& parameters() { return *pack_; }
 
-  // Sets every parameter as config().init says, a function of (seed, name) alone.
+  // Sets all that this rank holds as config().init says, a function of (seed, name) alone.
   void initialize(std::uint64_t seed);
-  // Makes the ternary working copies from the latent weights; after every change of those but an
-  // optimizer's step, which makes them itself. count: zeros, and flips against the previous copies.
+  // Makes the ternary working copies of what this rank holds from the latent weights; after every
+  // change of those but an optimizer's step, which makes them itself. count: zeros, and flips
+  // against the previous copies.
   void quantize(bool count = false);
   // Of the last quantisation that counted, here or in a step; empty: none can, or there are none.
   std::vector<TernaryStats> ternary_stats();

@@ -33,6 +33,9 @@ AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
   v_ = Tensor(on, pack.values().shape(), stored);
   scalars_ = Tensor(on, {StepScalars::kCount}, DType::f64);
   for (const Tensor& t : {m_, v_, scalars_}) on.fill(t, 0);
+  check(pack.share().alone() || ranks, "[AdamW] parameters have ", pack.share().size,
+        " owners, but there are no other ranks");
+  if (!pack.share().alone()) replicas_.emplace(pack, *ranks);
 }
 
 void AdamWOptimizer::begin_step(double learning_rate, double weight_decay) {
@@ -48,21 +51,21 @@ void AdamWOptimizer::add_loss(const Tensor& loss) {
   has_loss_ = true;
 }
 
-void AdamWOptimizer::update(Index first, Index count, bool decays) {
-  if (count == 0) return;
-  const bool ternary = pack_.ternary() && first < pack_.decayed();
-  scalars_.backend().run(AdamW{.w = pack_.values().slice(first, count),
-                               .m = m_.slice(first, count),
-                               .v = v_.slice(first, count),
+void AdamWOptimizer::update(const Segment& s) {
+  const bool ternary = pack_.ternary() && s.decays;
+  const Index count = s.all.count;
+  scalars_.backend().run(AdamW{.w = pack_.values().slice(s.at, count),
+                               .m = m_.slice(s.at, count),
+                               .v = v_.slice(s.at, count),
                                .magnitudes = ternary ? pack_.ternary()->magnitudes() : Tensor{},
-                               .g = pack_.gradients().slice(first, count),
+                               .g = pack_.gradients().slice(s.all.first, count),
                                .scalars = scalars_,
                                .beta1 = options_.beta1,
                                .beta2 = options_.beta2,
                                .eps = options_.eps,
-                               .decays = decays,
+                               .decays = s.decays,
                                .seed = options_.seed,
-                               .first = first});
+                               .first = s.all.first});
 }
 
 void AdamWOptimizer::ready(const Parameter& p) {
@@ -76,15 +79,39 @@ void AdamWOptimizer::add_ranks() {
   loss.wait();
 }
 
+// Each rank of what it owns, rank 0 also of what all hold; then over the ranks.
+void AdamWOptimizer::sum_squares() {
+  Backend& on = scalars_.backend();
+  const auto sum = [&](const Tensor& scalars, Range r) {
+    on.run(SquaredNorm{.scalars = scalars, .g = pack_.gradients().slice(r.first, r.count)});
+  };
+  const Share share = pack_.share();
+  if (share.alone()) return sum(scalars_, {0, pack_.gradients().elements()});
+  const auto rank = std::size_t(share.rank);
+  sum(scalars_, pack_.matrices_of_ranks()[rank]);
+  const Tensor norm = scalars_.slice(StepScalars::norm_squared, 1);
+  const Tensor part(on, {StepScalars::kCount}, DType::f64);
+  std::vector<Range> more = {pack_.rows_of_ranks()[rank]};
+  if (rank == 0) more.push_back(pack_.shared());
+  for (const Range r : more) {
+    if (r.count == 0) continue;
+    sum(part, r);
+    const Tensor more_squares = part.slice(StepScalars::norm_squared, 1);
+    const Grad to{norm, true};
+    on.run(Accumulate{.to = to, .x = more_squares});
+  }
+  ranks_->all_reduce(norm, Op::sum).wait();
+}
+
 PendingUpdate AdamWOptimizer::step(bool count) {
   Backend& on = scalars_.backend();
   pack_.finish_gradients();
   add_ranks();
-  on.run(SquaredNorm{.scalars = scalars_, .g = pack_.gradients()});
+  sum_squares();
   on.run(DecideUpdate{.scalars = scalars_});
-  update(0, pack_.decayed(), true);
-  update(pack_.decayed(), pack_.values().elements() - pack_.decayed(), false);
+  for (const Segment& s : pack_.segments()) update(s);
   if (pack_.ternary()) pack_.ternary()->quantize(count);
+  if (replicas_) replicas_->gather(count);
   return PendingUpdate(on.snapshot(scalars_));
 }
 

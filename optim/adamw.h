@@ -9,6 +9,7 @@
 #include "core/communicator.h"
 #include "core/parameter_pack.h"
 #include "optim/gradient_reduction.h"
+#include "optim/replicas.h"
 
 namespace tern {
 
@@ -39,7 +40,8 @@ class PendingUpdate {
 class AdamWOptimizer {
  public:
   // ranks: those that each bring their share of gradients and loss, or null for this process alone.
-  // All of them make the same update of the same sums.
+  // All of them make the same update of the same sums; or, if the pack has owners, each that of
+  // what it holds, and then they give each other copies.
   AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options, Communicator* ranks = nullptr);
 
   // Before the first micro-batch: forgets gradients and loss.
@@ -51,17 +53,25 @@ class AdamWOptimizer {
   // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
   PendingUpdate step(bool count = false);
 
-  const Tensor& first_moment() const { return m_; }   // (P)
-  const Tensor& second_moment() const { return v_; }  // (P)
+  // After a change of the values that was no update, and Model::quantize: the same copies
+  // everywhere. Nothing where parameters have no owners.
+  void gather_copies() {
+    if (replicas_) replicas_->gather(false);
+  }
+
+  const Tensor& first_moment() const { return m_; }   // like pack.values()
+  const Tensor& second_moment() const { return v_; }  // likewise
   double adam_steps() const;                          // updates taken so far
   void set_adam_steps(double steps);
 
  private:
   void add_ranks();
-  void update(Index first, Index count, bool decays);
+  void sum_squares();
+  void update(const Segment& segment);
   ParameterPack& pack_;
   AdamWOptions options_;
   Communicator* ranks_;
+  std::optional<Replicas> replicas_{};
   std::unique_ptr<GradientReduction> reduction_;  // null for this process alone
   Tensor m_, v_, scalars_;
   bool has_loss_ = false;

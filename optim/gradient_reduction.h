@@ -1,8 +1,10 @@
-// Adds the gradients of all ranks up while backward still computes earlier ones: whatever lies
-// together in the pack and is complete goes as one bucket.
+// Adds the gradients of all ranks up while backward still computes earlier ones, in buckets:
+// without owners whatever lies together in the pack and is complete; with owners all that is
+// complete, each part to its owner in one call, so that every rank receives at once.
 #pragma once
 
 #include <map>
+#include <set>
 #include <vector>
 
 #include "core/communicator.h"
@@ -18,18 +20,22 @@ class GradientReduction {
 
   // The gradient of p is complete on this rank and will not be written again in this step.
   void ready(const Parameter& p);
-  // All gradients are complete: the pack's are the sums over all ranks for what the device is given
-  // from now on. Begins the next step.
+  // All gradients are complete: for what the device is given from now on, the pack's are the sums
+  // over all ranks; with owners only those of what this rank holds. Begins the next step.
   void finish();
 
  private:
-  void reduce(Index begin, Index end);  // elements of the pack
+  using Ranges = std::map<Index, Index>;  // [begin, end) of elements of the pack
+  void send(const Ranges& ranges);
+  void send_to_owners(const Ranges& ranges);
+  Tensor part(Index begin, Index end) const { return pack_.gradients().slice(begin, end - begin); }
 
   ParameterPack& pack_;
   Communicator& ranks_;
-  const std::size_t bucket_bytes_;
-  std::map<Index, Index> complete_{};  // [begin, end) of elements that wait for a bucket
-  std::map<Index, Index> reduced_{};   // those on their way, whole buckets
+  const Index bucket_;       // elements
+  std::set<Index> ready_{};  // where parameters begin that are
+  Ranges complete_{};        // what waits for a bucket
+  Ranges sent_{};            // what is on its way
   std::vector<Pending> pending_{};
 };
 

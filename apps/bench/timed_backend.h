@@ -56,6 +56,8 @@ class TimedBackend final : public Backend {
   void run(const QuantizeRows& a) override { time("QuantizeRows", a); }
   void run(const SumMagnitudes& a) override { time("SumMagnitudes", a); }
   void run(const QuantizeTernary& a) override { time("QuantizeTernary", a); }
+  void run(const PackTernary& a) override { time("PackTernary", a); }
+  void run(const UnpackTernary& a) override { time("UnpackTernary", a); }
   void run(const Dequantize& a) override { time("Dequantize", a); }
   void run(const NormQuantize& a) override { time("NormQuantize", a); }
   void run(const NormQuantizeBackward& a) override { time("NormQuantizeBackward", a); }

@@ -33,17 +33,40 @@ Device device_to_plan(const std::string& name) {
   }
 }
 
+// Of several ranks: that of rank 0, and that of the one that needs the most.
+std::string memory_of_ranks(const RunConfig& config, const Device& device, int ranks,
+                            bool without_data) {
+  const DeviceTraits& traits = device.facts().traits;
+  const Index micro_batch = std::max<Index>(1, config.batch.micro_batch);
+  const MemoryPlan first = without_data ? plan_memory(config, micro_batch, traits, {0, ranks})
+                                        : choose_memory_plan(config, device, {0, ranks}, ranks);
+  if (ranks == 1) return memory_text(first);
+  const int largest = largest_rank(config, first.micro_batch, traits, ranks);
+  std::string text = "rank 0: " + memory_text(first);
+  if (largest > 0)
+    text +=
+        fmt::format("rank {}, which needs the most: {}", largest,
+                    memory_text(plan_memory(config, first.micro_batch, traits, {largest, ranks})));
+  return text;
+}
+
 void print_exchange(const RunConfig& config, int ranks) {
   const ExchangePlan e = plan_exchange(config, ranks);
   fmt::print(
       "\nexchange of {} GPUs a step, a model (docs/scaling_out.md)\n"
       "  gradients               {:>20}\n"
-      "  adding them up          {:>17.1f} ms  nodes of 8 on NVLink, 400 Gb/s a GPU between\n"
+      "  adding them up          {:>17.1f} ms  nodes of 8 on NVLink, 400 Gb/s a GPU between\n",
+      ranks, bytes_text(e.gradient_bytes), e.reduce * 1e3);
+  if (config.parallel.zero == 1)
+    fmt::print(
+        "  copies                  {:>20}\n"
+        "  gathering them          {:>17.1f} ms  after the update: never hidden\n",
+        bytes_text(e.copy_bytes), e.gather * 1e3);
+  fmt::print(
       "  computing               {:>17.1f} ms  at 60 % of 989 TFLOP/s\n"
       "  efficiency              {:>18.0f} %  nothing hidden; {:.0f} % with all that backward can "
       "hide\n",
-      ranks, bytes_text(e.gradient_bytes), e.exchange * 1e3, e.compute * 1e3,
-      100 * e.nothing_hidden, 100 * e.backward_hidden);
+      e.compute * 1e3, 100 * e.nothing_hidden, 100 * e.backward_hidden);
 }
 
 void plan(const PlanOptions& o) {
@@ -52,11 +75,8 @@ void plan(const PlanOptions& o) {
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
   if (!o.without_data) tokens = TrainingData(config).token_counts();
-  const MemoryPlan memory = o.without_data
-                                ? plan_memory(config, std::max<Index>(1, config.batch.micro_batch),
-                                              device.facts().traits, o.ranks)
-                                : choose_memory_plan(config, device, o.ranks, o.ranks);
-  fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)), memory_text(memory));
+  fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)),
+             memory_of_ranks(config, device, o.ranks, o.without_data));
   if (o.ranks > 1) print_exchange(config, o.ranks);
 }
 
@@ -72,8 +92,9 @@ void add_plan(CLI::App& tern) {
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
   command
-      .add_option("--ranks", o->ranks,
-                  "memory of one of so many processes on one machine, and what they exchange")
+      .add_option("--ranks,--world", o->ranks,
+                  "memory of so many processes on one machine, rank 0 and the one that needs the "
+                  "most, and what they exchange")
       ->check(CLI::Range(1, 1 << 16));
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });

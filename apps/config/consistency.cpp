@@ -96,6 +96,9 @@ void Checker::model() {
   expect(config_.backward == BackwardProducts::bf16 || model.quantize == Quantize::ternary,
          "precision.backward",
          "\"fp8_dx\" needs ternary weights: expected model.quantize = \"ternary\"");
+  expect(config_.parallel.zero == 0 || model.quantize == Quantize::ternary, "parallel.zero",
+         "1 needs ternary weights, which are what ranks give each other: expected model.quantize = "
+         "\"ternary\"");
 }
 
 void Checker::data() {

@@ -16,14 +16,20 @@ double reduce_seconds(double bytes, int n, const NetworkRates& rates) {
 }
 
 ExchangePlan plan_exchange(const RunConfig& config, int ranks, const NetworkRates& rates) {
-  const double parameters = double(count_parameters(config.model).total());
-  ExchangePlan out{.gradient_bytes = parameters * (config.dtype == Precision::f64 ? 8 : 4)};
-  out.exchange = 2 * reduce_seconds(out.gradient_bytes, ranks, rates);
+  const ParameterCount count = count_parameters(config.model);
+  const double value = config.dtype == Precision::f64 ? 8 : 4;
+  const bool owners = config.parallel.zero == 1;
+  ExchangePlan out{.gradient_bytes = double(count.total()) * value};
+  out.reduce = (owners ? 1 : 2) * reduce_seconds(out.gradient_bytes, ranks, rates);
+  if (owners) {  // codes at two bits, the embedding in bf16
+    out.copy_bytes = double(count.total() - count.embedding) / 4 + 2 * double(count.embedding);
+    out.gather = reduce_seconds(out.copy_bytes, ranks, rates);
+  }
   out.compute =
       double(gemm_flop_per_token(config.model)) * double(config.batch.tokens) / ranks / kRate;
-  const double exposed = std::max(0.0, out.exchange - kBackward * out.compute);
-  out.nothing_hidden = out.compute / (out.compute + out.exchange);
-  out.backward_hidden = out.compute / (out.compute + exposed);
+  const double exposed = std::max(0.0, out.reduce - kBackward * out.compute);
+  out.nothing_hidden = out.compute / (out.compute + out.reduce + out.gather);
+  out.backward_hidden = out.compute / (out.compute + exposed + out.gather);
   return out;
 }
 

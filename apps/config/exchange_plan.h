@@ -19,10 +19,12 @@ double reduce_seconds(double bytes, int n, const NetworkRates& rates = {});
 
 struct ExchangePlan {
   double gradient_bytes = 0;   // that every rank contributes
-  double exchange = 0;         // seconds to add them up on all ranks
+  double copy_bytes = 0;       // that owners send after the update; 0: every rank makes its own
+  double reduce = 0;           // seconds to add gradients up, on all ranks or at their owners
+  double gather = 0;           // seconds until every rank has the copies
   double compute = 0;          // seconds of a step on one GPU, at a typical rate
-  double nothing_hidden = 0;   // share of perfect scaling when the exchange is waited for,
-  double backward_hidden = 0;  // and when all runs beside backward that can
+  double nothing_hidden = 0;   // share of perfect scaling when all of it is waited for, and when
+  double backward_hidden = 0;  // gradients are added up beside backward as far as that lasts
 };
 
 // ranks >= 2; every rank takes an equal part of batch.tokens

@@ -91,6 +91,11 @@ struct RanksSection {
   std::int64_t grace = 60;
 };
 
+struct ParallelSection {
+  std::int64_t zero = 0;           // 1: ranks own parts of the model
+  std::int64_t replica_check = 0;  // every so many steps; 0: never
+};
+
 struct RunConfig {
   RunSection run;
   std::string model_size = "custom";  // or the name of a published size, already applied to model
@@ -110,6 +115,7 @@ struct RunConfig {
   InitFromSection init_from;
   NumericsSection numerics;
   RanksSection ranks;
+  ParallelSection parallel;
 };
 
 // optimizer steps of the run: run.steps, or as many as run.tokens needs

@@ -10,7 +10,8 @@ const ConfigSchema& schema();
 
 // the part of it from the schedule on; run, model, data and optimizer come before
 ConfigSchema training_schema();
-// the table about several processes
+// the tables about several processes
 ConfigSection ranks_section();
+ConfigSection parallel_section();
 
 }  // namespace tern

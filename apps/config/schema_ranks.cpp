@@ -26,4 +26,21 @@ ConfigSection ranks_section() {
                      "stop: how long until a process is ended by force, with code 7."})});
 }
 
+ConfigSection parallel_section() {
+  using S = ParallelSection;
+  return table<S>(
+      "parallel", "How several ranks divide the work; one rank alone ignores it.",
+      &RunConfig::parallel,
+      {field(&S::zero, {.name = "zero",
+                        .range = between(0, 1),
+                        .doc = "1: each rank holds and updates the latent weights and moments of "
+                               "some matrices only; what all need is sent around as ternary codes. "
+                               "Every rank must see the run directory. 0: all hold everything."}),
+       field(&S::replica_check,
+             {.name = "replica_check",
+              .range = between(0, 1e9),
+              .unit = "steps",
+              .doc = "How often ranks compare hashes of what they hold alike; 0: never."})});
+}
+
 }  // namespace tern

@@ -251,7 +251,8 @@ ConfigSchema training_schema() {
           checkpoint_section(),
           init_from_section(),
           numerics_section(),
-          ranks_section()};
+          ranks_section(),
+          parallel_section()};
 }
 
 }  // namespace tern

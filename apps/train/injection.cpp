@@ -24,7 +24,8 @@ const std::map<std::string, Kind> kKinds = {{"device-error", Kind::device_error}
                                             {"kill", Kind::kill},
                                             {"stop", Kind::stop},
                                             {"sleep", Kind::sleep},
-                                            {"nan", Kind::nan}};
+                                            {"nan", Kind::nan},
+                                            {"flip", Kind::flip}};
 
 template <class Number>
 bool read(std::string_view text, Number& to) {
@@ -68,7 +69,7 @@ Injection Injection::parse(const std::string& text, bool gpu) {
   const bool lasts = out.kind == Kind::stop || out.kind == Kind::sleep;
   require(good && out.step > 0 && lasts == (out.seconds > 0), Fault::usage,
           "--inject: expected device-error:step=N, kill:rank=R,step=N, nan:rank=R,step=N, "
-          "stop:rank=R,step=N,seconds=S or sleep:..., got '",
+          "flip:rank=R,step=N, stop:rank=R,step=N,seconds=S or sleep:..., got '",
           text, "'");
   require(gpu || out.kind != Kind::device_error, Fault::usage,
           "--inject device-error: needs --device cuda");

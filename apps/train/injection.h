@@ -13,9 +13,10 @@ namespace tern {
 //   kill:rank=R,step=N             the process is killed
 //   stop:rank=R,step=N,seconds=S   it is stopped (SIGSTOP) for so long, all its threads
 //   sleep:rank=R,step=N,seconds=S  it is slow
+//   flip:rank=R,step=N             a bit of what it holds like all others (a norm weight)
 //   nan:rank=R,step=N              its share of the loss and of all gradients is NaN
 struct Injection {
-  enum class Kind { none, device_error, kill, stop, sleep, nan };
+  enum class Kind { none, device_error, kill, stop, sleep, nan, flip };
   Kind kind = Kind::none;
   int rank = 0;
   std::int64_t step = 0;
@@ -25,6 +26,9 @@ struct Injection {
   // where it would end the process
   static Injection parse(const std::string& text, bool gpu);
   void apply(int at_rank, std::int64_t at_step, std::span<std::int32_t> tokens) const;
+  bool flips(int at_rank, std::int64_t at_step) const {
+    return kind == Kind::flip && at_rank == rank && at_step == step;
+  }
   // what the weight of the loss is multiplied by
   double factor(int at_rank, std::int64_t at_step) const;
 };

@@ -21,6 +21,12 @@ Index largest_share(const RunConfig& config, int ranks) {
   return (sequences + ranks - 1) / ranks;
 }
 
+// as TrainingRun::own_share cuts a batch
+Index own_sequences(const RunConfig& config, Share share) {
+  const Index sequences = config.batch.tokens / config.batch.context;
+  return sequences * (share.rank + 1) / share.size - sequences * share.rank / share.size;
+}
+
 // everything that allocates during training, once
 void rehearse(Trainer& trainer, const RunConfig& config, Index sequences, bool diagnostics) {
   const std::vector<std::int32_t> ids(std::size_t(sequences * config.batch.context), 0);
@@ -45,11 +51,11 @@ void require_fits(const MemoryPlan& plan, std::size_t available, const std::stri
 
 // The largest micro-batch below `too_many` that fits, 0 if none does: more never needs less.
 Index largest_that_fits(const RunConfig& config, Index too_many, std::size_t available,
-                        const DeviceTraits& device, int ranks) {
+                        const DeviceTraits& device, Share share) {
   Index fits = 0;
   while (too_many - fits > 1) {
     const Index middle = fits + (too_many - fits) / 2;
-    (plan_memory(config, middle, device, ranks).peak <= available ? fits : too_many) = middle;
+    (plan_memory(config, middle, device, share).peak <= available ? fits : too_many) = middle;
   }
   return fits;
 }
@@ -65,52 +71,65 @@ std::string advice(const RunConfig& config, Index largest) {
 }  // namespace
 
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
-                       int ranks) {
+                       Share share) {
   DryBackend dry(device);
-  Trainer trainer(dry, config, micro_batch);
+  RehearsedCommunicator others(share.rank, share.size);
+  Trainer trainer(dry, config, micro_batch, share.alone() ? nullptr : &others);
   const std::size_t fixed = dry.pool().used();
-  const Index sequences = largest_share(config, ranks);
+  largest_share(config, share.size);  // every rank has some
+  const Index sequences = own_sequences(config, share);
   rehearse(trainer, config, sequences, false);
   const Cost step = dry.total();
   rehearse(trainer, config, std::min(sequences, micro_batch), true);
   const std::vector<std::int32_t> ids(std::size_t(micro_batch * config.batch.context), 0);
   evaluate(trainer.model(), {ids, ids}, config.batch.context);
-  rehearse_sample(trainer.model());
+  if (share.rank == 0) rehearse_sample(trainer.model());
   const ParameterPack& pack = trainer.model().parameters();
   return {.micro_batch = micro_batch,
           .parameters = pack.values().bytes(),
           .gradients = pack.gradients().bytes(),
           .moments = trainer.optimizer().first_moment().bytes() +
                      trainer.optimizer().second_moment().bytes(),
-          .ternary = pack.ternary() ? pack.ternary()->bytes() : 0,
+          .ternary = pack.copy_bytes(),
           .activations = dry.pool().high_water() - fixed,
           .peak = dry.pool().high_water(),
           .step = step};
 }
 
-MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, int ranks,
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Share share,
                               int on_machine) {
   const DeviceTraits traits = device.facts().traits;
   const std::size_t available =
       device.available_memory() / std::size_t(traits.is_gpu() ? 1 : std::max(1, on_machine));
-  const Index sequences = largest_share(config, ranks);
+  const Index sequences = largest_share(config, share.size);
   if (config.batch.micro_batch > 0) {
     const MemoryPlan plan =
-        plan_memory(config, std::min(config.batch.micro_batch, sequences), traits, ranks);
+        plan_memory(config, std::min(config.batch.micro_batch, sequences), traits, share);
     if (plan.peak > available)
       require_fits(
           plan, available,
-          advice(config, largest_that_fits(config, plan.micro_batch, available, traits, ranks)));
+          advice(config, largest_that_fits(config, plan.micro_batch, available, traits, share)));
     return plan;
   }
   for (Index n = sequences; n > 1; --n) {
     if (sequences % n) continue;
-    const MemoryPlan plan = plan_memory(config, n, traits, ranks);
+    const MemoryPlan plan = plan_memory(config, n, traits, share);
     if (plan.peak <= available) return plan;
   }
-  const MemoryPlan plan = plan_memory(config, 1, traits, ranks);
+  const MemoryPlan plan = plan_memory(config, 1, traits, share);
   require_fits(plan, available, advice(config, 0));
   return plan;
+}
+
+int largest_rank(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
+                 int ranks) {
+  int largest = 0;
+  std::size_t most = 0;
+  for (int r = 0; r < ranks; ++r) {
+    const std::size_t peak = plan_memory(config, micro_batch, device, {r, ranks}).peak;
+    if (peak > most) most = peak, largest = r;
+  }
+  return largest;
 }
 
 std::string memory_text(const MemoryPlan& plan) {

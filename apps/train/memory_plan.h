@@ -9,6 +9,7 @@
 
 #include "apps/config/run_config.h"
 #include "apps/run/device.h"
+#include "core/ownership.h"
 
 namespace tern {
 
@@ -23,17 +24,20 @@ struct MemoryPlan {
   Cost step{};  // of one optimizer step
 };
 
-// One step, one validation pass and one sample of this run at this micro-batch, on the one of so
-// many ranks that has the largest share of the sequences.
+// One step, one validation pass and, on rank 0, one sample of this run at this micro-batch, on one
+// of several ranks.
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
-                       int ranks = 1);
+                       Share share = {});
 
-// The same at batch.micro_batch, or, if that is 0, at the largest divisor of a rank's sequences
-// whose peak the device can give now; on_machine: ranks that share the memory of a CPU's machine.
-// Fault::memory, with the parts, if none fits; Fault::usage if a step has no sequence for some
-// rank.
-MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, int ranks = 1,
+// The same at batch.micro_batch, or, if that is 0, at the largest divisor of the most sequences of
+// a rank whose peak the device can give now; on_machine: ranks that share the memory of a CPU's
+// machine. Fault::memory, with the parts, if none fits; Fault::usage if a step has no sequence for
+// some rank.
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Share share = {},
                               int on_machine = 1);
+
+// The one of so many ranks that needs the most at this micro-batch, of equals the lowest.
+int largest_rank(const RunConfig& config, Index micro_batch, const DeviceTraits& device, int ranks);
 
 std::string memory_text(const MemoryPlan& plan);  // an aligned table for people
 

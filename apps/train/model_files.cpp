@@ -61,14 +61,21 @@ bool is_real(StoredType type) {
   return type == StoredType::f64 || type == StoredType::f32 || type == StoredType::bf16;
 }
 
-// a saved tensor of this name and shape into `to`; another real dtype is converted, to nearest
-void load(const Checkpoint& checkpoint, const std::string& name, const Tensor& to) {
+// The rows that are held here of a saved tensor of a parameter's shape into `to`; another real
+// dtype is converted, to nearest.
+void load(const Checkpoint& checkpoint, const std::string& name, const Held& held,
+          const Tensor& to) {
   const StoredTensor* found = checkpoint.find(name);
   require(found, Fault::input, checkpoint.path().string(), ": no tensor '", name, "'");
-  require(found->shape == dimensions(to.shape()) && is_real(found->type), Fault::input,
-          checkpoint.path().string(), ": tensor '", name, "': expected ", to);
+  const Shape& whole = held.parameter->shape;
+  require(found->shape == dimensions(whole) && is_real(found->type), Fault::input,
+          checkpoint.path().string(), ": tensor '", name, "': expected ", whole, ' ', to.dtype());
   std::vector<std::byte> bytes(found->bytes());
   checkpoint.read(name, bytes);
+  const std::size_t row = bytes.size() / std::size_t(whole[0]);
+  bytes.erase(bytes.begin() + std::ptrdiff_t(row * std::size_t(held.first_row + held.rows)),
+              bytes.end());
+  bytes.erase(bytes.begin(), bytes.begin() + std::ptrdiff_t(row * std::size_t(held.first_row)));
   if (found->type == stored(to.dtype()))
     to.backend().upload(to, bytes.data());
   else
@@ -108,24 +115,35 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
 std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model,
                                             std::vector<std::vector<std::byte>>& staging) {
   const ParameterPack& pack = trainer.model().parameters();
+  const AdamWOptimizer& adam = trainer.optimizer();
+  const bool first = pack.share().rank == 0;
   staging.clear();
   staging.reserve(3 * pack.parameters().size());
   std::vector<TensorBytes> out;
-  const auto add = [&](const std::string& name, const Tensor& t) {
+  const auto add = [&](const std::string& name, const Tensor& flat, const Held& h) {
+    const Tensor t = pack.view(flat, h);
     out.push_back({.name = name,
                    .type = stored(t.dtype()),
-                   .shape = dimensions(t.shape()),
-                   .bytes = host_bytes(t, staging)});
+                   .shape = dimensions(h.parameter->shape),
+                   .bytes = host_bytes(t, staging),
+                   .first_row = std::uint64_t(h.first_row)});
   };
-  for (const Parameter* p : pack.parameters()) add(p->name, p->value);
-  for (const Parameter* p : pack.parameters()) {
-    add(kFirst + p->name, pack.view(trainer.optimizer().first_moment(), *p));
-    add(kSecond + p->name, pack.view(trainer.optimizer().second_moment(), *p));
+  // what every rank holds is written by the first
+  const auto written = [&](const Held& h) {
+    return first || h.parameter->decays || h.parameter->divided;
+  };
+  for (const Held& h : pack.held())
+    if (written(h)) add(h.parameter->name, pack.values(), h);
+  for (const Held& h : pack.held()) {
+    if (!written(h)) continue;
+    add(kFirst + h.parameter->name, adam.first_moment(), h);
+    add(kSecond + h.parameter->name, adam.second_moment(), h);
   }
-  out.push_back({.name = kTokenizer,
-                 .type = StoredType::u8,
-                 .shape = {tokenizer_model.size()},
-                 .bytes = std::as_bytes(std::span(tokenizer_model))});
+  if (first)
+    out.push_back({.name = kTokenizer,
+                   .type = StoredType::u8,
+                   .shape = {tokenizer_model.size()},
+                   .bytes = std::as_bytes(std::span(tokenizer_model))});
   return out;
 }
 
@@ -142,15 +160,18 @@ RunConfig saved_config(const Checkpoint& checkpoint) {
 }
 
 void load_weights(const Checkpoint& checkpoint, Model& model) {
-  for (const Parameter* p : model.parameters().parameters()) load(checkpoint, p->name, p->value);
+  const ParameterPack& pack = model.parameters();
+  for (const Held& h : pack.held())
+    load(checkpoint, h.parameter->name, h, pack.view(pack.values(), h));
   model.quantize();
 }
 
 void load_moments(const Checkpoint& checkpoint, Trainer& trainer) {
   const ParameterPack& pack = trainer.model().parameters();
-  for (const Parameter* p : pack.parameters()) {
-    load(checkpoint, kFirst + p->name, pack.view(trainer.optimizer().first_moment(), *p));
-    load(checkpoint, kSecond + p->name, pack.view(trainer.optimizer().second_moment(), *p));
+  const AdamWOptimizer& adam = trainer.optimizer();
+  for (const Held& h : pack.held()) {
+    load(checkpoint, kFirst + h.parameter->name, h, pack.view(adam.first_moment(), h));
+    load(checkpoint, kSecond + h.parameter->name, h, pack.view(adam.second_moment(), h));
   }
 }
 

@@ -28,14 +28,16 @@ nlohmann::json to_json(const TrainingState& state);
 TrainingState training_state(const nlohmann::json& state, const std::string& where);
 TrainingState training_state(const Manifest& manifest, const std::string& where);
 
-// Everything a resumed run needs. On a device without host memory the bytes go through `staging`.
+// Everything a resumed run needs: the part of it that this rank writes. On a device without host
+// memory the bytes go through `staging`.
 std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model,
                                             std::vector<std::vector<std::byte>>& staging);
 
 // The configuration that a checkpoint's run had.
 RunConfig saved_config(const Checkpoint& checkpoint);
 
-// Fault::input naming the tensor if one is missing, has another shape or dtype.
+// What this rank holds. Fault::input naming the tensor if one is missing, has another shape or
+// dtype.
 void load_weights(const Checkpoint& checkpoint, Model& model);
 void load_moments(const Checkpoint& checkpoint, Trainer& trainer);
 std::string load_tokenizer_model(const Checkpoint& checkpoint);

@@ -13,7 +13,7 @@ bool may_change(const std::string& key) {
   static constexpr std::string_view sections[] = {
       "logging.",   "checkpoint.", "numerics.",  "memory.",
       "optimizer.", "schedule.",   "init_from.", "weight_decay_schedule.",
-      "ranks."};
+      "ranks.",     "parallel."};
   static constexpr std::string_view keys[] = {
       "run.name",       "run.directory",     "run.steps",     "run.tokens",
       "run.time_limit", "batch.micro_batch", "data.tokenizer"};

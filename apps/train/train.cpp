@@ -57,6 +57,13 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
   console.say(fmt::format("resuming from {} (step {})", start.path().string(), saved.step));
 }
 
+// Each rank reads what it holds; rank 0 has chosen and checked the checkpoint.
+void start_together(const std::string& path, const RunConfig& config, Console& console,
+                    Trainer& trainer, TrainingRun& run) {
+  if (path.empty()) return start_fresh(config, console, trainer);
+  go_on_from(Checkpoint::open(path), console, trainer, run);
+}
+
 Environment environment_on(const Device& device, const std::vector<std::string>& command) {
   std::map<std::string, std::string> libraries = library_versions();
   const DeviceFacts& facts = device.facts();
@@ -105,7 +112,7 @@ void agree_on_micro_batch(ControlPlane& ranks, const RunConfig& config, const De
   const std::vector<Index> all = ranks.agree_on(memory.micro_batch);
   const Index least = *std::min_element(all.begin(), all.end());
   if (least != memory.micro_batch)
-    memory = plan_memory(config, least, device.facts().traits, ranks.size());
+    memory = plan_memory(config, least, device.facts().traits, {ranks.rank(), ranks.size()});
 }
 
 void complain(const std::string& what) {
@@ -158,6 +165,7 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .memory = me.memory,
                        .ranks = me.ranks.control(),
                        .communicator = me.ranks.communicator(),
+                       .shards_saved = config.parallel.zero && me.place.size > 1,
                        .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
                        .injection = me.injection};
@@ -166,10 +174,9 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
   Trainer trainer(*backend, config, me.memory.micro_batch,
                   me.place.size > 1 ? &me.ranks.communicator() : nullptr);
   TrainingRun run(parts, trainer);
-  if (opened && opened->start)
-    go_on_from(*opened->start, console, trainer, run);
-  else if (opened)
-    start_fresh(config, console, trainer);
+  const std::string start =
+      me.ranks.control().from_first(opened && opened->start ? opened->start->path().string() : "");
+  if (opened || parts.shards_saved) start_together(start, config, console, trainer, run);
   run.share_start();
   run.run();
 }
@@ -185,7 +192,8 @@ void train(const TrainOptions& options) {
   const bool gpu = device.facts().traits.is_gpu();
   const Injection injection = Injection::parse(options.inject, gpu);
   TrainingData data(config);
-  MemoryPlan memory = choose_memory_plan(config, device, place.size, place.local_size);
+  MemoryPlan memory =
+      choose_memory_plan(config, device, {place.rank, place.size}, place.local_size);
   Ranks ranks(
       {.place = place,
        .identity = identity_of(loaded, data, device),

@@ -29,6 +29,18 @@ AdamWOptions optimizer_options(const RunConfig& config) {
   return options;
 }
 
+// Who owns the parameters: this process alone, or each rank some.
+Share share_of(const RunConfig& config, const Communicator* ranks) {
+  return ranks && config.parallel.zero ? Share{ranks->rank(), ranks->size()} : Share{};
+}
+
+ModelOptions training_options(const RunConfig& config, const DeviceTraits& device,
+                              const Communicator* ranks) {
+  ModelOptions options = model_options(config, device, true);
+  options.share = share_of(config, ranks);
+  return options;
+}
+
 }  // namespace
 
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
@@ -65,7 +77,7 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch, C
     : backend_(backend),
       context_(config.batch.context),
       micro_batch_(micro_batch),
-      model_(backend, config.model, model_options(config, backend.traits(), true)),
+      model_(backend, config.model, training_options(config, backend.traits(), ranks)),
       optimizer_(model_.parameters(), optimizer_options(config), ranks) {
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }

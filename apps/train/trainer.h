@@ -33,6 +33,8 @@ class Trainer {
 
   Model& model() { return model_; }
   AdamWOptimizer& optimizer() { return optimizer_; }
+  // whether this rank holds all parameters itself
+  bool holds_all() { return model_.parameters().share().alone(); }
 
   // One optimizer step over this rank's sequences and those of the others, on its way when the call
   // returns. weight: of each target's loss, see loss_weight. If the loss or the gradient norm is

@@ -17,15 +17,30 @@ namespace {
 
 CheckpointOptions checkpoint_options(const RunParts& parts) {
   const CheckpointSection& c = parts.loaded.config.checkpoint;
-  return {.directory = parts.directory->checkpoints(),
+  const RunSection& run = parts.loaded.config.run;
+  const bool together = parts.shards_saved;
+  return {.directory = parts.directory
+                           ? parts.directory->checkpoints()
+                           : std::filesystem::path(run.directory) / run.name / "checkpoints",
           .retention = {.keep_last = std::uint64_t(c.keep_last),
                         .keep_every = std::uint64_t(c.keep_every)},
-          .version = std::string(version())};
+          .version = std::string(version()),
+          .rank = together ? parts.ranks.rank() : 0,
+          .world = together ? parts.ranks.size() : 1};
 }
 
 RecoveryPolicy recovery_policy(const NumericsSection& n) {
   return {.skips_before_rewind = int(n.max_skipped),
           .rewinds_before_giving_up = int(n.max_rewinds)};
+}
+
+// In the last parameter, which all ranks hold: a bit that changes it by a hundredth or so.
+void flip_bit(Model& model) {
+  const Tensor first = model.parameters().parameters().back()->value.slice(0, 1);
+  std::vector<std::byte> bytes(first.bytes());
+  first.backend().download(bytes.data(), first);
+  bytes[bytes.size() - 2] ^= std::byte(1);
+  first.backend().upload(first, bytes.data());
 }
 
 }  // namespace
@@ -40,10 +55,8 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
       decay_(weight_decay_schedule(config_)),
       steps_(total_steps(config_)),
       memory_limit_(double(parts.device.available_memory() + parts.memory.peak)) {
-  if (parts.directory) {
-    record_.emplace(*parts.directory, parts.console);
-    writer_.emplace(checkpoint_options(parts));
-  }
+  if (parts.directory) record_.emplace(*parts.directory, parts.console);
+  if (parts.directory || parts.shards_saved) writer_.emplace(checkpoint_options(parts));
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_hashes = parts.data.hashes();
   state_.algorithms = parts.device.algorithms_hash();
@@ -69,7 +82,8 @@ TrainingRun::Due TrainingRun::what_is_due() {
   };
   return {.validation = wanted(config_.logging.validation_interval),
           .sample = wanted(config_.logging.sample_interval),
-          .save = std::exchange(save_asked_, false) || due(config_.checkpoint.interval)};
+          .save = std::exchange(save_asked_, false) || due(config_.checkpoint.interval),
+          .replicas = due(config_.parallel.replica_check)};
 }
 
 void TrainingRun::run() {
@@ -85,7 +99,8 @@ void TrainingRun::fail_with_last_good(const Error& error) {
       error.fault == Fault::stopped || error.fault == Fault::diverged || error.fault == Fault::disk;
   if (says_it || !record_) throw error;
   if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
-  collect(writer_->wait());
+  const std::vector<SaveResult> last = writer_->wait();
+  if (!parts_.shards_saved) collect(last);  // of a shard the others would have to know
   if (error.fault != Fault::internal) event(state_.step, "failure", error.what());
   fail(error.fault, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
 }
@@ -96,20 +111,19 @@ void TrainingRun::train() {
   do {
     while (state_.step < steps_ && !stop_wanted(why)) {
       if (!train_step()) continue;
-      if (writer_) collect(writer_->poll());
+      poll_saves(false);
       const Due now = what_is_due();
       if (now.any() && !settle()) continue;
+      if (now.replicas) check_replicas();
       if (now.validation) validate();
       if (now.sample) sample();
       if (now.save) save();
     }
   } while (!settle() && why.empty());
   if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
-  if (writer_) {
-    collect(writer_->wait());  // the last step may be on its way to the disk
-    if (state_.step != saved_step_) save();
-    collect(writer_->wait());
-  }
+  poll_saves(true);  // the last step may be on its way to the disk
+  if (writer_ && state_.step != saved_step_) save();
+  poll_saves(true);
   finish(why);
 }
 
@@ -152,6 +166,7 @@ TrainingRun::Launched TrainingRun::launch() {
   const double begin = monotonic_seconds();
   TrainingBatch batch = parts_.data.next();
   parts_.injection.apply(parts_.ranks.rank(), state_.step + 1, batch.inputs);
+  if (parts_.injection.flips(parts_.ranks.rank(), state_.step + 1)) flip_bit(trainer_.model());
   const double data_seconds = monotonic_seconds() - begin;
   const double waited = parts_.ranks.seconds_waited();
   StepDiagnostics inside;
@@ -205,29 +220,41 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const Launched& lau
         launched.samples);
   if (verdict == Recovery::rewind) rewind(launched.step);
   if (verdict != Recovery::give_up) return verdict == Recovery::skip;
-  if (!record_) parts_.ranks.agree({});  // rank 0 says why it ends, and ends us
-  collect(writer_->wait());
+  poll_saves(true);
   event(launched.step, "give_up", "diverged");
-  record_->finish(summary("diverged"));
-  fail(Fault::diverged, "diverged at step ", launched.step,
-       ": losses or gradients are not finite; ", last_good(), ": lower optimizer.lr");
+  if (record_) record_->finish(summary("diverged"));
+  end_with_first(Fault::diverged,
+                 fmt::format("diverged at step {}: losses or gradients are not finite; {}: lower "
+                             "optimizer.lr",
+                             launched.step, last_good()));
 }
 
-// On rank 0.
-TrainingState TrainingRun::restore_newest(std::int64_t from) {
-  collect(writer_->wait());
+// What all ranks know, and rank 0 says.
+void TrainingRun::end_with_first(Fault fault, const std::string& why) {
+  if (!record_) parts_.ranks.agree({});  // rank 0 ends us
+  fail(fault, why);
+}
+
+std::filesystem::path TrainingRun::newest_checkpoint(std::int64_t from) const {
   const NewestGood newest = newest_good(parts_.directory->checkpoints());
   require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
-  const Checkpoint checkpoint = Checkpoint::open(*newest.path);
+  return *newest.path;
+}
+
+TrainingState TrainingRun::restore(const std::filesystem::path& path) {
+  const Checkpoint checkpoint = Checkpoint::open(path);
   load_weights(checkpoint, trainer_.model());
   load_moments(checkpoint, trainer_);
-  return training_state(checkpoint.manifest(), newest.path->string());
+  return training_state(checkpoint.manifest(), path.string());
 }
 
 void TrainingRun::rewind(std::int64_t from) {
+  poll_saves(true);
+  const std::string path =
+      parts_.ranks.from_first(record_ ? newest_checkpoint(from).string() : std::string());
   TrainingState saved;
-  if (record_) saved = restore_newest(from);
+  if (record_ || parts_.shards_saved) saved = restore(path);
   saved = from_first(saved);
   share_weights();
   const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
@@ -241,40 +268,6 @@ void TrainingRun::rewind(std::int64_t from) {
   first_bad_position_ = -1;
   trainer_.optimizer().set_adam_steps(saved.adam_steps);
   parts_.data.seek(past);
-}
-
-void TrainingRun::save() {
-  if (!writer_ || !recovery_.healthy()) return;  // the weights themselves may be what is wrong
-  const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
-  const CheckpointFacts facts{.step = std::uint64_t(state_.step),
-                              .tokens = std::uint64_t(tokens(state_.step)),
-                              .parameters = std::uint64_t(count_parameters(config_.model).total()),
-                              .config = {{"toml", resolved_config(parts_.loaded)}},
-                              .state = to_json(state_)};
-  save_stall_ = writer_->save(facts, tensors);
-  collect(writer_->poll());
-  pace_.pause(monotonic_seconds());
-}
-
-void TrainingRun::collect(const std::vector<SaveResult>& finished) {
-  for (const SaveResult& save : finished) {
-    record(CheckpointReport{.step = std::int64_t(save.step),
-                            .tokens = tokens(std::int64_t(save.step)),
-                            .path = save.path.string(),
-                            .problem = save.error,
-                            .bytes = std::int64_t(save.bytes),
-                            .seconds = save.seconds,
-                            .stall_seconds = save_stall_});
-    if (!save.warning.empty()) event(state_.step, "warning", save.warning);
-    longest_save_ = std::max(longest_save_, save.seconds);
-    if (save.error.empty()) {
-      saved_step_ = std::int64_t(save.step);
-      recovery_.checkpoint_written();
-    } else {
-      save_problem_ = save.error;
-      require(!config_.checkpoint.required, Fault::disk, save.error);
-    }
-  }
 }
 
 }  // namespace tern

@@ -5,49 +5,27 @@
 
 #include <optional>
 
-#include "apps/config/load.h"
 #include "apps/generate/generator.h"
-#include "apps/ranks/control_plane.h"
 #include "apps/run/pace.h"
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
 #include "apps/run/signals.h"
-#include "apps/train/injection.h"
-#include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
+#include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
-#include "apps/train/training_data.h"
 #include "data/checkpoint_writer.h"
 
 namespace tern {
 
-// What a run is made of, opened and checked before its first step.
-struct RunParts {
-  const LoadedConfig& loaded;
-  const RunDirectory* directory;  // null but on rank 0
-  Console& console;
-  TrainingData& data;
-  const Device& device;
-  const MemoryPlan& memory;
-  ControlPlane& ranks;
-  Communicator& communicator;
-  double peak_flops = 0;  // measured, per second
-  // Whether the next step is given to the device before the last one's loss is known, so that it
-  // never waits for the host.
-  bool runs_ahead = false;
-  Injection injection{};
-};
-
 class TrainingRun {
  public:
   TrainingRun(const RunParts& parts, Trainer& trainer);
-
-  // Where a resumed run goes on, on rank 0; not called for a new one. Then, on every rank: all take
-  // over weights, moments and state from rank 0.
+  // Where a resumed run goes on; not called for a new one. On rank 0, or where each rank holds
+  // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
+  // from rank 0, or copies of each other's parts.
   void start_at(const TrainingState& state);
   void share_start();
   const TrainingState& state() const { return state_; }
-
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
   // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved;
   // Fault::internal if the device fails and Fault::communication or what another rank has announced
@@ -64,10 +42,9 @@ class TrainingRun {
     StepDiagnostics diagnostics;  // empty if none are due
     double begin, data_seconds;
   };
-  // What must be done now that somebody sees the weights for.
-  struct Due {
-    bool validation, sample, save;
-    bool any() const { return validation || sample || save; }
+  struct Due {  // now, and somebody sees the weights for it
+    bool validation, sample, save, replicas;
+    bool any() const { return validation || sample || save || replicas; }
   };
 
   void train();  // to the last step, or until a stop is wanted
@@ -85,7 +62,8 @@ class TrainingRun {
   HostBatch own_share(const TrainingBatch& batch) const;
   Recovery agreed_verdict(const UpdateReport& update);
   void rewind(std::int64_t from);
-  TrainingState restore_newest(std::int64_t from);
+  std::filesystem::path newest_checkpoint(std::int64_t from) const;  // on rank 0
+  TrainingState restore(const std::filesystem::path& path);
   void share_weights();
   TrainingState from_first(const TrainingState& state);  // rank 0's
   void finish(const std::string& why);
@@ -94,7 +72,12 @@ class TrainingRun {
   void report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics);
   void validate();
   void sample();
+  void check_replicas();  // Fault::communication, naming ranks whose copies differ
+  [[noreturn]] void end_with_first(Fault fault, const std::string& why);
   void save();
+  bool begin_save();  // by all ranks; false: it has failed
+  void poll_saves(bool wait);
+  void complete_save(const SaveResult& own);
   void collect(const std::vector<SaveResult>& finished);
   void event(std::int64_t step, const std::string& kind, const std::string& text,
              const std::vector<std::int64_t>& samples = {});
@@ -111,7 +94,9 @@ class TrainingRun {
   RunParts parts_;
   Trainer& trainer_;
   std::optional<RunRecord> record_{};         // on rank 0
-  std::optional<CheckpointWriter> writer_{};  // on rank 0
+  std::optional<CheckpointWriter> writer_{};  // on rank 0, or of all ranks together
+  std::optional<CheckpointFacts> saving_{};   // by all ranks: on its way
+  std::optional<SaveResult> saved_{};         // this rank's shard of it, once that is on the disk
   Signals signals_;
   RecoveryMachine recovery_;
   Pace pace_;
@@ -124,12 +109,11 @@ class TrainingRun {
   std::vector<std::vector<std::byte>> staging_{};
   std::int64_t saved_step_ = -1, first_bad_position_ = -1, best_step_ = 0;
   double best_loss_ = kUnknown, longest_step_ = 0, longest_save_ = 0, save_stall_ = 0;
-  double started_ = monotonic_seconds();
+  double started_ = monotonic_seconds(), warned_straggler_ = -1e9;  // when
   std::int64_t started_step_ = 0;
   double zero_share_ = kUnknown, flip_rate_ = kUnknown;
   double busy_seconds_ = 0;  // of the last step given to the device
   bool save_asked_ = false;
-  double warned_straggler_ = -1e9;  // when
   std::string save_problem_{};
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/run/time_limit.h"
+#include "apps/train/replica_hash.h"
 #include "apps/train/training_run.h"
 
 namespace tern {
@@ -51,6 +52,7 @@ Recovery TrainingRun::agreed_verdict(const UpdateReport& update) {
 
 void TrainingRun::share_weights() {
   if (parts_.ranks.size() == 1) return;
+  if (parts_.shards_saved) return trainer_.optimizer().gather_copies();
   const AdamWOptimizer& optimizer = trainer_.optimizer();
   const Owned all[] = {{.t = trainer_.model().parameters().values()},
                        {.t = optimizer.first_moment()},
@@ -66,12 +68,25 @@ TrainingState TrainingRun::from_first(const TrainingState& state) {
 
 void TrainingRun::share_start() {
   if (parts_.ranks.size() == 1) return;
+  if (parts_.shards_saved) return share_weights();  // each has read its own part
   const std::int64_t saved_step = saved_step_;
   const double adam_steps = trainer_.optimizer().adam_steps();
   share_weights();
   start_at(from_first(state_));
   saved_step_ = saved_step;
   trainer_.optimizer().set_adam_steps(parts_.ranks.agree_on(adam_steps)[0]);
+}
+
+// What every rank holds alike: copies of all matrices, rows of tokens, and the rest.
+void TrainingRun::check_replicas() {
+  const std::string own = replica_hash(trainer_.model());
+  std::vector<std::string> all;
+  for (const Bytes& b : parts_.ranks.agree(bytes_of(own))) all.push_back(text_of(b));
+  const std::string odd = ranks_that_differ(all);
+  if (odd.empty()) return;
+  event(state_.step, "replicas_differ", odd);
+  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  end_with_first(Fault::communication, fmt::format("after step {}: {}", state_.step, odd));
 }
 
 }  // namespace tern

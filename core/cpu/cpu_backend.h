@@ -41,6 +41,8 @@ class CpuBackend final : public Backend {
   void run(const QuantizeRows&) override;
   void run(const SumMagnitudes&) override;
   void run(const QuantizeTernary&) override;
+  void run(const PackTernary&) override;
+  void run(const UnpackTernary&) override;
   void run(const Dequantize&) override;
   void run(const NormQuantize&) override;
   void run(const NormQuantizeBackward&) override;

@@ -113,4 +113,42 @@ void CpuBackend::run(const QuantizeTernary& a) {
   });
 }
 
+namespace {
+
+constexpr Index kPackedChunk = 1 << 14;  // bytes
+
+void require_packed(const Tensor& packed, const Tensor& t) {
+  check(t.elements() % 16 == 0 && packed.elements() * 4 == t.elements(),
+        "[pack_ternary] expected four codes a byte and whole groups of 16, got ", t, " and ",
+        packed);
+}
+
+}  // namespace
+
+void CpuBackend::run(const PackTernary& a) {
+  require_packed(a.packed, a.t);
+  const std::int8_t* t = a.t.data<std::int8_t>();
+  std::int8_t* packed = a.packed.data<std::int8_t>();
+  for_chunks(a.packed.elements(), kPackedChunk, [&](Index, Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      unsigned byte = 0;
+      for (int k = 0; k < 4; ++k) byte |= (unsigned(t[4 * i + k]) & 3) << 2 * k;
+      packed[i] = std::int8_t(byte);
+    }
+  });
+}
+
+void CpuBackend::run(const UnpackTernary& a) {
+  require_packed(a.packed, a.t);
+  std::int8_t* t = a.t.data<std::int8_t>();
+  const std::int8_t* packed = a.packed.data<std::int8_t>();
+  for_chunks(a.packed.elements(), kPackedChunk, [&](Index, Index begin, Index end) {
+    for (Index i = begin; i < end; ++i)
+      for (int k = 0; k < 4; ++k) {
+        const int code = packed[i] >> 2 * k & 3;
+        t[4 * i + k] = std::int8_t(code == 3 ? -1 : code);
+      }
+  });
+}
+
 }  // namespace tern

@@ -43,6 +43,8 @@ class DryBackend : public Backend {
   void run(const QuantizeRows& a) override { count(a); }
   void run(const SumMagnitudes& a) override { count(a); }
   void run(const QuantizeTernary& a) override { count(a); }
+  void run(const PackTernary& a) override { count(a); }
+  void run(const UnpackTernary& a) override { count(a); }
   void run(const Dequantize& a) override { count(a); }
   void run(const NormQuantize& a) override { count(a); }
   void run(const NormQuantizeBackward& a) override { count(a); }

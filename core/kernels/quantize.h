@@ -41,6 +41,16 @@ struct QuantizeTernary {
   TernaryLayout layout{};  // in  of w's matrices; empty: w is one
 };
 
+// Ternary codes at two bits: four in a byte, the first in its lowest bits; -1 is 3.
+struct PackTernary {
+  Tensor packed{};  // out (n / 4) i8
+  Tensor t{};       // in  (n) i8 in {-1, 0, 1}, n a multiple of 16
+};
+struct UnpackTernary {
+  Tensor t{};       // out (n) i8
+  Tensor packed{};  // in  (n / 4) i8
+};
+
 // x = q / row_scale
 struct Dequantize {
   Tensor x{};     // out (N, D) real

@@ -22,10 +22,23 @@ TEST(ExchangePlan, ThePagesExample) {
   config.batch = {.tokens = 64 * 8 * 2048, .context = 2048};
   const ExchangePlan plan = plan_exchange(config, 64);
   EXPECT_NEAR(plan.gradient_bytes / 1e9, 5.46, 0.005);
-  EXPECT_NEAR(plan.exchange * 1e3, 56.3, 0.05);
+  EXPECT_NEAR(plan.reduce * 1e3, 56.3, 0.05);
   EXPECT_NEAR(plan.compute * 1e3, 215, 1);  // 197.9 measured, at 65 % of the datasheet's rate
-  EXPECT_NEAR(plan.nothing_hidden, plan.compute / (plan.compute + plan.exchange), 1e-12);
+  EXPECT_NEAR(plan.nothing_hidden, plan.compute / (plan.compute + plan.reduce), 1e-12);
   EXPECT_DOUBLE_EQ(plan.backward_hidden, 1);
+}
+
+// The same with owners: half the bytes of gradients, and codes at two bits.
+TEST(ExchangePlan, OwnersSendCopies) {
+  RunConfig config;
+  config.model = named_model("1.3b");
+  config.parallel.zero = 1;
+  config.batch = {.tokens = 64 * 8 * 2048, .context = 2048};
+  const ExchangePlan plan = plan_exchange(config, 64);
+  EXPECT_NEAR(plan.reduce * 1e3, 28.2, 0.05);
+  EXPECT_NEAR(plan.copy_bytes / 1e9, 0.456, 0.001);
+  EXPECT_NEAR(plan.gather * 1e3, 2.4, 0.05);
+  EXPECT_NEAR(plan.backward_hidden, plan.compute / (plan.compute + plan.gather), 1e-12);
 }
 
 // Half a million tokens are too few for 512 GPUs, whatever is hidden.

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "core/cpu/cpu_backend.h"
 #include "tests/support/complaint.h"
 
@@ -24,12 +26,18 @@ class Recorder final : public Communicator {
     sent.emplace_back(t.data<double>() - start, t.elements());
     return Pending([this] { ++waited; });
   }
-  Pending reduce(std::span<const Owned>, Op) override { return {}; }
+  Pending reduce(std::span<const Owned> parts, Op) override {
+    calls.emplace_back();
+    for (const auto& [t, owner] : parts)
+      calls.back().push_back({t.data<double>() - start, t.elements(), owner});
+    return Pending([this] { ++waited; });
+  }
   Pending broadcast(std::span<const Owned>) override { return {}; }
   void abort() noexcept override {}
 
   const double* start = nullptr;
-  std::vector<std::pair<Index, Index>> sent{};  // first element, elements
+  std::vector<std::pair<Index, Index>> sent{};             // first element, elements
+  std::vector<std::vector<std::array<Index, 3>>> calls{};  // first, elements, owner of each part
   int waited = 0;
 };
 
@@ -98,6 +106,41 @@ TEST_F(Reduction, AGradientIsCompleteOnce) {
   EXPECT_THAT(complaint([&] { ready(r, {3}); }), HasSubstr("p3: complete for the second time"));
   ready(r, {2});
   EXPECT_THAT(complaint([&] { ready(r, {2}); }), HasSubstr("p2: complete for the second time"));
+}
+
+// Four matrices of a piece each, two owners: 0 has the first and the third, which lie together.
+class ReductionToOwners : public testing::Test {
+ protected:
+  using Parts = std::vector<std::array<Index, 3>>;
+  ReductionToOwners() {
+    for (int i = 0; i < 4; ++i) matrices_[i].name = "m" + std::to_string(i);
+    for (Parameter& p : matrices_) p.shape = {1, kPiece}, p.decays = true;
+    vector_.shape = {64};
+    pack_ = std::make_unique<ParameterPack>(
+        cpu_, std::vector{&matrices_[0], &matrices_[1], &matrices_[2], &matrices_[3], &vector_},
+        DType::f64, true, Share{0, 2});
+    ranks_.start = pack_->gradients().data<double>();
+  }
+  static constexpr Index kPiece = kSumPiece;
+  CpuBackend cpu_{1 << 24};
+  Parameter matrices_[4], vector_;
+  std::unique_ptr<ParameterPack> pack_;
+  Recorder ranks_;
+};
+
+TEST_F(ReductionToOwners, ABucketHasPartsOfAllOwners) {
+  GradientReduction r(*pack_, ranks_, 2 * kPiece * sizeof(double));
+  r.ready(vector_);
+  r.ready(matrices_[3]);
+  EXPECT_THAT(ranks_.calls, IsEmpty());
+  r.ready(matrices_[2]);
+  EXPECT_THAT(ranks_.calls, ElementsAre(Parts{{kPiece, kPiece, 0}, {3 * kPiece, kPiece, 1}}));
+  r.ready(matrices_[1]);
+  r.finish();
+  EXPECT_THAT(ranks_.calls.back(), ElementsAre(std::array{Index(0), kPiece, Index(0)},
+                                               std::array{2 * kPiece, kPiece, Index(1)}));
+  EXPECT_THAT(ranks_.sent, ElementsAre(Pair(4 * kPiece, 64)));  // what all hold: for all
+  EXPECT_EQ(ranks_.waited, 3);
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ TEST(TernaryCopies, RefusesMatricesThatDoNotFillTheirBuffer) {
   const Tensor w(cpu, {2 * kSumPiece}, DType::f32);
   using Place = TernaryCopies::Place;
   const auto make = [&](const std::vector<Place>& places) {
-    return complaint([&] { TernaryCopies(w, places, false); });
+    return complaint([&] { TernaryCopies(w, places, {}); });
   };
   EXPECT_THAT(make({{0, 5}}), HasSubstr("expected matrices that fill 2 pieces, got 1"));
   EXPECT_THAT(make({{64, 5}, {4096, 5}}),

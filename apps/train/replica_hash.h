@@ -1,0 +1,19 @@
+// Whether ranks hold the same copies of a model.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "layers/model.h"
+
+namespace tern {
+
+// XXH3-128 of all that forward and backward read: ternary copies, rows of tokens, and what every
+// rank holds. Takes a copy of them in the host's memory.
+std::string replica_hash(Model& model);
+
+// Names the ranks whose hash is not that of most; of equally many, not that of the lowest rank.
+// Empty: all agree. hashes: by rank
+std::string ranks_that_differ(const std::vector<std::string>& hashes);
+
+}  // namespace tern

@@ -1,0 +1,33 @@
+// What a training run is made of.
+#pragma once
+
+#include "apps/config/load.h"
+#include "apps/ranks/control_plane.h"
+#include "apps/run/console.h"
+#include "apps/run/run_directory.h"
+#include "apps/train/injection.h"
+#include "apps/train/memory_plan.h"
+#include "apps/train/training_data.h"
+#include "core/communicator.h"
+
+namespace tern {
+
+// Opened and checked before its first step.
+struct RunParts {
+  const LoadedConfig& loaded;
+  const RunDirectory* directory;  // null but on rank 0
+  Console& console;
+  TrainingData& data;
+  const Device& device;
+  const MemoryPlan& memory;
+  ControlPlane& ranks;
+  Communicator& communicator;
+  bool shards_saved = false;  // every rank holds, reads and saves a part of the parameters
+  double peak_flops = 0;      // measured, per second
+  // Whether the next step is given to the device before the last one's loss is known, so that it
+  // never waits for the host.
+  bool runs_ahead = false;
+  Injection injection{};
+};
+
+}  // namespace tern

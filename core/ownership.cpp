@@ -1,0 +1,35 @@
+#include "core/ownership.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tern {
+
+std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks) {
+  std::vector<std::size_t> order(elements.size());
+  std::iota(order.begin(), order.end(), std::size_t(0));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return elements[a] > elements[b]; });
+  std::vector<Index> held(std::size_t(ranks), 0);
+  std::vector<int> owners(elements.size(), 0);
+  for (const std::size_t matrix : order) {
+    const auto least = std::min_element(held.begin(), held.end());
+    *least += elements[matrix];
+    owners[matrix] = int(least - held.begin());
+  }
+  return owners;
+}
+
+std::vector<Range> divide_rows(Index rows, Index row_elements, int ranks) {
+  const Index group = 64 / std::gcd(row_elements, Index(64));  // rows
+  const Index groups = rows / group;
+  std::vector<Range> shares;
+  for (Index r = 0, first = 0; r < ranks; ++r) {
+    const Index end = r + 1 == ranks ? rows : groups * (r + 1) / ranks * group;
+    shares.push_back({first, end - first});
+    first = end;
+  }
+  return shares;
+}
+
+}  // namespace tern

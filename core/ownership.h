@@ -1,0 +1,31 @@
+// Who owns what when several ranks share the update of one model. Functions of sizes alone, so that
+// every rank, and a plan made by none of them, comes to the same answer.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/shape.h"
+
+namespace tern {
+
+// One of several owners.
+struct Share {
+  int rank = 0, size = 1;
+  bool alone() const { return size == 1; }
+};
+
+// Elements [first, first + count) of a flat buffer.
+struct Range {
+  Index first = 0, count = 0;
+  Index end() const { return first + count; }
+};
+
+// The owner of each whole matrix: the largest first, each to the rank that has the fewest elements
+// so far, of equals to the lowest.
+std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks);
+
+// The rows of each rank in a table that all divide: as even as whole groups of 64 elements allow.
+std::vector<Range> divide_rows(Index rows, Index row_elements, int ranks);
+
+}  // namespace tern
