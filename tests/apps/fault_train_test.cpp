@@ -161,6 +161,7 @@ TEST(Fault54, ALossThatIsNotFiniteIsSkippedThenRewoundThenGivenUp) {
 // On a GPU the next step is under way before a loss is judged; here the same on a CPU.
 TEST(Fault54, ARunAheadOfItsLossesTakesTheSameDecisions) {
   const TinyRun tiny;
+  const WithoutPictures here;
   testing::internal::CaptureStdout();
   train({.config = tiny.config(),
          .overrides = {"run.name=ahead", "run.steps=40"},

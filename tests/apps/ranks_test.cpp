@@ -1,12 +1,16 @@
 // Several processes that train one model: the same numbers as one, however they are started.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <omp.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <thread>
 
 #include "apps/run/child.h"
+#include "apps/train/train.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {
@@ -66,6 +70,46 @@ TEST(Ranks, StartedOneByOneWithTorchrunVariables) {
   EXPECT_EQ(second.exit_code, 0) << second.err;
   EXPECT_EQ(second.out + second.err, "") << "rank 0 speaks alone";
   EXPECT_EQ(losses(tiny.directory("two")).size(), 60u);
+}
+
+// Rank `rank` of two in a process of its own, which judges losses a step late, as on a GPU; its id.
+pid_t start_ahead(const TinyRun& tiny, const Strings& overrides, int rank, int port) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  omp_set_num_threads(1);  // a parent's threads are not there
+  if (!freopen("/dev/null", "w", stdout)) _exit(9);
+  const WithoutPictures here;
+  try {
+    train({.config = tiny.config(),
+           .overrides = overrides,
+           .rank_flags = {{"--rank", std::to_string(rank)},
+                          {"--world-size", "2"},
+                          {"--local-rank", std::to_string(rank)},
+                          {"--rendezvous", "127.0.0.1:" + std::to_string(port)}},
+           .runs_ahead = true});
+    _exit(0);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "rank %d: %s\n", rank, e.what());
+    _exit(1);
+  }
+}
+
+TEST(Ranks, RunAheadOfTheirLossesToTheSameBits) {
+  const TinyRun tiny;
+  for (const char* zero : {"0", "1"}) {
+    const std::string name = std::string("ahead-") + zero, judged = std::string("judged-") + zero;
+    const Strings overrides = {std::string("parallel.zero=") + zero, "run.steps=40"};
+    const int port = free_port();
+    for (const pid_t rank : {start_ahead(tiny, overrides + Strings{"run.name=" + name}, 0, port),
+                             start_ahead(tiny, overrides + Strings{"run.name=" + name}, 1, port)}) {
+      int status = -1;
+      waitpid(rank, &status, 0);
+      ASSERT_EQ(status, 0);
+    }
+    ASSERT_EQ(run(tiny.command(judged, overrides, kTwo)).exit_code, 0);
+    EXPECT_EQ(losses(tiny.directory(name)), losses(tiny.directory(judged)));
+    EXPECT_EQ(tensors(tiny.checkpoint(name, 40)), tensors(tiny.checkpoint(judged, 40)));
+  }
 }
 
 TEST(Ranks, MistakesAreSaidOnce) {

@@ -1,5 +1,6 @@
 #include "tests/apps/tiny_run.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -67,6 +68,14 @@ Command TinyRun::command(const std::string& name, const std::vector<std::string>
 
 std::filesystem::path TinyRun::checkpoint(const std::string& name, int step) const {
   return directory(name) / "checkpoints" / checkpoint_name(std::uint64_t(step));
+}
+
+WithoutPictures::WithoutPictures() : path_(getenv("PATH")) {
+  setenv("PATH", "", 1);
+}
+
+WithoutPictures::~WithoutPictures() {
+  setenv("PATH", path_.c_str(), 1);
 }
 
 std::map<int, double> losses(const std::filesystem::path& run) {

@@ -31,6 +31,17 @@ class TinyRun {
   std::string config_;
 };
 
+// While it lives, train() in this process draws no loss curves: it would ask the program that it
+// runs in for them, and that is here one of tests.
+class WithoutPictures {
+ public:
+  WithoutPictures();
+  ~WithoutPictures();
+
+ private:
+  std::string path_;
+};
+
 // loss of each step that metrics.jsonl recorded, later lines replacing earlier ones
 std::map<int, double> losses(const std::filesystem::path& run);
 // how many lines of metrics.jsonl are events of this kind
