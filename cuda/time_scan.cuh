@@ -8,21 +8,9 @@
 // cut alone.
 #pragma once
 
-#include "cuda/cluster.cuh"
-#include "cuda/scan_tiles.cuh"
+#include "cuda/scan_links.cuh"
 
 namespace tern::cuda {
-
-// What some steps do: state after = a * state before + u
-struct alignas(8) Link {
-  float a, u;
-
-  __device__ float operator()(float before) const { return fmaf(a, before, u); }
-};
-
-__device__ inline Link then(const Link& first, const Link& second) {
-  return {first.a * second.a, fmaf(second.a, first.u, second.u)};
-}
 
 // Barriers among `threads` of a block, with or without waiting; 0 is __syncthreads().
 __device__ inline void sync_some(int barrier, int threads) {
@@ -39,19 +27,14 @@ class ScanStates {
   // everything, or null: zeros.
   __device__ ScanStates(void* memory, const ScanTiles& tiles, const ScanPlace& place,
                         const float* initial)
-      : tiles_(tiles), place_(place), initial_(initial) {
-    const int groups = tiles.groups;
-    Link* const all = static_cast<Link*>(memory);
-    links_ = all + place.group * warps * kChannels;
-    Link* end = all + groups * warps * kChannels;
-    if (tiles.blocks > 1) {
-      received_ = end + 2 * place.group * tiles.blocks * kChannels;
-      end += 2 * groups * tiles.blocks * kChannels;
-      barriers_ = end + 2 * place.group;
-      end += 2 * groups;
-      meet(end - 2 * groups);
-    }
-    carried_ = reinterpret_cast<float*>(end);
+      : tiles_(tiles),
+        place_(place),
+        initial_(initial),
+        links_(static_cast<Link*>(memory)),
+        cluster_(links_ + tiles.groups * warps * kChannels, tiles, place),
+        carried_(reinterpret_cast<float*>(links_ + tiles.groups * warps * kChannels +
+                                          ClusterLinks::size(tiles))) {
+    links_ += place.group * warps * kChannels;
   }
 
   // which turn is the group's round-th, from 0
@@ -72,12 +55,9 @@ class ScanStates {
     Link all = links_[c];
 #pragma unroll
     for (int w = 1; w < warps; ++w) all = then(all, links_[w * kChannels + c]);
-    if (tiles_.blocks > 1) send(all, round, c);
-    float state = before(round, c), start = state;
-    if (tiles_.blocks > 1)
-      state = pass_blocks(start, state, round, c);
-    else
-      state = all(state);
+    cluster_.send(all, round, c);
+    float start;
+    const float state = cluster_.pass(start, before(round, c), all, round, c);
     hand_over(state, round, c);
 #pragma unroll
     for (int w = 0; w < warps; ++w) {  // in place of the links
@@ -118,58 +98,12 @@ class ScanStates {
       arrive_some(kCarried + next, 2 * kChannels);
   }
 
-  // Blocks receive links in two places to a group by turns. Whoever sends here for the second time
-  // has received what this block sent in between, after it had read what came first. And no block
-  // ends before it received everything: so nobody stores to a block that is gone.
-  __device__ void meet(Link* barriers) const {
-    if constexpr (hopper::kClusters) {
-      if (threadIdx.x == 0) {
-        for (int i = 0; i < 2 * tiles_.groups; ++i)
-          hopper::init_barrier(hopper::shared_address(barriers + i), 1);
-        hopper::publish_barriers();
-      }
-      hopper::synchronize_cluster();
-    }
-  }
-  __device__ int half(int round) const {
-    return round % 2;
-  }
-  __device__ Link* received(int round) const {
-    return received_ + half(round) * tiles_.blocks * kChannels;
-  }
-  __device__ void send(const Link& link, int round, int c) const {
-    if constexpr (hopper::kClusters) {
-      Link* const to = received(round) + place_.block * kChannels + c;
-      const auto barrier = hopper::shared_address(barriers_ + half(round));
-      *to = link;  // this block's own
-      if (c == 0)
-        hopper::arrive_and_expect(barrier,
-                                  unsigned(sizeof(Link)) * kChannels * unsigned(tiles_.blocks - 1));
-#pragma unroll 1
-      for (int i = 1; i < tiles_.blocks; ++i)
-        hopper::store_at_block(hopper::shared_address(to), link.a, link.u, barrier,
-                               unsigned(place_.block + i) & unsigned(tiles_.blocks - 1));
-    }
-  }
-  // start = the state before this block's part of the turn; returns that after the turn
-  __device__ float pass_blocks(float& start, float state, int round, int c) const {
-    if constexpr (hopper::kClusters) {
-      hopper::wait_barrier(hopper::shared_address(barriers_ + half(round)),
-                           unsigned(round / 2 % 2));
-#pragma unroll 1
-      for (int i = 0; i < tiles_.blocks; ++i) {
-        if (i == place_.block) start = state;
-        state = received(round)[i * kChannels + c](state);
-      }
-    }
-    return state;
-  }
-
   const ScanTiles& tiles_;
   const ScanPlace& place_;
   const float* initial_;
-  Link *links_, *received_ = nullptr, *barriers_ = nullptr;  // of the group
-  float* carried_;                                           // of the block
+  Link* links_;  // of the group
+  ClusterLinks cluster_;
+  float* carried_;  // of the block
 };
 
 }  // namespace tern::cuda
