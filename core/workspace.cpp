@@ -157,33 +157,48 @@ std::size_t workspace_bytes(const EmbeddingBackward& a, const DeviceTraits&) {
   return sorted + pieces(sort_bytes(N), 256) * 256 + bytes_of(2 * pieces(N, kEmbeddingPiece) * D);
 }
 
-// As many walks as are resident, or one for each column if those are nearly as many; with fewer
-// columns, fewer walks to each multiprocessor.
+Index scan_shared_bytes(const ScanShape& shape, Index groups, Index blocks) {
+  constexpr Index kLink = 2 * sizeof(float);
+  const Index stages = kScanStages * shape.tensors * shape.warps * shape.bytes * kScanChannels;
+  const Index links = shape.warps * kScanChannels * kLink;
+  const Index received = blocks > 1 ? 2 * (blocks * kScanChannels * kLink + 8) : 0;
+  return groups * (stages + links + received) + kScanChannels * Index(sizeof(float));
+}
+
+// Of the possible divisions the best, by an estimate of the share of its rate that the device
+// reaches: to begin and to end a column costs about two tiles, and groups on a multiprocessor cover
+// each other's waiting. Small clusters first.
 ScanCut scan_cut(const Tensor& h, const ScanShape& shape, const DeviceTraits& device) {
   const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
-  const Index columns = B * pieces(D, kScanChannels);
-  Index walks = 0;
-  for (Index blocks = shape.blocks; blocks > 1 && walks == 0; --blocks)
-    if (10 * columns >= 9 * blocks * device.multiprocessors)
-      walks = std::min(columns, blocks * device.multiprocessors);
-  return {
-      .chunks = pieces(T, shape.steps(bits(h.dtype()) / 8)), .columns = columns, .walks = walks};
-}
-
-std::size_t scan_words_bytes(const ScanCut& cut) {
-  if (!cut.passed_on()) return 0;
-  return 256 + std::size_t(cut.passed_on() * kScanChannels) * sizeof(std::uint64_t);
-}
-
-std::size_t workspace_bytes(const Mlgru& a, const DeviceTraits& device) {
-  return a.h.shape()[1] > kSequentialSteps ? scan_words_bytes(scan_cut(a.h, kScanForward, device))
-                                           : 0;
+  ScanCut best{.chunks = pieces(T, shape.steps(bits(h.dtype()) / 8)),
+               .columns = B * pieces(D, kScanChannels),
+               .groups = 1,
+               .blocks = 1};
+  double most = 0;
+  for (Index blocks = 1; blocks <= (device.clusters ? 8 : 1); blocks *= 2)
+    for (Index groups = 1; groups <= shape.groups; ++groups) {
+      constexpr Index kReserved = 1 << 10;  // shared memory that each block takes beside its own
+      const Index shared = scan_shared_bytes(shape, groups, blocks) + kReserved;
+      const Index resident =
+          std::min(shape.groups / groups, (device.shared_bytes + kReserved) / shared);
+      if (!resident || 2 * blocks * groups > best.chunks) continue;
+      const Index slots = resident * device.multiprocessors;
+      const Index rounds = pieces(best.columns * blocks, slots);
+      const double tiles = double(best.chunks) / double(blocks * groups);
+      const double busy =
+          double(best.columns * blocks * groups) / double(rounds * device.multiprocessors);
+      const double reached = tiles / (tiles + 2) * busy / (busy + 1);
+      if (reached < 1.02 * most) continue;
+      most = reached;
+      best.groups = groups;
+      best.blocks = blocks;
+    }
+  return best;
 }
 
 std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) {
   const ScanCut cut = scan_cut(a.h, kScanBackward, device);
-  const Index parts = a.dbound ? a.h.shape()[0] * cut.parts() : 0;
-  return scan_words_bytes(cut) + bytes_of(parts * a.h.shape()[2]);
+  return a.dbound ? bytes_of(a.h.shape()[0] * cut.blocks * a.h.shape()[2]) : 0;
 }
 
 }  // namespace tern

@@ -41,29 +41,28 @@ Fp8Operands fp8_operands(Index N, Index O, Index I);
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 
-// A thread block of the scan over time works on tiles of kScanChannels channels by some steps.
+// The scan over time works on tiles of kScanChannels channels by some steps: a group of warps on
+// one at a time, while the next ones are on their way to shared memory.
 struct ScanShape {
-  Index warps;   // of a block
-  Index blocks;  // that are resident on a multiprocessor
-  Index bytes;   // of a channel's steps that a warp takes, of each tensor
+  Index warps;    // of a group
+  Index groups;   // that a multiprocessor has registers for
+  Index bytes;    // of a channel's steps that a warp takes, of each tensor
+  Index tensors;  // that are read
   constexpr Index steps(Index element_bytes) const { return warps * bytes / element_bytes; }
 };
-inline constexpr Index kScanChannels = 64;
-inline constexpr ScanShape kScanForward{8, 3, 16}, kScanBackward{8, 3, 16};
-// How the tiles of (B, T, D) are divided among blocks.
+inline constexpr Index kScanChannels = 64, kScanStages = 2;  // tiles in shared memory to a group
+inline constexpr ScanShape kScanForward{8, 4, 16, 2}, kScanBackward{6, 4, 16, 4};
+// How (B, T, D) is divided. A cluster of `blocks` blocks walks along a column, all steps of one
+// sequence's kScanChannels channels, in turns of as many chunks as it has blocks; its blocks'
+// `groups` groups take the turns by turns.
 struct ScanCut {
   Index chunks;   // of a sequence: tiles along time
   Index columns;  // of all sequences: tiles across channels
-  Index walks;  // blocks that walk along time over equal shares of the columns, end to end; 0: the
-                // columns are too few, and blocks take tiles as they come, earliest first
-  // tiles whose state passes from block to block, so that it needs words in memory
-  Index passed_on() const { return walks == 0 ? chunks * columns : columns % walks ? walks : 0; }
-  // pieces of a column that are walked or taken at once, each of which sums a part of dbound
-  Index parts() const { return walks ? 2 : chunks; }
+  Index groups, blocks;
 };
 ScanCut scan_cut(const Tensor& h, const ScanShape&, const DeviceTraits&);
-// Where blocks take their turn, and a word for each channel of a tile that is passed on.
-std::size_t scan_words_bytes(const ScanCut&);
+// of a block, in shared memory
+Index scan_shared_bytes(const ScanShape&, Index groups, Index blocks);
 inline constexpr Index kSequentialSteps = 4;  // so few are walked by one thread a channel
 
 // Embedding gradients: sorted rows are summed in pieces of this many.
@@ -80,7 +79,6 @@ std::size_t workspace_bytes(const SwigluNormQuantizeBackward&, const DeviceTrait
 std::size_t workspace_bytes(const RmsNormBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const BinaryBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const EmbeddingBackward&, const DeviceTraits&);
-std::size_t workspace_bytes(const Mlgru&, const DeviceTraits&);
 std::size_t workspace_bytes(const MlgruBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const Matmul&, const DeviceTraits&);
 std::size_t workspace_bytes(const MatmulBackward&, const DeviceTraits&);

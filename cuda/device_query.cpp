@@ -78,7 +78,10 @@ DeviceFacts describe_device(int device) {
                  version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
       .algorithms = AlgorithmTable(algorithm_table_path()).lines(machine_name(device)),
       .id = hex({properties.uuid.bytes, sizeof properties.uuid.bytes}),
-      .traits = {.multiprocessors = properties.multiProcessorCount, .fp8 = architecture == 90}};
+      .traits = {.multiprocessors = properties.multiProcessorCount,
+                 .fp8 = architecture == 90,
+                 .clusters = is_hopper(device),
+                 .shared_bytes = int(properties.sharedMemPerBlockOptin)}};
   cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
   return facts;
 }

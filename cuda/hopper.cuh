@@ -1,68 +1,14 @@
-// Hopper's asynchronous machinery, one function an instruction (sm_90a): barriers in shared memory,
-// the copy engine, warpgroup products. Shared memory is named by 32-bit addresses.
+// Hopper's asynchronous machinery, one function an instruction (sm_90a): the copy engine and
+// warpgroup products, beside the barriers and clusters of cluster.cuh.
 #pragma once
 
 #include <cuda.h>
 
 #include <cstdint>
 
+#include "cuda/cluster.cuh"
+
 namespace tern::cuda::hopper {
-
-using Address = std::uint32_t;  // in shared memory
-
-__device__ inline Address shared_address(const void* p) {
-  return Address(__cvta_generic_to_shared(p));
-}
-
-// Barriers: a phase ends when all expected arrivals have come and all expected bytes have landed.
-
-__device__ inline void init_barrier(Address barrier, unsigned arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-// makes initialised barriers visible to the copy engine and to the cluster
-__device__ inline void publish_barriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-// arrives, and expects so many bytes more in this phase
-__device__ inline void arrive_and_expect(Address barrier, unsigned bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-// Arrives at the same barrier of another block of the cluster, or of this one. It orders no memory
-// beyond this block's: a release to the cluster would wait for every store of the thread.
-__device__ inline void arrive_at_block(Address barrier, unsigned block) {
-  asm volatile(
-      "{\n.reg .b32 there;\n"
-      "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
-      "r"(block)
-      : "memory");
-}
-// waits for the end of the phase of this parity: 0 is the first
-__device__ inline void wait_barrier(Address barrier, unsigned parity) {
-  unsigned done = 0;
-  do {
-    asm volatile(
-        "{\n.reg .pred over;\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, over;\n}"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
-  } while (!done);
-}
-
-// The cluster: the blocks that share one another's shared memory.
-
-__device__ inline unsigned block_in_cluster() {
-  unsigned rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-// Waits for every thread of every block of the cluster; orders no memory before it.
-__device__ inline void synchronize_cluster() {
-  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait.acquire;" ::: "memory");
-}
 
 // The copy engine: a box at (x, y) or (x, y, z) of a tensor, innermost first, to shared memory; its
 // bytes count at the barrier.

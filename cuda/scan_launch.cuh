@@ -14,21 +14,25 @@ bool rows_aligned(Index D, std::initializer_list<const void*> tensors) {
   return D * sizeof(A) % 16 == 0 && std::all_of(tensors.begin(), tensors.end(), aligned<16>);
 }
 
-// As many blocks as fit on the device at once: each walks its share, or takes tiles until none is
-// left.
+// A cluster to each column.
 template <class Arguments>
 void launch_scan(void (*kernel)(Arguments), const Arguments& arguments, const ScanShape& shape,
-                 const DeviceTraits& device, std::size_t shared_bytes, cudaStream_t stream) {
+                 cudaStream_t stream) {
   const ScanTiles& tiles = arguments.tiles;
-  if (tiles.words_bytes)
-    cuda_check(cudaMemsetAsync(tiles.ticket, 0xff, tiles.words_bytes, stream), "[mlgru] reset");
-  cuda_check(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)),
-      "[mlgru] shared memory");
-  const unsigned resident = unsigned(shape.blocks * device.multiprocessors);
-  const unsigned blocks = tiles.walks ? tiles.walks : std::min(tiles.count(), resident);
-  kernel<<<blocks, int(32 * shape.warps), shared_bytes, stream>>>(arguments);
-  launched("[mlgru]");
+  const Index shared = scan_shared_bytes(shape, tiles.groups, tiles.blocks);
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
+             "[mlgru] shared memory");
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {unsigned(tiles.blocks), 1, 1};
+  cudaLaunchConfig_t launch{};
+  launch.gridDim = tiles.columns * unsigned(tiles.blocks);
+  launch.blockDim = 32 * unsigned(shape.warps * tiles.groups);
+  launch.dynamicSmemBytes = std::size_t(shared);
+  launch.stream = stream;
+  launch.attrs = &cluster;
+  launch.numAttrs = tiles.blocks > 1 ? 1 : 0;
+  cuda_check(cudaLaunchKernelEx(&launch, kernel, arguments), "[mlgru]");
 }
 
 }  // namespace tern::cuda

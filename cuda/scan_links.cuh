@@ -1,53 +1,91 @@
-// What some steps of a scan over time do to a state, and how blocks publish it: for one channel of
-// one chunk in a single 64-bit word, so that it needs neither flags nor fences.
+// What some steps of a scan over time do to a state, and how the blocks of a cluster tell it one
+// another.
 #pragma once
 
-#include <cuda/atomic>
-
-#include "cuda/device.cuh"
+#include "cuda/cluster.cuh"
+#include "cuda/scan_tiles.cuh"
 
 namespace tern::cuda {
 
-// Some steps: state after = a * state before + u. With a == 0, u itself is the state after.
+// state after = a * state before + u
 struct alignas(8) Link {
   float a, u;
 
-  __device__ float operator()(float before) const { return a == 0 ? u : fmaf(a, before, u); }
-  __device__ bool is_state() const { return a == 0; }
-  // memory starts with all bits set; arithmetic makes other NaNs, and publish() sees to it
-  __device__ bool is_published() const { return __float_as_uint(a) != ~0u; }
+  __device__ float operator()(float before) const { return fmaf(a, before, u); }
 };
 
 __device__ inline Link then(const Link& first, const Link& second) {
   return {first.a * second.a, fmaf(second.a, first.u, second.u)};
 }
 
-using LinkWord = ::cuda::atomic_ref<std::uint64_t, ::cuda::thread_scope_device>;
+// The links of a cluster's blocks, received by every block: in two places to a group of warps, by
+// turns. Whoever sends to a place again has received what this block sent in between, after it had
+// read what came there first. And no block ends before it received everything: so nobody stores to
+// a block that is gone. A cluster of one block has none.
+class ClusterLinks {
+ public:
+  // memory: of all groups, size() links
+  __device__ ClusterLinks(Link* memory, const ScanTiles& tiles, const ScanPlace& place)
+      : blocks_(tiles.blocks), block_(place.block) {
+    if (blocks_ == 1) return;
+    Link* const barriers = memory + 2 * tiles.groups * blocks_ * kChannels;
+    places_ = memory + 2 * place.group * blocks_ * kChannels;
+    barriers_ = barriers + 2 * place.group;
+    if constexpr (hopper::kClusters) {
+      if (threadIdx.x == 0) {
+#pragma unroll 1
+        for (int i = 0; i < 2 * tiles.groups; ++i)
+          hopper::init_barrier(hopper::shared_address(barriers + i), 1);
+        hopper::publish_barriers();
+      }
+      hopper::synchronize_cluster();
+    }
+  }
+  __device__ static int size(const ScanTiles& tiles) {
+    return tiles.blocks == 1 ? 0 : 2 * tiles.groups * (tiles.blocks * kChannels + 1);
+  }
 
-__device__ inline Link read_link(std::uint64_t* word) {
-  const std::uint64_t bits = LinkWord(*word).load(::cuda::memory_order_relaxed);
-  return {__uint_as_float(unsigned(bits)), __uint_as_float(unsigned(bits >> 32))};
-}
-__device__ inline void publish(std::uint64_t* word, const Link& link) {
-  const unsigned a = link.a != link.a ? 0x7fffffffu : __float_as_uint(link.a);
-  LinkWord(*word).store(std::uint64_t(__float_as_uint(link.u)) << 32 | a,
-                        ::cuda::memory_order_relaxed);
-}
-__device__ inline Link shuffle(const Link& link, int lane) {
-  return {__shfl_sync(kAllLanes, link.a, lane), __shfl_sync(kAllLanes, link.u, lane)};
-}
+  // Tells all blocks this one's link of channel c, in the group's round-th turn; a thread for each.
+  __device__ void send(const Link& link, int round, int c) const {
+    if constexpr (hopper::kClusters) {
+      if (blocks_ == 1) return;
+      Link* const to = place(round) + block_ * kChannels + c;
+      const auto barrier = hopper::shared_address(barriers_ + round % 2);
+      const unsigned others = unsigned(blocks_ - 1);
+      *to = link;  // this block's own
+      if (c == 0) hopper::arrive_and_expect(barrier, others * kChannels * unsigned(sizeof(Link)));
+#pragma unroll 1
+      for (unsigned i = 1; i <= others; ++i)
+        hopper::store_at_block(hopper::shared_address(to), link.a, link.u, barrier,
+                               (unsigned(block_) + i) & others);
+    }
+  }
+  // Given the state before the turn, that after it, and start: before this block's steps.
+  __device__ float pass(float& start, float state, const Link& own, int round, int c) const {
+    start = state;
+    if constexpr (hopper::kClusters) {
+      if (blocks_ > 1) {
+        hopper::wait_barrier(hopper::shared_address(barriers_ + round % 2),
+                             unsigned(round / 2 % 2));
+#pragma unroll 1
+        for (int i = 0; i < blocks_; ++i) {
+          if (i == block_) start = state;
+          state = place(round)[i * kChannels + c](state);
+        }
+        return state;
+      }
+    }
+    return own(state);
+  }
 
-// Whether for all 4 channels of the warp the nearest state lies before anything unpublished.
-__device__ inline bool reaches_states(const Link& near, const Link& far) {
-  const std::uint64_t mine = 0x1111111111111111u << threadIdx.x % 4;
-  const auto vote = [&](bool of_near, bool of_far) {
-    const std::uint64_t low = __ballot_sync(kAllLanes, of_near);
-    return (std::uint64_t(__ballot_sync(kAllLanes, of_far)) << 32 | low) & mine;
-  };
-  const std::uint64_t missing = vote(!near.is_published(), !far.is_published());
-  const std::uint64_t states = vote(near.is_state(), far.is_state());
-  const std::uint64_t nearest = states & (~states + 1);
-  return __all_sync(kAllLanes, states && !(missing & (nearest - 1)));
-}
+ private:
+  static constexpr int kChannels = int(kScanChannels);
+  __device__ Link* place(int round) const {
+    return places_ + round % 2 * blocks_ * kChannels;
+  }
+
+  int blocks_, block_;
+  Link *places_ = nullptr, *barriers_ = nullptr;  // of the group
+};
 
 }  // namespace tern::cuda

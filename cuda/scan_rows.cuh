@@ -8,50 +8,46 @@
 
 namespace tern::cuda {
 
-// Where a warp's rows lie in memory: row r at `first` + r * step of the sequence's T rows. What a
-// lane fetches first begins at `offset` of a tensor.
+// A warp's rows of a tile: row r is step first + r in the direction of the scan, and lies at offset
+// + r * stride of each tensor.
 struct ScanRows {
-  int first, step, T, D, channels;  // channels of the tile that exist
+  int first, T, channels;  // there are T steps, and so many channels from the tile's first on
+  int stride;
   Index offset;
 
-  template <bool aligned, class A>
-  static constexpr int piece = aligned ? 16 / sizeof(A) : 1;  // elements
-
-  template <bool aligned, class A>
-  __device__ static ScanRows at(const ScanTile& tile, const ScanTiles& tiles, int first, int step) {
-    constexpr int pieces = int(kScanChannels) / piece<aligned, A>;
-    const int lane = int(threadIdx.x) % 32;
-    const int ahead = lane / pieces * step * tiles.D + lane % pieces * piece<aligned, A>;
-    return {.first = first,
-            .step = step,
-            .T = tiles.T,
-            .D = tiles.D,
-            .channels = tiles.D - tile.channel,
-            .offset = tile.base + Index(first) * tiles.D + ahead};
+  // the steps `later` ones after this
+  __device__ ScanRows after(int later) const {
+    ScanRows rows = *this;
+    rows.first += later;
+    rows.offset += Index(stride) * later;
+    return rows;
   }
+  __device__ bool exist() const { return first < T; }
+  // Whether R rows need no exceptions: they exist in all channels, and so does the next.
+  __device__ bool whole(int R) const { return first + R < T && channels >= int(kScanChannels); }
 };
 
-// The warp copies R rows of one tensor to shared memory, asynchronously if 16-byte pieces can be.
-// Unless all rows and channels exist, elements that do not become `missing`.
-template <bool aligned, bool all, int R, class A>
-__device__ inline void fetch_rows(A* to, const A* from, const ScanRows& rows, float missing) {
-  constexpr int piece = ScanRows::piece<aligned, A>, pieces = int(kScanChannels) / piece;
+// Copies R rows of one tensor to shared memory, asynchronously if 16-byte pieces can be. Unless
+// all of them are `whole`, elements that do not exist become 0.
+template <bool aligned, bool whole, int R, class A>
+__device__ inline void fetch_rows(A* to, const A* from, const ScanRows& rows) {
+  constexpr int piece = aligned ? 16 / sizeof(A) : 1, pieces = int(kScanChannels) / piece;
   const int lane = int(threadIdx.x) % 32;
-#pragma unroll(aligned ? R : 4)
-  for (int i = 0; i < R * pieces / 32; ++i) {
-    // below 32 pieces a row, 32 / pieces rows at a time; else a part of a row
-    const int number = i * 32 + lane, r = number / pieces, d = number % pieces * piece;
-    const int row = rows.first + r * rows.step;
-    A* const at = to + r * int(kScanChannels) + d;
-    if (!all && (row < 0 || row >= rows.T || d >= rows.channels)) {
-      for (int k = 0; k < piece; ++k) at[k] = from_float<A>(missing);
-    } else {
-      const int ahead = (r - lane / pieces) * rows.step * rows.D + (d - lane % pieces * piece);
-      const A* const source = from + rows.offset + ahead;
-      if constexpr (aligned)
-        __pipeline_memcpy_async(at, source, 16);
-      else
-        *at = *source;
+  if constexpr (aligned) {
+    constexpr int at_once = 32 / pieces;  // rows
+    const int row = lane / pieces, d = lane % pieces * piece;
+    const A* const source = from + (rows.offset + Index(rows.stride) * row + d);
+#pragma unroll
+    for (int r = 0; r < R; r += at_once) {
+      const bool exists = whole || (rows.first + r + row < rows.T && d < rows.channels);
+      __pipeline_memcpy_async(to + r * int(kScanChannels) + lane * piece,
+                              exists ? source + Index(rows.stride) * r : from, 16, exists ? 0 : 16);
+    }
+  } else {
+    for (int i = lane; i < R * pieces; i += 32) {
+      const int r = i / pieces, d = i % pieces;
+      const bool exists = rows.first + r < rows.T && d < rows.channels;
+      to[i] = exists ? from[rows.offset + Index(rows.stride) * r + d] : from_float<A>(0);
     }
   }
 }

@@ -1,81 +1,109 @@
-// state[t] = a[t] * state[t - 1] + u[t] in one pass over memory. With many columns of tiles, blocks
-// walk along them. With few, chunks of time are worked on at once, and each finds the state before
-// it from what the chunks before have published so far ("decoupled look-back", Merrill and Garland
-// 2016).
+// state[t] = a[t] * state[t - 1] + u[t] in one pass over memory. A block, or the blocks of a
+// cluster, walk along a column of tiles in turns of one tile a block. In a turn each warp finds out
+// what its steps do to the states; then, with one thread to a channel, its block what all of them
+// do, tells the other blocks, and knows the states before its own warps' steps and after the turn.
+// A block's groups of warps take the turns by turns, so that one works while another waits.
 //
-// For one channel of one chunk a single 64-bit word is published, so it needs neither flags nor
-// fences: first what the chunk's steps do to the state; once the state before the chunk is known,
-// the state after it. Either leads to the same bits: the same operations in the same order.
+// All of it is the same operations in the same order whoever comes first: the bits depend on the
+// cut alone.
 #pragma once
 
-#include "cuda/scan_past.cuh"
+#include "cuda/scan_links.cuh"
 
 namespace tern::cuda {
 
-// What a block shares about a tile: turn by turn the one half of everything, then the other, so
-// that one barrier in the middle of a turn suffices.
-template <int warps>
-struct alignas(16) Carry {
-  Link link[2][warps][kScanChannels];  // what each warp's steps do
-  float state[2][kScanChannels];       // before the tile
-  bool known[2];                       // if not yet, it must be looked for
-};
-
-// Before the barrier, by the first warp: the states before the tile, if they were known in time.
-// `before` was read when the turn began. A share that begins within a column waits for the share
-// before it, which walked that column first.
-template <int warps>
-__device__ inline void take_states(Carry<warps>& carry, int half, const Past& past,
-                                   Link (&before)[2]) {
-  const int lane = int(threadIdx.x) % 32;
-  const auto all_known = [&] {
-    return __all_sync(kAllLanes, before[0].is_state() && before[1].is_state());
-  };
-  bool known = all_known();
-  while (past.waits && !known) {
-    past.look(before);
-    known = all_known();
-  }
-  for (int i = 0; i < 2; ++i) carry.state[half][2 * lane + i] = before[i].u;
-  if (lane == 0) carry.known[half] = known;
+// Barriers among `threads` of a block, with or without waiting; 0 is __syncthreads().
+__device__ inline void sync_some(int barrier, int threads) {
+  asm volatile("barrier.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+__device__ inline void arrive_some(int barrier, int threads) {
+  asm volatile("barrier.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
-// After the barrier, by all warps: state = before the warp's steps, of the lane's two channels. The
-// last warp passes on what comes after the tile. past() makes the tile's Past.
-template <int warps, class MakePast>
-__device__ inline void enter_tile(float (&state)[2], Carry<warps>& carry, int half,
-                                  const ScanTile& tile, MakePast&& past) {
-  const int warp = int(threadIdx.x) / 32, first = 2 * (int(threadIdx.x) % 32);
-  const auto join = [&](Link(&all)[2], int w) {
-    const float4 two = *reinterpret_cast<const float4*>(&carry.link[half][w][first]);
-    all[0] = then(all[0], {two.x, two.y});
-    all[1] = then(all[1], {two.z, two.w});
-  };
-  Link all[2] = {{1, 0}, {1, 0}};
+template <int warps>
+class ScanStates {
+ public:
+  // memory: what scan_shared_bytes() counts beside the stages. initial (B, D): the states before
+  // everything, or null: zeros.
+  __device__ ScanStates(void* memory, const ScanTiles& tiles, const ScanPlace& place,
+                        const float* initial)
+      : tiles_(tiles),
+        place_(place),
+        initial_(initial),
+        links_(static_cast<Link*>(memory)),
+        cluster_(links_ + tiles.groups * warps * kChannels, tiles, place),
+        carried_(reinterpret_cast<float*>(links_ + tiles.groups * warps * kChannels +
+                                          ClusterLinks::size(tiles))) {
+    links_ += place.group * warps * kChannels;
+  }
+
+  // which turn is the group's round-th, from 0
+  __device__ int turn(int round) const { return round * tiles_.groups + place_.group; }
+
+  // In each of them: first the links of the warp's steps, for the lane's two channels;
+  __device__ void link(const Link (&link)[2]) {
+    *my_links() = {link[0].a, link[0].u, link[1].a, link[1].u};
+    if (folds())
+      sync_some(kLinked + place_.group, 32 * warps);
+    else
+      arrive_some(kLinked + place_.group, 32 * warps);
+  }
+  // then, by the warps for which folds(), the channels' states before each warp's steps;
+  __device__ bool folds() const { return place_.warp < kChannels / 32; }
+  __device__ void fold(int round) {
+    const int c = place_.warp * 32 + place_.lane;
+    Link all = links_[c];
 #pragma unroll
-  for (int w = 0; w < warps - 1; ++w)
-    if (w < warp) join(all, w);
-  const bool last = warp == warps - 1;
-  if (!tile.carried && !carry.known[half]) {
-    if (last) {
-      Link whole[2] = {all[0], all[1]};
-      join(whole, warp);
-      for (int i = 0; i < 2; ++i) publish(past().words + first + i, whole[i]);
+    for (int w = 1; w < warps; ++w) all = then(all, links_[w * kChannels + c]);
+    cluster_.send(all, round, c);
+    float start;
+    const float state = cluster_.pass(start, before(round, c), all, round, c);
+    hand_over(state, round, c);
+#pragma unroll
+    for (int w = 0; w < warps; ++w) {  // in place of the links
+      const Link link = links_[w * kChannels + c];
+      links_[w * kChannels + c].a = start;
+      start = link(start);
     }
-    for (int c = 4 * warp; c < int(kScanChannels); c += 4 * warps)
-      look_back(carry.state[half], c, past());
-    __syncthreads();
   }
-  const float2 before = *reinterpret_cast<const float2*>(&carry.state[half][first]);
-  state[0] = all[0](before.x);
-  state[1] = all[1](before.y);
-  if (!last) return;
-  join(all, warp);
-  const float after[2] = {all[0](before.x), all[1](before.y)};
-  for (int i = 0; i < 2; ++i) {
-    if (!tile.ends) carry.state[half ^ 1][first + i] = after[i];
-    if (tile.passed_on) publish(past().words + first + i, {0, after[i]});
+  // and last those before the warp's own.
+  __device__ void states(float (&before)[2]) {
+    sync_some(kKnown + place_.group, 32 * warps);
+    const float4 two = *my_links();
+    before[0] = two.x;
+    before[1] = two.z;
   }
-}
+
+ private:
+  static constexpr int kChannels = int(kScanChannels);
+  // barriers, one for each group, of at most 5
+  static constexpr int kLinked = 1, kKnown = 6, kCarried = 11;
+
+  __device__ float4* my_links() const {
+    return reinterpret_cast<float4*>(links_ + place_.warp * kChannels + 2 * place_.lane);
+  }
+  // the states before the turn, from the group whose turn was the last
+  __device__ float before(int round, int c) const {
+    if (round + place_.group == 0)
+      return initial_ && place_.channel + c < tiles_.D
+                 ? initial_[Index(place_.b) * tiles_.D + place_.channel + c]
+                 : 0;
+    if (tiles_.groups > 1) sync_some(kCarried + place_.group, 2 * kChannels);
+    return carried_[c];
+  }
+  __device__ void hand_over(float state, int round, int c) const {
+    carried_[c] = state;
+    const int next = place_.group + 1 == tiles_.groups ? 0 : place_.group + 1;
+    if (tiles_.groups > 1 && turn(round) + 1 < tiles_.turns)
+      arrive_some(kCarried + next, 2 * kChannels);
+  }
+
+  const ScanTiles& tiles_;
+  const ScanPlace& place_;
+  const float* initial_;
+  Link* links_;  // of the group
+  ClusterLinks cluster_;
+  float* carried_;  // of the block
+};
 
 }  // namespace tern::cuda

@@ -1,0 +1,90 @@
+// How the scan over time is divided on a device, by hand for the H200: 132 multiprocessors, 227 KB
+// of shared memory to a block.
+#include <gtest/gtest.h>
+
+#include "core/dry/dry_backend.h"
+#include "core/workspace.h"
+
+namespace tern {
+namespace {
+
+class ScanCutTest : public testing::Test {
+ protected:
+  ScanCut cut(Index B, Index T, Index D, const ScanShape& shape = kScanForward) {
+    return scan_cut(Tensor(dry_, {B, T, D}, DType::bf16), shape, device_);
+  }
+  DeviceTraits device_ = DeviceTraits::h200();
+  DryBackend dry_{device_};
+};
+
+TEST_F(ScanCutTest, CountsChunksAndColumns) {
+  const ScanCut forward = cut(3, 1000, 72), backward = cut(3, 1000, 72, kScanBackward);
+  EXPECT_EQ(forward.columns, 6);   // 64 channels and 8, three times
+  EXPECT_EQ(forward.chunks, 16);   // of 8 warps * 8 steps
+  EXPECT_EQ(backward.chunks, 21);  // of 6 * 8
+  EXPECT_EQ(forward.blocks, 2);    // with 4 groups that take two turns each
+  EXPECT_EQ(forward.groups, 4);
+}
+
+TEST_F(ScanCutTest, ManyColumnsNeedNeitherClustersNorGroups) {
+  const ScanCut all = cut(16, 2048, 2048);  // 512 columns, of 4 * 132 groups that are resident
+  EXPECT_EQ(all.blocks, 1);
+  EXPECT_EQ(all.groups, 1);
+}
+
+TEST_F(ScanCutTest, GroupsComeBeforeClusters) {
+  const ScanCut half = cut(16, 2048, 1024);  // 256 columns
+  EXPECT_EQ(half.blocks, 1);
+  EXPECT_EQ(half.groups, 2);
+  const ScanCut eighth = cut(2, 8192, 2048);  // 64
+  EXPECT_EQ(eighth.blocks, 2);
+  EXPECT_EQ(eighth.groups, 4);
+}
+
+TEST_F(ScanCutTest, FewColumnsTakeTheLargestClusters) {
+  const ScanCut few = cut(1, 32768, 1024);  // 16 columns: 128 blocks, one a multiprocessor
+  EXPECT_EQ(few.blocks, 8);
+  EXPECT_EQ(few.groups, 4);
+  const ScanCut back = cut(1, 32768, 1024, kScanBackward);
+  EXPECT_EQ(back.blocks, 8);
+  EXPECT_EQ(back.groups, 3);  // of four, the stages do not fit
+}
+
+TEST_F(ScanCutTest, ADeviceWithoutClustersGetsBlocksAlone) {
+  device_.clusters = false;
+  EXPECT_EQ(cut(1, 32768, 1024).blocks, 1);
+  EXPECT_EQ(cut(1, 32768, 1024).groups, 4);
+  device_.shared_bytes = 99 << 10;  // sm_89
+  EXPECT_EQ(cut(1, 32768, 1024).groups, 2);
+}
+
+TEST_F(ScanCutTest, EveryGroupHasTwoTurnsAndFits) {
+  for (const ScanShape& shape : {kScanForward, kScanBackward})
+    for (const Index D : {1, 64, 300, 1024, 2560})
+      for (const Index B : {1, 2, 7, 33})
+        for (const Index T : {1, 48, 64, 65, 200, 700, 2048, 32768}) {
+          const ScanCut c = cut(B, T, D, shape);
+          const Index workers = c.groups * c.blocks;
+          EXPECT_TRUE(workers == 1 || 2 * workers <= c.chunks) << B << ' ' << T << ' ' << D;
+          EXPECT_LE(scan_shared_bytes(shape, c.groups, c.blocks), device_.shared_bytes);
+        }
+}
+
+TEST_F(ScanCutTest, SharedMemoryByHand) {
+  // 2 stages of 2 tensors * 64 steps * 64 channels in bf16; 8 warps' links; states carried on
+  EXPECT_EQ(scan_shared_bytes(kScanForward, 1, 1), 2 * 2 * 64 * 64 * 2 + 8 * 64 * 8 + 64 * 4);
+  // and two places for the links of four blocks, with their barriers
+  EXPECT_EQ(scan_shared_bytes(kScanForward, 1, 4) - scan_shared_bytes(kScanForward, 1, 1),
+            2 * (4 * 64 * 8 + 8));
+}
+
+TEST_F(ScanCutTest, TheBoundsGradientHasAPartForEachBlock) {
+  const auto tensor = [&](const Shape& shape) { return Tensor(dry_, shape, DType::f32); };
+  MlgruBackward a{.h = Tensor(dry_, {1, 32768, 1024}, DType::bf16)};
+  EXPECT_EQ(workspace_bytes(a, device_), 0u);
+  a.dbound = {tensor({1024})};
+  EXPECT_EQ(workspace_bytes(a, device_), 8u * 1024 * sizeof(float));
+}
+
+}  // namespace
+}  // namespace tern
