@@ -2,6 +2,7 @@
 #include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/normalized_row.cuh"
+#include "cuda/row_fp8.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
 #include "cuda/row_writer.cuh"
@@ -53,7 +54,7 @@ __global__ void __launch_bounds__(L::bound)
   }
 }
 
-template <class A>
+template <class A, class Fp8>
 struct Backward {
   RowGrad<A> dg, dh;
   const A *dy, *g, *h;
@@ -62,15 +63,16 @@ struct Backward {
   Index N;
   int D;
   float inverse_D;
+  Fp8 dg_fp8;
 };
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
-// registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, bound by
-// memory, one row ahead; one reduction a row (NormMeans). f32. Reproducible: P depends on shape and
-// device alone.
-template <class L, class A>
-__global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const Backward<A> a) {
-  __shared__ float shared[2][2 * 32];
+// registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, and D if dg
+// goes in 8-bit floats too, bound by memory, one row ahead; one reduction a row (NormMeans), a
+// second for 8-bit floats. f32. Reproducible: P depends on shape and device alone.
+template <class L, class A, class Fp8>
+__global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const Backward<A, Fp8> a) {
+  __shared__ float shared[2][2 * 32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
   const RowStream<L, A> dy(a.dy, a.D, a.D, place), g(a.g, a.D, a.D, place), h(a.h, a.D, a.D, place);
@@ -115,6 +117,7 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
     });
     a.dg.template put<L>(n * a.D, z, a.D);
     a.dh.template put<L>(n * a.D, value, a.D);
+    a.dg_fp8.template put<L, A>(n, a.D, shared_top, z);
   });
   float* part = a.parts + Index(blockIdx.x) * 2 * a.D;
   store_row<L>(part, dweight, a.D);
@@ -127,8 +130,8 @@ std::size_t staging_bytes(Index D) {
          ScalarStream<2>::bytes(L::threads(D));
 }
 
-template <class A>
-Backward<A> task_of(const GatedNormQuantizeBackward& a, float* parts) {
+template <class A, class Fp8>
+Backward<A, Fp8> task_of(const GatedNormQuantizeBackward& a, float* parts, const Fp8& dg_fp8) {
   const Index D = a.g.shape().last();
   return {.dg = RowGrad<A>(a.dg),
           .dh = RowGrad<A>(a.dh),
@@ -141,7 +144,8 @@ Backward<A> task_of(const GatedNormQuantizeBackward& a, float* parts) {
           .parts = parts,
           .N = a.g.elements() / D,
           .D = int(D),
-          .inverse_D = 1.0f / float(D)};
+          .inverse_D = 1.0f / float(D),
+          .dg_fp8 = dg_fp8};
 }
 
 }  // namespace
@@ -169,15 +173,18 @@ void CudaBackend::run(const GatedNormQuantize& a) {
 
 void CudaBackend::run(const GatedNormQuantizeBackward& a) {
   const Index D = a.g.shape().last(), P = column_sum_parts(a, traits_);
-  const bool fours = in_fours(D, a.dg.to, a.dh.to, a.row.dy, a.row.weight, a.g, a.h, a.g_weight);
+  const bool fours =
+      in_fours(D, a.dg.to, a.dg_fp8.codes, a.dh.to, a.row.dy, a.row.weight, a.g, a.h, a.g_weight);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
+  const char* name = "[gated_norm_quantize]";
   visit_real(a.g.dtype(), [&]<class A>() {
-    visit_layout<ShortRow>(
-        "[gated_norm_quantize]", D, fours, staging_bytes<ShortRow, A>(D), [&]<class L>() {
-          launch_rows("[gated_norm_quantize]", gated_norm_quantize_backward<L, A>,
-                      task_of<A>(a, parts), P, L::threads(D), staging_bytes<L, A>(D), stream_);
-        });
+    visit_fp8(name, a.dg_fp8, a.dg, [&]<class Fp8>(const Fp8& dg_fp8) {
+      visit_layout<ShortRow>(name, D, fours, staging_bytes<ShortRow, A>(D), [&]<class L>() {
+        launch_rows(name, gated_norm_quantize_backward<L, A, Fp8>, task_of<A>(a, parts, dg_fp8), P,
+                    L::threads(D), staging_bytes<L, A>(D), stream_);
+      });
+    });
   });
   const Grad to[] = {a.row.dweight, a.dg_weight};
   add_column_sums(to, parts, P, D, stream_);

@@ -43,13 +43,23 @@ __device__ inline void each(F&& f) {
 
 // D columns from `row` on; with D = 0 nothing is read, which is how a missing row reads as zero
 template <class L, class T>
-__device__ inline void load_row(typename L::Row& to, const T* row, int D) {
-  Word<T, L::V> words[L::Items];
+__device__ inline void load_words(Word<T, L::V> (&words)[L::Items], const T* row, int D) {
   const T* piece = row + L::column(0);
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) load_if(L::column(i) < D, words[i], piece + i * L::step);
+}
+template <class L, class T>
+__device__ inline void load_row(typename L::Row& to, const T* row, int D) {
+  Word<T, L::V> words[L::Items];
+  load_words<L>(words, row, D);
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) unpack(to[i], words[i]);
+}
+// x as words, rounded
+template <class L, class Word>
+__device__ inline void pack_row(Word (&words)[L::Items], const typename L::Row& x) {
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) pack(words[i], x[i]);
 }
 template <class L, class T>
 __device__ inline void store_row(T* row, const typename L::Row& from, int D) {
