@@ -29,7 +29,7 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
                                                              .fp8_dx = fp8_dx,
                                                              .dy_fp8 = dy.fp8(0)});
                              })[0];
-  if (fp8_dx && x.codes.tape && x.codes.slot >= 0) product.tape->want_fp8(product);
+  if (fp8_dx && x.codes.slot >= 0) product.tape->want_fp8(product);
   return product;
 }
 
