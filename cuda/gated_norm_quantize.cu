@@ -54,24 +54,25 @@ __global__ void __launch_bounds__(L::bound)
   }
 }
 
-template <class A, class Fp8>
+template <class A, class GateGrad>
 struct Backward {
-  RowGrad<A> dg, dh;
+  GateGrad dg;
+  RowGrad<A> dh;
   const A *dy, *g, *h;
   const float *g_weight, *weight, *rstd;
   float* parts;  // (P, 2, D): of the consumer's weight, of g_weight
   Index N;
   int D;
   float inverse_D;
-  Fp8 dg_fp8;
 };
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, and D if dg
 // goes in 8-bit floats too, bound by memory, one row ahead; one reduction a row (NormMeans), a
 // second for 8-bit floats. f32. Reproducible: P depends on shape and device alone.
-template <class L, class A, class Fp8>
-__global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const Backward<A, Fp8> a) {
+template <class L, class A, class GateGrad>
+__global__ void __launch_bounds__(L::bound)
+    gated_norm_quantize_backward(const Backward<A, GateGrad> a) {
   __shared__ float shared[2][2 * 32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
@@ -115,9 +116,8 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
       value[i][v] = dp * x[i][v] * g_weight[i][v] * slope[i][v];  // dh
       z[i][v] = outer * dx - x[i][v] * mean.outer_mean;           // dg
     });
-    a.dg.template put<L>(n * a.D, z, a.D);
+    a.dg.template put_row<L>(n, a.D, shared_top, z);
     a.dh.template put<L>(n * a.D, value, a.D);
-    a.dg_fp8.template put<L, A>(n, a.D, shared_top, z);
   });
   float* part = a.parts + Index(blockIdx.x) * 2 * a.D;
   store_row<L>(part, dweight, a.D);
@@ -130,10 +130,11 @@ std::size_t staging_bytes(Index D) {
          ScalarStream<2>::bytes(L::threads(D));
 }
 
-template <class A, class Fp8>
-Backward<A, Fp8> task_of(const GatedNormQuantizeBackward& a, float* parts, const Fp8& dg_fp8) {
+template <class A, class GateGrad>
+Backward<A, GateGrad> task_of(const GatedNormQuantizeBackward& a, const GateGrad& dg,
+                              float* parts) {
   const Index D = a.g.shape().last();
-  return {.dg = RowGrad<A>(a.dg),
+  return {.dg = dg,
           .dh = RowGrad<A>(a.dh),
           .dy = data_or_null<A>(a.row.dy),
           .g = a.g.data<A>(),
@@ -144,8 +145,7 @@ Backward<A, Fp8> task_of(const GatedNormQuantizeBackward& a, float* parts, const
           .parts = parts,
           .N = a.g.elements() / D,
           .D = int(D),
-          .inverse_D = 1.0f / float(D),
-          .dg_fp8 = dg_fp8};
+          .inverse_D = 1.0f / float(D)};
 }
 
 }  // namespace
@@ -179,9 +179,9 @@ void CudaBackend::run(const GatedNormQuantizeBackward& a) {
   float* parts = static_cast<float*>(memory.raw());
   const char* name = "[gated_norm_quantize]";
   visit_real(a.g.dtype(), [&]<class A>() {
-    visit_fp8(name, a.dg_fp8, a.dg, [&]<class Fp8>(const Fp8& dg_fp8) {
+    visit_row_grad<A>(name, a.dg, a.dg_fp8, [&]<class GateGrad>(const GateGrad& dg) {
       visit_layout<ShortRow>(name, D, fours, staging_bytes<ShortRow, A>(D), [&]<class L>() {
-        launch_rows(name, gated_norm_quantize_backward<L, A, Fp8>, task_of<A>(a, parts, dg_fp8), P,
+        launch_rows(name, gated_norm_quantize_backward<L, A, GateGrad>, task_of<A>(a, dg, parts), P,
                     L::threads(D), staging_bytes<L, A>(D), stream_);
       });
     });

@@ -65,19 +65,18 @@ __global__ void __launch_bounds__(L::bound)
   }
 }
 
-template <class R, class A, int K, class Fp8>
+template <class R, class A, int K, class BranchGrad>
 struct Backward {
   const A* dy[K]{};
   const float* weight[K]{};
   RowGrad<R> dx;
-  RowGrad<A> dbranch;
+  BranchGrad dbranch;
   const R *dsum, *sum;
   const float *rstd, *block;
   float* parts = nullptr;  // (P, sums, D): of each consumer's weight, then of the block weight
   Index N;
   int rows, sums, D;
   float inverse_D, one;
-  Fp8 dbranch_fp8;
 };
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
@@ -85,8 +84,9 @@ struct Backward {
 // D bytes a row, and D if dbranch goes in 8-bit floats too, bound by memory, one row ahead; one
 // reduction a row (NormMeans), a second for 8-bit floats. f32. Reproducible: P depends on shape and
 // device alone.
-template <class L, class R, class A, int K, class Fp8>
-__global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backward<R, A, K, Fp8> a) {
+template <class L, class R, class A, int K, class BranchGrad>
+__global__ void __launch_bounds__(L::bound)
+    norm_quantize_backward(const Backward<R, A, K, BranchGrad> a) {
   __shared__ float shared[2][2 * 32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
@@ -137,8 +137,7 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
     dsum.read(d, n, turn);
     each<L>([&](int i, int v) { z[i][v] += d[i][v]; });
     a.dx.template put<L>(n * a.D, z, a.D);
-    a.dbranch.template put<L>(n * a.D, z, a.D);
-    a.dbranch_fp8.template put<L, A>(n, a.D, shared_top, z);
+    a.dbranch.template put_row<L>(n, a.D, shared_top, z);
   });
   float* part = a.parts + Index(blockIdx.x) * a.sums * a.D;
 #pragma unroll
@@ -205,24 +204,23 @@ Forward<R, A, Writer, K> task_of(const NormQuantize& a) {
   return task;
 }
 
-template <class R, class A, int K, class Fp8>
-Backward<R, A, K, Fp8> task_of(const NormQuantizeBackward& a, float* parts,
-                               const Fp8& dbranch_fp8) {
+template <class R, class A, int K, class BranchGrad>
+Backward<R, A, K, BranchGrad> task_of(const NormQuantizeBackward& a, const BranchGrad& dbranch,
+                                      float* parts) {
   const Index D = a.sum.shape().last();
-  Backward<R, A, K, Fp8> task{.dx = RowGrad<R>(a.dx),
-                              .dbranch = RowGrad<A>(a.dbranch),
-                              .dsum = data_or_null<R>(a.dsum),
-                              .sum = a.sum.data<R>(),
-                              .rstd = a.rstd.data<float>(),
-                              .block = data_or_null<float>(a.block_weight),
-                              .parts = parts,
-                              .N = a.sum.elements() / D,
-                              .rows = int(a.rows.size()),
-                              .sums = int(a.rows.size()) + (a.dblock_weight ? 1 : 0),
-                              .D = int(D),
-                              .inverse_D = 1.0f / float(D),
-                              .one = a.block_weight ? 0.0f : 1.0f,
-                              .dbranch_fp8 = dbranch_fp8};
+  Backward<R, A, K, BranchGrad> task{.dx = RowGrad<R>(a.dx),
+                                     .dbranch = dbranch,
+                                     .dsum = data_or_null<R>(a.dsum),
+                                     .sum = a.sum.data<R>(),
+                                     .rstd = a.rstd.data<float>(),
+                                     .block = data_or_null<float>(a.block_weight),
+                                     .parts = parts,
+                                     .N = a.sum.elements() / D,
+                                     .rows = int(a.rows.size()),
+                                     .sums = int(a.rows.size()) + (a.dblock_weight ? 1 : 0),
+                                     .D = int(D),
+                                     .inverse_D = 1.0f / float(D),
+                                     .one = a.block_weight ? 0.0f : 1.0f};
   for (std::size_t k = 0; k < a.rows.size(); ++k) {
     task.dy[k] = data_or_null<A>(a.rows[k].dy);
     task.weight[k] = a.rows[k].weight.data<float>();
@@ -261,15 +259,17 @@ void CudaBackend::run(const NormQuantizeBackward& a) {
   float* parts = memory ? static_cast<float*>(memory.raw()) : nullptr;
   const char* name = "[norm_quantize]";
   visit_streams(a.sum.dtype(), activations(a), [&]<class R, class A>() {
-    visit_fp8(name, a.dbranch_fp8, a.dbranch, [&]<class Fp8>(const Fp8& dbranch_fp8) {
-      visit_layout<ShortRow>(name, D, fours, staging_bytes<ShortRow, R, A, 3>(D), [&]<class L>() {
-        visit_consumers<L>(a.rows.size(), [&]<int K>() {
-          launch_rows(name, norm_quantize_backward<L, R, A, K, Fp8>,
-                      task_of<R, A, K>(a, parts, dbranch_fp8), P, L::threads(D),
-                      staging_bytes<L, R, A, K>(D), stream_);
-        });
-      });
-    });
+    visit_row_grad<A>(name, a.dbranch, a.dbranch_fp8,
+                      [&]<class BranchGrad>(const BranchGrad& dbranch) {
+                        visit_layout<ShortRow>(
+                            name, D, fours, staging_bytes<ShortRow, R, A, 3>(D), [&]<class L>() {
+                              visit_consumers<L>(a.rows.size(), [&]<int K>() {
+                                launch_rows(name, norm_quantize_backward<L, R, A, K, BranchGrad>,
+                                            task_of<R, A, K>(a, dbranch, parts), P, L::threads(D),
+                                            staging_bytes<L, R, A, K>(D), stream_);
+                              });
+                            });
+                      });
   });
   std::vector<Grad> to;
   for (const NormalizedRowGrad& row : a.rows) to.push_back(row.dweight);

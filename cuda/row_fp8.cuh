@@ -36,11 +36,12 @@ struct Fp8Scale {
     return __nv_cvt_float2_to_fp8x2({low * value, high * value}, __NV_SATFINITE, __NV_E4M3);
   }
   __device__ void store(bool inside, std::uint8_t* to, const float (&x)[1]) const {
-    if (inside) *to = std::uint8_t(finite ? codes(x[0], 0) : 0);
+    if (inside) *to = std::uint8_t(codes(x[0], 0) & mask());
   }
   __device__ void store(bool inside, std::uint8_t* to, const float (&x)[4]) const {
-    store_if(inside, to, finite ? codes(x[0], x[1]) | codes(x[2], x[3]) << 16 : 0u);
+    store_if(inside, to, (codes(x[0], x[1]) | codes(x[2], x[3]) << 16) & mask());
   }
+  __device__ unsigned mask() const { return finite ? ~0u : 0u; }
   float value;
   bool finite;
 };
@@ -69,32 +70,35 @@ struct Fp8Writer {
     }
     if (threadIdx.x == 0) factors[n] = scale.factor();
   }
-  // the same from numbers that store_row rounds to T; their words alone wait at the barrier
-  template <class L, class T, class... Parts>
-  __device__ void put(Index n, int D, float* shared, const Parts&... parts) const {
-    Word<T, L::V> words[sizeof...(Parts)][L::Items];
-    int k = 0;
-    (pack_row<L>(words[k++], parts), ...);
-    write<L, T>(n, words, D, shared);
-  }
-
   std::uint8_t* codes = nullptr;
   float* factors = nullptr;
 };
 
-// In its place where nobody wants them: kernels are as if there were none.
-struct NoFp8 {
-  template <class L, class T, class... Parts>
-  __device__ void put(Index, int, float*, const Parts&...) const {}
+// A gradient's rows that leave as T and in 8-bit floats, in the place of RowGrad.
+template <class T>
+struct Fp8RowGrad {
+  // Once stored, their words alone wait at the barrier.
+  template <class L, class... Parts>
+  __device__ void put_row(Index n, int D, float* shared, const Parts&... parts) const {
+    Word<T, L::V> words[sizeof...(Parts)][L::Items];
+    T* part = to + n * int(sizeof...(Parts)) * D;
+    int k = 0;
+    ((store_row<L>(part, parts, D, words[k++]), part += D), ...);
+    fp8.write<L, T>(n, words, D, shared);
+  }
+
+  T* to = nullptr;
+  Fp8Writer fp8{};
 };
 
-// f(writer)
-template <class F>
-void visit_fp8(const char* kernel, const Fp8Rows& rows, const Grad& grad, F&& f) {
-  if (!rows) return f(NoFp8{});
-  check(grad && !grad.add, kernel, ": 8-bit floats are of a gradient that is not added to");
-  f(Fp8Writer{.codes = reinterpret_cast<std::uint8_t*>(rows.codes.data<E4m3>()),
-              .factors = rows.factors.data<float>()});
+// f(how rows of this gradient leave)
+template <class T, class F>
+void visit_row_grad(const char* kernel, const Grad& grad, const Fp8Rows& fp8, F&& f) {
+  if (!fp8) return f(RowGrad<T>(grad));
+  check(grad && !grad.add, kernel, ": expected 8-bit floats of a gradient that is not added to");
+  f(Fp8RowGrad<T>{.to = grad.to.data<T>(),
+                  .fp8 = {.codes = reinterpret_cast<std::uint8_t*>(fp8.codes.data<E4m3>()),
+                          .factors = fp8.factors.data<float>()}});
 }
 
 }  // namespace tern::cuda

@@ -47,16 +47,15 @@ __global__ void __launch_bounds__(L::bound)
   if (threadIdx.x == 0) a.rstd[n] = rstd;
 }
 
-template <class A, class Fp8>
+template <class A, class AbGrad>
 struct Backward {
-  RowGrad<A> dab;
+  AbGrad dab;
   const A *dy, *ab;
   const float *weight, *rstd;
   float* parts;  // (P, H)
   Index N;
   int H;
   float inverse_H;
-  Fp8 dab_fp8;
 };
 
 // Block q owns rows q, q + P, ..., a thread its Items * V columns of a and of b and their weight
@@ -64,9 +63,9 @@ struct Backward {
 // 2 H if in 8-bit floats too, bound by memory, one row ahead; one reduction a row, a second for
 // 8-bit floats. f32. Reproducible: P depends on shape and device alone. The bound means 80
 // registers, so that two blocks of 352 threads (H = 5632) fit.
-template <class L, class A, class Fp8>
+template <class L, class A, class AbGrad>
 __global__ void __launch_bounds__(L::staged ? 768 : L::bound)
-    swiglu_norm_quantize_backward(const Backward<A, Fp8> a) {
+    swiglu_norm_quantize_backward(const Backward<A, AbGrad> a) {
   __shared__ float shared[2][32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
@@ -107,9 +106,7 @@ __global__ void __launch_bounds__(L::staged ? 768 : L::bound)
       x[i][v] = dp * b[i][v] * silu_slope(value, open[i][v]);  // da
       b[i][v] = dp * value;                                    // db
     });
-    a.dab.template put<L>(2 * n * a.H, x, a.H);
-    a.dab.template put<L>(2 * n * a.H + a.H, b, a.H);
-    a.dab_fp8.template put<L, A>(n, a.H, shared_top, x, b);
+    a.dab.template put_row<L>(n, a.H, shared_top, x, b);
   });
   store_row<L>(a.parts + Index(blockIdx.x) * a.H, dweight, a.H);
 }
@@ -149,19 +146,18 @@ void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
   float* parts = static_cast<float*>(memory.raw());
   const char* name = "[swiglu_norm_quantize]";
   visit_real(a.ab.dtype(), [&]<class A>() {
-    visit_fp8(name, a.dab_fp8, a.dab, [&]<class Fp8>(const Fp8& dab_fp8) {
-      const Backward<A, Fp8> task{.dab = RowGrad<A>(a.dab),
-                                  .dy = data_or_null<A>(a.row.dy),
-                                  .ab = a.ab.data<A>(),
-                                  .weight = a.row.weight.data<float>(),
-                                  .rstd = a.rstd.data<float>(),
-                                  .parts = parts,
-                                  .N = N,
-                                  .H = int(H),
-                                  .inverse_H = 1.0f / float(H),
-                                  .dab_fp8 = dab_fp8};
+    visit_row_grad<A>(name, a.dab, a.dab_fp8, [&]<class AbGrad>(const AbGrad& dab) {
+      const Backward<A, AbGrad> task{.dab = dab,
+                                     .dy = data_or_null<A>(a.row.dy),
+                                     .ab = a.ab.data<A>(),
+                                     .weight = a.row.weight.data<float>(),
+                                     .rstd = a.rstd.data<float>(),
+                                     .parts = parts,
+                                     .N = N,
+                                     .H = int(H),
+                                     .inverse_H = 1.0f / float(H)};
       visit_layout<LongRow>(name, H, fours, staging_bytes<LongRow, A>(H), [&]<class L>() {
-        launch_rows(name, swiglu_norm_quantize_backward<L, A, Fp8>, task, P, L::threads(H),
+        launch_rows(name, swiglu_norm_quantize_backward<L, A, AbGrad>, task, P, L::threads(H),
                     staging_bytes<L, A>(H), stream_);
       });
     });
