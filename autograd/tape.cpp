@@ -73,6 +73,7 @@ Var Tape::view(const Var& v, const Tensor& value, Index first) {
   Slot slot = slots_.at(v.slot);
   slot.first += first;
   slot.shape = value.shape();
+  slot.fp8 = false;
   slots_.push_back(std::move(slot));
   return {value, this, int(slots_.size()) - 1};
 }
@@ -88,6 +89,14 @@ Grad Tape::claim(int index) {
   const Index n = slot.shape.elements();
   const bool add = buffer.claim(slot.first, slot.first + n);
   return {buffer.tensor.reshape({slot.elements}).slice(slot.first, n).reshape(slot.shape), add};
+}
+
+// What is added to has no 8-bit floats: they are of the sum.
+Grads::Destination Tape::destination(int index) {
+  if (index < 0) return {};
+  const Grad grad = claim(index);
+  const Slot& slot = slots_[index];
+  return {.grad = grad, .fp8 = slot.fp8 && !grad.add ? slot.buffer.get() : nullptr};
 }
 
 Tensor Tape::finished(int index) {
@@ -119,11 +128,12 @@ void Tape::seed(const Var& output, const Tensor& gradient) {
 }
 
 void Tape::run(Node& node) {
-  std::vector<Tensor> upstream;
-  for (const int output : node.outputs) upstream.push_back(finished(output));
-  if (std::none_of(upstream.begin(), upstream.end(), [](const Tensor& t) { return bool(t); }))
+  std::vector<Upstream::Gradient> upstream;
+  for (const int output : node.outputs)
+    upstream.push_back({.value = finished(output), .fp8 = slots_[output].buffer->fp8});
+  if (std::none_of(upstream.begin(), upstream.end(), [](const auto& g) { return bool(g.value); }))
     return;
-  std::vector<Grad> into;
+  std::vector<Grads::Destination> into;
   std::vector<std::pair<int, Tensor>> apart;  // gradients of inputs that overlap earlier ones
   for (std::size_t k = 0; k < node.inputs.size(); ++k) {
     const int input = node.inputs[k];
@@ -134,12 +144,12 @@ void Tape::run(Node& node) {
     if (shares) {
       const Slot& slot = slots_.at(input);
       apart.emplace_back(input, Tensor(*slot.backend, slot.shape, slot.dtype));
-      into.push_back({.to = apart.back().second});
+      into.push_back({.grad = {.to = apart.back().second}});
     } else {
-      into.push_back(input < 0 ? Grad{} : claim(input));
+      into.push_back(destination(input));
     }
   }
-  node.backward(upstream, into);
+  node.backward(Upstream(upstream), Grads(into));
   for (const auto& [input, gradient] : apart)
     gradient.backend().run(Accumulate{.to = claim(input), .x = gradient});
 }
@@ -175,9 +185,8 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     run(nodes_[i]);
     if (ready_) report_ready(nodes_[i]);
-    for (const int output : nodes_[i].outputs)
-      slots_[output].buffer->tensor = {};  // views share it
-    nodes_[i].backward = nullptr;          // lets go of every activation this op kept
+    for (const int output : nodes_[i].outputs) slots_[output].buffer->let_go();  // views share it
+    nodes_[i].backward = nullptr;  // lets go of every activation this op kept
   }
   nodes_.clear();
   slots_.clear();

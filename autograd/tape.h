@@ -2,22 +2,19 @@
 // A step is straight-line code, so there is no graph search and no second derivative.
 #pragma once
 
-#include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "autograd/gradients.h"
 #include "autograd/var.h"
 #include "core/backend.h"
-#include "core/parameter.h"
 
 namespace tern {
 
 class Tape {
  public:
-  // One tensor for each output, in record()'s order; empty: nobody used that output.
-  using Upstream = std::span<const Tensor>;
-  // One destination for each input, in record()'s order; empty: no gradient wanted.
-  using Grads = std::span<const Grad>;
+  using Upstream = tern::Upstream;
+  using Grads = tern::Grads;
   using Backward = std::function<void(Upstream, Grads)>;
 
   // Called in backward as soon as a parameter's gradient is complete: after the last op of this
@@ -35,6 +32,9 @@ class Tape {
   // The gradient of a real output has its dtype, that of codes has codes_gradient.
   std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
                           DType codes_gradient, Backward backward);
+
+  // The op that made y reads y's gradient in 8-bit floats too, if its writer can make them.
+  void want_fp8(const Var& y) { slots_.at(y.slot).fp8 = true; }
 
   // A view of v's value starting at element `first` shares v's gradient buffer.
   Var view(const Var& v, const Tensor& value, Index first);
@@ -56,7 +56,8 @@ class Tape {
     Index elements = 0;  // of the whole buffer
     Shape shape{};
     DType dtype = DType::f32;
-    Index first = 0;  // element of the buffer where this slot begins
+    Index first = 0;   // element of the buffer where this slot begins
+    bool fp8 = false;  // wanted in 8-bit floats; of the whole buffer, never of a view
   };
   struct Node {
     std::vector<int> outputs{}, inputs{};
@@ -68,6 +69,7 @@ class Tape {
   };
   void check_open(const char* op) const;  // nothing is recorded once backward has begun
   Grad claim(int slot);
+  Grads::Destination destination(int slot);
   Tensor finished(int slot);  // the gradient, or nothing if nobody wrote it
   bool overlap(int slot, int other) const;
   void seed(const Var& output, const Tensor& gradient);

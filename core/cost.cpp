@@ -14,6 +14,9 @@ double bytes(std::initializer_list<const Tensor*> tensors) {
 double bytes(const Grad& g) {
   return g ? double(g.to.bytes()) * (g.add ? 2 : 1) : 0;
 }
+double bytes(const Fp8Rows& r) {
+  return bytes({&r.codes, &r.factors});
+}
 double bytes(const NormalizedRow& r) {
   return bytes({&r.y.q, &r.y.row_scale, &r.weight});
 }
@@ -86,7 +89,8 @@ Cost cost(const TernaryProduct& a) {
 }
 Cost cost(const TernaryProductBackward& a) {
   return {.flops = product_flops(a.dx, a.dw, a.dy),
-          .bytes = bytes(a.dx) + bytes(a.dw) + bytes({&a.dy, &a.x.q, &a.x.row_scale, &a.w.t})};
+          .bytes = bytes(a.dx) + bytes(a.dw) + bytes(a.dy_fp8) +
+                   bytes({&a.dy, &a.x.q, &a.x.row_scale, &a.w.t})};
 }
 Cost cost(const QuantizeRows& a) {
   return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};
@@ -113,7 +117,7 @@ Cost cost(const NormQuantize& a) {
   return {.bytes = sum};
 }
 Cost cost(const NormQuantizeBackward& a) {
-  double sum = bytes(a.dx) + bytes(a.dbranch) + bytes(a.dblock_weight) +
+  double sum = bytes(a.dx) + bytes(a.dbranch) + bytes(a.dbranch_fp8) + bytes(a.dblock_weight) +
                bytes({&a.dsum, &a.sum, &a.rstd, &a.block_weight});
   for (const NormalizedRowGrad& r : a.rows) sum += bytes(r);
   return {.bytes = sum};
@@ -122,14 +126,14 @@ Cost cost(const GatedNormQuantize& a) {
   return {.bytes = bytes(a.row) + bytes({&a.rstd, &a.g, &a.h, &a.g_weight})};
 }
 Cost cost(const GatedNormQuantizeBackward& a) {
-  return {.bytes = bytes(a.dg) + bytes(a.dh) + bytes(a.dg_weight) + bytes(a.row) +
+  return {.bytes = bytes(a.dg) + bytes(a.dg_fp8) + bytes(a.dh) + bytes(a.dg_weight) + bytes(a.row) +
                    bytes({&a.g, &a.h, &a.g_weight, &a.rstd})};
 }
 Cost cost(const SwigluNormQuantize& a) {
   return {.bytes = bytes(a.row) + bytes({&a.rstd, &a.ab})};
 }
 Cost cost(const SwigluNormQuantizeBackward& a) {
-  return {.bytes = bytes(a.dab) + bytes(a.row) + bytes({&a.ab, &a.rstd})};
+  return {.bytes = bytes(a.dab) + bytes(a.dab_fp8) + bytes(a.row) + bytes({&a.ab, &a.rstd})};
 }
 Cost cost(const Mlgru& a) {
   return {.bytes = bytes({&a.h, &a.last, &a.f_in, &a.c_in, &a.bound, &a.initial})};

@@ -6,19 +6,23 @@
 
 namespace tern {
 
-enum class DType : std::uint8_t { f64, f32, bf16, i32, i8 };
+enum class DType : std::uint8_t { f64, f32, bf16, i32, i8, e4m3 };
 
 // The upper half of a float, as the host holds it. No arithmetic: only devices compute in it.
 struct BFloat16 {
   std::uint16_t bits = 0;
 };
+// An 8-bit float of 4 exponent and 3 mantissa bits (core/cpu/e4m3.h): codes, like those of i8.
+struct E4m3 {
+  std::uint8_t bits = 0;
+};
 
 constexpr int bits(DType t) {
-  constexpr int table[] = {64, 32, 16, 32, 8};
+  constexpr int table[] = {64, 32, 16, 32, 8, 8};
   return table[int(t)];
 }
 constexpr const char* name_of(DType t) {
-  constexpr const char* table[] = {"f64", "f32", "bf16", "i32", "i8"};
+  constexpr const char* table[] = {"f64", "f32", "bf16", "i32", "i8", "e4m3"};
   return table[int(t)];
 }
 // "real" in the kernels' descriptions: what gradients and activations are made of
@@ -54,6 +58,10 @@ struct DTypeOf<std::int32_t> {
 template <>
 struct DTypeOf<std::int8_t> {
   static constexpr DType value = DType::i8;
+};
+template <>
+struct DTypeOf<E4m3> {
+  static constexpr DType value = DType::e4m3;
 };
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;

@@ -14,6 +14,7 @@ void zero(const Tensor& t, Index begin, Index end) {
 }  // namespace
 
 bool GradBuffer::claim(Index begin, Index end) {
+  fp8 = {};
   bool touched = false;
   for (const auto& [b, e] : written) touched = touched || (b < end && begin < e);
   Index at = begin;  // zero the gaps inside a range that is written in part

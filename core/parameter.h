@@ -14,10 +14,12 @@ namespace tern {
 struct GradBuffer {
   Tensor tensor{};
   std::vector<std::pair<Index, Index>> written{};  // sorted, disjoint [begin, end) of elements
+  Fp8Rows fp8{};  // all of it in 8-bit floats, if its one writer makes that; every claim drops it
 
   // Makes [begin, end) ready for a writer; true: add to what is there, false: overwrite.
   bool claim(Index begin, Index end);
   void fill_unwritten();  // zeros what nobody wrote
+  void let_go() { tensor = {}, fp8 = {}; }
 };
 
 // Where a gradient goes. Empty: nobody wants it. add: accumulate instead of overwrite.

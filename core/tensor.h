@@ -82,4 +82,11 @@ struct TernaryWeight {
   Tensor scale{};  // (1) real, 1 / absmean of the latent matrix
 };
 
+// A gradient in 8-bit floats: the value is codes * factors.
+struct Fp8Rows {
+  Tensor codes{};    // (N, O) e4m3
+  Tensor factors{};  // (N) real, max(absmax of the row, 1e-30) / 448
+  explicit operator bool() const { return bool(codes); }
+};
+
 }  // namespace tern

@@ -106,7 +106,8 @@ bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& de
          !a.dx.add;
 }
 
-Fp8Operands fp8_operands(Index N, Index O, Index I) {
+Fp8Operands fp8_operands(const TernaryProductBackward& a) {
+  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
   constexpr Index kMost = Index(256) << 20, kTile = 128;
   const Index parts = std::max<Index>(1, pieces(N * O, kMost));
   Fp8Operands out{.rows = std::min(N, pieces(pieces(N, parts), kTile) * kTile)};
@@ -116,9 +117,10 @@ Fp8Operands fp8_operands(Index N, Index O, Index I) {
     return at;
   };
   out.weights = take(std::size_t(I * O));
+  out.column_factors = take(bytes_of(I));
+  if (a.dy_fp8) return out;
   out.dy = take(std::size_t(out.rows * O));
-  out.row_scales = take(bytes_of(out.rows));
-  out.column_scales = take(bytes_of(I));
+  out.row_factors = take(bytes_of(out.rows));
   return out;
 }
 
@@ -128,7 +130,7 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
   const bool library = library_product(a.dy.dtype(), O, I);
   std::size_t dx = 0, dw = 0;
   if (a.dx && library_fp8_product(a, device))
-    dx = fp8_operands(N, O, I).bytes;
+    dx = fp8_operands(a).bytes;
   else if (a.dx && a.fp8_dx)
     dx = bytes_of(N * O);
   else if (a.dx && library)

@@ -27,16 +27,17 @@ Index rows_expanded(Index N, Index I);
 // and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded likewise.
 bool library_fp8_product(const TernaryProductBackward&, const DeviceTraits&);
 // Its operands behind the two factors, in bytes, and how many rows of dy (N, O) it takes at a time:
-// at most 256 MB of them, in equal parts.
+// at most 256 MB of them, in equal parts; also where dy comes in 8-bit floats, as the parts decide
+// last bits.
 struct Fp8Operands {
   Index rows = 0;
-  std::size_t weights = 0;        // (I, O) e4m3
-  std::size_t dy = 0;             // (rows, O) e4m3
-  std::size_t row_scales = 0;     // (rows) f32
-  std::size_t column_scales = 0;  // (I) f32
-  std::size_t bytes = 0;          // of all
+  std::size_t weights = 0;         // (I, O) e4m3
+  std::size_t column_factors = 0;  // (I) f32
+  std::size_t dy = 0;              // (rows, O) e4m3, unless it comes so
+  std::size_t row_factors = 0;     // (rows) f32, likewise
+  std::size_t bytes = 0;           // of all
 };
-Fp8Operands fp8_operands(Index N, Index O, Index I);
+Fp8Operands fp8_operands(const TernaryProductBackward&);
 
 // The parts that the rows of a repeated operand's gradient are summed in, likewise.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);

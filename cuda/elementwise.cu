@@ -204,6 +204,7 @@ void cuda::fill_elements(const Tensor& to, double value, cudaStream_t stream) {
     case DType::i32:
       return fill_with(to, std::int32_t(value), stream);
     case DType::i8:
+    case DType::e4m3:
       break;
   }
   check(false, "[fill] expected f64, f32, bf16 or i32, got ", to);

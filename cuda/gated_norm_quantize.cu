@@ -2,6 +2,7 @@
 #include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/normalized_row.cuh"
+#include "cuda/row_fp8.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
 #include "cuda/row_writer.cuh"
@@ -53,9 +54,10 @@ __global__ void __launch_bounds__(L::bound)
   }
 }
 
-template <class A>
+template <class A, class GateGrad>
 struct Backward {
-  RowGrad<A> dg, dh;
+  GateGrad dg;
+  RowGrad<A> dh;
   const A *dy, *g, *h;
   const float *g_weight, *weight, *rstd;
   float* parts;  // (P, 2, D): of the consumer's weight, of g_weight
@@ -65,12 +67,13 @@ struct Backward {
 };
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
-// registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, bound by
-// memory, one row ahead; one reduction a row (NormMeans). f32. Reproducible: P depends on shape and
-// device alone.
-template <class L, class A>
-__global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const Backward<A> a) {
-  __shared__ float shared[2][2 * 32];
+// registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, and D if dg
+// goes in 8-bit floats too, bound by memory, one row ahead; one reduction a row (NormMeans), a
+// second for 8-bit floats. f32. Reproducible: P depends on shape and device alone.
+template <class L, class A, class GateGrad>
+__global__ void __launch_bounds__(L::bound)
+    gated_norm_quantize_backward(const Backward<A, GateGrad> a) {
+  __shared__ float shared[2][2 * 32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
   const RowStream<L, A> dy(a.dy, a.D, a.D, place), g(a.g, a.D, a.D, place), h(a.h, a.D, a.D, place);
@@ -113,7 +116,7 @@ __global__ void __launch_bounds__(L::bound) gated_norm_quantize_backward(const B
       value[i][v] = dp * x[i][v] * g_weight[i][v] * slope[i][v];  // dh
       z[i][v] = outer * dx - x[i][v] * mean.outer_mean;           // dg
     });
-    a.dg.template put<L>(n * a.D, z, a.D);
+    a.dg.template put_row<L>(n, a.D, shared_top, z);
     a.dh.template put<L>(n * a.D, value, a.D);
   });
   float* part = a.parts + Index(blockIdx.x) * 2 * a.D;
@@ -127,10 +130,11 @@ std::size_t staging_bytes(Index D) {
          ScalarStream<2>::bytes(L::threads(D));
 }
 
-template <class A>
-Backward<A> task_of(const GatedNormQuantizeBackward& a, float* parts) {
+template <class A, class GateGrad>
+Backward<A, GateGrad> task_of(const GatedNormQuantizeBackward& a, const GateGrad& dg,
+                              float* parts) {
   const Index D = a.g.shape().last();
-  return {.dg = RowGrad<A>(a.dg),
+  return {.dg = dg,
           .dh = RowGrad<A>(a.dh),
           .dy = data_or_null<A>(a.row.dy),
           .g = a.g.data<A>(),
@@ -169,15 +173,18 @@ void CudaBackend::run(const GatedNormQuantize& a) {
 
 void CudaBackend::run(const GatedNormQuantizeBackward& a) {
   const Index D = a.g.shape().last(), P = column_sum_parts(a, traits_);
-  const bool fours = in_fours(D, a.dg.to, a.dh.to, a.row.dy, a.row.weight, a.g, a.h, a.g_weight);
+  const bool fours =
+      in_fours(D, a.dg.to, a.dg_fp8.codes, a.dh.to, a.row.dy, a.row.weight, a.g, a.h, a.g_weight);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
+  const char* name = "[gated_norm_quantize]";
   visit_real(a.g.dtype(), [&]<class A>() {
-    visit_layout<ShortRow>(
-        "[gated_norm_quantize]", D, fours, staging_bytes<ShortRow, A>(D), [&]<class L>() {
-          launch_rows("[gated_norm_quantize]", gated_norm_quantize_backward<L, A>,
-                      task_of<A>(a, parts), P, L::threads(D), staging_bytes<L, A>(D), stream_);
-        });
+    visit_row_grad<A>(name, a.dg, a.dg_fp8, [&]<class GateGrad>(const GateGrad& dg) {
+      visit_layout<ShortRow>(name, D, fours, staging_bytes<ShortRow, A>(D), [&]<class L>() {
+        launch_rows(name, gated_norm_quantize_backward<L, A, GateGrad>, task_of<A>(a, dg, parts), P,
+                    L::threads(D), staging_bytes<L, A>(D), stream_);
+      });
+    });
   });
   const Grad to[] = {a.row.dweight, a.dg_weight};
   add_column_sums(to, parts, P, D, stream_);

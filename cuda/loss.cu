@@ -1,4 +1,5 @@
 // Softmax cross entropy with its gradient written over the logits, and the sum of the losses.
+#include "cuda/async_copy.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/gates.cuh"
 #include "cuda/pieces.cuh"

@@ -2,6 +2,7 @@
 #include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/normalized_row.cuh"
+#include "cuda/row_fp8.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
 #include "cuda/row_writer.cuh"
@@ -64,12 +65,12 @@ __global__ void __launch_bounds__(L::bound)
   }
 }
 
-template <class R, class A, int K>
+template <class R, class A, int K, class BranchGrad>
 struct Backward {
   const A* dy[K]{};
   const float* weight[K]{};
   RowGrad<R> dx;
-  RowGrad<A> dbranch;
+  BranchGrad dbranch;
   const R *dsum, *sum;
   const float *rstd, *block;
   float* parts = nullptr;  // (P, sums, D): of each consumer's weight, then of the block weight
@@ -80,11 +81,13 @@ struct Backward {
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads sum, dsum and K dy, writes dx and dbranch: (3 R + (K + 1) A)
-// D bytes a row, bound by memory, one row ahead; one reduction a row (NormMeans). f32.
-// Reproducible: P depends on shape and device alone.
-template <class L, class R, class A, int K>
-__global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backward<R, A, K> a) {
-  __shared__ float shared[2][2 * 32];
+// D bytes a row, and D if dbranch goes in 8-bit floats too, bound by memory, one row ahead; one
+// reduction a row (NormMeans), a second for 8-bit floats. f32. Reproducible: P depends on shape and
+// device alone.
+template <class L, class R, class A, int K, class BranchGrad>
+__global__ void __launch_bounds__(L::bound)
+    norm_quantize_backward(const Backward<R, A, K, BranchGrad> a) {
+  __shared__ float shared[2][2 * 32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
   const RowStream<L, R> sum(a.sum, a.D, a.D, place), dsum(a.dsum, a.D, a.D, place);
@@ -134,7 +137,7 @@ __global__ void __launch_bounds__(L::bound) norm_quantize_backward(const Backwar
     dsum.read(d, n, turn);
     each<L>([&](int i, int v) { z[i][v] += d[i][v]; });
     a.dx.template put<L>(n * a.D, z, a.D);
-    a.dbranch.template put<L>(n * a.D, z, a.D);
+    a.dbranch.template put_row<L>(n, a.D, shared_top, z);
   });
   float* part = a.parts + Index(blockIdx.x) * a.sums * a.D;
 #pragma unroll
@@ -201,21 +204,23 @@ Forward<R, A, Writer, K> task_of(const NormQuantize& a) {
   return task;
 }
 
-template <class R, class A, int K>
-Backward<R, A, K> task_of(const NormQuantizeBackward& a) {
+template <class R, class A, int K, class BranchGrad>
+Backward<R, A, K, BranchGrad> task_of(const NormQuantizeBackward& a, const BranchGrad& dbranch,
+                                      float* parts) {
   const Index D = a.sum.shape().last();
-  Backward<R, A, K> task{.dx = RowGrad<R>(a.dx),
-                         .dbranch = RowGrad<A>(a.dbranch),
-                         .dsum = data_or_null<R>(a.dsum),
-                         .sum = a.sum.data<R>(),
-                         .rstd = a.rstd.data<float>(),
-                         .block = data_or_null<float>(a.block_weight),
-                         .N = a.sum.elements() / D,
-                         .rows = int(a.rows.size()),
-                         .sums = int(a.rows.size()) + (a.dblock_weight ? 1 : 0),
-                         .D = int(D),
-                         .inverse_D = 1.0f / float(D),
-                         .one = a.block_weight ? 0.0f : 1.0f};
+  Backward<R, A, K, BranchGrad> task{.dx = RowGrad<R>(a.dx),
+                                     .dbranch = dbranch,
+                                     .dsum = data_or_null<R>(a.dsum),
+                                     .sum = a.sum.data<R>(),
+                                     .rstd = a.rstd.data<float>(),
+                                     .block = data_or_null<float>(a.block_weight),
+                                     .parts = parts,
+                                     .N = a.sum.elements() / D,
+                                     .rows = int(a.rows.size()),
+                                     .sums = int(a.rows.size()) + (a.dblock_weight ? 1 : 0),
+                                     .D = int(D),
+                                     .inverse_D = 1.0f / float(D),
+                                     .one = a.block_weight ? 0.0f : 1.0f};
   for (std::size_t k = 0; k < a.rows.size(); ++k) {
     task.dy[k] = data_or_null<A>(a.rows[k].dy);
     task.weight[k] = a.rows[k].weight.data<float>();
@@ -247,20 +252,24 @@ void CudaBackend::run(const NormQuantize& a) {
 void CudaBackend::run(const NormQuantizeBackward& a) {
   const Index D = a.sum.shape().last(), P = column_sum_parts(a, traits_);
   check(a.rows.size() <= 3, "[norm_quantize] expected at most 3 consumers, got ", a.rows.size());
-  bool fours = in_fours(D, a.dx.to, a.dbranch.to, a.dsum, a.sum, a.block_weight);
+  bool fours =
+      in_fours(D, a.dx.to, a.dbranch.to, a.dbranch_fp8.codes, a.dsum, a.sum, a.block_weight);
   for (const NormalizedRowGrad& row : a.rows) fours = fours && in_fours(D, row.dy, row.weight);
   const Tensor memory = workspace(a);
   float* parts = memory ? static_cast<float*>(memory.raw()) : nullptr;
+  const char* name = "[norm_quantize]";
   visit_streams(a.sum.dtype(), activations(a), [&]<class R, class A>() {
-    visit_layout<ShortRow>(
-        "[norm_quantize]", D, fours, staging_bytes<ShortRow, R, A, 3>(D), [&]<class L>() {
-          visit_consumers<L>(a.rows.size(), [&]<int K>() {
-            auto task = task_of<R, A, K>(a);
-            task.parts = parts;
-            launch_rows("[norm_quantize]", norm_quantize_backward<L, R, A, K>, task, P,
-                        L::threads(D), staging_bytes<L, R, A, K>(D), stream_);
-          });
-        });
+    visit_row_grad<A>(name, a.dbranch, a.dbranch_fp8,
+                      [&]<class BranchGrad>(const BranchGrad& dbranch) {
+                        visit_layout<ShortRow>(
+                            name, D, fours, staging_bytes<ShortRow, R, A, 3>(D), [&]<class L>() {
+                              visit_consumers<L>(a.rows.size(), [&]<int K>() {
+                                launch_rows(name, norm_quantize_backward<L, R, A, K, BranchGrad>,
+                                            task_of<R, A, K>(a, dbranch, parts), P, L::threads(D),
+                                            staging_bytes<L, R, A, K>(D), stream_);
+                              });
+                            });
+                      });
   });
   std::vector<Grad> to;
   for (const NormalizedRowGrad& row : a.rows) to.push_back(row.dweight);

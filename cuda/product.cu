@@ -84,17 +84,18 @@ void backward_x(const TernaryProductBackward& a, const Library& library) {
                    library.factors());
 }
 
-// The same with dy rounded to 8-bit floats, in which t is exact too: some rows of dy at a time.
+// The same with dy rounded to 8-bit floats, in which t is exact too: some rows of dy at a time,
+// rounded here unless dy comes so.
 void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
   const Index I = a.w.t.shape()[1];
-  const Fp8Operands at = fp8_operands(N, O, I);
+  const Fp8Operands at = fp8_operands(a);
   auto *weights = library.at_byte<std::uint8_t>(Library::kCopies + at.weights),
        *dy = library.at_byte<std::uint8_t>(Library::kCopies + at.dy);
-  auto *row_scales = library.at_byte<float>(Library::kCopies + at.row_scales),
-       *column_scales = library.at_byte<float>(Library::kCopies + at.column_scales);
+  auto *column_factors = library.at_byte<float>(Library::kCopies + at.column_factors),
+       *row_factors = library.at_byte<float>(Library::kCopies + at.row_factors);
   transpose_ternary_fp8({.to = weights,
-                         .scales = column_scales,
+                         .scales = column_factors,
                          .t = a.w.t.data<std::int8_t>(),
                          .scale = a.w.scale.data<float>(),
                          .O = O,
@@ -102,20 +103,25 @@ void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
                         library.stream);
   for (Index n = 0; n < N; n += at.rows) {
     const Index rows = std::min(at.rows, N - n);
-    round_rows_fp8({.to = dy,
-                    .scales = row_scales,
-                    .dy = a.dy.data<bf16>() + n * O,
-                    .rows = rows,
-                    .columns = O},
-                   library.stream);
+    if (a.dy_fp8) {
+      dy = static_cast<std::uint8_t*>(a.dy_fp8.codes.raw()) + n * O;
+      row_factors = a.dy_fp8.factors.data<float>() + n;
+    } else {
+      round_rows_fp8({.to = dy,
+                      .factors = row_factors,
+                      .dy = a.dy.data<bf16>() + n * O,
+                      .rows = rows,
+                      .columns = O},
+                     library.stream);
+    }
     library.blas.run({.key = {.shape = {.M = rows, .N = I, .K = O, .transpose_b = true},
                               .type = a.dx.to.dtype(),
                               .fp8 = true},
                       .c = a.dx.to.slice(n, rows).raw(),
                       .a = dy,
                       .b = weights,
-                      .row_scales = row_scales,
-                      .column_scales = column_scales,
+                      .row_scales = row_factors,
+                      .column_scales = column_factors,
                       .workspace = library.space.raw()},
                      library.stream);
   }

@@ -1,23 +1,9 @@
-#include <cuda_fp8.h>
-#include <math_constants.h>
-
 #include "cuda/round_fp8.h"
+#include "cuda/row_fp8.cuh"
 #include "cuda/row_launch.cuh"
-#include "cuda/row_reduction.cuh"
 
 namespace tern::cuda {
 namespace {
-
-constexpr float kLargest = 448, kFloor = 1e-30f;  // of e4m3; of a row's absmax
-
-// four numbers times scale, rounded
-__device__ unsigned codes_of(const float (&x)[4], float scale) {
-  const auto pair = [&](float low, float high) {
-    return unsigned(
-        __nv_cvt_float2_to_fp8x2({low * scale, high * scale}, __NV_SATFINITE, __NV_E4M3));
-  };
-  return pair(x[0], x[1]) | pair(x[2], x[3]) << 16;
-}
 
 // A block owns a row, a thread its Items * 4 columns. 3 bytes an element, which bound it. f32, and
 // exactly the CPU's codes. Reproducible: a maximum has no order.
@@ -26,18 +12,9 @@ __global__ void __launch_bounds__(L::bound) round_rows(const RoundRows a) {
   __shared__ float shared[32];
   const Index n = blockIdx.x;
   const int D = int(a.columns);
-  typename L::Row x;
-  load_row<L>(x, a.dy + n * D, D);
-  float top[1] = {};
-  each<L>([&](int i, int v) { top[0] = larger(top[0], fabsf(x[i][v])); });
-  reduce_row<0>(top, shared);
-  const bool finite = isfinite(top[0]);
-  const float scale = kLargest / fmaxf(top[0], kFloor);
-  std::uint8_t* piece = a.to + n * D + L::column(0);
-#pragma unroll
-  for (int i = 0; i < L::Items; ++i)
-    store_if(L::column(i) < D, piece + i * L::step, finite ? codes_of(x[i], scale) : 0u);
-  if (threadIdx.x == 0) a.scales[n] = finite ? 1.0f / scale : CUDART_NAN_F;
+  Word<bf16, L::V> words[1][L::Items];
+  load_words<L>(words[0], a.dy + n * D, D);
+  Fp8Writer{a.to, a.factors}.write<L, bf16>(n, words, D, shared);
 }
 
 template <class L>
@@ -64,11 +41,9 @@ __global__ void __launch_bounds__(kThreads) round_through(const Through<T> a) {
   for (int i = int(threadIdx.x); i < a.D; i += kThreads)
     top[0] = larger(top[0], fabsf(to_float(a.dy[row + i])));
   reduce_row<0>(top, shared);
-  const float scale = kLargest / fmaxf(top[0], kFloor);
-  for (int i = int(threadIdx.x); i < a.D; i += kThreads) {
-    const float rounded = float(__nv_fp8_e4m3(to_float(a.dy[row + i]) * scale)) / scale;
-    a.to[row + i] = isfinite(top[0]) ? rounded : CUDART_NAN_F;
-  }
+  const Fp8Scale scale(top[0]);
+  for (int i = int(threadIdx.x); i < a.D; i += kThreads)
+    a.to[row + i] = float(__nv_fp8_e4m3(to_float(a.dy[row + i]) * scale.value)) * scale.factor();
 }
 
 constexpr int kTile = 64, kPitch = kTile + 4;  // so that a column's bytes lie in different banks

@@ -9,13 +9,13 @@ namespace tern::cuda {
 // scale: 1 / r, or NaN and zeros where a row is not finite. columns: a multiple of 16.
 struct RoundRows {
   std::uint8_t* to = nullptr;  // out (rows, columns) e4m3
-  float* scales = nullptr;     // out (rows) 1 / r
+  float* factors = nullptr;    // out (rows) 1 / r
   const bf16* dy = nullptr;    // in  (rows, columns)
   Index rows = 0, columns = 0;
 };
 void round_rows_fp8(const RoundRows& round, cudaStream_t stream);
 
-// to (N, O) f32 = e4m3(dy r) / r, any size; dy f32 or bf16
+// to (N, O) f32 = e4m3(dy r) (1 / r), any size; dy f32 or bf16
 void round_rows_through_fp8(float* to, const Tensor& dy, cudaStream_t stream);
 
 // The ternary weights (O, I) as e4m3, exactly and transposed, and 1 / scale for each of the I

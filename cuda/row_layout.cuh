@@ -43,23 +43,32 @@ __device__ inline void each(F&& f) {
 
 // D columns from `row` on; with D = 0 nothing is read, which is how a missing row reads as zero
 template <class L, class T>
-__device__ inline void load_row(typename L::Row& to, const T* row, int D) {
-  Word<T, L::V> words[L::Items];
+__device__ inline void load_words(Word<T, L::V> (&words)[L::Items], const T* row, int D) {
   const T* piece = row + L::column(0);
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) load_if(L::column(i) < D, words[i], piece + i * L::step);
+}
+template <class L, class T>
+__device__ inline void load_row(typename L::Row& to, const T* row, int D) {
+  Word<T, L::V> words[L::Items];
+  load_words<L>(words, row, D);
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) unpack(to[i], words[i]);
 }
 template <class L, class T>
-__device__ inline void store_row(T* row, const typename L::Row& from, int D) {
+__device__ inline void store_row(T* row, const typename L::Row& from, int D,
+                                 Word<T, L::V> (&words)[L::Items]) {
   T* piece = row + L::column(0);
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) {
-    Word<T, L::V> word;
-    pack(word, from[i]);
-    store_if(L::column(i) < D, piece + i * L::step, word);
+    pack(words[i], from[i]);
+    store_if(L::column(i) < D, piece + i * L::step, words[i]);
   }
+}
+template <class L, class T>
+__device__ inline void store_row(T* row, const typename L::Row& from, int D) {
+  Word<T, L::V> words[L::Items];
+  store_row<L>(row, from, D, words);
 }
 // x as it will be read again after store_row to T
 template <class L, class T>
@@ -86,6 +95,12 @@ struct RowGrad {
     load_row<L>(sum, to + offset, D);
     each<L>([&](int i, int v) { sum[i][v] += from[i][v]; });
     store_row<L>(to + offset, sum, D);
+  }
+  // row n, in parts of D columns side by side
+  template <class L, class... Parts>
+  __device__ void put_row(Index n, int D, float*, const Parts&... parts) const {
+    Index offset = n * int(sizeof...(Parts)) * D;
+    ((put<L>(offset, parts, D), offset += D), ...);
   }
 
   T* to = nullptr;

@@ -2,6 +2,7 @@
 #include "cuda/column_sums.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/normalized_row.cuh"
+#include "cuda/row_fp8.cuh"
 #include "cuda/row_launch.cuh"
 #include "cuda/row_walk.cuh"
 #include "cuda/row_writer.cuh"
@@ -46,9 +47,9 @@ __global__ void __launch_bounds__(L::bound)
   if (threadIdx.x == 0) a.rstd[n] = rstd;
 }
 
-template <class A>
+template <class A, class AbGrad>
 struct Backward {
-  RowGrad<A> dab;
+  AbGrad dab;
   const A *dy, *ab;
   const float *weight, *rstd;
   float* parts;  // (P, H)
@@ -58,13 +59,14 @@ struct Backward {
 };
 
 // Block q owns rows q, q + P, ..., a thread its Items * V columns of a and of b and their weight
-// gradients, in registers until the last row. Reads dy and ab, writes dab: 5 A H bytes a row, bound
-// by memory, one row ahead; one reduction a row. f32. Reproducible: P depends on shape and device
-// alone. The bound means 80 registers, so that two blocks of 352 threads (H = 5632) fit.
-template <class L, class A>
+// gradients, in registers until the last row. Reads dy and ab, writes dab: 5 A H bytes a row, and
+// 2 H if in 8-bit floats too, bound by memory, one row ahead; one reduction a row, a second for
+// 8-bit floats. f32. Reproducible: P depends on shape and device alone. The bound means 80
+// registers, so that two blocks of 352 threads (H = 5632) fit.
+template <class L, class A, class AbGrad>
 __global__ void __launch_bounds__(L::staged ? 768 : L::bound)
-    swiglu_norm_quantize_backward(const Backward<A> a) {
-  __shared__ float shared[2][32];
+    swiglu_norm_quantize_backward(const Backward<A, AbGrad> a) {
+  __shared__ float shared[2][32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
   const RowStream<L, A> dy(a.dy, a.H, a.H, place), left(a.ab, 2 * a.H, a.H, place),
@@ -104,8 +106,7 @@ __global__ void __launch_bounds__(L::staged ? 768 : L::bound)
       x[i][v] = dp * b[i][v] * silu_slope(value, open[i][v]);  // da
       b[i][v] = dp * value;                                    // db
     });
-    a.dab.template put<L>(2 * n * a.H, x, a.H);
-    a.dab.template put<L>(2 * n * a.H + a.H, b, a.H);
+    a.dab.template put_row<L>(n, a.H, shared_top, x, b);
   });
   store_row<L>(a.parts + Index(blockIdx.x) * a.H, dweight, a.H);
 }
@@ -140,24 +141,26 @@ void CudaBackend::run(const SwigluNormQuantize& a) {
 void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
   const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
   const Index P = column_sum_parts(a, traits_);
-  const bool fours = in_fours(H, a.dab.to, a.row.dy, a.row.weight, a.ab);
+  const bool fours = in_fours(H, a.dab.to, a.dab_fp8.codes, a.row.dy, a.row.weight, a.ab);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
+  const char* name = "[swiglu_norm_quantize]";
   visit_real(a.ab.dtype(), [&]<class A>() {
-    const Backward<A> task{.dab = RowGrad<A>(a.dab),
-                           .dy = data_or_null<A>(a.row.dy),
-                           .ab = a.ab.data<A>(),
-                           .weight = a.row.weight.data<float>(),
-                           .rstd = a.rstd.data<float>(),
-                           .parts = parts,
-                           .N = N,
-                           .H = int(H),
-                           .inverse_H = 1.0f / float(H)};
-    visit_layout<LongRow>(
-        "[swiglu_norm_quantize]", H, fours, staging_bytes<LongRow, A>(H), [&]<class L>() {
-          launch_rows("[swiglu_norm_quantize]", swiglu_norm_quantize_backward<L, A>, task, P,
-                      L::threads(H), staging_bytes<L, A>(H), stream_);
-        });
+    visit_row_grad<A>(name, a.dab, a.dab_fp8, [&]<class AbGrad>(const AbGrad& dab) {
+      const Backward<A, AbGrad> task{.dab = dab,
+                                     .dy = data_or_null<A>(a.row.dy),
+                                     .ab = a.ab.data<A>(),
+                                     .weight = a.row.weight.data<float>(),
+                                     .rstd = a.rstd.data<float>(),
+                                     .parts = parts,
+                                     .N = N,
+                                     .H = int(H),
+                                     .inverse_H = 1.0f / float(H)};
+      visit_layout<LongRow>(name, H, fours, staging_bytes<LongRow, A>(H), [&]<class L>() {
+        launch_rows(name, swiglu_norm_quantize_backward<L, A, AbGrad>, task, P, L::threads(H),
+                    staging_bytes<L, A>(H), stream_);
+      });
+    });
   });
   const Grad to[] = {a.row.dweight};
   add_column_sums(to, parts, P, H, stream_);

@@ -18,7 +18,8 @@ std::string_view descr(DType dtype) {
     case DType::i8:
       return "|i1";
     case DType::bf16:
-      break;  // NumPy has none
+    case DType::e4m3:
+      break;  // NumPy has neither
   }
   fail(Fault::internal, "[write_npy] no NumPy type for ", dtype);
 }
@@ -54,6 +55,7 @@ std::string_view numpy_name(DType dtype) {
     case DType::i8:
       return "int8";
     case DType::bf16:
+    case DType::e4m3:
       break;
   }
   fail(Fault::internal, "[numpy_name] no NumPy type for ", dtype);

@@ -18,16 +18,19 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
   const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
   const Tensor y(on, {N, O}, x.value_dtype());
   on.run(TernaryProduct{.y = y, .x = {.q = x.codes.value, .row_scale = x.scale}, .w = wt});
-  return record("ternary_product", y, {x.codes, w.codes},
-                [&on, q = in_backward(x.codes), scale = x.scale, wt, fp8_dx](const Tensor& dy,
-                                                                             Tape::Grads d) {
-                  on.run(TernaryProductBackward{.dx = d[0],
-                                                .dw = d[1],
-                                                .dy = dy,
-                                                .x = {.q = q(), .row_scale = scale},
-                                                .w = wt,
-                                                .fp8_dx = fp8_dx});
-                });
+  const Var product = record("ternary_product", std::vector{y}, {x.codes, w.codes},
+                             [&on, q = in_backward(x.codes), scale = x.scale, wt, fp8_dx](
+                                 Tape::Upstream dy, Tape::Grads d) {
+                               on.run(TernaryProductBackward{.dx = d[0],
+                                                             .dw = d[1],
+                                                             .dy = dy[0],
+                                                             .x = {.q = q(), .row_scale = scale},
+                                                             .w = wt,
+                                                             .fp8_dx = fp8_dx,
+                                                             .dy_fp8 = dy.fp8(0)});
+                             })[0];
+  if (fp8_dx && x.codes.slot >= 0) product.tape->want_fp8(product);
+  return product;
 }
 
 Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps) {

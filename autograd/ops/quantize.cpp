@@ -113,6 +113,7 @@ Tape::Backward norm_quantize_backward(const Tensor& sum, const NormRows& norm) {
       grads.push_back({.dy = dy[1 + k], .dweight = d[3 + k], .weight = weights[k]});
     sum.backend().run(NormQuantizeBackward{.dx = d[0],
                                            .dbranch = d[1],
+                                           .dbranch_fp8 = d.fp8(1),
                                            .dblock_weight = d[2],
                                            .rows = grads,
                                            .dsum = dy[0],
@@ -183,6 +184,7 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
           const Tensor& dy, Tape::Grads d) {
         on.run(GatedNormQuantizeBackward{.dg = d[0],
                                          .dh = d[1],
+                                         .dg_fp8 = d.fp8(0),
                                          .dg_weight = d[2],
                                          .row = {.dy = dy, .dweight = d[3], .weight = w},
                                          .g = g,
@@ -213,8 +215,11 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
   Var codes = record(
       "swiglu_norm_quantize", make(For::forward), {ab, weight},
       [&on, ab = ab.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
-        on.run(SwigluNormQuantizeBackward{
-            .dab = d[0], .row = {.dy = dy, .dweight = d[1], .weight = w}, .ab = ab, .rstd = rstd});
+        on.run(SwigluNormQuantizeBackward{.dab = d[0],
+                                          .dab_fp8 = d.fp8(0),
+                                          .row = {.dy = dy, .dweight = d[1], .weight = w},
+                                          .ab = ab,
+                                          .rstd = rstd});
       },
       real);
   if (remake) codes.again = once([make] { return make(For::backward); });

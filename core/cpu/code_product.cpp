@@ -97,8 +97,7 @@ void backward_x(const CodeKernels& kernels, const TernaryProductBackward& a, Ind
                 Index last) {
   const Index O = a.dy.shape()[1], I = a.x.q.shape()[1];
   const std::int8_t* t = a.w.t.data<std::int8_t>();
-  const float *dy = a.dy.data<float>() + first * O, factor = 1 / *a.w.scale.data<float>();
-  if (a.fp8_dx) dy = rounded_rows(dy, last - first, O);
+  const float *dy = dy_of_dx<float>(a, first, last - first), factor = 1 / *a.w.scale.data<float>();
   float *dx = a.dx.to.data<float>(),
         *packed = scratch<float, 0>(kTilesOfX * kFloatRows * kFloatRowStride);
   for (Index o = 0; o < O; o += kFloatDepth) {

@@ -1,7 +1,6 @@
 // Rounding to 8-bit floats of 4 exponent and 3 mantissa bits (OCP 8-bit floating point, E4M3).
 #pragma once
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include <type_traits>
 
 #include "core/cpu/parallel.h"
+#include "core/kernels/product.h"
 
 namespace tern::cpu {
 
@@ -27,29 +27,70 @@ R round_e4m3(R x) {
   return std::copysign(rounded < R(448) ? rounded : R(448), x);
 }
 
-// to = e4m3(x r) / r, r = 448 / max(absmax of the row, 1e-30); NaN if the row is not finite
+// The code of what round_e4m3 returned: sign, four bits of exponent, three of mantissa. Its
+// exponent is biased by 7 and that of a float by 127; subnormals are where those of a float are.
+inline E4m3 code_of(float rounded) {
+  const auto bits = std::bit_cast<std::uint32_t>(rounded * 0x1p-120f);
+  return {std::uint8_t((bits >> 24 & 0x80) | (bits >> 20 & 0x7f))};
+}
+inline float value_of(E4m3 code) {
+  const std::uint32_t bits = code.bits;
+  return std::bit_cast<float>((bits & 0x80) << 24 | (bits & 0x7f) << 20) * 0x1p120f;
+}
+
+// r = 448 / max(absmax of the row, 1e-30); NaN if the row is not finite
 template <class R>
-void round_row_e4m3(R* to, const R* x, Index n) {
+R e4m3_scale(const R* x, Index n) {
   R top = 0, poison = 0;
 #pragma omp simd reduction(max : top) reduction(+ : poison)
   for (Index i = 0; i < n; ++i) {
     top = std::max(top, std::abs(x[i]));
     poison += x[i] * 0;  // 0, or NaN if any element is not finite
   }
-  if (std::isnan(poison)) {
-    std::fill_n(to, n, std::numeric_limits<R>::quiet_NaN());
-    return;
-  }
-  const R scale = R(448) / std::max(top, R(1e-30));
-#pragma omp simd
-  for (Index i = 0; i < n; ++i) to[i] = round_e4m3(x[i] * scale) / scale;
+  return std::isnan(poison) ? poison : R(448) / std::max(top, R(1e-30));
 }
 
-// so many rows of dy (N, O), rounded, in this thread's scratch memory
+// to = e4m3(x r) (1 / r); NaN if the row is not finite
 template <class R>
-const R* rounded_rows(const R* dy, Index rows, Index O) {
+void round_row_e4m3(R* to, const R* x, Index n) {
+  const R scale = e4m3_scale(x, n), factor = 1 / scale;
+#pragma omp simd
+  for (Index i = 0; i < n; ++i) to[i] = round_e4m3(x[i] * scale) * factor;
+}
+
+// Rows of a gradient that leave in 8-bit floats too, or need not.
+template <class R>
+struct Fp8Writer {
+  explicit Fp8Writer(const Fp8Rows& to)
+      : codes(data_or_null<E4m3>(to.codes)), factors(data_or_null<R>(to.factors)) {}
+  // x (D), as it is stored
+  void write(Index n, const R* x, Index D) const {
+    if (!codes) return;
+    const R scale = e4m3_scale(x, D);
+    factors[n] = 1 / scale;
+    if (std::isnan(scale)) return void(std::fill_n(codes + n * D, D, E4m3{}));
+    for (Index i = 0; i < D; ++i) codes[n * D + i] = code_of(float(round_e4m3(x[i] * scale)));
+  }
+
+  E4m3* codes;
+  R* factors;
+};
+
+// so many rows of dy (N, O) as dx is made of them, rounded ones in this thread's scratch memory
+template <class R>
+const R* dy_of_dx(const TernaryProductBackward& a, Index first, Index rows) {
+  const Index O = a.dy.shape()[1];
+  const R* dy = a.dy.data<R>() + first * O;
+  if (!a.fp8_dx) return dy;
   R* to = scratch<R, 3>(rows * O);
-  for (Index n = 0; n < rows; ++n) round_row_e4m3(to + n * O, dy + n * O, O);
+  if (!a.dy_fp8) {
+    for (Index n = 0; n < rows; ++n) round_row_e4m3(to + n * O, dy + n * O, O);
+    return to;
+  }
+  const E4m3* codes = a.dy_fp8.codes.data<E4m3>() + first * O;
+  const R* factors = a.dy_fp8.factors.data<R>() + first;
+  for (Index n = 0; n < rows; ++n)
+    for (Index i = n * O; i < (n + 1) * O; ++i) to[i] = R(value_of(codes[i])) * factors[n];
   return to;
 }
 

@@ -1,5 +1,6 @@
 // Output gate of the token mixer and GLU of the channel mixer, each with its norm and quantiser.
 #include "core/cpu/cpu_backend.h"
+#include "core/cpu/e4m3.h"
 #include "core/cpu/functions.h"
 #include "core/cpu/normalized_row.h"
 
@@ -46,6 +47,7 @@ void CpuBackend::run(const GatedNormQuantizeBackward& a) {
     const R *g = a.g.data<R>(), *h = a.h.data<R>(), *w = a.g_weight.data<R>(),
             *rstd = a.rstd.data<R>();
     R *dg = data_or_null<R>(a.dg.to), *dh = data_or_null<R>(a.dh.to);
+    const Fp8Writer<R> dg_fp8(a.dg_fp8);
     RowGradReader<R> row(a.row, N, D);
     std::vector<R> dw = partials_for<R>(a.dg_weight, N, D);
     for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
@@ -65,7 +67,9 @@ void CpuBackend::run(const GatedNormQuantizeBackward& a) {
         for (Index i = 0; i < D; ++i) p[i] = dp[i] * gn[i] * r * w[i] * slope[i];  // dh
         if (dh) put(dh + n * D, a.dh.add, D, p);
         normalize_backward(dp, z, gn, r, D);
-        if (dg) put(dg + n * D, a.dg.add, D, dp);
+        if (!dg) continue;
+        put(dg + n * D, a.dg.add, D, dp);
+        dg_fp8.write(n, dg + n * D, D);
       }
     });
     row.finish(a.row.dweight, D);
@@ -97,6 +101,7 @@ void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
     const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
     const R *ab = a.ab.data<R>(), *rstd = a.rstd.data<R>();
     R* dab = data_or_null<R>(a.dab.to);
+    const Fp8Writer<R> dab_fp8(a.dab_fp8);
     RowGradReader<R> row(a.row, N, H);
     for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
       R *value = scratch<R, 0>(H), *slope = scratch<R, 1>(H), *p = scratch<R, 2>(H),
@@ -115,6 +120,7 @@ void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
         }
         put(dab + 2 * n * H, a.dab.add, H, z);
         put(dab + 2 * n * H + H, a.dab.add, H, dp);
+        dab_fp8.write(n, dab + 2 * n * H, 2 * H);
       }
     });
     row.finish(a.row.dweight, H);

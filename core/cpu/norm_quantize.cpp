@@ -2,6 +2,7 @@
 #include <array>
 
 #include "core/cpu/cpu_backend.h"
+#include "core/cpu/e4m3.h"
 #include "core/cpu/normalized_row.h"
 
 namespace tern {
@@ -44,6 +45,7 @@ void CpuBackend::run(const NormQuantizeBackward& a) {
     const R *sum = a.sum.data<R>(), *rstd = a.rstd.data<R>(),
             *block = data_or_null<R>(a.block_weight), *dsum = data_or_null<R>(a.dsum);
     R *dx = data_or_null<R>(a.dx.to), *dbranch = data_or_null<R>(a.dbranch.to);
+    const Fp8Writer<R> dbranch_fp8(a.dbranch_fp8);
     std::array<RowGradReader<R>, 3> rows;
     for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k] = RowGradReader<R>(a.rows[k], N, D);
     std::vector<R> dblock = partials_for<R>(a.dblock_weight, N, D);
@@ -65,7 +67,9 @@ void CpuBackend::run(const NormQuantizeBackward& a) {
         if (dsum)
           for (Index i = 0; i < D; ++i) du[i] += dsum[n * D + i];
         if (dx) put(dx + n * D, a.dx.add, D, du);
-        if (dbranch) put(dbranch + n * D, a.dbranch.add, D, du);
+        if (!dbranch) continue;
+        put(dbranch + n * D, a.dbranch.add, D, du);
+        dbranch_fp8.write(n, dbranch + n * D, D);
       }
     });
     for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k].finish(a.rows[k].dweight, D);

@@ -58,16 +58,14 @@ void product(const X& x, const W& w, Index N, Index O, Store&& store) {
   });
 }
 
-// dx (N, I) = factor * dy (N, O) w (O, I); fp8: dy is rounded first, row by row
-template <class R, class W>
-void product_backward_x(const Grad& dx, const R* dy, const W& w, Index N, Index O, R factor,
-                        bool fp8 = false) {
+// dx (N, I) = factor * dy (N, O) w (O, I); dy_rows(first, count) hands out rows of dy
+template <class R, class Dy, class W>
+void product_backward_x(const Grad& dx, const Dy& dy_rows, const W& w, Index N, Index O, R factor) {
   const Index I = w.columns;
   R* to = dx.to.data<R>();
   for_chunks(N, kTile, [&](Index, Index begin, Index end) {
     const Index n = end - begin;
-    const R* rows = dy + begin * O;
-    if (fp8) rows = rounded_rows(rows, n, O);
+    const R* rows = dy_rows(begin, n);
     Rows<R> tile(scratch<R, 2>(kTile * I), n, I, Eigen::OuterStride<>(I));
     for (Index o = 0; o < O; o += kDepth) {
       const auto b = w.rows(o, std::min(kDepth, O - o), scratch<R, 1>(kDepth * I));
@@ -118,7 +116,9 @@ void CpuBackend::run(const MatmulBackward& a) {
   visit_real(a.dy.dtype(), [&]<class R>() {
     const Index N = a.dy.shape()[0], O = a.dy.shape()[1];
     const R* dy = a.dy.data<R>();
-    if (a.dx) product_backward_x(a.dx, dy, RealRows<R>{a.w.data<R>(), a.w.shape()[1]}, N, O, R(1));
+    const auto dy_rows = [&](Index first, Index) { return dy + first * O; };
+    if (a.dx)
+      product_backward_x(a.dx, dy_rows, RealRows<R>{a.w.data<R>(), a.w.shape()[1]}, N, O, R(1));
     if (a.dw) product_backward_w(a.dw, dy, RealRows<R>{a.x.data<R>(), a.x.shape()[1]}, N, O);
   });
 }
@@ -148,9 +148,10 @@ void CpuBackend::run(const TernaryProductBackward& a) {
   visit_real(a.dy.dtype(), [&]<class R>() {
     const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
     const R* dy = a.dy.data<R>();
+    const auto dy_rows = [&](Index first, Index rows) { return dy_of_dx<R>(a, first, rows); };
     if (a.dx)
-      product_backward_x(a.dx, dy, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,
-                         R(1) / *a.w.scale.data<R>(), a.fp8_dx);
+      product_backward_x(a.dx, dy_rows, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,
+                         R(1) / *a.w.scale.data<R>());
     if (a.dw && codes)
       product_backward_w(a.dw, dy,
                          CodeRows<R>{a.x.q.data<std::int8_t>(), I, a.x.row_scale.data<R>()}, N, O);

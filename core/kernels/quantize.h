@@ -1,7 +1,8 @@
 // The quantisers, alone and fused with what comes before them. Halves round to even, after a true
 // division. A row or matrix that is not finite gets a NaN scale, so that it cannot hide in
 // integers. Backward is straight-through: the gradient of the dequantised value is that of the real
-// one.
+// one. A backward kernel also writes in 8-bit floats, where asked, the gradient that comes from a
+// product, as core/kernels/product.h says: of what it stores, so nothing may be there to add to.
 #pragma once
 
 #include <span>
@@ -84,6 +85,7 @@ struct NormQuantize {
 };
 struct NormQuantizeBackward {
   Grad dx{}, dbranch{};                       // out (N, D) real, the same gradient twice
+  Fp8Rows dbranch_fp8{};                      // out (N, D) or empty
   Grad dblock_weight{};                       // out (D) real
   std::span<const NormalizedRowGrad> rows{};  // in, and out: dweight
   Tensor dsum{};                              // in  (N, D) real or empty: gradient arriving at sum
@@ -100,6 +102,7 @@ struct GatedNormQuantize {
 };
 struct GatedNormQuantizeBackward {
   Grad dg{}, dh{};                      // out (N, D) real
+  Fp8Rows dg_fp8{};                     // out (N, D) or empty
   Grad dg_weight{};                     // out (D) real
   NormalizedRowGrad row{};              // in, and out: dweight
   Tensor g{}, h{}, g_weight{}, rstd{};  // in  as in the forward pass
@@ -114,6 +117,7 @@ struct SwigluNormQuantize {
 };
 struct SwigluNormQuantizeBackward {
   Grad dab{};               // out (N, 2H) real
+  Fp8Rows dab_fp8{};        // out (N, 2H) or empty
   NormalizedRowGrad row{};  // in, and out: dweight (H)
   Tensor ab{}, rstd{};      // in  as in the forward pass
 };

@@ -77,6 +77,21 @@ TEST(E4m3, EveryNumberAndEveryHalf) {
   EXPECT_EQ(before, 448);
 }
 
+// 1.000 * 2^(7 - 7), 1.110 * 2^(15 - 7), 0.001 * 2^(1 - 7); and there and back for every number
+TEST(E4m3, Codes) {
+  EXPECT_EQ(cpu::code_of(1).bits, 0b0'0111'000);
+  EXPECT_EQ(cpu::code_of(-448).bits, 0b1'1111'110);
+  EXPECT_EQ(cpu::code_of(0x1p-9f).bits, 0b0'0000'001);
+  EXPECT_EQ(cpu::code_of(0).bits, 0);
+  EXPECT_EQ(cpu::code_of(-0.0f).bits, 0b1'0000'000);
+  for (int code = 0; code < 0x100; ++code) {
+    if ((code & 0x7f) == 0x7f) continue;  // NaN, which no code stands for
+    const float value = cpu::value_of({std::uint8_t(code)});
+    EXPECT_EQ(cpu::round_e4m3(value), value) << code;
+    EXPECT_EQ(cpu::code_of(value).bits, code);
+  }
+}
+
 class Fp8Dx : public testing::TestWithParam<DType> {
  protected:
   // dx of one product whose weights are the identity: dy as it was rounded

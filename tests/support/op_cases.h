@@ -19,6 +19,9 @@ OpCase gated_norm_quantize_case(Index N, Index D, bool quantized = true);
 OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true);
 OpCase ternary_product_case(Index N, Index O, Index I);
 OpCase fp8_dx_case(Index N, Index O, Index I);
+// Products with fp8_dx whose gradients come from the three ops that make 8-bit floats of them. On
+// views they do not, so the products must; that changes no bit.
+OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views);
 OpCase bit_linear_case(Index N, Index O, Index I);
 OpCase remade_norm_case(Index N, Index O, Index I);  // a product whose rows are made again
 OpCase remade_gate_case(Index N, Index O, Index I);

@@ -59,6 +59,34 @@ OpCase fp8_dx_case(Index N, Index O, Index I) {
   return op;
 }
 
+OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views) {
+  const auto times = [=](const QuantizedVar& x, const Var& w) {
+    const Var y = ternary_product(x, quantize_ternary(w), true);
+    return on_views ? reshape(y, y.value.shape()) : y;
+  };
+  return {.name = size_name("fp8_rows", N, D, H) + (on_views ? "_on_views" : ""),
+          .inputs = {{.name = "x", .shape = {N, D}},
+                     {.name = "h", .shape = {N, D}, .low = -3, .high = 3},
+                     {.name = "square", .shape = {D, D}, .parameter = true},
+                     {.name = "wide", .shape = {2 * H, D}, .parameter = true},
+                     {.name = "norm", .shape = {D}, .low = 0.5, .high = 1.5, .parameter = true},
+                     {.name = "other", .shape = {D}, .low = 0.5, .high = 1.5, .parameter = true},
+                     {.name = "narrow", .shape = {H}, .low = 0.5, .parameter = true}},
+          .apply = [=](auto in) {
+            const Var &x = in[0], &square = in[2], &norm = in[4], &other = in[5];
+            const DType real = x.value.dtype();
+            const Var g = times(quantize_rows(x), square);
+            const Var mixed = times(gated_norm_quantize(g, in[1], norm, other, 1e-6), square);
+            const NormQuantized one = norm_quantize(x, mixed, norm, {other}, 1e-6, true, real);
+            const Var again = times(one.rows[0], square);
+            const NormQuantized two =
+                norm_quantize(one.sum, again, {}, {norm, other}, 1e-6, true, real);
+            const Var ab = times(two.rows[0], in[3]);
+            return Vars{two.sum, dequantize(two.rows[1]),
+                        dequantize(swiglu_norm_quantize(ab, in[6], 1e-6))};
+          }};
+}
+
 OpCase bit_linear_case(Index N, Index O, Index I) {
   OpCase op = ternary_product_case(N, O, I);
   op.name = size_name("bit_linear", N, O, I);

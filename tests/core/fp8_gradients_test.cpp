@@ -1,0 +1,33 @@
+// The backward kernels store the same gradient with 8-bit floats beside it, and those are what
+// products make of it.
+#include "tests/support/fp8_gradients.h"
+
+#include <gtest/gtest.h>
+
+#include "core/cpu/cpu_backend.h"
+#include "core/cpu/e4m3.h"
+
+namespace tern {
+namespace {
+
+TEST(Fp8Gradients, AreWhatProductsMakeOfTheGradient) {
+  CpuBackend cpu(std::size_t(16) << 20);
+  for (const auto& [N, D] : {std::pair<Index, Index>{1, 1}, {5, 19}, {67, 48}})
+    for (const Fp8Gradient& got : fp8_gradients(cpu, DType::f64, DType::f64, N, D)) {
+      const Index columns = Index(got.gradient.size()) / N;
+      std::vector<double> rounded(got.gradient.size());
+      for (Index n = 0; n < N; ++n)
+        cpu::round_row_e4m3(&rounded[n * columns], &got.gradient[n * columns], columns);
+      for (Index i = 0; i < N * columns; ++i) {
+        const double value = double(cpu::value_of({got.codes[i]})) * got.factors[i / columns];
+        ASSERT_EQ(std::isnan(value), std::isnan(rounded[i])) << got.kernel << ' ' << i;
+        ASSERT_EQ(std::isnan(value), N > 2 && i / columns == 2) << got.kernel << ' ' << i;
+        if (std::isnan(value)) continue;
+        ASSERT_EQ(value, rounded[i]) << got.kernel << ' ' << i;
+        ASSERT_EQ(got.gradient[i], got.alone[i]) << got.kernel << ' ' << i;
+      }
+    }
+}
+
+}  // namespace
+}  // namespace tern
