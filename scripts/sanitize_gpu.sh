@@ -10,6 +10,6 @@ check() { # TOOL FILTER
     "$tests" --gtest_brief=1 --gtest_filter="$2"
 }
 tests=$1/bin/cuda_tests
-cases='*SinglePrecision*:*HalfPrecision*:CudaCrossEntropy*:CudaPackedTernary*'
+cases='*SinglePrecision*:*HalfPrecision*:CudaCrossEntropy*:CudaPackedTernary*:CudaFp8Rows.HaveTheCpusCodes'
 check memcheck "$cases"
 check racecheck "$cases-Wide*HalfPrecision*entropy*"

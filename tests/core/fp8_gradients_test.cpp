@@ -6,6 +6,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/e4m3.h"
+#include "core/dry/dry_backend.h"
 
 namespace tern {
 namespace {
@@ -27,6 +28,21 @@ TEST(Fp8Gradients, AreWhatProductsMakeOfTheGradient) {
         ASSERT_EQ(got.gradient[i], got.alone[i]) << got.kernel << ' ' << i;
       }
     }
+}
+
+// The library's copy of dy and its factors, in whole 256 bytes each.
+TEST(Fp8Gradients, AreNotInTheProductsWorkspaceAgain) {
+  DryBackend dry(DeviceTraits::h200());
+  const Index N = 300, O = 272, I = 144;
+  TernaryProductBackward a{
+      .dx = {Tensor(dry, {N, I}, DType::bf16)},
+      .dy = Tensor(dry, {N, O}, DType::bf16),
+      .x = {.q = Tensor(dry, {N, I}, DType::i8), .row_scale = Tensor(dry, {N}, DType::f32)},
+      .w = {.t = Tensor(dry, {O, I}, DType::i8), .scale = Tensor(dry, {1}, DType::f32)},
+      .fp8_dx = true};
+  const std::size_t before = workspace_bytes(a, dry.traits());
+  a.dy_fp8 = {.codes = Tensor(dry, {N, O}, DType::e4m3), .factors = Tensor(dry, {N}, DType::f32)};
+  EXPECT_EQ(before - workspace_bytes(a, dry.traits()), std::size_t(319 + 5) * 256);
 }
 
 }  // namespace

@@ -50,27 +50,27 @@ void expect_cpus_codes(const Fp8Gradient& got, Index N, const std::string& where
   }
 }
 
-// Widths of every layout of rows: up to 4096 and 8192, wider, odd; and more rows than blocks.
-TEST_F(CudaFp8Rows, HaveTheCpusCodes) {
+void expect_cpus_codes(CudaBackend& on, const std::vector<std::pair<Index, Index>>& sizes) {
   constexpr DType single = DType::f32, half = DType::bf16;
-  for (const auto& [N, D] : std::vector<std::pair<Index, Index>>{{1, 1},
-                                                                 {5, 19},
-                                                                 {67, 48},
-                                                                 {1003, 48},
-                                                                 {9000, 256},
-                                                                 {70, 1024},
-                                                                 {2500, 2048},
-                                                                 {67, 4096},
-                                                                 {1100, 5632},
-                                                                 {19, 8191},
-                                                                 {9, 9000}})
+  for (const auto& [N, D] : sizes)
     for (const auto& [stream, real] : {std::pair{single, single}, {single, half}, {half, half}})
-      for (const Fp8Gradient& got : fp8_gradients(gpu(kSlab), stream, real, N, D)) {
+      for (const Fp8Gradient& got : fp8_gradients(on, stream, real, N, D)) {
         std::ostringstream where;
         where << got.kernel << ' ' << stream << ' ' << real << ' ' << N << ' ' << D;
         expect_cpus_codes(got, N, where.str());
-        if (HasFatalFailure()) return;
+        if (testing::Test::HasFatalFailure()) return;
       }
+}
+
+TEST_F(CudaFp8Rows, HaveTheCpusCodes) {  // also under compute-sanitizer
+  expect_cpus_codes(gpu(kSlab), {{1, 1}, {5, 19}, {67, 48}, {40, 1024}});
+}
+
+// Widths of every layout of rows: up to 4096 and 8192, wider, odd; and more rows than blocks.
+TEST_F(CudaFp8Rows, HaveThemInEveryLayout) {
+  expect_cpus_codes(
+      gpu(kSlab),
+      {{1003, 48}, {9000, 256}, {2500, 2048}, {67, 4096}, {1100, 5632}, {19, 8191}, {9, 9000}});
 }
 
 std::vector<std::array<Index, 3>> sizes() {  // multiples of 16 go to the library
