@@ -124,6 +124,29 @@ TEST(Owners, MoreRanksThanMatricesAreRefused) {
   EXPECT_THAT(outcome.err, HasSubstr("parallel.zero = 1: 14 ranks cannot each own one of 13"));
 }
 
+TEST(Owners, EveryRankMustSeeTheRunDirectory) {
+  const TinyRun tiny;
+  const Strings relative = kOwners + Strings{"run.directory=runs"};
+  Command here = tiny.command("run", relative), elsewhere = here;
+  here.directory = tiny.room() / "here";
+  elsewhere.directory = tiny.room() / "elsewhere";
+  const auto expect_refusal = [&](const char* why) {
+    const int port = free_port();
+    Process other(one_of_two(elsewhere, 1, port));
+    const Outcome first = run(one_of_two(here, 0, port));
+    EXPECT_EQ(first.exit_code, 2);
+    EXPECT_THAT(first.err, AllOf(HasSubstr("rank 1: runs/run"), HasSubstr(why)));
+    EXPECT_EQ(other.wait().exit_code, 2);
+  };
+  fs::create_directory(here.directory);
+  fs::create_directory(elsewhere.directory);
+  expect_refusal("not there, though rank 0 has made it");
+  fs::create_directories(fs::path(elsewhere.directory) / "runs" / "run");
+  here = tiny.command("run", relative, {"--overwrite"});
+  here.directory = tiny.room() / "here";
+  expect_refusal("another directory than rank 0 sees");
+}
+
 class Fault25And26 : public testing::Test {
  protected:
   void SetUp() override {
