@@ -27,11 +27,6 @@ bool runs(pid_t process) {
   return bool(in >> id >> name >> state) && state != "Z";
 }
 
-void expect_near(const std::map<int, double>& a, const std::map<int, double>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (const auto& [step, loss] : a) EXPECT_NEAR(loss, b.at(step), 1e-6) << "step " << step;
-}
-
 TEST(Ranks, LossesAreThoseOfOneProcess) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("one", kExact)).exit_code, 0);
