@@ -20,12 +20,11 @@ class TernaryCopies {
   // which starts as zeros.
   TernaryCopies(const Tensor& weights, std::span<const Place> matrices, const Room& room);
 
-  Index matrices() const { return room_.scales.elements(); }  // M
-  const Tensor& codes() const { return room_.t; }             // (n) i8
-  const Tensor& scales() const { return room_.scales; }       // (M) real
-  const Tensor& magnitudes() const { return sums_; }   // (pieces) f64, which an update writes
-  const Tensor& stats() const { return room_.stats; }  // (M, 2) f64, of the last that counted
-  std::size_t bytes() const;                           // of what is kept beside the room
+  const Tensor& codes() const { return room_.t; }        // (n) i8
+  const Tensor& scales() const { return room_.scales; }  // (M) real
+  const Tensor& magnitudes() const { return sums_; }     // (pieces) f64, which an update writes
+  const Tensor& stats() const { return room_.stats; }    // (M, 2) f64, of the last that counted
+  std::size_t bytes() const;                             // of what is kept beside the room
 
   void sum_magnitudes();              // after a change of the weights that was no update
   void quantize(bool count = false);  // from the weights and their sums; count: fills stats()

@@ -1,6 +1,7 @@
 #include "apps/train/train.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "apps/config/plan.h"
 #include "apps/config/resolved.h"
@@ -129,6 +130,24 @@ struct Member {
   const Injection& injection;
 };
 
+// A file's number; empty: there is none.
+std::string number_of(const std::filesystem::path& path) {
+  struct stat file {};
+  return ::stat(path.c_str(), &file) == 0 ? std::to_string(file.st_ino) : "";
+}
+
+// Every rank saves a shard in the run's directory, which rank 0 has made.
+void require_shared_directory(const RunConfig& config, ControlPlane& ranks) {
+  const std::filesystem::path path = std::filesystem::path(config.run.directory) / config.run.name;
+  const std::string first = ranks.from_first(ranks.rank() == 0 ? number_of(path) : "");
+  const std::string own = number_of(path);
+  require(own == first, Fault::usage, "rank ", ranks.rank(), ": ", path.string(),
+          own.empty() ? ": not there, though rank 0 has made it"
+                      : ": another directory than rank 0 sees",
+          ": parallel.zero = 1 needs one that all ranks share: correct run.directory, or set "
+          "parallel.zero = 0");
+}
+
 // What rank 0 does beyond the others: it opens the run's directory and finds where the run goes on.
 struct Opened {
   Opened(const TrainOptions& options, const LoadedConfig& loaded, const Member& me)
@@ -155,6 +174,8 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
   const RunConfig& config = loaded.config;
   std::optional<Opened> opened;  // on rank 0
   if (me.place.rank == 0) opened.emplace(options, loaded, me);
+  const bool shards_saved = config.parallel.zero && me.place.size > 1;
+  if (shards_saved) require_shared_directory(config, me.ranks.control());
   Console nowhere(-1);
   Console& console = opened ? opened->console : nowhere;
   const RunParts parts{.loaded = loaded,
@@ -165,7 +186,7 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .memory = me.memory,
                        .ranks = me.ranks.control(),
                        .communicator = me.ranks.communicator(),
-                       .shards_saved = config.parallel.zero && me.place.size > 1,
+                       .shards_saved = shards_saved,
                        .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
                        .injection = me.injection};

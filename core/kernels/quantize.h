@@ -48,8 +48,7 @@ struct PackTernary {
   Tensor t{};       // in  (n) i8 in {-1, 0, 1}, n a multiple of 16
 };
 struct UnpackTernary {
-  Tensor t{};       // out (n) i8
-  Tensor packed{};  // in  (n / 4) i8
+  Tensor t{}, packed{};  // out (n) i8; in (n / 4) i8
 };
 
 // x = q / row_scale

@@ -109,12 +109,7 @@ TEST(Fault54, RanksRewindAndGiveUpTogether) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("run", {"run.steps=40"}, kTwo)).exit_code, 0);
   const auto good = tensors(tiny.checkpoint("run", 40));
-  const Strings broken = {"run.steps=100",         "optimizer.lr=1000",
-                          "optimizer.eps=1e-30",   "optimizer.weight_decay=10",
-                          "optimizer.clip=0",      "schedule.preset=constant",
-                          "schedule.warmup=0",     "numerics.max_skipped=2",
-                          "numerics.max_rewinds=2"};
-  const Outcome outcome = run(tiny.command("run", broken, kTwo + Strings{"--resume", "auto"}));
+  const Outcome outcome = run(tiny.command("run", kDiverging, kTwo + kResume));
   EXPECT_EQ(outcome.exit_code, 4) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("diverged"));
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;

@@ -3,36 +3,24 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "apps/config/load.h"
 #include "apps/run/child.h"
 #include "apps/train/memory_plan.h"
-#include "apps/train/replica_hash.h"
+#include "apps/train/trainer.h"
+#include "core/cpu/cpu_backend.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
-using testing::SizeIs;
 namespace fs = std::filesystem;
 
-const Strings kOwners = {"parallel.zero=1"};
 const Strings kExact = {"precision.dtype=f64"};
 // A run of parts: its rates must not depend on where a part ends.
 const Strings kParts = {"precision.dtype=f64", "schedule.preset=constant"};
-const Strings kResume = {"--resume", "auto"};
-
-void expect_near(const std::map<int, double>& a, const std::map<int, double>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (const auto& [step, loss] : a) EXPECT_NEAR(loss, b.at(step), 1e-6) << "step " << step;
-}
-
-void expect_success(const Command& command) {
-  const Outcome outcome = run(command);
-  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_EQ(outcome.err, "");
-}
 
 TEST(Owners, LossesAreThoseOfOneProcess) {
   const TinyRun tiny;
@@ -46,6 +34,20 @@ TEST(Owners, LossesAreThoseOfOneProcess) {
   // the same sums in the same order
   EXPECT_EQ(losses(tiny.directory("2")).at(1), losses(tiny.directory("all")).at(1));
   expect_near(losses(tiny.directory("2")), losses(tiny.directory("all")));
+}
+
+// Owners add the squares of gradients in another order, which shows in clipped updates alone.
+TEST(Owners, WithoutClippingTheSameBitsAsWithoutOwners) {
+  const TinyRun tiny;
+  const Strings settings = {"optimizer.clip=0", "logging.diagnostics_interval=10"};
+  expect_success(tiny.command("all", settings, kTwo));
+  expect_success(tiny.command("own", settings + kOwners, kTwo));
+  EXPECT_EQ(losses(tiny.directory("all")), losses(tiny.directory("own")));
+  EXPECT_EQ(tensors(tiny.checkpoint("all", 60)), tensors(tiny.checkpoint("own", 60)));
+  const Strings kinds = {"diagnostics", "val", "sample"};
+  const Strings told = reports(tiny.directory("all"), kinds);
+  EXPECT_THAT(told, testing::SizeIs(testing::Gt(6u)));
+  EXPECT_EQ(told, reports(tiny.directory("own"), kinds));
 }
 
 TEST(Owners, TheSameUnderMpirun) {
@@ -116,6 +118,31 @@ TEST(Owners, HoldAShareOfTheState) {
   EXPECT_EQ(parameters, moments / 2);
 }
 
+// What a run of this rank takes, with one sequence a step or two.
+TEST(Owners, APlanIsThePeakOfEveryRank) {
+  const TinyRun tiny;
+  // six sequences, longer than the sample that rank 0 plans for
+  const Strings settings = kOwners + Strings{"batch.tokens=768", "batch.context=128"};
+  const RunConfig config = load_config(tiny.config(), settings).config;
+  std::vector<std::size_t> peaks;
+  for (int rank = 0; rank < 4; ++rank) {
+    const MemoryPlan plan = plan_memory(config, 2, {}, {rank, 4});
+    peaks.push_back(plan.peak);
+    CpuBackend cpu(plan.peak);
+    RehearsedCommunicator others(rank, 4);
+    Trainer trainer(cpu, config, 2, &others);
+    trainer.model().initialize(1);
+    const Index sequences = 6 * (rank + 1) / 4 - 6 * rank / 4;
+    const std::vector<std::int32_t> ids(std::size_t(sequences) * 128, 3), two(256, 3);
+    StepDiagnostics inside;
+    trainer.step({ids, ids}, 0.01, 0.01, 0);
+    trainer.step({ids, ids}, 0.01, 0.01, 0, &inside);
+    evaluate(trainer.model(), {two, two}, 128);
+    EXPECT_EQ(cpu.pool().high_water(), plan.peak) << rank;
+  }
+  EXPECT_EQ(largest_rank(config, 2, {}, 4), std::ranges::max_element(peaks) - peaks.begin());
+}
+
 TEST(Owners, MoreRanksThanMatricesAreRefused) {
   const TinyRun tiny;
   const Outcome outcome =
@@ -124,53 +151,27 @@ TEST(Owners, MoreRanksThanMatricesAreRefused) {
   EXPECT_THAT(outcome.err, HasSubstr("parallel.zero = 1: 14 ranks cannot each own one of 13"));
 }
 
-class Fault25And26 : public testing::Test {
- protected:
-  void SetUp() override {
-    expect_success(tiny_.command("run", kOwners + Strings{"run.steps=40"}, kTwo));
-  }
-  // goes on from step 20, as step 40 cannot be used, and says why
-  void expect_fallback(const std::string& why) {
-    const Outcome outcome = run(tiny_.command("run", kOwners, kTwo + kResume));
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_THAT(outcome.out + outcome.err, AllOf(HasSubstr("step-00000040"), HasSubstr(why)));
-    EXPECT_THAT(losses(tiny_.directory("run")), SizeIs(60));
-  }
-  fs::path shard(int step) const { return tiny_.checkpoint("run", step) / "rank-001-part-00.h5"; }
-  TinyRun tiny_;
-};
-
-TEST_F(Fault25And26, AMissingShardIsNamed) {
-  fs::remove(shard(40));
-  expect_fallback("rank-001-part-00.h5: cannot open");
-}
-
-TEST_F(Fault25And26, AShardOfAnotherStepIsRefused) {
-  fs::copy_file(shard(20), shard(40), fs::copy_options::overwrite_existing);
-  expect_fallback(
-      "expected \"tern checkpoint 1, step 40;\" in it, got \"tern checkpoint 1, step 20;\"");
-}
-
-TEST(Fault59, ReplicasThatDifferAreFoundAndNamed) {
+TEST(Owners, EveryRankMustSeeTheRunDirectory) {
   const TinyRun tiny;
-  for (const char* zero : {"parallel.zero=0", "parallel.zero=1"}) {
-    const Strings checked = {zero, "parallel.replica_check=4"};
-    expect_success(tiny.command("good", checked, kTwo + Strings{"--overwrite"}));
-    const Outcome outcome = run(tiny.command(
-        "bad", checked, {"--ranks", "3", "--overwrite", "--inject", "flip:rank=2,step=30"}));
-    EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr("after step 32: rank 2 holds other copies of the model"));
-    EXPECT_EQ(events(tiny.directory("bad"), "replicas_differ"), 1);
-    expect_good_checkpoint(tiny.directory("bad"));
-  }
-}
-
-TEST(Fault59, TheMajorityIsRight) {
-  EXPECT_EQ(ranks_that_differ({"a", "a"}), "");
-  EXPECT_THAT(ranks_that_differ({"b", "a", "a"}), HasSubstr("rank 0 holds other copies of the "
-                                                            "model than rank 1"));
-  EXPECT_THAT(ranks_that_differ({"a", "b", "a", "c"}), HasSubstr("ranks 1, 3 hold other copies"));
-  EXPECT_THAT(ranks_that_differ({"a", "b"}), HasSubstr("rank 1 holds"));
+  const Strings relative = kOwners + Strings{"run.directory=runs"};
+  Command here = tiny.command("run", relative), elsewhere = here;
+  here.directory = tiny.room() / "here";
+  elsewhere.directory = tiny.room() / "elsewhere";
+  const auto expect_refusal = [&](const char* why) {
+    const int port = free_port();
+    Process other(one_of_two(elsewhere, 1, port));
+    const Outcome first = run(one_of_two(here, 0, port));
+    EXPECT_EQ(first.exit_code, 2);
+    EXPECT_THAT(first.err, AllOf(HasSubstr("rank 1: runs/run"), HasSubstr(why)));
+    EXPECT_EQ(other.wait().exit_code, 2);
+  };
+  fs::create_directory(here.directory);
+  fs::create_directory(elsewhere.directory);
+  expect_refusal("not there, though rank 0 has made it");
+  fs::create_directories(fs::path(elsewhere.directory) / "runs" / "run");
+  here = tiny.command("run", relative, {"--overwrite"});
+  here.directory = tiny.room() / "here";
+  expect_refusal("another directory than rank 0 sees");
 }
 
 }  // namespace

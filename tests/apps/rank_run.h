@@ -23,6 +23,14 @@ inline Strings operator+(Strings a, const Strings& b) {
 }
 
 inline const Strings kTwo = {"--ranks", "2"};
+inline const Strings kResume = {"--resume", "auto"};
+inline const Strings kOwners = {"parallel.zero=1"};  // ranks own parts of the model
+// A run of two rewinds, then given up.
+inline const Strings kDiverging = {"run.steps=100",         "optimizer.lr=1000",
+                                   "optimizer.eps=1e-30",   "optimizer.weight_decay=10",
+                                   "optimizer.clip=0",      "schedule.preset=constant",
+                                   "schedule.warmup=0",     "numerics.max_skipped=2",
+                                   "numerics.max_rewinds=2"};
 
 inline Command under_mpirun(Command command, int ranks) {
   command.args =
@@ -52,6 +60,18 @@ inline std::vector<pid_t> children(pid_t parent) {
   std::vector<pid_t> out;
   for (pid_t child; in >> child;) out.push_back(child);
   return out;
+}
+
+inline void expect_success(const Command& command) {
+  const Outcome outcome = run(command);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+}
+
+// two orders of additions in f64
+inline void expect_near(const std::map<int, double>& a, const std::map<int, double>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [step, loss] : a) EXPECT_NEAR(loss, b.at(step), 1e-6) << "step " << step;
 }
 
 inline void expect_good_checkpoint(const std::filesystem::path& run) {

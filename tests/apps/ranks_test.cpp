@@ -2,8 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <omp.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -27,11 +25,6 @@ bool runs(pid_t process) {
   std::ifstream in("/proc/" + std::to_string(process) + "/stat");
   std::string id, name, state;
   return bool(in >> id >> name >> state) && state != "Z";
-}
-
-void expect_near(const std::map<int, double>& a, const std::map<int, double>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (const auto& [step, loss] : a) EXPECT_NEAR(loss, b.at(step), 1e-6) << "step " << step;
 }
 
 TEST(Ranks, LossesAreThoseOfOneProcess) {
@@ -72,26 +65,21 @@ TEST(Ranks, StartedOneByOneWithTorchrunVariables) {
   EXPECT_EQ(losses(tiny.directory("two")).size(), 60u);
 }
 
-// Rank `rank` of two in a process of its own, which judges losses a step late, as on a GPU; its id.
-pid_t start_ahead(const TinyRun& tiny, const Strings& overrides, int rank, int port) {
-  const pid_t child = fork();
-  if (child != 0) return child;
-  omp_set_num_threads(1);  // a parent's threads are not there
-  if (!freopen("/dev/null", "w", stdout)) _exit(9);
-  const WithoutPictures here;
-  try {
-    train({.config = tiny.config(),
+// Rank `rank` of two, which judges losses a step late, as on a GPU.
+Command ahead(const TinyRun& tiny, const Strings& overrides, int rank, int port) {
+  const auto train_here = [=, config = tiny.config()] {
+    omp_set_num_threads(1);  // a parent's threads are not there
+    const WithoutPictures here;
+    train({.config = config,
            .overrides = overrides,
            .rank_flags = {{"--rank", std::to_string(rank)},
                           {"--world-size", "2"},
                           {"--local-rank", std::to_string(rank)},
                           {"--rendezvous", "127.0.0.1:" + std::to_string(port)}},
            .runs_ahead = true});
-    _exit(0);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "rank %d: %s\n", rank, e.what());
-    _exit(1);
-  }
+    return 0;
+  };
+  return {.body = train_here};
 }
 
 TEST(Ranks, RunAheadOfTheirLossesToTheSameBits) {
@@ -100,13 +88,12 @@ TEST(Ranks, RunAheadOfTheirLossesToTheSameBits) {
     const std::string name = std::string("ahead-") + zero, judged = std::string("judged-") + zero;
     const Strings overrides = {std::string("parallel.zero=") + zero, "run.steps=40"};
     const int port = free_port();
-    for (const pid_t rank : {start_ahead(tiny, overrides + Strings{"run.name=" + name}, 0, port),
-                             start_ahead(tiny, overrides + Strings{"run.name=" + name}, 1, port)}) {
-      int status = -1;
-      waitpid(rank, &status, 0);
-      ASSERT_EQ(status, 0);
-    }
-    ASSERT_EQ(run(tiny.command(judged, overrides, kTwo)).exit_code, 0);
+    Process other(ahead(tiny, overrides + Strings{"run.name=" + name}, 1, port));
+    const Outcome first = run(ahead(tiny, overrides + Strings{"run.name=" + name}, 0, port));
+    ASSERT_EQ(first.exit_code, 0) << first.err;
+    ASSERT_EQ(other.wait().exit_code, 0);
+    const Outcome outcome = run(tiny.command(judged, overrides, kTwo));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_EQ(losses(tiny.directory(name)), losses(tiny.directory(judged)));
     EXPECT_EQ(tensors(tiny.checkpoint(name, 40)), tensors(tiny.checkpoint(judged, 40)));
   }

@@ -1,5 +1,6 @@
 #include "tests/apps/tiny_run.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
@@ -90,6 +91,18 @@ int events(const std::filesystem::path& run, const std::string& kind) {
   int count = 0;
   for (const auto& line : lines(run)) count += line.at("t") == "event" && line.at("kind") == kind;
   return count;
+}
+
+std::vector<std::string> reports(const std::filesystem::path& run,
+                                 const std::vector<std::string>& kinds) {
+  std::vector<std::string> out;
+  for (nlohmann::json& line : lines(run)) {
+    if (std::ranges::find(kinds, line.at("t").get<std::string>()) == kinds.end()) continue;
+    line.erase("time");
+    line.erase("seconds");
+    out.push_back(line.dump());
+  }
+  return out;
 }
 
 std::map<std::string, std::string> tensors(const std::filesystem::path& path) {

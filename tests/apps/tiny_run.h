@@ -46,6 +46,9 @@ class WithoutPictures {
 std::map<int, double> losses(const std::filesystem::path& run);
 // how many lines of metrics.jsonl are events of this kind
 int events(const std::filesystem::path& run, const std::string& kind);
+// lines of metrics.jsonl of these kinds ("val", "sample"), without what clocks say
+std::vector<std::string> reports(const std::filesystem::path& run,
+                                 const std::vector<std::string>& kinds);
 // all tensors of a checkpoint, by name
 std::map<std::string, std::string> tensors(const std::filesystem::path& checkpoint);
 
