@@ -71,21 +71,11 @@ class Patience {
 // to = to op from, for count elements of f64, f32, bf16 or i32. NaN wins over everything.
 void combine(void* to, const void* from, Index count, DType dtype, Op op);
 
-// One process alone: every operation is the identity.
+// A rank without others: one process alone, or one of several in a rehearsal. Operations leave
+// everything as it is.
 class SelfCommunicator final : public Communicator {
  public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  Pending all_reduce(const Tensor&, Op) override { return {}; }
-  Pending reduce(std::span<const Owned>, Op) override { return {}; }
-  Pending broadcast(std::span<const Owned>) override { return {}; }
-  void abort() noexcept override {}
-};
-
-// A rank without others, for rehearsals: operations leave everything as it is.
-class RehearsedCommunicator final : public Communicator {
- public:
-  RehearsedCommunicator(int rank, int size) : rank_(rank), size_(size) {}
+  explicit SelfCommunicator(int rank = 0, int size = 1) : rank_(rank), size_(size) {}
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   Pending all_reduce(const Tensor&, Op) override { return {}; }

@@ -5,6 +5,11 @@
 
 namespace tern {
 
+Range even_part(Index count, Share share) {
+  const Index first = count * share.rank / share.size;
+  return {first, count * (share.rank + 1) / share.size - first};
+}
+
 std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks) {
   std::vector<std::size_t> order(elements.size());
   std::iota(order.begin(), order.end(), std::size_t(0));
@@ -22,13 +27,12 @@ std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks) 
 
 std::vector<Range> divide_rows(Index rows, Index row_elements, int ranks) {
   const Index group = 64 / std::gcd(row_elements, Index(64));  // rows
-  const Index groups = rows / group;
   std::vector<Range> shares;
-  for (Index r = 0, first = 0; r < ranks; ++r) {
-    const Index end = r + 1 == ranks ? rows : groups * (r + 1) / ranks * group;
-    shares.push_back({first, end - first});
-    first = end;
+  for (int r = 0; r < ranks; ++r) {
+    const Range groups = even_part(rows / group, {r, ranks});
+    shares.push_back({groups.first * group, groups.count * group});
   }
+  shares.back().count = rows - shares.back().first;
   return shares;
 }
 

@@ -21,6 +21,9 @@ struct Range {
   Index end() const { return first + count; }
 };
 
+// Of `count` things in a row those of one rank; shares differ by at most one.
+Range even_part(Index count, Share share);
+
 // The owner of each whole matrix: the largest first, each to the rank that has the fewest elements
 // so far, of equals to the lowest.
 std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks);

@@ -21,12 +21,6 @@ Index largest_share(const RunConfig& config, int ranks) {
   return (sequences + ranks - 1) / ranks;
 }
 
-// as TrainingRun::own_share cuts a batch
-Index own_sequences(const RunConfig& config, Share share) {
-  const Index sequences = config.batch.tokens / config.batch.context;
-  return sequences * (share.rank + 1) / share.size - sequences * share.rank / share.size;
-}
-
 // everything that allocates during training, once
 void rehearse(Trainer& trainer, const RunConfig& config, Index sequences, bool diagnostics) {
   const std::vector<std::int32_t> ids(std::size_t(sequences * config.batch.context), 0);
@@ -73,11 +67,11 @@ std::string advice(const RunConfig& config, Index largest) {
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
                        Share share) {
   DryBackend dry(device);
-  RehearsedCommunicator others(share.rank, share.size);
+  SelfCommunicator others(share.rank, share.size);
   Trainer trainer(dry, config, micro_batch, share.alone() ? nullptr : &others);
   const std::size_t fixed = dry.pool().used();
   largest_share(config, share.size);  // every rank has some
-  const Index sequences = own_sequences(config, share);
+  const Index sequences = even_part(config.batch.tokens / config.batch.context, share).count;
   rehearse(trainer, config, sequences, false);
   const Cost step = dry.total();
   rehearse(trainer, config, std::min(sequences, micro_batch), true);

@@ -35,11 +35,13 @@ bool TrainingRun::stop_wanted(std::string& why) {
 // Each rank computes a run of whole sequences of the one global batch; shares differ by at most
 // one.
 HostBatch TrainingRun::own_share(const TrainingBatch& batch) const {
-  const std::size_t sequences = batch.samples.size(), rank = std::size_t(parts_.ranks.rank()),
-                    size = std::size_t(parts_.ranks.size()), T = std::size_t(config_.batch.context);
-  const std::size_t begin = sequences * rank / size * T, end = sequences * (rank + 1) / size * T;
-  return {std::span(batch.inputs).subspan(begin, end - begin),
-          std::span(batch.targets).subspan(begin, end - begin)};
+  const Range own =
+      even_part(Index(batch.samples.size()), {parts_.ranks.rank(), parts_.ranks.size()});
+  const std::size_t T = std::size_t(config_.batch.context);
+  const auto part = [&](std::span<const std::int32_t> ids) {
+    return ids.subspan(std::size_t(own.first) * T, std::size_t(own.count) * T);
+  };
+  return {part(batch.inputs), part(batch.targets)};
 }
 
 // Loss and norm are sums over all ranks, the same bits everywhere. What follows when they are not

@@ -82,17 +82,6 @@ TEST_F(Fault26OfARank, AShardOfAnotherStepIsRefused) {
       "expected \"tern checkpoint 1, step 40;\" in it, got \"tern checkpoint 1, step 20;\"");
 }
 
-TEST(Fault54, RanksThatOwnPartsRewindAndGiveUpTogether) {
-  const TinyRun tiny;
-  expect_success(tiny.command("run", kOwners + Strings{"run.steps=40"}, kTwo));
-  const auto good = tensors(tiny.checkpoint("run", 40));
-  const Outcome outcome = run(tiny.command("run", kOwners + kDiverging, kTwo + kResume));
-  EXPECT_EQ(outcome.exit_code, 4) << outcome.out << outcome.err;
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-  EXPECT_EQ(events(tiny.directory("run"), "rewind"), 2);
-  EXPECT_EQ(tensors(tiny.checkpoint("run", 40)), good);
-}
-
 TEST(Fault59, ReplicasThatDifferAreFoundAndNamed) {
   const TinyRun tiny;
   for (const char* zero : {"parallel.zero=0", "parallel.zero=1"}) {

@@ -107,14 +107,17 @@ TEST(Fault54, NaNOfOneRankIsSkippedOnAll) {
 
 TEST(Fault54, RanksRewindAndGiveUpTogether) {
   const TinyRun tiny;
-  ASSERT_EQ(run(tiny.command("run", {"run.steps=40"}, kTwo)).exit_code, 0);
-  const auto good = tensors(tiny.checkpoint("run", 40));
-  const Outcome outcome = run(tiny.command("run", kDiverging, kTwo + kResume));
-  EXPECT_EQ(outcome.exit_code, 4) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("diverged"));
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-  EXPECT_EQ(events(tiny.directory("run"), "rewind"), 2);
-  EXPECT_EQ(tensors(tiny.checkpoint("run", 40)), good);
+  for (const Strings& owners : {Strings{}, kOwners}) {
+    const std::string name = owners.empty() ? "all" : "parts";
+    ASSERT_EQ(run(tiny.command(name, owners + Strings{"run.steps=40"}, kTwo)).exit_code, 0);
+    const auto good = tensors(tiny.checkpoint(name, 40));
+    const Outcome outcome = run(tiny.command(name, owners + kDiverging, kTwo + kResume));
+    EXPECT_EQ(outcome.exit_code, 4) << outcome.out << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("diverged"));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_EQ(events(tiny.directory(name), "rewind"), 2);
+    EXPECT_EQ(tensors(tiny.checkpoint(name, 40)), good);
+  }
 }
 
 TEST(Fault62, ARankThatDiesIsNamedAndTheRunEndsWithSeven) {

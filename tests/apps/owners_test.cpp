@@ -129,7 +129,7 @@ TEST(Owners, APlanIsThePeakOfEveryRank) {
     const MemoryPlan plan = plan_memory(config, 2, {}, {rank, 4});
     peaks.push_back(plan.peak);
     CpuBackend cpu(plan.peak);
-    RehearsedCommunicator others(rank, 4);
+    SelfCommunicator others(rank, 4);
     Trainer trainer(cpu, config, 2, &others);
     trainer.model().initialize(1);
     const Index sequences = 6 * (rank + 1) / 4 - 6 * rank / 4;

@@ -26,6 +26,12 @@ TEST(Ownership, TheLargestMatrixToWhoeverHasLeast) {
   EXPECT_THAT(owners_of_matrices(equal, 3), ElementsAre(0, 1, 2));
 }
 
+TEST(Ownership, PartsDifferByOneAtMost) {
+  EXPECT_THAT(even_part(7, {0, 3}), range(0, 2));
+  EXPECT_THAT(even_part(7, {1, 3}), range(2, 2));
+  EXPECT_THAT(even_part(7, {2, 3}), range(4, 3));
+}
+
 TEST(Ownership, RowsInWholeGroupsOf64Elements) {
   EXPECT_THAT(divide_rows(320, 16, 3),
               ElementsAre(range(0, 104), range(104, 108), range(212, 108)));
