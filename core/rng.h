@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace tern {
@@ -43,6 +44,9 @@ class Rng {
   std::uint64_t bits(std::uint64_t index) const;  // 64 random bits
   double uniform(std::uint64_t index) const;      // in (0, 1), 53 bits
   double normal(std::uint64_t index) const;       // mean 0, variance 1 (Box-Muller)
+  // The same numbers, several times as fast: those of first, first + 1, ...
+  void uniforms(std::uint64_t first, std::span<double> to) const;
+  void normals(std::uint64_t first, std::span<double> to) const;
 
  private:
   std::uint64_t seed_, stream_;

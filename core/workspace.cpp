@@ -163,8 +163,9 @@ Index scan_shared_bytes(const ScanShape& shape, Index groups, Index blocks) {
   constexpr Index kLink = 2 * sizeof(float);
   const Index stages = kScanStages * shape.tensors * shape.warps * shape.bytes * kScanChannels;
   const Index links = shape.warps * kScanChannels * kLink;
-  const Index received = blocks > 1 ? 2 * (blocks * kScanChannels * kLink + 8) : 0;
-  return groups * (stages + links + received) + kScanChannels * Index(sizeof(float));
+  constexpr Index kBarrier = 8;
+  const Index received = blocks > 1 ? 2 * (blocks * kScanChannels * kLink + kBarrier) : 0;
+  return groups * (stages + links + received + kBarrier) + kScanChannels * Index(sizeof(float));
 }
 
 // Of the possible divisions the best, by an estimate of the share of its rate that the device

@@ -29,6 +29,11 @@ __device__ inline void init_barrier(Address barrier, unsigned arrivals) {
 __device__ inline void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
+// Arrives; what the thread wrote is seen by those that wait.
+__device__ inline void arrive(Address barrier) {
+  asm volatile("{\n.reg .b64 phase;\nmbarrier.arrive.shared::cta.b64 phase, [%0];\n}" ::"r"(barrier)
+               : "memory");
+}
 // arrives, and expects so many bytes more in this phase
 __device__ inline void arrive_and_expect(Address barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
@@ -52,7 +57,11 @@ __device__ inline void wait_barrier(Address barrier, unsigned parity) {
   do {
     asm volatile(
         "{\n.reg .pred over;\n"
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+        "mbarrier.test_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+#else
         "mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+#endif
         "selp.u32 %0, 1, 0, over;\n}"
         : "=r"(done)
         : "r"(barrier), "r"(parity)

@@ -12,12 +12,10 @@
 
 namespace tern::cuda {
 
-// Barriers among `threads` of a block, with or without waiting; 0 is __syncthreads().
+// A barrier among `threads` of a block; 0 is __syncthreads(). (Arriving without waiting would do in
+// places, but racecheck does not understand it.)
 __device__ inline void sync_some(int barrier, int threads) {
   asm volatile("barrier.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-__device__ inline void arrive_some(int barrier, int threads) {
-  asm volatile("barrier.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
 template <int warps>
@@ -35,21 +33,28 @@ class ScanStates {
         carried_(reinterpret_cast<float*>(links_ + tiles.groups * warps * kChannels +
                                           ClusterLinks::size(tiles))) {
     links_ += place.group * warps * kChannels;
+    if (tiles.groups == 1) return;
+    if (threadIdx.x == 0) {
+#pragma unroll 1
+      for (int g = 0; g < tiles.groups; ++g) hopper::init_barrier(handed_to(g), kChannels);
+    }
+    __syncthreads();
   }
 
   // which turn is the group's round-th, from 0
-  __device__ int turn(int round) const { return round * tiles_.groups + place_.group; }
+  __device__ int turn(int round) const {
+    return round * tiles_.groups + place_.group;
+  }
 
   // In each of them: first the links of the warp's steps, for the lane's two channels;
   __device__ void link(const Link (&link)[2]) {
     *my_links() = {link[0].a, link[0].u, link[1].a, link[1].u};
-    if (folds())
-      sync_some(kLinked + place_.group, 32 * warps);
-    else
-      arrive_some(kLinked + place_.group, 32 * warps);
+    sync_some(kLinked + place_.group, 32 * warps);
   }
   // then, by the warps for which folds(), the channels' states before each warp's steps;
-  __device__ bool folds() const { return place_.warp < kChannels / 32; }
+  __device__ bool folds() const {
+    return place_.warp < kChannels / 32;
+  }
   __device__ void fold(int round) {
     const int c = place_.warp * 32 + place_.lane;
     Link all = links_[c];
@@ -76,8 +81,8 @@ class ScanStates {
 
  private:
   static constexpr int kChannels = int(kScanChannels);
-  // barriers, one for each group, of at most 5
-  static constexpr int kLinked = 1, kKnown = 6, kCarried = 11;
+  // barriers, one for each group, of at most 7
+  static constexpr int kLinked = 1, kKnown = 8;
 
   __device__ float4* my_links() const {
     return reinterpret_cast<float4*>(links_ + place_.warp * kChannels + 2 * place_.lane);
@@ -88,14 +93,18 @@ class ScanStates {
       return initial_ && place_.channel + c < tiles_.D
                  ? initial_[Index(place_.b) * tiles_.D + place_.channel + c]
                  : 0;
-    if (tiles_.groups > 1) sync_some(kCarried + place_.group, 2 * kChannels);
+    if (tiles_.groups > 1)
+      hopper::wait_barrier(handed_to(place_.group), unsigned(place_.group ? round : round - 1) % 2);
     return carried_[c];
   }
   __device__ void hand_over(float state, int round, int c) const {
     carried_[c] = state;
     const int next = place_.group + 1 == tiles_.groups ? 0 : place_.group + 1;
-    if (tiles_.groups > 1 && turn(round) + 1 < tiles_.turns)
-      arrive_some(kCarried + next, 2 * kChannels);
+    if (tiles_.groups > 1) hopper::arrive(handed_to(next));
+  }
+  // A phase ends when the states have been handed over to the group once more.
+  __device__ hopper::Address handed_to(int group) const {
+    return hopper::shared_address(carried_ + kChannels) + 8 * unsigned(group);
   }
 
   const ScanTiles& tiles_;

@@ -40,13 +40,21 @@ Filler filler_of(const Parameter& p, const ModelConfig& config) {
 // Elements [first, first + values.size()) of a parameter.
 template <class R>
 void fill(std::span<R> values, Index first, const Filler& filler, const Rng& rng) {
+  constexpr Index kPiece = 1024;
   const Index n = Index(values.size());
 #pragma omp parallel for
-  for (Index i = 0; i < n; ++i) {
-    const Index at = first + i;
-    if (filler.kind == Filler::constant) values[i] = R(filler.amount);
-    if (filler.kind == Filler::normal) values[i] = R(filler.amount * rng.normal(at));
-    if (filler.kind == Filler::uniform) values[i] = R(filler.amount * (2 * rng.uniform(at) - 1));
+  for (Index begin = 0; begin < n; begin += kPiece) {
+    double numbers[kPiece];
+    const std::span piece(numbers, std::size_t(std::min(kPiece, n - begin)));
+    const auto at = std::uint64_t(first + begin);
+    if (filler.kind == Filler::constant) std::fill(piece.begin(), piece.end(), 1);
+    if (filler.kind == Filler::normal) rng.normals(at, piece);
+    if (filler.kind == Filler::uniform) {
+      rng.uniforms(at, piece);
+      for (double& x : piece) x = 2 * x - 1;
+    }
+    for (std::size_t i = 0; i < piece.size(); ++i)
+      values[std::size_t(begin) + i] = R(filler.amount * piece[i]);
   }
 }
 

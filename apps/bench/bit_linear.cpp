@@ -83,6 +83,12 @@ double largest_difference(const Tensor& a, const Tensor& b) {
   return difference / size;
 }
 
+// of both forms' outputs
+double difference(Layer& layer) {
+  const Tensor y = layer.pass(fused);
+  return largest_difference(y, layer.pass(composed));
+}
+
 }  // namespace
 
 BitLinearBench bench_bit_linear(Backend& backend, const BitLinearSize& size, DType activations,
@@ -90,9 +96,8 @@ BitLinearBench bench_bit_linear(Backend& backend, const BitLinearSize& size, DTy
   Layer layer(backend, size, activations);
   layer.fill();
   BitLinearBench out{.fused_bytes = bytes_of(fused, size, activations, backend.traits()),
-                     .composed_bytes = bytes_of(composed, size, activations, backend.traits())};
-  const Tensor y = layer.pass(fused);
-  out.difference = largest_difference(y, layer.pass(composed));
+                     .composed_bytes = bytes_of(composed, size, activations, backend.traits()),
+                     .difference = difference(layer)};
   const auto measure = [&](const Form& form) {
     backend.synchronize();
     return seconds([&] {
@@ -111,7 +116,7 @@ std::size_t bit_linear_bytes(const BitLinearSize& size, DType activations,
                              const DeviceTraits& device) {
   DryBackend dry(device);
   Layer layer(dry, size, activations);
-  const Tensor y = layer.pass(fused);  // both outputs are compared
+  const Tensor y = layer.pass(fused);  // as difference() does
   layer.pass(composed);
   return dry.pool().high_water();
 }
