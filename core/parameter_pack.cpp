@@ -40,9 +40,6 @@ void ParameterPack::lay_out() {
       std::find_if_not(parameters_.begin(), parameters_.end(), [](auto* p) { return p->decays; });
   std::vector<Index> sizes;
   for (auto p = parameters_.begin(); p != matrices; ++p) sizes.push_back((*p)->shape.elements());
-  require(share_.alone() || Index(sizes.size()) >= share_.size, Fault::usage,
-          "parallel.zero = 1: ", share_.size, " ranks cannot each own one of ", sizes.size(),
-          " matrices: start fewer, or set parallel.zero = 0");
   const std::vector<int> owners = owners_of_matrices(sizes, share_.size);
   std::vector<Parameter*> sorted;
   for (int r = 0; r < share_.size; ++r)

@@ -40,7 +40,6 @@ class ParameterPack {
   // Gives every parameter a value and, if gradients, a gradient of this real dtype. The parameters
   // must outlive the pack and not move. Values are zero until somebody sets them. share: of the
   // ownership; table: what the copy of divided parameters is held in, by default dtype.
-  // Fault::usage if there are fewer matrices than owners.
   ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype, bool gradients,
                 Share share = {}, std::optional<DType> table = {});
 
@@ -52,7 +51,7 @@ class ParameterPack {
 
   std::span<const Held> held() const { return held_; }             // in order of `at`
   std::span<const Segment> segments() const { return segments_; }  // they cover the values
-  // What each rank owns alone, of all elements: its matrices; its rows, may be none.
+  // What each rank owns alone, of all elements: its matrices and its rows, may be none.
   const std::vector<Range>& matrices_of_ranks() const { return matrices_of_; }
   const std::vector<Range>& rows_of_ranks() const { return rows_of_; }
   Range shared() const { return shared_; }               // what every rank holds

@@ -49,10 +49,12 @@ std::size_t TernaryCopies::bytes() const {
 }
 
 void TernaryCopies::sum_magnitudes() {
+  if (weights_.elements() == 0) return;
   weights_.backend().run(SumMagnitudes{.sums = sums_, .w = weights_});
 }
 
 void TernaryCopies::quantize(bool count) {
+  if (weights_.elements() == 0) return;
   weights_.backend().run(QuantizeTernary{.y = {.t = room_.t, .scale = room_.scales},
                                          .stats = count ? room_.stats : Tensor{},
                                          .w = weights_,

@@ -88,17 +88,17 @@ void AdamWOptimizer::sum_squares() {
   const Share share = pack_.share();
   if (share.alone()) return sum(scalars_, {0, pack_.gradients().elements()});
   const auto rank = std::size_t(share.rank);
-  sum(scalars_, pack_.matrices_of_ranks()[rank]);
   const Tensor norm = scalars_.slice(StepScalars::norm_squared, 1);
   const Tensor part(on, {StepScalars::kCount}, DType::f64);
-  std::vector<Range> more = {pack_.rows_of_ranks()[rank]};
-  if (rank == 0) more.push_back(pack_.shared());
-  for (const Range r : more) {
+  std::vector<Range> own = {pack_.matrices_of_ranks()[rank], pack_.rows_of_ranks()[rank]};
+  if (rank == 0) own.push_back(pack_.shared());
+  on.fill(norm, 0);
+  for (const Range r : own) {
     if (r.count == 0) continue;
     sum(part, r);
-    const Tensor more_squares = part.slice(StepScalars::norm_squared, 1);
+    const Tensor squares = part.slice(StepScalars::norm_squared, 1);
     const Grad to{norm, true};
-    on.run(Accumulate{.to = to, .x = more_squares});
+    on.run(Accumulate{.to = to, .x = squares});
   }
   ranks_->all_reduce(norm, Op::sum).wait();
 }

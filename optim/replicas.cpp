@@ -63,7 +63,8 @@ void Replicas::gather(bool stats) {
   Backend& on = pack_.values().backend();
   const Range own = pack_.matrices_of_ranks()[std::size_t(pack_.share().rank)];
   const Tensor codes(on, {pack_.decayed() / kCodesInByte}, DType::i8);
-  on.run(PackTernary{.packed = part(codes, packed(own)), .t = part(pack_.codes(), own)});
+  if (own.count > 0)
+    on.run(PackTernary{.packed = part(codes, packed(own)), .t = part(pack_.codes(), own)});
   copy_own_rows();
   ranks_.broadcast(parts(codes, stats)).wait();
   for (const Range others : {Range{0, own.first}, Range{own.end(), pack_.decayed() - own.end()}})

@@ -81,11 +81,14 @@ TEST_F(OwnedPack, AloneEverythingIsHeld) {
   EXPECT_EQ(p.segments().size(), 2u);  // what decays, and what does not
 }
 
-TEST_F(OwnedPack, EveryRankNeedsAMatrix) {
-  EXPECT_THAT(complaint([&] {
-                pack({0, 3}, all());
-              }),
-              HasSubstr("3 ranks cannot each own one of 2 matrices"));
+TEST_F(OwnedPack, ARankMayOwnNoMatrix) {
+  ParameterPack p = pack({2, 3}, all());
+  EXPECT_THAT(p.matrices_of_ranks()[2], range(0, 0));
+  EXPECT_EQ(p.held()[0].parameter, &table_);
+  p.make_ternary_copies();
+  p.ternary()->sum_magnitudes();
+  p.ternary()->quantize(true);
+  EXPECT_EQ(p.codes().elements(), p.decayed());  // the others' are seen all the same
 }
 
 TEST(PackedTernary, FourCodesAByteAndBack) {
