@@ -147,18 +147,19 @@ __device__ inline void write_gradients(const Backward<A>& a, const ScanPlace& pl
   }
 }
 
-// The block's part of dbound: its warps' sums, added in order. sums: (warps of the block, 64)
+// The block's part of dbound: its warps' sums, each in the warp's stages, added in order.
 template <class A>
-__device__ inline void add_up(const Backward<A>& a, const ScanPlace& place, float* sums,
+__device__ inline void add_up(const Backward<A>& a, const ScanPlace& place, A* all_stages,
                               const float (&dbound)[2]) {
   const int thread = int(threadIdx.x), channel = place.channel + thread;
-  constexpr int kChannels = int(kScanChannels);
-  __syncthreads();  // all groups have ended
-  for (int i = 0; i < 2; ++i) sums[thread / 32 * kChannels + 2 * place.lane + i] = dbound[i];
+  const auto sums_of = [&](int warp) {
+    return reinterpret_cast<float*>(all_stages + warp * int(kScanStages) * Backward<A>::kStage);
+  };
+  for (int i = 0; i < 2; ++i) sums_of(thread / 32)[2 * place.lane + i] = dbound[i];
   __syncthreads();
-  if (thread >= kChannels || channel >= a.tiles.D) return;
+  if (thread >= int(kScanChannels) || channel >= a.tiles.D) return;
   float sum = 0;
-  for (int w = 0; w < int(blockDim.x) / 32; ++w) sum += sums[w * kChannels + thread];
+  for (int w = 0; w < int(blockDim.x) / 32; ++w) sum += sums_of(w)[thread];
   const float open = a.bound ? 1 - a.bound[channel] : 1.0f;
   a.dbound[(Index(place.b) * a.tiles.blocks + place.block) * a.tiles.D + channel] =
       sum / fmaxf(open, 1e-30f);  // a bound that rounded to 1: not 0 / 0
@@ -202,7 +203,7 @@ __global__ void __launch_bounds__(32 * kScanBackward.warps * kScanBackward.group
     __syncwarp();  // everybody has read the stage
     fetch<aligned>(stage, a, rows.after(int(kScanStages) * ahead));
   }
-  if (a.dbound) add_up(a, place, reinterpret_cast<float*>(shared), dbound);
+  if (a.dbound) add_up(a, place, all_stages, dbound);
 }
 
 }  // namespace
