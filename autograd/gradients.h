@@ -31,15 +31,21 @@ class Grads {
   struct Destination {
     Grad grad{};                // empty: no gradient wanted
     GradBuffer* fp8 = nullptr;  // of which all is written here; null: not wanted in 8-bit floats
+    bool narrow = false;        // grad is bf16, the input is not
+    Tensor wide{};              // f32: what is to be rounded and added to a narrow grad
   };
-  Grads(std::span<const Destination> to) : to_(to) {}
+  Grads(std::span<Destination> to) : to_(to) {}
   std::size_t size() const { return to_.size(); }
-  const Grad& operator[](std::size_t i) const { return to_[i].grad; }
+  // Where gradient i goes, in the type of the input.
+  Grad operator[](std::size_t i) const;
+  // The same as it is stored (core/kernels.h): for kernels that write bf16 beside f32, which saves
+  // a pass.
+  const Grad& stored(std::size_t i) const { return to_[i].grad; }
   // Where gradient i goes in 8-bit floats too; empty if it need not. Whoever asks must write them.
   Fp8Rows fp8(std::size_t i) const;
 
  private:
-  std::span<const Destination> to_;
+  std::span<Destination> to_;
 };
 
 }  // namespace tern

@@ -43,7 +43,9 @@ Var Tape::leaf(Parameter& p) {
                       .backend = &like.backend(),
                       .elements = like.elements(),
                       .shape = like.shape(),
-                      .dtype = p.grad.tensor.dtype()});
+                      .dtype = p.grad.tensor.dtype(),
+                      .narrow = p.grad.tensor.dtype() == DType::bf16 &&
+                                (!p.value || p.value.dtype() == DType::f32)});
     if (ready_) waited_for_.emplace(&p.grad, Leaf{&p, 0});
   }
   return {p.value, this, it->second};
@@ -96,7 +98,9 @@ Grads::Destination Tape::destination(int index) {
   if (index < 0) return {};
   const Grad grad = claim(index);
   const Slot& slot = slots_[index];
-  return {.grad = grad, .fp8 = slot.fp8 && !grad.add ? slot.buffer.get() : nullptr};
+  return {.grad = grad,
+          .fp8 = slot.fp8 && !grad.add ? slot.buffer.get() : nullptr,
+          .narrow = slot.narrow};
 }
 
 Tensor Tape::finished(int index) {
@@ -119,11 +123,11 @@ void Tape::seed(const Var& output, const Tensor& gradient) {
   const Slot& slot = slots_.at(output.slot);
   Tensor from = gradient;
   if (!from) {
-    from = Tensor(*slot.backend, slot.shape, slot.dtype);
+    from = Tensor(*slot.backend, slot.shape, slot.computed());
     slot.backend->fill(from, 1);
   }
-  check(from.shape() == slot.shape && from.dtype() == slot.dtype, "[tape] seed: expected ",
-        slot.shape, ' ', slot.dtype, ", got ", from);
+  check(from.shape() == slot.shape && from.dtype() == slot.computed(), "[tape] seed: expected ",
+        slot.shape, ' ', slot.computed(), ", got ", from);
   slot.backend->run(Accumulate{.to = claim(output.slot), .x = from});
 }
 
@@ -143,13 +147,15 @@ void Tape::run(Node& node) {
         });
     if (shares) {
       const Slot& slot = slots_.at(input);
-      apart.emplace_back(input, Tensor(*slot.backend, slot.shape, slot.dtype));
+      apart.emplace_back(input, Tensor(*slot.backend, slot.shape, slot.computed()));
       into.push_back({.grad = {.to = apart.back().second}});
     } else {
       into.push_back(destination(input));
     }
   }
   node.backward(Upstream(upstream), Grads(into));
+  for (const Grads::Destination& d : into)
+    if (d.wide) d.wide.backend().run(Accumulate{.to = d.grad, .x = d.wide});
   for (const auto& [input, gradient] : apart)
     gradient.backend().run(Accumulate{.to = claim(input), .x = gradient});
 }
@@ -268,8 +274,8 @@ std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> input
     Tape inner(ready ? Tape::Ready(inner_ready) : Tape::Ready{});
     std::vector<Var> arguments = constants;
     for (std::size_t i = 0; i < d.size(); ++i) {
-      outer.emplace_back(constants[i].value, d[i]);
-      if (d[i]) arguments[i] = inner.leaf(outer[i].parameter);
+      outer.emplace_back(constants[i].value, d.stored(i));
+      if (d.stored(i)) arguments[i] = inner.leaf(outer[i].parameter);
     }
     std::vector<Var> outputs;
     std::vector<Tensor> seeds;

@@ -56,8 +56,10 @@ class Tape {
     Index elements = 0;  // of the whole buffer
     Shape shape{};
     DType dtype = DType::f32;
-    Index first = 0;   // element of the buffer where this slot begins
-    bool fp8 = false;  // wanted in 8-bit floats; of the whole buffer, never of a view
+    Index first = 0;      // element of the buffer where this slot begins
+    bool fp8 = false;     // wanted in 8-bit floats; of the whole buffer, never of a view
+    bool narrow = false;  // the gradient is bf16 beside an f32 value
+    DType computed() const { return narrow ? DType::f32 : dtype; }
   };
   struct Node {
     std::vector<int> outputs{}, inputs{};

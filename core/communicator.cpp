@@ -1,30 +1,11 @@
 #include "core/communicator.h"
 
-#include <bit>
 #include <cstring>
+
+#include "core/bfloat16.h"
 
 namespace tern {
 namespace {
-
-float wide(BFloat16 x) {
-  return std::bit_cast<float>(std::uint32_t(x.bits) << 16);
-}
-template <class Number>
-Number wide(Number x) {
-  return x;
-}
-
-template <class Number>
-Number narrow(Number x) {
-  return x;
-}
-template <class Stored>
-requires std::is_same_v<Stored, BFloat16> BFloat16
-narrow(float x) {  // halves to even; NaN stays NaN
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  if (x != x) return {std::uint16_t(bits >> 16 | 0x40)};
-  return {std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
-}
 
 // Memory from a library may start anywhere.
 template <class Stored>

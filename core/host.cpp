@@ -1,31 +1,20 @@
 #include "core/host.h"
 
 #include <algorithm>
-#include <bit>
+
+#include "core/bfloat16.h"
 
 namespace tern {
-namespace {
-
-// to nearest, halves to even; NaN stays NaN
-BFloat16 to_bf16(float x) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  if (x != x) return {std::uint16_t(bits >> 16 | 0x40)};
-  return {std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
-}
-float to_float(BFloat16 x) {
-  return std::bit_cast<float>(std::uint32_t(x.bits) << 16);
-}
-
-}  // namespace
 
 void upload_real(const Tensor& to, const std::vector<double>& values) {
   check(Index(values.size()) == to.elements() && is_real(to.dtype()), "[upload_real] expected ",
         values.size(), " real elements, got ", to);
   if (to.dtype() == DType::f64) return to.backend().upload(to, values.data());
-  const std::vector<float> narrow(values.begin(), values.end());
-  if (to.dtype() == DType::f32) return to.backend().upload(to, narrow.data());
-  std::vector<BFloat16> half(narrow.size());
-  std::transform(narrow.begin(), narrow.end(), half.begin(), to_bf16);
+  const std::vector<float> single(values.begin(), values.end());
+  if (to.dtype() == DType::f32) return to.backend().upload(to, single.data());
+  std::vector<BFloat16> half(single.size());
+  std::transform(single.begin(), single.end(), half.begin(),
+                 [](float x) { return narrow<BFloat16>(x); });
   to.backend().upload(to, half.data());
 }
 
@@ -39,12 +28,12 @@ std::vector<double> download_real(const Tensor& from) {
   if (from.dtype() == DType::bf16) {
     std::vector<BFloat16> half(from.elements());
     from.backend().download(half.data(), from);
-    std::transform(half.begin(), half.end(), values.begin(), to_float);
+    std::transform(half.begin(), half.end(), values.begin(), [](BFloat16 x) { return wide(x); });
     return values;
   }
-  std::vector<float> narrow(from.elements());
-  from.backend().download(narrow.data(), from);
-  return {narrow.begin(), narrow.end()};
+  std::vector<float> single(from.elements());
+  from.backend().download(single.data(), from);
+  return {single.begin(), single.end()};
 }
 
 Tensor upload_ids(Backend& on, Shape shape, const std::vector<std::int32_t>& ids) {

@@ -1,6 +1,8 @@
 // What each kernel computes: formula, shapes, dtypes. Every backend implements exactly these.
 // B batch, T time steps, D width, H hidden width of the GLU, I inputs, O outputs, V vocabulary,
-// N = B*T rows. "real" is f32 or f64, the same for all real fields of one struct.
+// N = B*T rows. "real" is f32 or f64, the same for all real fields of one struct. "stored" is what
+// gradients of parameters are kept in: real, or bf16 beside f32. Then a kernel computes its part in
+// f32, adds what is there if it must, and rounds once, to nearest, halves to even.
 #pragma once
 
 #include "core/kernels/loss.h"

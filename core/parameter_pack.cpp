@@ -25,13 +25,13 @@ Tensor filled(Backend& on, const Shape& shape, DType dtype) {
 }  // namespace
 
 ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype,
-                             bool gradients, Share share, std::optional<DType> table)
+                             bool gradients, Share share, const PackFormats& formats)
     : parameters_(std::move(parameters)), share_(share) {
   std::stable_sort(
       parameters_.begin(), parameters_.end(),
       [](const Parameter* a, const Parameter* b) { return kind_of(*a) < kind_of(*b); });
   lay_out();
-  allocate(backend, dtype, gradients, table.value_or(dtype));
+  allocate(backend, dtype, gradients, formats);
 }
 
 // Matrices in order of their owners, then divided parameters, then the others.
@@ -107,11 +107,15 @@ void ParameterPack::lay_out_owned() {
   }
 }
 
-void ParameterPack::allocate(Backend& backend, DType dtype, bool gradients, DType table) {
+void ParameterPack::allocate(Backend& backend, DType dtype, bool gradients,
+                             const PackFormats& formats) {
+  const DType stored = formats.gradients.value_or(dtype), table = formats.table.value_or(dtype);
+  check(stored == dtype || (stored == DType::bf16 && dtype == DType::f32),
+        "[ParameterPack] expected gradients in ", dtype, ", or in bf16 beside f32, got ", stored);
   const Index held = segments_.empty() ? 0 : segments_.back().at + segments_.back().all.count;
   const Index total = parameters_.empty() ? 0 : ranges_.back().first + room_of(*parameters_.back());
   values_ = filled(backend, {held}, dtype);
-  if (gradients) gradients_ = filled(backend, {total}, dtype);
+  if (gradients) gradients_ = filled(backend, {total}, stored);
   for (const Held& h : held_)
     if (h.whole()) parameters_[place_of(*h.parameter)]->value = view(values_, h);
   for (Parameter* p : parameters_) {

@@ -35,13 +35,19 @@ struct Segment {
   bool decays = false;
 };
 
+// What a pack holds in another dtype than its values.
+struct PackFormats {
+  std::optional<DType> gradients{};  // bf16 beside f32
+  std::optional<DType> table{};      // the copy of divided parameters
+};
+
 class ParameterPack {
  public:
   // Gives every parameter a value and, if gradients, a gradient of this real dtype. The parameters
   // must outlive the pack and not move. Values are zero until somebody sets them. share: of the
-  // ownership; table: what the copy of divided parameters is held in, by default dtype.
+  // ownership.
   ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype, bool gradients,
-                Share share = {}, std::optional<DType> table = {});
+                Share share = {}, const PackFormats& formats = {});
 
   std::span<Parameter* const> parameters() const { return parameters_; }  // in flat order
   const Tensor& values() const { return values_; }        // (H) of what is held here; alone: (P)
@@ -83,7 +89,7 @@ class ParameterPack {
  private:
   void lay_out();
   void lay_out_owned();
-  void allocate(Backend& backend, DType dtype, bool gradients, DType table);
+  void allocate(Backend& backend, DType dtype, bool gradients, const PackFormats& formats);
   void add_segment(Range all, Index at, bool decays);
 
   std::vector<Parameter*> parameters_;

@@ -80,6 +80,11 @@ Index rows_expanded(Index N, Index I) {
   return std::min(N, std::max<Index>(most, 128));
 }
 
+bool sums_parts(const TernaryProductBackward& a) {
+  const Index N = a.x.q.shape()[0], I = a.x.q.shape()[1];
+  return a.dw.to.dtype() == DType::bf16 && N > rows_expanded(N, I);
+}
+
 std::size_t workspace_bytes(const Matmul& a, const DeviceTraits&) {
   const Index O = a.w.shape()[0], I = a.w.shape()[1];
   if (!library_product(a.x.dtype(), O, I)) return 0;
@@ -137,6 +142,7 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
     dx = bytes_of_bf16(O * I);
   const bool expands = a.x.q.dtype() == DType::i8;
   if (a.dw && library && expands) dw = bytes_of_bf16(rows_expanded(N, I) * I);
+  if (a.dw && library && sums_parts(a)) dw += bytes_of(O * I);
   return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw);
 }
 

@@ -22,6 +22,8 @@ inline constexpr std::size_t kLibraryWorkspace = std::size_t(32) << 20;  // byte
 inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the bf16 copies
 // Rows of x (N, I) that dw is made of at a time: at most 256 MB of them as bf16, whole tiles of K.
 Index rows_expanded(Index N, Index I);
+// Whether the parts of dw are added in f32 workspace, since dw would be rounded for each of them.
+bool sums_parts(const TernaryProductBackward&);
 
 // Whether dx with fp8_dx is done by the library, in 8-bit floats: it wants rows of whole 16 bytes
 // and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded likewise.

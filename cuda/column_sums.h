@@ -10,8 +10,8 @@
 
 namespace tern::cuda {
 
-// to[k] (D) = or += sum over p of parts[p][k], parts (P, to.size(), D) f32; at most four, an empty
-// one is skipped
+// to[k] (D) = or += sum over p of parts[p][k], parts (P, to.size(), D) f32, to[k] f32 or bf16; at
+// most four, an empty one is skipped
 void add_column_sums(std::span<const Grad> to, float* parts, Index P, Index D, cudaStream_t stream);
 
 }  // namespace tern::cuda

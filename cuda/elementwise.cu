@@ -21,9 +21,9 @@ struct Operands {
 
 // to = f(operands), or to += that. A thread owns V consecutive elements: reads each operand's, and
 // writes. Bandwidth bounds it. f32; reproducible.
-template <int V, class A, int K, class F>
+template <int V, class To, class A, int K, class F>
 __global__ void __launch_bounds__(kThreads)
-    map_elements(A* to, bool add, Operands<A, K> operands, Index n, F f) {
+    map_elements(To* to, bool add, Operands<A, K> operands, Index n, F f) {
   const Index i = (Index(blockIdx.x) * kThreads + threadIdx.x) * V;
   if (i >= n) return;
   float x[K][V], y[V];
@@ -39,15 +39,15 @@ __global__ void __launch_bounds__(kThreads)
   put(to + i, add, y);
 }
 
-template <class A, int K, class F>
+template <class A, int K, class To = A, class F>
 void map(const Tensor& to, bool add, const std::array<Tensor, K>& operands, F f,
          cudaStream_t stream) {
   constexpr int V = 16 / sizeof(A);
   const Index n = to.elements();
   if (n == 0) return;
-  A* const out = to.data<A>();
+  To* const out = to.data<To>();
   Operands<A, K> in;
-  bool vectors = n % V == 0 && aligned<16>(out);
+  bool vectors = n % V == 0 && aligned<V * sizeof(To)>(out);
   for (int k = 0; k < K; ++k) {
     in.at[k] = operands[k].template data<A>();
     vectors = vectors && aligned<16>(in.at[k]);
@@ -223,9 +223,10 @@ void CudaBackend::run(const UnaryBackward& a) {
 
 void CudaBackend::run(const Accumulate& a) {
   if (a.x.dtype() == DType::f64) return accumulate_losses(a, stream_);
-  visit_real(a.x.dtype(), [&]<class A>() {
-    map<A, 1>(a.to.to, a.to.add, {a.x}, Scaled{float(a.factor)}, stream_);
-  });
+  const Scaled scaled{float(a.factor)};
+  if (a.x.dtype() == DType::f32 && a.to.to.dtype() == DType::bf16)  // a gradient, as it is stored
+    return map<float, 1, bf16>(a.to.to, a.to.add, {a.x}, scaled, stream_);
+  visit_real(a.x.dtype(), [&]<class A>() { map<A, 1>(a.to.to, a.to.add, {a.x}, scaled, stream_); });
 }
 
 void CudaBackend::run(const Binary& a) {

@@ -34,9 +34,9 @@ struct PerRow {
 };
 
 // Block: 8192 neighbouring elements; thread: four vectors of 8, a block's width apart.
-// sizeof(From) + 2 bytes an element, which bound it.
-// No sums: reproducible.
-template <class From, class Factor>
+// sizeof(From) + 2 bytes an element, 2 more where it adds, which bound it. f32.
+// No sums but that one: reproducible.
+template <bool kAdd, class From, class Factor>
 __global__ void __launch_bounds__(kThreads)
     expand(bf16* to, const From* from, unsigned vectors, const Factor factor) {
   const unsigned first = blockIdx.x * (kThreads * kVectors) + threadIdx.x;
@@ -54,17 +54,17 @@ __global__ void __launch_bounds__(kThreads)
     const unsigned v = first + j * kThreads;
 #pragma unroll
     for (int i = 0; i < kWide; ++i) x[j][i] *= f[j];
-    if (v < vectors) store(to + std::size_t(v) * kWide, x[j]);
+    if (v < vectors) put(to + std::size_t(v) * kWide, kAdd, x[j]);
   }
 }
 
-template <class From, class Factor>
+template <bool kAdd = false, class From, class Factor>
 void launch(bf16* to, const From* from, Index count, Factor factor, cudaStream_t stream) {
   check(count % kWide == 0 && count / kWide < (Index(1) << 31), "[expand] expected a multiple of ",
         kWide, " below 2^34 elements, got ", count);
   if (count == 0) return;
   const Index vectors = count / kWide;
-  expand<<<blocks_for(vectors, kThreads * kVectors), kThreads, 0, stream>>>(
+  expand<kAdd><<<blocks_for(vectors, kThreads * kVectors), kThreads, 0, stream>>>(
       to, from, unsigned(vectors), factor);
   launched("[expand]");
 }
@@ -83,6 +83,10 @@ void expand_rows(bf16* to, const std::int8_t* q, const float* row_scale, Index r
 
 void round_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream) {
   launch(to, from, count, Same{}, stream);
+}
+
+void add_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream) {
+  launch<true>(to, from, count, Same{}, stream);
 }
 
 }  // namespace tern::cuda

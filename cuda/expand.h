@@ -22,5 +22,7 @@ void expand_rows(bf16* to, const std::int8_t* q, const float* row_scale, Index r
 
 // to (count) = from, to nearest
 void round_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream);
+// to (count) += from, in f32, then to nearest
+void add_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream);
 
 }  // namespace tern::cuda

@@ -10,14 +10,17 @@ using namespace cuda;
 namespace {
 
 // A block owns one piece of g, a thread four elements of each of its rows. Reads 4 bytes an
-// element, which bounds it if enough are on their way; f64, the squares are exact. Reproducible,
-// and exactly the CPU's sums.
+// element, 2 of bf16, which bounds it if enough are on their way; f64, the squares are exact.
+// Reproducible, and exactly the CPU's sums.
+template <class G>
 __global__ void __launch_bounds__(kSumThreads)
-    squares_of_pieces(double* partial, const float* g, Index count) {
+    squares_of_pieces(double* partial, const G* g, Index count) {
   __shared__ double shared[kSumWarps];
   const Index begin = Index(blockIdx.x) * kNormPiece, left = count - begin;
   double columns[4] = {};
-  add_to_columns<8>(columns, g + begin, left < kNormPiece ? left : kNormPiece, true, Square{});
+  constexpr int kFlight = 32 / sizeof(G);  // 128 bytes a thread
+  add_to_columns<kFlight>(columns, g + begin, left < kNormPiece ? left : kNormPiece, true,
+                          Square{});
   const double sum = add_columns(columns, shared);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
@@ -61,11 +64,12 @@ struct AdamStep {
   }
 };
 
-template <class M>
+// M: of both moments, G: of the gradient
+template <class M, class G>
 struct Update {
   explicit Update(const AdamW& a)
       : w(a.w.data<float>()),
-        g(a.g.data<float>()),
+        g(a.g.data<G>()),
         m(a.m.data<M>()),
         v(a.v.data<M>()),
         magnitudes(data_or_null<double>(a.magnitudes)),
@@ -78,7 +82,7 @@ struct Update {
         first(a.first),
         seed(a.seed) {}
   float* w;
-  const float* g;
+  const G* g;
   M *m, *v;
   double* magnitudes;
   const double* scalars;
@@ -89,11 +93,13 @@ struct Update {
 };
 
 // The moments of elements [i, i + 4), to memory.
-__device__ inline void store_moments(const Update<float>& a, Index i, const float (&m)[4],
+template <class G>
+__device__ inline void store_moments(const Update<float, G>& a, Index i, const float (&m)[4],
                                      const float (&v)[4], std::uint64_t) {
   store(a.m + i, m), store(a.v + i, v);
 }
-__device__ inline void store_moments(const Update<bf16>& a, Index i, const float (&m)[4],
+template <class G>
+__device__ inline void store_moments(const Update<bf16, G>& a, Index i, const float (&m)[4],
                                      const float (&v)[4], std::uint64_t adam_step) {
   const auto words = moment_words(a.seed, adam_step, std::uint64_t((a.first + i) / 4));
   Packed<std::uint16_t, 4> new_m, new_v;
@@ -107,10 +113,11 @@ __device__ inline void store_moments(const Update<bf16>& a, Index i, const float
 }
 
 // A block owns pieces in turn, a thread four elements of each of a piece's rows. Reads 16 and
-// writes 12 bytes an element, 12 and 8 with bf16 moments, which bounds it. f32; sums of |w| in f64.
-// Reproducible, and the sums are exactly those of SumMagnitudes.
-template <class M>
-__global__ void __launch_bounds__(kSumThreads) adamw(const Update<M> a) {
+// writes 12 bytes an element, 12 and 8 with bf16 moments, 2 less to read with bf16 gradients, which
+// bounds it. f32; sums of |w| in f64. Reproducible, and the sums are exactly those of
+// SumMagnitudes.
+template <class M, class G>
+__global__ void __launch_bounds__(kSumThreads) adamw(const Update<M, G> a) {
   if (a.scalars[StepScalars::applied] == 0) return;
   __shared__ AdamStep now;
   __shared__ double shared[2][kSumWarps];
@@ -139,11 +146,12 @@ __global__ void __launch_bounds__(kSumThreads) adamw(const Update<M> a) {
   }
 }
 
-template <class M>
+template <class M, class G>
 void update(const AdamW& a, int multiprocessors, cudaStream_t stream) {
-  const Update<M> task(a);
-  check(task.count % 4 == 0 && a.first % 4 == 0 && aligned<16>(task.w) && aligned<16>(task.g) &&
-            aligned<4 * sizeof(M)>(task.m) && aligned<4 * sizeof(M)>(task.v),
+  const Update<M, G> task(a);
+  check(task.count % 4 == 0 && a.first % 4 == 0 && aligned<16>(task.w) &&
+            aligned<4 * sizeof(G)>(task.g) && aligned<4 * sizeof(M)>(task.m) &&
+            aligned<4 * sizeof(M)>(task.v),
         "[adamw] expected whole vectors of four elements, got ", a.w, " from ", a.first, " on");
   // Every block finds the step's constants; so many blocks leave none idle for long at the end.
   const int blocks = int(std::min<Index>(blocks_for(task.count, kSumPiece), 64 * multiprocessors));
@@ -154,12 +162,14 @@ void update(const AdamW& a, int multiprocessors, cudaStream_t stream) {
 }  // namespace
 
 void CudaBackend::run(const SquaredNorm& a) {
-  const float* g = a.g.data<float>();
-  check(aligned<16>(g), "[squared_norm] g: expected an address of whole vectors");
   const Tensor partial = workspace(a);
   auto* sums = static_cast<double*>(partial.raw());
   const int pieces = blocks_for(a.g.elements(), kNormPiece);
-  squares_of_pieces<<<pieces, kSumThreads, 0, stream_>>>(sums, g, a.g.elements());
+  visit_real(a.g.dtype(), [&]<class G>() {
+    const G* g = a.g.data<G>();
+    check(aligned<4 * sizeof(G)>(g), "[squared_norm] g: expected an address of whole vectors");
+    squares_of_pieces<<<pieces, kSumThreads, 0, stream_>>>(sums, g, a.g.elements());
+  });
   launched("[squared_norm] pieces");
   add_pieces<<<1, kSumThreads, 0, stream_>>>(a.scalars.data<double>(), sums, pieces);
   launched("[squared_norm]");
@@ -172,10 +182,9 @@ void CudaBackend::run(const DecideUpdate& a) {
 
 void CudaBackend::run(const AdamW& a) {
   if (a.w.elements() == 0) return;
-  if (a.m.dtype() == DType::bf16)
-    update<bf16>(a, traits_.multiprocessors, stream_);
-  else
-    update<float>(a, traits_.multiprocessors, stream_);
+  visit_real(a.m.dtype(), [&]<class M>() {
+    visit_real(a.g.dtype(), [&]<class G>() { update<M, G>(a, traits_.multiprocessors, stream_); });
+  });
 }
 
 }  // namespace tern

@@ -18,6 +18,14 @@ struct Itself {
   __device__ double operator()(double x) const { return x; }
 };
 
+__device__ inline double to_double(double x) {
+  return x;
+}
+template <class T>
+__device__ inline double to_double(T x) {
+  return double(to_float(x));
+}
+
 // Adds f(x[i]) for i in [0, n) to the columns. vectors: x may be read four at a time; then Flight
 // reads of a thread are on their way before the first is used.
 template <int Flight, class T, class F>
@@ -33,12 +41,12 @@ __device__ inline void add_to_columns(double (&columns)[4], const T* x, Index n,
 #pragma unroll
     for (int k = 0; k < Flight; ++k)
 #pragma unroll
-      for (int v = 0; v < 4; ++v) columns[v] += f(double(four[k].at[v]));
+      for (int v = 0; v < 4; ++v) columns[v] += f(to_double(four[k].at[v]));
   }
   for (Index i = rows * kSumColumns + 4 * threadIdx.x; i < n; i += kSumColumns)
 #pragma unroll
     for (int v = 0; v < 4; ++v)
-      if (i + v < n) columns[v] += f(double(x[i + v]));
+      if (i + v < n) columns[v] += f(to_double(x[i + v]));
 }
 
 // The sum of all columns, in every thread. `shared` must not be that of the call before.

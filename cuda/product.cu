@@ -54,11 +54,15 @@ struct Library {
   }
   void multiply(const Grad& c, const ProductShape& shape, const bf16* a, const bf16* b,
                 const float* device_factors = nullptr) const {
+    multiply(c.to.raw(), c.to.dtype(), c.add, shape, a, b, device_factors);
+  }
+  void multiply(void* c, DType type, bool add, const ProductShape& shape, const bf16* a,
+                const bf16* b, const float* device_factors = nullptr) const {
     blas.run({.key = {.shape = shape,
-                      .type = c.to.dtype(),
-                      .add = c.add,
+                      .type = type,
+                      .add = add,
                       .device_factors = device_factors != nullptr},
-              .c = c.to.raw(),
+              .c = c,
               .a = a,
               .b = b,
               .factors = device_factors,
@@ -145,15 +149,24 @@ const bf16* quotients(const Quantized& x, Index first, Index rows, const Library
 }
 
 // dw = dy^T (q / row_scale), so many rows at a time. Quotients that need no copy are cut likewise,
-// since that decides the last bits.
+// since that decides the last bits. Parts of a dw in bf16 are added in f32 behind the copies and
+// rounded once.
 void backward_w(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1], most = rows_expanded(N, I);
+  const bool sums = sums_parts(a), copies = a.x.q.dtype() == DType::i8;
+  auto* const sum = library.at_byte<float>(Library::kCopies + (copies ? most * I * 2 : 0));
   for (Index n = 0; n < N; n += most) {
     const Index rows = std::min(most, N - n);
-    library.multiply({.to = a.dw.to, .add = a.dw.add || n > 0}, shape_of_dw(rows, O, I),
-                     a.dy.data<bf16>() + n * O, quotients(a.x, n, rows, library));
+    const ProductShape shape = shape_of_dw(rows, O, I);
+    const bf16 *dy = a.dy.data<bf16>() + n * O, *x = quotients(a.x, n, rows, library);
+    if (sums)
+      library.multiply(sum, DType::f32, n > 0, shape, dy, x);
+    else
+      library.multiply({.to = a.dw.to, .add = a.dw.add || n > 0}, shape, dy, x);
   }
+  if (!sums) return;
+  (a.dw.add ? add_to_bf16 : round_to_bf16)(a.dw.to.data<bf16>(), sum, O * I, library.stream);
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   });
   // Rows are read in the dtype of the stream: a table of that dtype loses nothing more.
   pack_ = std::make_unique<ParameterPack>(backend, parameters, options.dtype, options.trainable,
-                                          options.share, options.residual);
+                                          options.share,
+                                          PackFormats{options.gradients, options.residual});
   if (config.quantize == Quantize::none) return;
   pack_->make_ternary_copies();
   walk("", *this,

@@ -23,7 +23,8 @@ struct TernaryStats {
 };
 
 struct ModelOptions {
-  DType dtype = DType::f32;            // of parameters and gradients: f32 or f64
+  DType dtype = DType::f32;            // of parameters: f32 or f64
+  std::optional<DType> gradients{};    // of parameters' gradients: dtype, or bf16 beside f32
   std::optional<DType> activations{};  // of what products write: dtype, or bf16 beside f32
   std::optional<DType> residual{};     // of the stream that blocks add to: likewise
   Index loss_rows = 1024;              // rows of logits that exist at a time

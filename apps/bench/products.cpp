@@ -10,13 +10,14 @@ namespace {
 
 constexpr int kRounds = 15;
 
-// f(step) for bf16 and, where the device can, fp8_dx
+// f(step) for bf16, for bf16 gradients of parameters and, where the device can, for fp8_dx
 template <class F>
-void with_each_precision(Backend& backend, RunConfig config, F&& f) {
-  for (const BackwardProducts precision : {BackwardProducts::bf16, BackwardProducts::fp8_dx}) {
-    if (precision == BackwardProducts::fp8_dx && !backend.traits().fp8) continue;
-    config.backward = precision;
-    TrainingStep step(backend, config, config.batch.micro_batch);
+void with_each_precision(Backend& backend, const RunConfig& config, F&& f) {
+  std::vector<RunConfig> all{config, config};
+  all[1].optimizer.gradients = Gradients::bf16;
+  if (backend.traits().fp8) all.push_back(config), all[2].backward = BackwardProducts::fp8_dx;
+  for (const RunConfig& precision : all) {
+    TrainingStep step(backend, precision, config.batch.micro_batch);
     f(step);
   }
 }

@@ -108,9 +108,13 @@ void Checker::data() {
 }
 
 void Checker::optimizer() {
-  if (!sound({"optimizer.moments", "precision.dtype"})) return;
-  expect(config_.optimizer.moments == Moments::f32 || config_.dtype == Precision::f32,
-         "optimizer.moments", "expected \"f32\" with precision.dtype = \"f64\", got \"bf16\"");
+  const auto beside_f32 = [&](const char* key, bool half) {
+    if (sound({key, "precision.dtype"}))
+      expect(!half || config_.dtype == Precision::f32, key,
+             "expected \"f32\" with precision.dtype = \"f64\", got \"bf16\"");
+  };
+  beside_f32("optimizer.moments", config_.optimizer.moments == Moments::bf16);
+  beside_f32("optimizer.gradients", config_.optimizer.gradients == Gradients::bf16);
 }
 
 void Checker::batch() {

@@ -31,6 +31,11 @@ std::vector<SourcePlan> plan_sources(const std::vector<DataSource>& sources,
 
 }  // namespace
 
+std::int64_t gradient_bytes(const RunConfig& config) {
+  if (config.optimizer.gradients == Gradients::bf16) return 2;
+  return config.dtype == Precision::f64 ? 8 : 4;
+}
+
 Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_tokens) {
   check(source_tokens.size() == config.data.sources.size(), "[plan] token counts: expected ",
         config.data.sources.size(), ", got ", source_tokens.size());
@@ -46,7 +51,7 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
 
   const std::int64_t bytes = plan.parameters.total() * (config.dtype == Precision::f64 ? 8 : 4);
   plan.parameter_bytes = bytes;
-  plan.gradient_bytes = bytes;
+  plan.gradient_bytes = plan.parameters.total() * gradient_bytes(config);
   plan.moment_bytes =
       config.optimizer.moments == Moments::bf16 ? 4 * plan.parameters.total() : 2 * bytes;
   plan.checkpoint_bytes = plan.parameter_bytes + plan.moment_bytes;

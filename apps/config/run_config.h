@@ -36,6 +36,7 @@ struct DataSection {
 };
 
 enum class Moments { f32, bf16 };
+enum class Gradients { f32, bf16 };
 
 struct OptimizerSection {
   double lr = 0;
@@ -43,8 +44,9 @@ struct OptimizerSection {
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double clip = 1;                 // global gradient norm, 0: no clipping
-  Moments moments = Moments::f32;  // f32: whatever the parameters are
+  double clip = 1;                       // global gradient norm, 0: no clipping
+  Moments moments = Moments::f32;        // f32: whatever the parameters are
+  Gradients gradients = Gradients::f32;  // likewise
 };
 
 struct BatchSection {

@@ -134,7 +134,14 @@ ConfigSection optimizer_section() {
              {.name = "moments",
               .choices = {"f32", "bf16"},
               .doc = "What both moments are stored in. `f32`: as `precision.dtype`; `bf16`: beside "
-                     "f32, rounded at random by `run.seed`, 4 bytes less for each parameter."})});
+                     "f32, rounded at random by `run.seed`, 4 bytes less for each parameter."}),
+       field(&S::gradients,
+             {.name = "gradients",
+              .choices = {"f32", "bf16"},
+              .doc = "What gradients of parameters are stored in, and added up in over ranks. "
+                     "`f32`: as `precision.dtype`; `bf16`: beside f32, 2 bytes less for each "
+                     "parameter. They are rounded to nearest once for each micro-batch: rather for "
+                     "steps of few of them."})});
 }
 
 ConfigSchema all_sections() {

@@ -60,7 +60,9 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           "precision.backward: \"fp8_dx\" needs a GPU of compute capability 9.0 (H100, H200): "
           "expected \"bf16\"");
   const DType real = f64 ? DType::f64 : DType::f32;
+  const bool bf16_gradients = config.optimizer.gradients == Gradients::bf16;
   return {.dtype = real,
+          .gradients = bf16_gradients ? DType::bf16 : real,
           .activations = bf16 ? DType::bf16 : real,
           .residual = bf16_residual ? DType::bf16 : real,
           .loss_rows = gpu ? 8192 : 1024,

@@ -1,6 +1,7 @@
 #include "autograd/ops/cross_entropy.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tern {
 namespace {
@@ -23,6 +24,27 @@ void product_backward(Backend& on, const Grad& dx, const Grad& dw, const Tensor&
     on.run(MatmulBackward{.dx = dx, .dw = dw, .dy = dy, .x = x.codes.value, .w = w.codes.value});
 }
 
+// Where chunks of rows write a gradient: where it is kept, or, if that is bf16 and would be written
+// in f32 or be rounded for each chunk, in f32 first.
+class ChunkGrad {
+ public:
+  ChunkGrad(const Grad& to, bool widen) : to_(to), into_(to) {
+    if (to && to.to.dtype() == DType::bf16 && widen)
+      into_ = {Tensor(to.to.backend(), to.to.shape(), DType::f32)};
+  }
+  Grad rows(Index first, Index count) const {
+    return into_ ? Grad{into_.to.slice(first, count), into_.add} : Grad{};
+  }
+  Grad next_sum() { return {into_.to, std::exchange(into_.add, true)}; }
+  void finish() const {
+    if (into_.to.dtype() != to_.to.dtype())
+      to_.to.backend().run(Accumulate{.to = to_, .x = into_.to});
+  }
+
+ private:
+  Grad to_, into_;
+};
+
 }  // namespace
 
 CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
@@ -39,8 +61,8 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
 
   Backend& on = weight.backend();
   Tape* tape = tape_of("cross_entropy", std::vector{x.codes, w.codes});
-  const Grad dx = tape ? tape->claim(x.codes) : Grad{};
-  Grad dw = tape ? tape->claim(w.codes) : Grad{};
+  const ChunkGrad dx(tape ? tape->claim(x.codes) : Grad{}, x.value_dtype() == DType::f32);
+  ChunkGrad dw(tape ? tape->claim(w.codes) : Grad{}, N > rows_per_chunk);
   const QuantizedVar weights{.codes = {w.codes.value}, .scale = w.scale};
   CrossEntropyOutput out{.loss = {Tensor(on, {1}, DType::f64)},
                          .losses = Tensor(on, {N}, weight.dtype())};
@@ -54,10 +76,9 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
                         .weight = weight,
                         .gradient = tape != nullptr});
     if (!tape) continue;
-    const Grad part_dx = dx ? Grad{dx.to.slice(n, rows), dx.add} : Grad{};
-    product_backward(on, part_dx, dw, logits, part, weights);
-    dw.add = true;
+    product_backward(on, dx.rows(n, rows), dw.next_sum(), logits, part, weights);
   }
+  dx.finish(), dw.finish();
   on.run(WeightedLoss{.loss = out.loss.value, .losses = out.losses, .weight = weight});
   if (tape)
     out.loss = tape->record("cross_entropy", {out.loss.value}, {}, DType::f64,

@@ -145,7 +145,7 @@ Var matmul(const Var& x, const Var& w) {
         Grad dx = d[0];
         if (dx) dx.to = dx.to.reshape(rows);
         on.run(MatmulBackward{
-            .dx = dx, .dw = d[1], .dy = dy.reshape({N, O}), .x = x().reshape(rows), .w = w});
+            .dx = dx, .dw = d.stored(1), .dy = dy.reshape({N, O}), .x = x().reshape(rows), .w = w});
       });
 }
 
@@ -158,11 +158,11 @@ Var rms_norm(const Var& x, const Var& w, double eps) {
   const Tensor y(on, x.value.shape(), x.value.dtype());
   const Tensor rstd(on, {x.value.elements() / D}, accumulator(x.value.dtype()));
   on.run(RmsNorm{.y = y, .rstd = rstd, .x = x.value, .w = w.value, .eps = eps});
-  return record(
-      "rms_norm", y, {x, w},
-      [&on, x = x.value, w = w.value, rstd](const Tensor& dy, Tape::Grads d) {
-        on.run(RmsNormBackward{.dx = d[0], .dw = d[1], .dy = dy, .x = x, .w = w, .rstd = rstd});
-      });
+  return record("rms_norm", y, {x, w},
+                [&on, x = x.value, w = w.value, rstd](const Tensor& dy, Tape::Grads d) {
+                  on.run(RmsNormBackward{
+                      .dx = d[0], .dw = d.stored(1), .dy = dy, .x = x, .w = w, .rstd = rstd});
+                });
 }
 
 Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows) {
@@ -174,7 +174,7 @@ Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows) {
   const Tensor y(on, shape, rows.value_or(table.value.dtype()));
   on.run(Embedding{.y = y, .table = table.value, .ids = ids});
   return record("embedding", y, {table}, [&on, ids](const Tensor& dy, Tape::Grads d) {
-    on.run(EmbeddingBackward{.dtable = d[0], .dy = dy, .ids = ids});
+    on.run(EmbeddingBackward{.dtable = d.stored(0), .dy = dy, .ids = ids});
   });
 }
 

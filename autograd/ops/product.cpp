@@ -22,7 +22,7 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
                              [&on, q = in_backward(x.codes), scale = x.scale, wt, fp8_dx](
                                  Tape::Upstream dy, Tape::Grads d) {
                                on.run(TernaryProductBackward{.dx = d[0],
-                                                             .dw = d[1],
+                                                             .dw = d.stored(1),
                                                              .dy = dy[0],
                                                              .x = {.q = q(), .row_scale = scale},
                                                              .w = wt,

@@ -110,11 +110,11 @@ Tape::Backward norm_quantize_backward(const Tensor& sum, const NormRows& norm) {
              Tape::Upstream dy, Tape::Grads d) {
     std::vector<NormalizedRowGrad> grads;
     for (std::size_t k = 0; k < weights.size(); ++k)
-      grads.push_back({.dy = dy[1 + k], .dweight = d[3 + k], .weight = weights[k]});
+      grads.push_back({.dy = dy[1 + k], .dweight = d.stored(3 + k), .weight = weights[k]});
     sum.backend().run(NormQuantizeBackward{.dx = d[0],
                                            .dbranch = d[1],
                                            .dbranch_fp8 = d.fp8(1),
-                                           .dblock_weight = d[2],
+                                           .dblock_weight = d.stored(2),
                                            .rows = grads,
                                            .dsum = dy[0],
                                            .sum = sum,
@@ -185,8 +185,8 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
         on.run(GatedNormQuantizeBackward{.dg = d[0],
                                          .dh = d[1],
                                          .dg_fp8 = d.fp8(0),
-                                         .dg_weight = d[2],
-                                         .row = {.dy = dy, .dweight = d[3], .weight = w},
+                                         .dg_weight = d.stored(2),
+                                         .row = {.dy = dy, .dweight = d.stored(3), .weight = w},
                                          .g = g,
                                          .h = h(),
                                          .g_weight = gw,
@@ -217,7 +217,7 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
       [&on, ab = ab.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
         on.run(SwigluNormQuantizeBackward{.dab = d[0],
                                           .dab_fp8 = d.fp8(0),
-                                          .row = {.dy = dy, .dweight = d[1], .weight = w},
+                                          .row = {.dy = dy, .dweight = d.stored(1), .weight = w},
                                           .ab = ab,
                                           .rstd = rstd});
       },

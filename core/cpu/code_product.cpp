@@ -134,29 +134,33 @@ void pack_by_depth(float* packed, const float* dy, const float* row_scale, Index
   }
 }
 
-// Rows [first, last) of dw = (dy / row_scale)^T . q
+// Rows [first, last) of dw = (dy / row_scale)^T . q. Where dw is stored in bf16 they are summed in
+// this thread's scratch memory and rounded once.
 void backward_w(const CodeKernels& kernels, const TernaryProductBackward& a, Index first,
                 Index last) {
   const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
   const std::int8_t* q = a.x.q.data<std::int8_t>();
   const float *dy = a.dy.data<float>(), *row_scale = a.x.row_scale.data<float>();
-  float *dw = a.dw.to.data<float>(),
+  const bool rounds = a.dw.to.dtype() == DType::bf16;
+  float *dw = rounds ? scratch<float, 2>(kTilesOfW * kFloatRows * I)
+                     : a.dw.to.data<float>() + first * I,
         *packed = scratch<float, 1>(kTilesOfW * kFloatRows * kFloatDepth);
   for (Index n = 0; n < N; n += kFloatDepth) {
     const Index depth = std::min(kFloatDepth, N - n);
     pack_by_depth(packed, dy + n * O + first, row_scale + n, O, last - first, depth);
     for (Index i = 0; i < I; i += kFloatColumns)
       for (Index o = first; o < last; o += kFloatRows)
-        kernels.float_tile_by_depth({.c = dw + o * I + i,
+        kernels.float_tile_by_depth({.c = dw + (o - first) * I + i,
                                      .c_stride = I,
                                      .rows = std::min(kFloatRows, last - o),
                                      .columns = std::min(kFloatColumns, I - i),
-                                     .add = a.dw.add || n > 0,
+                                     .add = (!rounds && a.dw.add) || n > 0,
                                      .a = packed + (o - first) * depth,
                                      .codes = q + n * I + i,
                                      .codes_stride = I,
                                      .depth = depth});
   }
+  if (rounds) put(a.dw.to.data<BFloat16>() + first * I, a.dw.add, (last - first) * I, dw);
 }
 
 }  // namespace

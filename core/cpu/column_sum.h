@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/bfloat16.h"
 #include "core/kernels/sums.h"
 
 namespace tern::cpu {
@@ -33,7 +34,7 @@ double sum_of_magnitudes(const R* x, Index n) {
 }
 template <class R>
 double sum_of_squares(const R* x, Index n) {
-  return column_sum(x, n, [](R v) { return double(v) * double(v); });
+  return column_sum(x, n, [](R v) { return double(wide(v)) * double(wide(v)); });
 }
 
 }  // namespace tern::cpu

@@ -109,11 +109,13 @@ void CpuBackend::run(const BinaryBackward& a) {
 
 void CpuBackend::run(const Accumulate& a) {
   visit_real(a.x.dtype(), [&]<class R>() {
-    R* to = a.to.to.data<R>();
     const R* x = a.x.data<R>();
     const R factor = R(a.factor);
-    for_chunks(a.x.elements(), kChunk, [&](Index, Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) to[i] = (a.to.add ? to[i] : 0) + factor * x[i];
+    visit_stored<R>(a.to.to, [&]<class Stored>(Stored* to) {
+      for_chunks(a.x.elements(), kChunk, [&](Index, Index begin, Index end) {
+        for (Index i = begin; i < end; ++i)
+          to[i] = narrow<Stored>((a.to.add ? wide(to[i]) : 0) + factor * x[i]);
+      });
     });
   });
 }

@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
 
@@ -17,18 +19,40 @@ void CpuBackend::run(const Embedding& a) {
   });
 }
 
-// A chunk owns a band of channels, so the rows of one id are added in order of n.
+namespace {
+
+constexpr Index kBand = 64;  // channels that a chunk owns
+
+// numbers of rows in order of their ids, those of one id in order
+std::vector<Index> rows_by_id(const std::int32_t* ids, Index N) {
+  std::vector<Index> rows(std::size_t(N), 0);
+  std::iota(rows.begin(), rows.end(), Index(0));
+  std::stable_sort(rows.begin(), rows.end(), [&](Index a, Index b) { return ids[a] < ids[b]; });
+  return rows;
+}
+
+}  // namespace
+
+// The rows of one id are added in order of n to what is there, and the sum is stored once.
 void CpuBackend::run(const EmbeddingBackward& a) {
-  visit_real(a.dy.dtype(), [&]<class R>() {
-    const Index N = a.ids.elements(), D = a.dtable.to.shape()[1];
-    if (!a.dtable.add) fill(a.dtable.to, 0);
-    R* dtable = a.dtable.to.data<R>();
-    const R* dy = a.dy.data<R>();
-    const std::int32_t* ids = a.ids.data<std::int32_t>();
-    for_chunks(D, 64, [&](Index, Index begin, Index end) {
-      for (Index n = 0; n < N; ++n)
-        for (Index d = begin; d < end; ++d) dtable[ids[n] * D + d] += dy[n * D + d];
+  const Index N = a.ids.elements(), D = a.dtable.to.shape()[1];
+  if (!a.dtable.add) fill(a.dtable.to, 0);
+  const std::int32_t* ids = a.ids.data<std::int32_t>();
+  const std::vector<Index> rows = rows_by_id(ids, N);
+  const auto add_rows = [&]<class Stored, class R>(Stored* dtable, const R* dy) {
+    for_chunks(D, kBand, [&](Index, Index first, Index last) {
+      for (Index i = 0; i < N;) {
+        const std::int32_t id = ids[rows[i]];
+        R sum[kBand];
+        for (Index d = first; d < last; ++d) sum[d - first] = wide(dtable[id * D + d]);
+        for (; i < N && ids[rows[i]] == id; ++i)
+          for (Index d = first; d < last; ++d) sum[d - first] += dy[rows[i] * D + d];
+        put(dtable + id * D + first, false, last - first, sum);
+      }
     });
+  };
+  visit_real(a.dy.dtype(), [&]<class R>() {
+    visit_stored<R>(a.dtable.to, [&](auto* dtable) { add_rows(dtable, a.dy.data<R>()); });
   });
 }
 

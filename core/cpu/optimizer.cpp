@@ -11,15 +11,16 @@ namespace tern {
 using namespace cpu;
 
 void CpuBackend::run(const SquaredNorm& a) {
-  visit_real(a.g.dtype(), [&]<class R>() {
-    const R* g = a.g.data<R>();
-    std::vector<double> partial(std::size_t(sum_pieces(a.g.elements(), kNormPiece)), 0.0);
-    for_chunks(a.g.elements(), kNormPiece, [&](Index c, Index begin, Index end) {
-      partial[c] = sum_of_squares(g + begin, end - begin);
+  std::vector<double> partial(std::size_t(sum_pieces(a.g.elements(), kNormPiece)), 0.0);
+  visit_real(accumulator(a.g.dtype()), [&]<class R>() {
+    visit_stored<R>(a.g, [&](const auto* g) {
+      for_chunks(a.g.elements(), kNormPiece, [&](Index c, Index begin, Index end) {
+        partial[c] = sum_of_squares(g + begin, end - begin);
+      });
     });
-    a.scalars.data<double>()[StepScalars::norm_squared] =
-        column_sum(partial.data(), Index(partial.size()));
   });
+  a.scalars.data<double>()[StepScalars::norm_squared] =
+      column_sum(partial.data(), Index(partial.size()));
 }
 
 void CpuBackend::run(const DecideUpdate& a) {
@@ -48,10 +49,11 @@ struct AdamStep {
     step = R(rate / (1 - std::pow(a.beta1, steps)));
     correction = R(1 / std::sqrt(1 - std::pow(a.beta2, steps)));
   }
-  void operator()(R* w, R* m, R* v, const R* g, Index n) const {
+  template <class Gradient>
+  void operator()(R* w, R* m, R* v, const Gradient* g, Index n) const {
 #pragma omp simd
     for (Index i = 0; i < n; ++i) {
-      const R gi = coefficient * g[i];
+      const R gi = coefficient * wide(g[i]);
       m[i] = b1 * m[i] + one_less_b1 * gi;
       v[i] = b2 * v[i] + one_less_b2 * gi * gi;
       w[i] = keep * w[i] - step * m[i] / (std::sqrt(v[i]) * correction + eps);
@@ -64,7 +66,8 @@ struct AdamStep {
 template <class R>
 struct PlainMoments {
   explicit PlainMoments(const AdamW& a) : m(a.m.data<R>()), v(a.v.data<R>()) {}
-  void update(const AdamStep<R>& step, R* w, const R* g, Index begin, Index n) const {
+  template <class Gradient>
+  void update(const AdamStep<R>& step, R* w, const Gradient* g, Index begin, Index n) const {
     step(w, m + begin, v + begin, g, n);
   }
   R *m, *v;
@@ -78,9 +81,11 @@ struct HalfMoments {
         seed(a.seed),
         step(std::uint64_t(scalars[StepScalars::adam_steps])),
         first(a.first) {}
-  void update(const AdamStep<float>& adam, float* w, const float* g, Index begin, Index n) const {
+  template <class Gradient>
+  void update(const AdamStep<float>& adam, float* w, const Gradient* g, Index begin,
+              Index n) const {
     float wide_m[kSumPiece], wide_v[kSumPiece];
-    const auto widen = [](BFloat16 x) { return std::bit_cast<float>(std::uint32_t(x.bits) << 16); };
+    const auto widen = [](BFloat16 x) { return wide(x); };
     std::transform(m + begin, m + begin + n, wide_m, widen);
     std::transform(v + begin, v + begin + n, wide_v, widen);
     adam(w, wide_m, wide_v, g, n);
@@ -103,11 +108,12 @@ struct HalfMoments {
 template <class R, class Moments>
 void update_pieces(const AdamW& a, const AdamStep<R>& step, const Moments& moments) {
   R* w = a.w.data<R>();
-  const R* g = a.g.data<R>();
   double* magnitudes = data_or_null<double>(a.magnitudes);
-  for_chunks(a.w.elements(), kSumPiece, [&](Index p, Index begin, Index end) {
-    moments.update(step, w + begin, g + begin, begin, end - begin);
-    if (magnitudes) magnitudes[p] = sum_of_magnitudes(w + begin, end - begin);
+  visit_stored<R>(a.g, [&](const auto* g) {
+    for_chunks(a.w.elements(), kSumPiece, [&](Index p, Index begin, Index end) {
+      moments.update(step, w + begin, g + begin, begin, end - begin);
+      if (magnitudes) magnitudes[p] = sum_of_magnitudes(w + begin, end - begin);
+    });
   });
 }
 

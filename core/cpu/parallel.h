@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/bfloat16.h"
 #include "core/tensor.h"
 
 namespace tern::cpu {
@@ -60,13 +61,22 @@ T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
 }
 
-// to[i] = x[i] or += x[i]
-template <class R>
-void put(R* to, bool add, Index n, const R* x) {
+// Runs body with a pointer to the gradient of a parameter, as it is stored beside what is computed
+// in R: in R, or in bf16 beside f32.
+template <class R, class Body>
+void visit_stored(const Tensor& gradient, Body&& body) {
+  if constexpr (std::is_same_v<R, float>)
+    if (gradient.dtype() == DType::bf16) return body(gradient.data<BFloat16>());
+  body(gradient.data<R>());
+}
+
+// to[i] = x[i] or += x[i], rounded once if it is stored in less
+template <class To, class R>
+void put(To* to, bool add, Index n, const R* x) {
   if (add)
-    for (Index i = 0; i < n; ++i) to[i] += x[i];
+    for (Index i = 0; i < n; ++i) to[i] = narrow<To>(wide(to[i]) + x[i]);
   else
-    std::copy_n(x, n, to);
+    for (Index i = 0; i < n; ++i) to[i] = narrow<To>(x[i]);
 }
 
 }  // namespace tern::cpu

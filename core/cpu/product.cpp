@@ -84,7 +84,6 @@ void product_backward_x(const Grad& dx, const Dy& dy_rows, const W& w, Index N, 
 template <class R, class X>
 void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index O) {
   const Index I = x.columns;
-  R* to = dw.to.data<R>();
   for_chunks(O, kTileOfW, [&](Index, Index begin, Index end) {
     Rows<R> tile(scratch<R, 2>(kTileOfW * I), end - begin, I, Eigen::OuterStride<>(I));
     for (Index n = 0; n < N; n += kDepth) {
@@ -95,7 +94,8 @@ void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index 
       else
         tile.noalias() += a.transpose() * b;
     }
-    put(to + begin * I, dw.add, tile.size(), tile.data());
+    visit_stored<R>(dw.to,
+                    [&](auto* to) { put(to + begin * I, dw.add, tile.size(), tile.data()); });
   });
 }
 

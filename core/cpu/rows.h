@@ -83,14 +83,15 @@ R quantize_row(std::int8_t* q, const R* x, Index n) {
 // Sums per-chunk partial rows (chunks, n) in chunk order into to.
 template <class R>
 void reduce_partials(const Grad& to, const std::vector<R>& partials, Index n) {
-  R* out = to.to.data<R>();
   const Index chunks = Index(partials.size()) / std::max<Index>(1, n);
-  for_chunks(n, 256, [&](Index, Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      R sum = to.add ? out[i] : 0;
-      for (Index c = 0; c < chunks; ++c) sum += partials[c * n + i];
-      out[i] = sum;
-    }
+  visit_stored<R>(to.to, [&]<class Stored>(Stored* out) {
+    for_chunks(n, 256, [&](Index, Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        R sum = to.add ? wide(out[i]) : 0;
+        for (Index c = 0; c < chunks; ++c) sum += partials[c * n + i];
+        out[i] = narrow<Stored>(sum);
+      }
+    });
   });
 }
 

@@ -25,7 +25,7 @@ struct StepScalars {
 // scalars[norm_squared] = sum of g^2: of pieces of kNormPiece, and of their sums, in columns
 struct SquaredNorm {
   Tensor scalars{};  // out (kCount) f64
-  Tensor g{};        // in  (P) real
+  Tensor g{};        // in  (P) stored
 };
 
 // applied = isfinite(loss) and isfinite(norm);  coefficient = min(1, clip / (norm + 1e-6));
@@ -43,7 +43,7 @@ struct AdamW {
   Tensor w{};           // in, out (n) real
   Tensor m{}, v{};      // in, out (n) real like w, or bf16 beside f32
   Tensor magnitudes{};  // out (pieces) f64: as SumMagnitudes of w after the update; or empty
-  Tensor g{};           // in  (n) real
+  Tensor g{};           // in  (n) stored
   Tensor scalars{};     // in  (kCount) f64
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   bool decays = false;     // whether weight decay applies to this range

@@ -40,7 +40,7 @@ struct BinaryBackward {
 
 // to = factor * x, or to += factor * x
 struct Accumulate {
-  Grad to{};   // out any shape, real
+  Grad to{};   // out any shape, stored
   Tensor x{};  // in  like to
   double factor = 1;
 };
@@ -94,7 +94,7 @@ struct RmsNorm {
 // rstd.
 struct RmsNormBackward {
   Grad dx{};                // out (N, D) real
-  Grad dw{};                // out (D) real
+  Grad dw{};                // out (D) stored
   Tensor dy{};              // in  (N, D) real
   Tensor x{}, w{}, rstd{};  // in  as in the forward pass
 };
@@ -106,7 +106,7 @@ struct Embedding {
   Tensor ids{};    // in  (N) i32, 0 <= id < V
 };
 struct EmbeddingBackward {
-  Grad dtable{};  // out (V, D) real; rows of one id are added in order of n
+  Grad dtable{};  // out (V, D) stored; rows of one id are added in order of n
   Tensor dy{};    // in  (N, D) real
   Tensor ids{};   // in  (N) i32
 };

@@ -14,7 +14,7 @@ struct Matmul {
 // dx = dy w,  dw = dy^T x
 struct MatmulBackward {
   Grad dx{};        // out (N, I) real
-  Grad dw{};        // out (O, I) real
+  Grad dw{};        // out (O, I) stored
   Tensor dy{};      // in  (N, O) real
   Tensor x{}, w{};  // in  as in the forward pass
 };
@@ -36,7 +36,7 @@ struct TernaryProduct {
 // changes no bit of dx.
 struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
-  Grad dw{};          // out (O, I) real
+  Grad dw{};          // out (O, I) stored
   Tensor dy{};        // in  (N, O) real
   Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
   TernaryWeight w{};  // in  as in the forward pass

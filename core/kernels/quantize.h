@@ -67,7 +67,7 @@ struct NormalizedRow {
 };
 struct NormalizedRowGrad {
   Tensor dy{};      // in  (N, D) real, gradient of the dequantised row; empty: not used
-  Grad dweight{};   // out (D) real
+  Grad dweight{};   // out (D) stored
   Tensor weight{};  // in  (D) real
 };
 
@@ -85,7 +85,7 @@ struct NormQuantize {
 struct NormQuantizeBackward {
   Grad dx{}, dbranch{};                       // out (N, D) real, the same gradient twice
   Fp8Rows dbranch_fp8{};                      // out (N, D) or empty
-  Grad dblock_weight{};                       // out (D) real
+  Grad dblock_weight{};                       // out (D) stored
   std::span<const NormalizedRowGrad> rows{};  // in, and out: dweight
   Tensor dsum{};                              // in  (N, D) real or empty: gradient arriving at sum
   Tensor sum{}, rstd{}, block_weight{};       // in  as in the forward pass
@@ -102,7 +102,7 @@ struct GatedNormQuantize {
 struct GatedNormQuantizeBackward {
   Grad dg{}, dh{};                      // out (N, D) real
   Fp8Rows dg_fp8{};                     // out (N, D) or empty
-  Grad dg_weight{};                     // out (D) real
+  Grad dg_weight{};                     // out (D) stored
   NormalizedRowGrad row{};              // in, and out: dweight
   Tensor g{}, h{}, g_weight{}, rstd{};  // in  as in the forward pass
 };

@@ -41,6 +41,17 @@ TEST(ExchangePlan, OwnersSendCopies) {
   EXPECT_NEAR(plan.backward_hidden, plan.compute / (plan.compute + plan.gather), 1e-12);
 }
 
+TEST(ExchangePlan, HalfGradientsAreHalfTheBytes) {
+  RunConfig config;
+  config.model = named_model("1.3b");
+  config.batch = {.tokens = 64 * 8 * 2048, .context = 2048};
+  const ExchangePlan single = plan_exchange(config, 64);
+  config.optimizer.gradients = Gradients::bf16;
+  const ExchangePlan half = plan_exchange(config, 64);
+  EXPECT_DOUBLE_EQ(2 * half.gradient_bytes, single.gradient_bytes);
+  EXPECT_DOUBLE_EQ(2 * half.reduce, single.reduce);
+}
+
 // Half a million tokens are too few for 512 GPUs, whatever is hidden.
 TEST(ExchangePlan, WhatCannotBeHiddenCosts) {
   RunConfig config;

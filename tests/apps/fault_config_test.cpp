@@ -175,6 +175,12 @@ TEST(Fault50, KeysThatContradict) {
   const std::string half =
       "[precision]\ndtype = \"f64\"\n[optimizer]\nlr = 1\nmoments = \"bf16\"\n";
   EXPECT_THAT(complaint(half), HasSubstr("optimizer.moments: expected \"f32\" with"));
+  const std::string half_gradients =
+      "[precision]\ndtype = \"f64\"\n[optimizer]\nlr = 1\ngradients = \"bf16\"\n";
+  EXPECT_THAT(complaint(half_gradients),
+              HasSubstr("optimizer.gradients: expected \"f32\" with precision.dtype = \"f64\""));
+  EXPECT_THAT(complaint_of_set("optimizer.gradients=fp8"),
+              HasSubstr("expected \"f32\" or \"bf16\", got"));
   EXPECT_THAT(complaint_of_set("logging.sample_interval=5"), HasSubstr("at least one prompt"));
   EXPECT_THAT(complaint(kValid, {"logging.validation_interval=5", "logging.validation_tokens=100"}),
               HasSubstr("expected at least batch.context = 2048, got 100"));
@@ -267,7 +273,7 @@ TEST(Fault50, AllErrorsInOnePass) {
 TEST(Fault50, OverridesAreCheckedLikeTheFile) {
   EXPECT_EQ(complaint_of_set("optimizer.learning=1"),
             "--set optimizer.learning=1: optimizer.learning: unknown key (keys of [optimizer]: lr, "
-            "beta1, beta2, eps, weight_decay, clip, moments)");
+            "beta1, beta2, eps, weight_decay, clip, moments, gradients)");
   EXPECT_THAT(complaint_of_set("optimizer.lr"), EndsWith("expected key=value"));
   EXPECT_THAT(complaint_of_set("=5"), HasSubstr("unknown key"));
   EXPECT_THAT(complaint_of_set(""), HasSubstr("expected key=value"));

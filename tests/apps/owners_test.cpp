@@ -36,18 +36,37 @@ TEST(Owners, LossesAreThoseOfOneProcess) {
   expect_near(losses(tiny.directory("2")), losses(tiny.directory("all")));
 }
 
-// Owners add the squares of gradients in another order, which shows in clipped updates alone.
-TEST(Owners, WithoutClippingTheSameBitsAsWithoutOwners) {
-  const TinyRun tiny;
-  const Strings settings = {"optimizer.clip=0", "logging.diagnostics_interval=10"};
+// Two ranks without clipping: "all" without owners and "own" with them, to the same bits.
+void expect_same_with_owners(const TinyRun& tiny, const Strings& settings) {
   expect_success(tiny.command("all", settings, kTwo));
   expect_success(tiny.command("own", settings + kOwners, kTwo));
   EXPECT_EQ(losses(tiny.directory("all")), losses(tiny.directory("own")));
   EXPECT_EQ(tensors(tiny.checkpoint("all", 60)), tensors(tiny.checkpoint("own", 60)));
+}
+
+// Owners add the squares of gradients in another order, which shows in clipped updates alone.
+TEST(Owners, WithoutClippingTheSameBitsAsWithoutOwners) {
+  const TinyRun tiny;
+  expect_same_with_owners(tiny, {"optimizer.clip=0", "logging.diagnostics_interval=10"});
   const Strings kinds = {"diagnostics", "val", "sample"};
   const Strings told = reports(tiny.directory("all"), kinds);
   EXPECT_THAT(told, testing::SizeIs(testing::Gt(6u)));
   EXPECT_EQ(told, reports(tiny.directory("own"), kinds));
+}
+
+// The ranks' gradients are added in f32 and rounded once more.
+TEST(Owners, HalfGradientsHaveTheSameBitsAsWithoutOwners) {
+  const TinyRun tiny;
+  const Strings half = {"optimizer.clip=0", "optimizer.gradients=bf16"};
+  expect_same_with_owners(tiny, half);
+  expect_success(tiny.command("exact", {"optimizer.clip=0"}, kTwo));
+  const auto rounded = losses(tiny.directory("all")), exact = losses(tiny.directory("exact"));
+  EXPECT_EQ(rounded.at(1), exact.at(1));
+  EXPECT_NE(rounded, exact);
+  EXPECT_NEAR(rounded.at(60), exact.at(60), 0.1);
+  if (!has_program("mpirun")) GTEST_SKIP() << "the rest needs mpirun";
+  expect_success(under_mpirun(tiny.command("mpi", half + kOwners), 2));
+  EXPECT_EQ(losses(tiny.directory("mpi")), rounded);
 }
 
 TEST(Owners, TheSameUnderMpirun) {
@@ -119,10 +138,10 @@ TEST(Owners, HoldAShareOfTheState) {
 }
 
 // What a run of this rank takes, with one sequence a step or two.
-TEST(Owners, APlanIsThePeakOfEveryRank) {
+void expect_plan_of_every_rank(const Strings& overrides) {
   const TinyRun tiny;
   // six sequences, longer than the sample that rank 0 plans for
-  const Strings settings = kOwners + Strings{"batch.tokens=768", "batch.context=128"};
+  const Strings settings = kOwners + overrides + Strings{"batch.tokens=768", "batch.context=128"};
   const RunConfig config = load_config(tiny.config(), settings).config;
   std::vector<std::size_t> peaks;
   for (int rank = 0; rank < 4; ++rank) {
@@ -141,6 +160,14 @@ TEST(Owners, APlanIsThePeakOfEveryRank) {
     EXPECT_EQ(cpu.pool().high_water(), plan.peak) << rank;
   }
   EXPECT_EQ(largest_rank(config, 2, {}, 4), std::ranges::max_element(peaks) - peaks.begin());
+}
+
+TEST(Owners, APlanIsThePeakOfEveryRank) {
+  expect_plan_of_every_rank({});
+}
+
+TEST(Owners, APlanWithHalfGradientsIsThePeakOfEveryRank) {
+  expect_plan_of_every_rank({"optimizer.gradients=bf16"});
 }
 
 TEST(Owners, MoreRanksThanMatrices) {

@@ -47,6 +47,15 @@ TEST(Plan, MomentsInHalfPrecisionTakeFourBytesAParameter) {
   EXPECT_EQ(plan.checkpoint_bytes, 8 * 374'108'160LL);
 }
 
+TEST(Plan, GradientsInHalfPrecisionTakeTwoBytesAParameter) {
+  RunConfig config = load_config("configs/370m.toml").config;
+  config.optimizer.gradients = Gradients::bf16;
+  const Plan plan = make_plan(config, {5'000'000'000});
+  EXPECT_EQ(plan.gradient_bytes, 2 * 374'108'160LL);
+  EXPECT_EQ(plan.state_bytes(), 14 * 374'108'160LL);
+  EXPECT_EQ(plan.checkpoint_bytes, 12 * 374'108'160LL);  // has no gradients
+}
+
 TEST(Plan, SourcesShareTheRunByWeight) {
   RunConfig config = load_config("configs/demo.toml").config;
   config.run.steps = 1000;  // of 2048 tokens

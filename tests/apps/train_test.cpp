@@ -163,6 +163,23 @@ TEST(Train, MomentsChangeTheirFormatOnTheWay) {
   go_on("wider", "bf16", "f32");
 }
 
+// Checkpoints hold no gradients, so a run may change their format whenever it goes on; and where it
+// does not, it comes to the same bits again.
+TEST(Train, GradientsInHalfPrecisionLearnAndResumeExactly) {
+  const TinyRun tiny;
+  const Command command = tiny.command("half", {"optimizer.gradients=bf16"});
+  ASSERT_EQ(run(command).exit_code, 0);
+  const auto saved = tensors(tiny.checkpoint("half", 60));
+  EXPECT_LT(losses(tiny.directory("half")).at(60), losses(tiny.directory("half")).at(1) - 0.5);
+  fs::remove_all(tiny.checkpoint("half", 60));
+  ASSERT_EQ(run(command).exit_code, 0);
+  EXPECT_EQ(tensors(tiny.checkpoint("half", 60)), saved);
+  fs::remove_all(tiny.checkpoint("half", 60));
+  ASSERT_EQ(run(tiny.command("half", {"optimizer.gradients=f32"}, {"--resume", "auto"})).exit_code,
+            0);
+  EXPECT_NE(tensors(tiny.checkpoint("half", 60)), saved);
+}
+
 TEST(Train, HowABatchIsSplitChangesOnlyRounding) {
   const TinyRun tiny;
   for (const char* split : {"1", "2", "4"})
@@ -208,20 +225,20 @@ TEST(Train, TimeLimitStopsWithACheckpoint) {
   EXPECT_THAT(outcome.err, HasSubstr("time_limit"));
 }
 
-TEST(Plan, MomentsInHalfPrecisionTakeHalf) {
-  const auto moments = [&](const char* format) {
-    const Outcome plan = tern_command({"plan", "configs/370m.toml", "--without-data", "--set",
-                                       std::string("optimizer.moments=") + format});
-    EXPECT_EQ(plan.exit_code, 0) << plan.err;
-    return plan.out;
-  };
+TEST(Plan, HalfPrecisionTakesHalf) {
   // 374,108,160 parameters, in the plan and, with the pack's padding, in the rehearsal
-  for (const auto& [format, bytes] : {std::pair{"f32", "2.99 GB"}, std::pair{"bf16", "1.5 GB"}}) {
-    const std::string row = fmt::format("  {:<24}{:>20}\n", "moments", bytes);
-    const std::string out = moments(format);
-    EXPECT_THAT(out, HasSubstr(row));
-    EXPECT_THAT(out.substr(out.find("memory, ")), HasSubstr(row));
-  }
+  const auto expect_bytes = [](const std::string& what, const char* format, const char* bytes) {
+    const Outcome plan = tern_command({"plan", "configs/370m.toml", "--without-data", "--set",
+                                       "optimizer." + what + "=" + format});
+    EXPECT_EQ(plan.exit_code, 0) << plan.err;
+    const std::string row = fmt::format("  {:<24}{:>20}\n", what, bytes);
+    EXPECT_THAT(plan.out, HasSubstr(row));
+    EXPECT_THAT(plan.out.substr(plan.out.find("memory, ")), HasSubstr(row));
+  };
+  expect_bytes("moments", "f32", "2.99 GB");
+  expect_bytes("moments", "bf16", "1.5 GB");
+  expect_bytes("gradients", "f32", "1.5 GB");
+  expect_bytes("gradients", "bf16", "748 MB");
 }
 
 TEST(Plan, ChecksWhatTrainingWouldAndFailsAsItWould) {

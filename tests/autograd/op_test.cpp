@@ -129,18 +129,42 @@ TEST_P(OpTest, GradientsAddWhenOneInputIsPassedTwice) {
     }
 }
 
-TEST_P(OpTest, DryRunPredictsThePeakToTheByte) {
+// What is computed in f32 and stored in bf16 is the f32 gradient, rounded; then the sum of that and
+// another f32 gradient, rounded.
+TEST_P(OpTest, GradientsInHalfPrecisionAreRoundedOnceAPass) {
   for (const OpCase& op : {GetParam(), recomputed(GetParam())}) {
-    DryBackend dry;
-    run_case(dry, DType::f32, op, sample(op), 2);
-    const std::size_t peak = dry.pool().high_water();
-    CpuBackend cpu(peak);  // not one byte more
-    run_case(cpu, DType::f32, op, sample(op), 2);
-    EXPECT_EQ(cpu.pool().high_water(), peak);
-    EXPECT_EQ(cpu.pool().used(), 0u);
-    CpuBackend smaller(peak - 256);
-    EXPECT_THROW(run_case(smaller, DType::f32, op, sample(op), 2), Error);
+    const OpRun exact = run(DType::f32, op);
+    const OpRun once = run_case(cpu_, DType::f32, op, sample(op), 1, DType::bf16);
+    const OpRun twice = run_case(cpu_, DType::f32, op, sample(op), 2, DType::bf16);
+    EXPECT_EQ(once.outputs, exact.outputs);
+    if (op.adds_up) {  // rounded for each part
+      expect_close(once.gradients, exact.gradients, tolerance::kHalfPrecision, "gradient");
+      continue;
+    }
+    for (std::size_t i = 0; i < exact.gradients.size(); ++i) {
+      EXPECT_EQ(once.gradients[i], rounded_to_bf16(exact.gradients[i])) << i;
+      Values sum = once.gradients[i];
+      for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += exact.gradients[i][k];
+      EXPECT_EQ(twice.gradients[i], rounded_to_bf16(sum)) << i;
+    }
   }
+}
+
+TEST_P(OpTest, DryRunPredictsThePeakToTheByte) {
+  for (const OpCase& op : {GetParam(), recomputed(GetParam())})
+    for (const DType gradients : {DType::f32, DType::bf16}) {
+      const auto run = [&](Backend& on) {
+        run_case(on, DType::f32, op, sample(op), 2, gradients);
+        return on.pool().high_water();
+      };
+      DryBackend dry;
+      const std::size_t peak = run(dry);
+      CpuBackend cpu(peak);  // not one byte more
+      EXPECT_EQ(run(cpu), peak);
+      EXPECT_EQ(cpu.pool().used(), 0u);
+      CpuBackend smaller(peak - 256);
+      EXPECT_THROW(run(smaller), Error);
+    }
 }
 
 TEST_P(OpTest, InferenceKeepsNothingAndGivesTheSameBits) {

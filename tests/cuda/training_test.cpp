@@ -69,6 +69,8 @@ class CudaTraining : public GpuTest {
 const ModelOptions kSingle{};
 const ModelOptions kHalf{.activations = DType::bf16};
 const ModelOptions kHalfStream{.activations = DType::bf16, .residual = DType::bf16};
+const ModelOptions kHalfGradients{
+    .gradients = DType::bf16, .activations = DType::bf16, .residual = DType::bf16};
 const ModelOptions kFp8{.activations = DType::bf16, .residual = DType::bf16, .fp8_dx = true};
 
 // Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
@@ -82,6 +84,7 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
     EXPECT_LE(largest_difference(on_gpu(kSingle, 10, width).losses, want.losses), 0.02);
     EXPECT_LE(largest_difference(on_gpu(kHalf, 10, width).losses, want.losses), 0.05);
     EXPECT_LE(largest_difference(on_gpu(kHalfStream, 10, width).losses, want.losses), 0.05);
+    EXPECT_LE(largest_difference(on_gpu(kHalfGradients, 10, width).losses, want.losses), 0.05);
     ModelOptions rounding = kSingle;
     rounding.fp8_dx = true;
     const Training rounded = train(cpu, rounding, 10, width);
@@ -91,7 +94,7 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
 }
 
 TEST_F(CudaTraining, TheSameBitsTwice) {
-  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream, kFp8})
+  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
 }
 
@@ -105,9 +108,19 @@ TEST_F(CudaTraining, MomentsInHalfPrecision) {
   EXPECT_NE(on_gpu(kSingle, 10).parameters, got.parameters);
 }
 
+TEST_F(CudaTraining, GradientsInHalfPrecision) {
+  CpuBackend cpu(kSlab);
+  ModelOptions half = kSingle;
+  half.gradients = DType::bf16;
+  const Training want = train(cpu, half, 10), got = on_gpu(half, 10);
+  EXPECT_EQ(got.losses[0], on_gpu(kSingle, 1).losses[0]);
+  EXPECT_LE(largest_difference(got.losses, want.losses), 0.02);
+  EXPECT_NE(on_gpu(kSingle, 10).parameters, got.parameters);
+}
+
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
   for (const Index width : {64, 36})  // 36: all products by plain kernels
-    for (ModelOptions options : {kSingle, kHalf, kHalfStream, kFp8}) {
+    for (ModelOptions options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8}) {
       const Training kept = on_gpu(options, 3, width);
       for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
         options.recompute = recompute;

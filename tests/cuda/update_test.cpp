@@ -22,8 +22,8 @@ const AdamWOptions kExact{.beta1 = 0.5, .beta2 = 0.5, .clip = 0};
 const AdamWOptions kExactHalf{
     .beta1 = 0.5, .beta2 = 0.5, .clip = 0, .moments = DType::bf16, .seed = 11};
 
-Tensor random(Backend& on, Index n, std::uint64_t stream) {
-  const Tensor t(on, {n}, DType::f32);
+Tensor random(Backend& on, Index n, std::uint64_t stream, DType dtype = DType::f32) {
+  const Tensor t(on, {n}, dtype);
   Values v(std::size_t(n), 0);
   for (std::size_t i = 0; i < v.size(); ++i) v[i] = Rng(5, stream).normal(i);
   upload_real(t, v);
@@ -36,9 +36,9 @@ class CudaUpdate : public GpuTest {
 };
 
 TEST_F(CudaUpdate, SumsHaveTheCpusBits) {
-  const auto squares = [](Backend& on, Index n) {
+  const auto squares = [](Backend& on, Index n, DType dtype) {
     const Tensor scalars(on, {StepScalars::kCount}, DType::f64);
-    on.run(SquaredNorm{.scalars = scalars, .g = random(on, n, 1)});
+    on.run(SquaredNorm{.scalars = scalars, .g = random(on, n, 1, dtype)});
     return download_real(scalars)[StepScalars::norm_squared];
   };
   const auto magnitudes = [](Backend& on, Index n, Index skipped) {  // at any address
@@ -47,7 +47,8 @@ TEST_F(CudaUpdate, SumsHaveTheCpusBits) {
     return download_real(sums);
   };
   for (const Index n : {1, 3, 1023, 1024, 4096, 4097, 32768, 32769, 100'001, 1'234'567}) {
-    EXPECT_EQ(squares(gpu(kSlab), n), squares(cpu_, n)) << n;
+    for (const DType dtype : {DType::f32, DType::bf16})
+      EXPECT_EQ(squares(gpu(kSlab), n, dtype), squares(cpu_, n, dtype)) << n << ' ' << dtype;
     for (const Index skipped : {0, 1, 4})
       if (skipped < n) {
         EXPECT_EQ(magnitudes(gpu(kSlab), n, skipped), magnitudes(cpu_, n, skipped)) << n;
@@ -105,6 +106,15 @@ TEST_F(CudaUpdate, MomentsAndTheirRoundingHaveTheCpusBits) {
   }
 }
 
+// bf16 holds the case's gradients exactly.
+TEST_F(CudaUpdate, HalfGradientsGiveTheBitsOfSinglePrecision) {
+  for (const AdamWOptions& options : {AdamWOptions{}, kExactHalf}) {
+    UpdateCase half(gpu(kSlab), options, DType::f32, DType::bf16), single(gpu(kSlab), options);
+    for (std::uint64_t s = 0; s < 3; ++s) half.step(s), single.step(s);
+    EXPECT_EQ(half.state(), single.state());
+  }
+}
+
 TEST_F(CudaUpdate, AdamWLeavesTheSumsThatAPassOfTheirOwnMakes) {
   for (const AdamWOptions& options : {AdamWOptions{}, kExactHalf}) {
     UpdateCase update(gpu(kSlab), options);
@@ -134,7 +144,7 @@ TEST_F(CudaUpdate, TheSameBitsTwiceAndFollowsTheCpu) {
 TEST_F(CudaUpdate, TakesTheMemoryOfThePlan) {
   for (const AdamWOptions& options : {AdamWOptions{}, kExactHalf}) {
     const auto run = [&](Backend& on) {
-      UpdateCase update(on, options);
+      UpdateCase update(on, options, DType::f32, options.moments);
       update.step(1, 1, true);
       return on.pool().high_water();
     };

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "core/bfloat16.h"
 #include "tests/layers/tiny_model.h"
 #include "tests/support/tolerances.h"
 
@@ -48,6 +49,46 @@ TEST(Training, Fp8DxLearnsAlmostTheSame) {
   EXPECT_THAT(rounded, testing::Pointwise(testing::DoubleNear(0.05), exact));
   EXPECT_EQ(losses_of_ten_steps(Recompute::cheap, true), rounded);
   EXPECT_EQ(losses_of_ten_steps(Recompute::full, true), rounded);
+}
+
+// With one micro-batch every gradient is the f32 one, rounded once: of the head too, whose dW is a
+// sum over chunks of rows, and of the bounds, which no kernel writes in bf16 itself.
+TEST(Training, HalfGradientsOfOneBatchAreTheRoundedOnes) {
+  CpuBackend cpu(std::size_t(32) << 20);
+  const auto gradients = [&](std::optional<DType> stored, Recompute recompute) {
+    Model model(cpu, tiny_config(), {.gradients = stored, .loss_rows = 10, .recompute = recompute});
+    model.initialize(7);
+    forward_and_backward(model, tiny_batch(4, 16, 29), 1.0 / 64);
+    model.parameters().finish_gradients();
+    return download_real(model.parameters().gradients());
+  };
+  std::vector<double> want = gradients({}, Recompute::none);
+  for (double& x : want) x = double(wide(narrow<BFloat16>(float(x))));
+  for (const Recompute r : {Recompute::none, Recompute::cheap, Recompute::full})
+    EXPECT_EQ(gradients(DType::bf16, r), want);
+}
+
+// Gradients that are rounded three times a step, then twice.
+TEST(Training, HalfGradientsLearnAlmostTheSame) {
+  const auto train = [](std::optional<DType> gradients, std::optional<DType> moments) {
+    CpuBackend cpu(std::size_t(32) << 20);
+    Model model(cpu, tiny_config(), {.gradients = gradients});
+    model.initialize(7);
+    AdamWOptimizer adam(model.parameters(), {.moments = moments});
+    std::vector<double> losses;
+    for (int step = 0; step < 10; ++step)
+      losses.push_back(train_step(model, adam, tiny_batch(5, 16, 29, std::uint64_t(step)), 1e-2,
+                                  0.1, step < 5 ? 2 : 3)
+                           .loss);
+    return losses;
+  };
+  const std::vector<double> single = train({}, {}), half = train(DType::bf16, {}),
+                            both = train(DType::bf16, DType::bf16);
+  EXPECT_EQ(half[0], single[0]);
+  EXPECT_NE(half, single);
+  EXPECT_LT(half[9], half[0] - 0.4);
+  EXPECT_THAT(half, testing::Pointwise(testing::DoubleNear(0.05), single));
+  EXPECT_THAT(both, testing::Pointwise(testing::DoubleNear(0.05), single));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "autograd/ops/primitives.h"
+#include "core/bfloat16.h"
 #include "core/host.h"
 #include "core/rng.h"
 
@@ -42,15 +43,16 @@ Tensor uploaded(Backend& on, const Shape& shape, DType dtype, const Values& valu
 
 // the inputs as parameters, with gradients that nothing has been written to
 std::deque<Parameter> parameters_of(Backend& on, DType dtype, const OpCase& op,
-                                    const std::vector<Values>& point) {
+                                    const std::vector<Values>& point, DType gradients) {
   std::deque<Parameter> parameters;
   for (std::size_t i = 0; i < op.inputs.size(); ++i) {
     const OpInput& in = op.inputs[i];
     const DType own = in.parameter ? accumulator(dtype) : dtype;
+    const DType stored = own == DType::f32 ? gradients : own;
     parameters.push_back({.name = in.name,
                           .shape = in.shape,
                           .value = uploaded(on, in.shape, own, point[i]),
-                          .grad = {.tensor = Tensor(on, in.shape, own)}});
+                          .grad = {.tensor = Tensor(on, in.shape, stored)}});
   }
   return parameters;
 }
@@ -186,8 +188,8 @@ Values projection(const OpCase& op, std::size_t output, Index size) {
 }
 
 OpRun run_case(Backend& on, DType dtype, const OpCase& op, const std::vector<Values>& point,
-               int backward_passes) {
-  std::deque<Parameter> parameters = parameters_of(on, dtype, op, point);
+               int backward_passes, DType gradients) {
+  std::deque<Parameter> parameters = parameters_of(on, dtype, op, point, gradients);
   OpRun run;
   for (int pass = 0; pass < backward_passes; ++pass) {
     Tape tape;
@@ -242,6 +244,11 @@ GradientError gradient_error(Backend& on, const OpCase& op, int elements) {
     compare(direction, "direction " + std::to_string(d));
   }
   return error;
+}
+
+Values rounded_to_bf16(Values values) {
+  for (double& x : values) x = double(wide(narrow<BFloat16>(float(x))));
+  return values;
 }
 
 double relative_error(const Values& a, const Values& b) {

@@ -41,6 +41,8 @@ class Rounding {
 // rows of D values as products with fp8_dx round the gradient that arrives
 Values rounded_to_fp8(const Values& dy, Index D);
 
+Values rounded_to_bf16(Values values);
+
 struct OpCase {
   std::string name;
   std::vector<OpInput> inputs;
@@ -49,6 +51,7 @@ struct OpCase {
   std::function<Vars(std::span<const Var>, Rounding&)> composed{};
   bool rounds = false;   // apply is not smooth: finite differences are taken of the frozen oracle
   bool is_loss = false;  // backward must start here, from a gradient of 1
+  bool adds_up = false;  // an input is read more than once: its gradient is a sum
 };
 
 // uniform values for every input, a function of (seed, input) alone
@@ -64,9 +67,10 @@ struct OpRun {
   bool operator==(const OpRun&) const = default;
 };
 
-// backward_passes: the whole op that many times, gradients adding up as over micro-batches
+// backward_passes: the whole op that many times, gradients adding up as over micro-batches;
+// gradients: what those of f32 inputs are stored in, by default f32
 OpRun run_case(Backend& on, DType dtype, const OpCase& op, const std::vector<Values>& point,
-               int backward_passes = 1);
+               int backward_passes = 1, DType gradients = DType::f32);
 
 // Variants of a case that must have the same gradients, or gradients that follow from its own.
 OpCase composition(const OpCase& op);              // op.composed in place of op.apply

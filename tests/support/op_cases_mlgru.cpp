@@ -65,7 +65,8 @@ std::vector<OpCase> checkpoint_cases() {
   return {
       {.name = "mlgru_of_mlgru",
        .inputs = {f, c},
-       .apply = [](auto in) { return Vars{mlgru(in[0], mlgru(in[0], in[1]).h).h}; }},
+       .apply = [](auto in) { return Vars{mlgru(in[0], mlgru(in[0], in[1]).h).h}; },
+       .adds_up = true},
       {.name = "checkpoint_two_in_two_out",
        .inputs = {f, c},
        .apply =
@@ -76,7 +77,8 @@ std::vector<OpCase> checkpoint_cases() {
              };
              const Vars out = checkpoint(in[0].tape, body, {in[0], in[1]});
              return Vars{add(out[0], in[0]), silu(out[1])};
-           }},
+           },
+       .adds_up = true},
       {.name = "checkpoint_unused_output",
        .inputs = {f, c},
        .apply =
@@ -97,7 +99,8 @@ std::vector<OpCase> checkpoint_cases() {
                return checkpoint(tape, inner, {v[0], multiply(v[0], v[1])});
              };
              return checkpoint(in[0].tape, outer, {in[0], in[1]});
-           }},
+           },
+       .adds_up = true},
       {.name = "checkpoint_returns_its_input",
        .inputs = {f, c},
        .apply =
@@ -106,7 +109,8 @@ std::vector<OpCase> checkpoint_cases() {
                return Vars{v[0], mlgru(v[0], v[1]).h};
              };
              return checkpoint(in[0].tape, body, {in[0], in[1]});
-           }},
+           },
+       .adds_up = true},
   };
 }
 

@@ -113,6 +113,7 @@ OpCase remade_norm_case(Index N, Index O, Index I) {
 OpCase remade_gate_case(Index N, Index O, Index I) {
   OpCase op = bit_linear_case(N, O, I);
   op.name = size_name("remade_gate", N, O, I);
+  op.adds_up = true;
   op.inputs.push_back({.name = "h", .shape = {N, I}, .low = -3, .high = 3});
   op.apply = [](auto in) {
     const QuantizedVar x = gated_norm_quantize(in[0], in[3], in[2], in[2], 1e-6, true, true);

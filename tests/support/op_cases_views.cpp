@@ -29,10 +29,12 @@ std::vector<OpCase> view_cases() {
        .apply =
            [](auto in) {
              return Vars{silu(slice(in[0], 0, 3)), exp(slice(in[0], 2, 3)), slice(in[0], 1, 1)};
-           }},
+           },
+       .adds_up = true},
       {.name = "neighbours_of_a_vector",  // overlapping views as two inputs of one op
        .inputs = {{.name = "x", .shape = {9}}},
-       .apply = [](auto in) { return Vars{multiply(slice(in[0], 0, 8), slice(in[0], 1, 8))}; }},
+       .apply = [](auto in) { return Vars{multiply(slice(in[0], 0, 8), slice(in[0], 1, 8))}; },
+       .adds_up = true},
       {.name = "reshape",
        .inputs = {x},
        .apply =
@@ -54,7 +56,8 @@ std::vector<OpCase> view_cases() {
        .apply =
            [](auto in) {
              return Vars{silu(concatenate({in[0], in[1], in[0]}))};
-           }},
+           },
+       .adds_up = true},
       {.name = "concatenate_one",
        .inputs = {z},
        .apply = [](auto in) { return Vars{concatenate({in[0]})}; }},

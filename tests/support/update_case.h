@@ -13,13 +13,16 @@ class UpdateCase {
   using Values = std::vector<double>;
 
   // weights are multiples of 2^-10 below 2: their sums are exact in any order
-  UpdateCase(Backend& on, const AdamWOptions& options, DType dtype = DType::f32) : on_(on) {
+  UpdateCase(Backend& on, const AdamWOptions& options, DType dtype = DType::f32,
+             std::optional<DType> gradients = {})
+      : on_(on) {
     std::vector<Parameter*> all;
     for (const Shape& shape : std::vector<Shape>{{1, 1}, {64, 64}, {17, 241}, {5, 7}, {130, 129}})
       parameters_.push_back({.name = "w", .shape = shape, .decays = true});
     parameters_.push_back({.name = "norm", .shape = {77}});
     for (Parameter& p : parameters_) all.push_back(&p);
-    pack_ = std::make_unique<ParameterPack>(on, all, dtype, true);
+    pack_ = std::make_unique<ParameterPack>(on, all, dtype, true, Share{},
+                                            PackFormats{.gradients = gradients});
     pack_->make_ternary_copies();
     adam_ = std::make_unique<AdamWOptimizer>(*pack_, options);
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
