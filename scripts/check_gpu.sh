@@ -52,13 +52,15 @@ for activations in f32 bf16 fp8_dx; do
   check same whole-$activations again-$activations
   check same whole-$activations resumed-$activations
 done
-set -- --device cuda --set optimizer.moments=bf16
-small "$@" --set run.name=whole-moments
-small "$@" --set run.name=resumed-moments --resume "$(at whole-moments 10)"
-check same whole-moments resumed-moments
+for half in moments gradients; do
+  set -- --device cuda --set optimizer.$half=bf16
+  small "$@" --set run.name=whole-$half
+  small "$@" --set run.name=resumed-$half --resume "$(at whole-$half 10)"
+  check same whole-$half resumed-$half
+done
 small --device cpu --set precision.activations=f32 --set run.name=cpu --resume "$(at whole-f32 10)"
 small --device cuda --set precision.activations=f32 --set run.name=back --resume "$(at cpu 20)"
-for run in whole-f32 cpu back whole-bf16 whole-fp8_dx whole-moments; do echo "$run"; losses "$work/$run"; done
+for run in whole-f32 cpu back whole-bf16 whole-fp8_dx whole-moments whole-gradients; do echo "$run"; losses "$work/$run"; done
 
 # what cannot be done is said in one line
 "$bin/tern" train "$work/small.toml" --device cuda:7 --set run.name=none; echo "exit $?, expected 2"

@@ -53,7 +53,7 @@ TEST_F(CudaStoredGradients, PartsOfAProductAreRoundedTogether) {
 
 TEST_F(CudaStoredGradients, PartsTakeTheMemoryOfThePlan) {
   for (const DType q : {DType::i8, DType::bf16}) {
-    DryBackend dry(gpu(1).traits());
+    DryBackend dry(gpu(kSlab).traits());
     dw_of(dry, DType::bf16, q, true);
     CudaBackend exact(0, dry.pool().high_water());  // not one byte more
     dw_of(exact, DType::bf16, q, true);
