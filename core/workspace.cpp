@@ -174,35 +174,28 @@ Index scan_shared_bytes(const ScanShape& shape, Index groups, Index blocks) {
   return groups * (stages + links + received + kBarrier) + kScanChannels * Index(sizeof(float));
 }
 
-// Of the possible divisions the best, by an estimate of the share of its rate that the device
-// reaches: to begin and to end a column costs about two tiles, and groups on a multiprocessor cover
-// each other's waiting. Small clusters first.
+// From measurements of all divisions (docs/benchmarks/h200.md). Many columns: clusters of four
+// small blocks, so that no multiprocessor waits for another at the end. Few: one block with all
+// groups to a multiprocessor, in the largest clusters that are all resident; of larger ones than
+// two an eighth of the multiprocessors is left over.
 ScanCut scan_cut(const Tensor& h, const ScanShape& shape, const DeviceTraits& device) {
   const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
-  ScanCut best{.chunks = pieces(T, shape.steps(bits(h.dtype()) / 8)),
-               .columns = B * pieces(D, kScanChannels),
-               .groups = 1,
-               .blocks = 1};
-  double most = 0;
-  for (Index blocks = 1; blocks <= (device.clusters ? 8 : 1); blocks *= 2)
-    for (Index groups = 1; groups <= shape.groups; ++groups) {
-      constexpr Index kReserved = 1 << 10;  // shared memory that each block takes beside its own
-      const Index shared = scan_shared_bytes(shape, groups, blocks) + kReserved;
-      const Index resident =
-          std::min(shape.groups / groups, (device.shared_bytes + kReserved) / shared);
-      if (!resident || 2 * blocks * groups > best.chunks) continue;
-      const Index slots = resident * device.multiprocessors;
-      const Index rounds = pieces(best.columns * blocks, slots);
-      const double tiles = double(best.chunks) / double(blocks * groups);
-      const double busy =
-          double(best.columns * blocks * groups) / double(rounds * device.multiprocessors);
-      const double reached = tiles / (tiles + 2) * busy / (busy + 1);
-      if (reached < 1.02 * most) continue;
-      most = reached;
-      best.groups = groups;
-      best.blocks = blocks;
-    }
-  return best;
+  const Index chunks = pieces(T, shape.steps(bits(h.dtype()) / 8));
+  const Index columns = B * pieces(D, kScanChannels), all = device.multiprocessors;
+  const bool many = columns > all;
+  Index groups = shape.groups, blocks = 1;
+  if (many) {
+    groups = device.clusters ? 1 : 2;
+    blocks = device.clusters ? 4 : 1;
+  } else if (device.clusters) {
+    if (columns * 2 <= all) blocks = 2;
+    while (blocks >= 2 && blocks < 8 && columns * blocks * 2 <= all - all / 8) blocks *= 2;
+  }
+  while (blocks > 1 && 2 * blocks * groups > chunks) blocks /= 2;
+  while (groups > 1 && (2 * blocks * groups > chunks ||
+                        scan_shared_bytes(shape, groups, blocks) > device.shared_bytes))
+    --groups;
+  return {.chunks = chunks, .columns = columns, .groups = groups, .blocks = blocks};
 }
 
 std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) {

@@ -48,13 +48,13 @@ Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 // one at a time, while the next ones are on their way to shared memory.
 struct ScanShape {
   Index warps;    // of a group
-  Index groups;   // that a multiprocessor has registers for
+  Index groups;   // at most: that a multiprocessor has registers for
   Index bytes;    // of a channel's steps that a warp takes, of each tensor
   Index tensors;  // that are read
   constexpr Index steps(Index element_bytes) const { return warps * bytes / element_bytes; }
 };
 inline constexpr Index kScanChannels = 64, kScanStages = 2;  // tiles in shared memory to a group
-inline constexpr ScanShape kScanForward{8, 4, 16, 2}, kScanBackward{6, 4, 16, 4};
+inline constexpr ScanShape kScanForward{8, 3, 16, 2}, kScanBackward{8, 3, 16, 4};
 // How (B, T, D) is divided. A cluster of `blocks` blocks walks along a column, all steps of one
 // sequence's kScanChannels channels, in turns of as many chunks as it has blocks; its blocks'
 // `groups` groups take the turns by turns.
