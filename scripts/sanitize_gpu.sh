@@ -1,15 +1,31 @@
 #!/usr/bin/env bash
-# Every kernel at odd sizes under compute-sanitizer: addresses, then races in shared memory. Not
-# cuBLASLt's own (nvjet_*): racecheck takes their barriers for races, and at the sizes of the wide
-# cross entropy they do not start under it; CudaCrossEntropy runs those kernels without a product.
+# Every kernel at odd sizes under compute-sanitizer: addresses, then races in shared memory; eight
+# processes at once, on all GPUs. Not cuBLASLt's own kernels (nvjet_*): racecheck takes their
+# barriers for races, and at the sizes of the wide cross entropy they do not start under it;
+# CudaCrossEntropy runs those kernels without a product.
 #   scripts/sanitize_gpu.sh BUILD_DIRECTORY
 set -euo pipefail
-check() { # TOOL FILTER
-  compute-sanitizer --tool "$1" --error-exitcode 1 --print-limit 20 \
-    --kernel-name-exclude kernel_substring=nvjet \
-    "$tests" --gtest_brief=1 --gtest_filter="$2"
-}
 tests=$1/bin/cuda_tests
-cases='*SinglePrecision*:*HalfPrecision*:CudaCrossEntropy*:CudaPackedTernary*:CudaFp8Rows.HaveTheCpusCodes'
+shards=8
+gpus=$(nvidia-smi --list-gpus | wc -l)
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+check() { # TOOL FILTER
+  local running=() failed=0
+  for ((i = 0; i < shards; ++i)); do
+    CUDA_VISIBLE_DEVICES=$((i % gpus)) GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i \
+      compute-sanitizer --tool "$1" --error-exitcode 1 --print-limit 20 \
+      --kernel-name-exclude kernel_substring=nvjet \
+      "$tests" --gtest_brief=1 --gtest_filter="$2" >"$logs/$i" 2>&1 &
+    running+=($!)
+  done
+  for ((i = 0; i < shards; ++i)); do
+    wait "${running[i]}" || failed=1
+    grep -E '=========|FAILED|PASSED' "$logs/$i" | sed "s/^/$1 $((i + 1)) of $shards: /"
+  done
+  return $failed
+}
+cases='*SinglePrecision*:*HalfPrecision*:*StoredGradients*:CudaCrossEntropy*:CudaPackedTernary*:CudaUpdate*:CudaFp8Rows*'
 check memcheck "$cases"
 check racecheck "$cases-Wide*HalfPrecision*entropy*"
