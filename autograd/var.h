@@ -41,8 +41,8 @@ auto once(Make make) {
 // A quantised value: integer codes and their scale. Its gradient is that of the dequantised value.
 // Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
 struct QuantizedVar {
-  Var codes{};                  // what codes.again makes may be quotients (core/kernels/quantize.h)
-  Tensor scale{};               // (N) for rows of activations, (1) for a weight matrix
+  Var codes{};     // what codes.again makes may be quotients (core/kernels/norm_quantize.h)
+  Tensor scale{};  // (N) for rows of activations, (1) for a weight matrix
   std::optional<DType> real{};  // of the value and its gradient, where that is not the scale's
 
   DType value_dtype() const { return real.value_or(scale ? scale.dtype() : codes.value.dtype()); }

@@ -7,6 +7,7 @@
 
 #include "core/kernels/loss.h"
 #include "core/kernels/mlgru.h"
+#include "core/kernels/norm_quantize.h"
 #include "core/kernels/optimizer.h"
 #include "core/kernels/primitives.h"
 #include "core/kernels/product.h"

@@ -14,7 +14,7 @@ constexpr int kRounds = 15;
 template <class F>
 void with_each_precision(Backend& backend, const RunConfig& config, F&& f) {
   std::vector<RunConfig> all{config, config};
-  all[1].optimizer.gradients = Gradients::bf16;
+  all[1].optimizer.gradients = Stored::bf16;
   if (backend.traits().fp8) all.push_back(config), all[2].backward = BackwardProducts::fp8_dx;
   for (const RunConfig& precision : all) {
     TrainingStep step(backend, precision, config.batch.micro_batch);

@@ -113,8 +113,8 @@ void Checker::optimizer() {
       expect(!half || config_.dtype == Precision::f32, key,
              "expected \"f32\" with precision.dtype = \"f64\", got \"bf16\"");
   };
-  beside_f32("optimizer.moments", config_.optimizer.moments == Moments::bf16);
-  beside_f32("optimizer.gradients", config_.optimizer.gradients == Gradients::bf16);
+  beside_f32("optimizer.moments", config_.optimizer.moments == Stored::bf16);
+  beside_f32("optimizer.gradients", config_.optimizer.gradients == Stored::bf16);
 }
 
 void Checker::batch() {

@@ -32,7 +32,7 @@ std::vector<SourcePlan> plan_sources(const std::vector<DataSource>& sources,
 }  // namespace
 
 std::int64_t gradient_bytes(const RunConfig& config) {
-  if (config.optimizer.gradients == Gradients::bf16) return 2;
+  if (config.optimizer.gradients == Stored::bf16) return 2;
   return config.dtype == Precision::f64 ? 8 : 4;
 }
 
@@ -53,7 +53,7 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   plan.parameter_bytes = bytes;
   plan.gradient_bytes = plan.parameters.total() * gradient_bytes(config);
   plan.moment_bytes =
-      config.optimizer.moments == Moments::bf16 ? 4 * plan.parameters.total() : 2 * bytes;
+      config.optimizer.moments == Stored::bf16 ? 4 * plan.parameters.total() : 2 * bytes;
   plan.checkpoint_bytes = plan.parameter_bytes + plan.moment_bytes;
   plan.checkpoints = most_checkpoints(config.checkpoint, plan.steps);
   plan.disk_bytes = double(plan.checkpoints) * double(plan.checkpoint_bytes);

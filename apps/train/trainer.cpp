@@ -25,7 +25,7 @@ AdamWOptions optimizer_options(const RunConfig& config) {
                        .eps = o.eps,
                        .clip = o.clip,
                        .seed = std::uint64_t(config.run.seed)};
-  if (o.moments == Moments::bf16) options.moments = DType::bf16;
+  if (o.moments == Stored::bf16) options.moments = DType::bf16;
   return options;
 }
 
@@ -60,7 +60,7 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           "precision.backward: \"fp8_dx\" needs a GPU of compute capability 9.0 (H100, H200): "
           "expected \"bf16\"");
   const DType real = f64 ? DType::f64 : DType::f32;
-  const bool bf16_gradients = config.optimizer.gradients == Gradients::bf16;
+  const bool bf16_gradients = config.optimizer.gradients == Stored::bf16;
   return {.dtype = real,
           .gradients = bf16_gradients ? DType::bf16 : real,
           .activations = bf16 ? DType::bf16 : real,

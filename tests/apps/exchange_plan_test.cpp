@@ -46,7 +46,7 @@ TEST(ExchangePlan, HalfGradientsAreHalfTheBytes) {
   config.model = named_model("1.3b");
   config.batch = {.tokens = 64 * 8 * 2048, .context = 2048};
   const ExchangePlan single = plan_exchange(config, 64);
-  config.optimizer.gradients = Gradients::bf16;
+  config.optimizer.gradients = Stored::bf16;
   const ExchangePlan half = plan_exchange(config, 64);
   EXPECT_DOUBLE_EQ(2 * half.gradient_bytes, single.gradient_bytes);
   EXPECT_DOUBLE_EQ(2 * half.reduce, single.reduce);

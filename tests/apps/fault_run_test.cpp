@@ -1,8 +1,7 @@
-// What goes wrong around a training run: rows 7, 10, 12, 14, 15, 16, 20 and 21 of the fault list.
+// What goes wrong around a training run: rows 7, 10, 12, 14 and 21 of the fault list.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -12,7 +11,6 @@
 #include "apps/run/console.h"
 #include "apps/run/metrics.h"
 #include "apps/run/pace.h"
-#include "apps/run/run_directory.h"
 #include "apps/run/signals.h"
 #include "core/check.h"
 #include "tests/support/process.h"
@@ -23,26 +21,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-RunDirectory open_run(const std::string& path, Existing existing = Existing::same,
-                      const char* config = "seed = 1\n") {
-  RunDirectory run(path, existing, config);
-  run.begin(config, describe_environment({"tern", "train"}, {}));
-  return run;
-}
-
-// runs in a child: the exit code and message of the Error that body throws; 0 if none
-std::function<int()> reporting(std::function<void()> body) {
-  return [body] {
-    try {
-      body();
-      return 0;
-    } catch (const Error& e) {
-      std::fprintf(stderr, "%s\n", e.what());
-      return int(e.fault);
-    }
-  };
-}
 
 // a stand-in for the training loop: steps until asked to stop, then takes a while to save
 int train_until_stopped() {
@@ -214,91 +192,6 @@ TEST(Fault14, AFullDiskCostsLogLinesOnly) {
   EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 101);  // one warning
   EXPECT_THAT(o.err, HasSubstr("warning: train.log: File too large"));
   EXPECT_TRUE(read_text(d / "train.log").ends_with("x\n"));
-}
-
-TEST(Fault15, ADirectoryThatCannotBeWrittenFailsBeforeTheFirstStep) {
-  const TemporaryDirectory d;
-  std::filesystem::create_directories(d / "shut");
-  chmod((d / "shut").c_str(), 0555);
-  const Outcome o =
-      run({.body = reporting([&] { open_run(d / "shut/run"); }), .unprivileged = true});
-  EXPECT_EQ(o.exit_code, 6);
-  EXPECT_THAT(o.err, HasSubstr(d / "shut/run"));
-  EXPECT_THAT(o.err, HasSubstr("Permission denied"));
-}
-
-TEST(Fault15, APartThatCannotBeWrittenFailsToo) {
-  const TemporaryDirectory d;
-  { open_run(d / "run"); }
-  for (const char* part : {"", "/.lock", "/samples", "/checkpoints"})
-    chmod((d / "run").append(part).c_str(), 0777);
-  chmod((d / "run/checkpoints").c_str(), 0555);
-  const Outcome o = run({.body = reporting([&] { open_run(d / "run"); }), .unprivileged = true});
-  EXPECT_EQ(o.exit_code, 6);
-  EXPECT_THAT(o.err, HasSubstr("run/checkpoints: cannot be written to"));
-}
-
-TEST(Fault15, AFullDiskFailsBeforeTheFirstStep) {
-  const TemporaryDirectory d;
-  const SmallDisk disk(d / "disk", 16 << 10);
-  if (!disk.mounted()) GTEST_SKIP() << "mounting is refused here";
-  std::ofstream(d / "disk/ballast") << std::string(32 << 10, 'b') << std::flush;
-  std::filesystem::create_directories(d / "disk/run");
-  const Outcome o = run({.body = reporting([&] { open_run(d / "disk/run"); })});
-  EXPECT_EQ(o.exit_code, 6);
-  EXPECT_THAT(o.err, HasSubstr(d / "disk/run"));
-}
-
-TEST(Fault16, ADifferentRunIsNotMixedWithThisOne) {
-  const TemporaryDirectory d;
-  { open_run(d / "r", Existing::same, "seed = 1\nlr = 1\n"); }
-  write_text(d / "r/metrics.jsonl", "{\"step\":1}\n");
-  const auto refusal = [&](Existing existing, const char* config) -> std::string {
-    try {
-      open_run(d / "r", existing, config);
-    } catch (const Error& e) {
-      EXPECT_EQ(e.fault, Fault::usage);
-      return e.what();
-    }
-    return "";
-  };
-  const std::string different = refusal(Existing::same, "seed = 1\nlr = 2\n");
-  EXPECT_THAT(different, HasSubstr("line 2 was `lr = 1`, is `lr = 2`"));
-  EXPECT_THAT(different, HasSubstr("--resume auto"));
-  EXPECT_THAT(different, HasSubstr("--overwrite"));
-  EXPECT_THAT(refusal(Existing::same, "seed = 1\nlr = 1\nmore = 1\n"), HasSubstr("line 3 was ``"));
-  EXPECT_THAT(refusal(Existing::refuse, "seed = 1\nlr = 1\n"), HasSubstr("already holds a run"));
-  EXPECT_EQ(read_text(d / "r/metrics.jsonl"), "{\"step\":1}\n");  // untouched so far
-  EXPECT_EQ(read_text(d / "r/config.resolved.toml"), "seed = 1\nlr = 1\n");
-  EXPECT_EQ(refusal(Existing::same, "seed = 1\nlr = 1\n"), "");
-  EXPECT_EQ(refusal(Existing::resume, "seed = 1\nlr = 2\n"), "");
-  EXPECT_EQ(read_text(d / "r/metrics.jsonl"), "{\"step\":1}\n");
-}
-
-TEST(Fault20, ASecondProcessIsRefusedAndToldWhoIsThere) {
-  const TemporaryDirectory d;
-  const RunDirectory mine = open_run(d / "r");
-  for (const Existing e : {Existing::same, Existing::resume, Existing::overwrite}) {
-    const Outcome o = run({.body = reporting([&] { open_run(d / "r", e); })});
-    EXPECT_EQ(o.exit_code, 2);
-    EXPECT_THAT(o.err, HasSubstr("in use by process " + std::to_string(getpid()) + " on "));
-  }
-}
-
-TEST(Fault20, TheLockOfADeadProcessIsTakenOver) {
-  const TemporaryDirectory d;
-  Process owner({.body = [&] {
-    const RunDirectory run = open_run(d / "r");
-    std::puts("locked"), std::fflush(stdout);
-    for (;;) pause();
-    return 0;
-  }});
-  ASSERT_TRUE(owner.wait_for("locked"));
-  EXPECT_THROW(open_run(d / "r"), Error);
-  owner.send(SIGKILL);
-  EXPECT_EQ(owner.wait().signal, SIGKILL);
-  EXPECT_THAT(read_text(d / "r/.lock"), HasSubstr("process " + std::to_string(owner.id())));
-  EXPECT_NO_THROW(open_run(d / "r"));
 }
 
 TEST(Fault21, AClockThatJumpsBackHarmsNothing) {

@@ -40,7 +40,7 @@ TEST(Plan, DoublesTakeTwiceTheBytes) {
 
 TEST(Plan, MomentsInHalfPrecisionTakeFourBytesAParameter) {
   RunConfig config = load_config("configs/370m.toml").config;
-  config.optimizer.moments = Moments::bf16;
+  config.optimizer.moments = Stored::bf16;
   const Plan plan = make_plan(config, {5'000'000'000});
   EXPECT_EQ(plan.moment_bytes, 4 * 374'108'160LL);
   EXPECT_EQ(plan.state_bytes(), 12 * 374'108'160LL);
@@ -49,7 +49,7 @@ TEST(Plan, MomentsInHalfPrecisionTakeFourBytesAParameter) {
 
 TEST(Plan, GradientsInHalfPrecisionTakeTwoBytesAParameter) {
   RunConfig config = load_config("configs/370m.toml").config;
-  config.optimizer.gradients = Gradients::bf16;
+  config.optimizer.gradients = Stored::bf16;
   const Plan plan = make_plan(config, {5'000'000'000});
   EXPECT_EQ(plan.gradient_bytes, 2 * 374'108'160LL);
   EXPECT_EQ(plan.state_bytes(), 14 * 374'108'160LL);

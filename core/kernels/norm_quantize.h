@@ -1,0 +1,77 @@
+// Norms fused with what comes before them and with the quantisers of core/kernels/quantize.h.
+// Backward is straight-through: the gradient of the dequantised value is that of the real one. A
+// backward kernel also writes in 8-bit floats, where asked, the gradient that comes from a product,
+// as core/kernels/product.h says: of what it stores, so nothing may be there to add to.
+#pragma once
+
+#include <span>
+
+#include "core/parameter.h"
+
+namespace tern {
+
+// One consumer of a normalised row: its own norm weight and its own quantised copy.
+// With an empty row_scale nothing is rounded and q (real) holds the normalised row itself. A real q
+// beside a row_scale receives the quotients: codes over row_scale, which is what backward wants of
+// them. All consumers of one kernel take the same of these three.
+struct NormalizedRow {
+  Quantized y{};    // out (N, D) i8 and (N) real; or (N, D) real, and (N) real or empty
+  Tensor weight{};  // in  (D) real
+};
+struct NormalizedRowGrad {
+  Tensor dy{};      // in  (N, D) real, gradient of the dequantised row; empty: not used
+  Grad dweight{};   // out (D) stored
+  Tensor weight{};  // in  (D) real
+};
+
+// sum = x + branch;  u = rms_norm(sum, block_weight);  each row: y = quantise(rms_norm(u, weight)).
+// Without branch, sum is x; without block_weight, u is sum.
+struct NormQuantize {
+  std::span<const NormalizedRow> rows{};  // out 1 to 3, all reading the same u
+  Tensor sum{};                           // out (N, D) real; empty without branch
+  Tensor rstd{};                          // out (N, 2) real: of sum, of u
+  Tensor x{};                             // in  (N, D) real
+  Tensor branch{};                        // in  (N, D) real or empty
+  Tensor block_weight{};                  // in  (D) real or empty
+  double eps = 1e-6;
+};
+struct NormQuantizeBackward {
+  Grad dx{}, dbranch{};                       // out (N, D) real, the same gradient twice
+  Fp8Rows dbranch_fp8{};                      // out (N, D) or empty
+  Grad dblock_weight{};                       // out (D) stored
+  std::span<const NormalizedRowGrad> rows{};  // in, and out: dweight
+  Tensor dsum{};                              // in  (N, D) real or empty: gradient arriving at sum
+  Tensor sum{}, rstd{}, block_weight{};       // in  as in the forward pass
+};
+
+// p = rms_norm(g, g_weight) * silu(h);  y = quantise(rms_norm(p, row.weight))
+struct GatedNormQuantize {
+  NormalizedRow row{};  // out
+  Tensor rstd{};        // out (N, 2) real: of g, of p
+  Tensor g{}, h{};      // in  (N, D) real
+  Tensor g_weight{};    // in  (D) real
+  double eps = 1e-6;
+};
+struct GatedNormQuantizeBackward {
+  Grad dg{}, dh{};                      // out (N, D) real
+  Fp8Rows dg_fp8{};                     // out (N, D) or empty
+  Grad dg_weight{};                     // out (D) stored
+  NormalizedRowGrad row{};              // in, and out: dweight
+  Tensor g{}, h{}, g_weight{}, rstd{};  // in  as in the forward pass
+};
+
+// ab = (a, b) side by side;  p = silu(a) * b;  y = quantise(rms_norm(p, row.weight))
+struct SwigluNormQuantize {
+  NormalizedRow row{};  // out (N, H)
+  Tensor rstd{};        // out (N) real: of p
+  Tensor ab{};          // in  (N, 2H) real
+  double eps = 1e-6;
+};
+struct SwigluNormQuantizeBackward {
+  Grad dab{};               // out (N, 2H) real
+  Fp8Rows dab_fp8{};        // out (N, 2H) or empty
+  NormalizedRowGrad row{};  // in, and out: dweight (H)
+  Tensor ab{}, rstd{};      // in  as in the forward pass
+};
+
+}  // namespace tern
