@@ -246,6 +246,41 @@ struct OuterInput {
   Parameter parameter{};
 };
 
+// Backward of a body that is computed again: on a tape of its own, over inputs taken as leaves.
+struct Recomputation {
+  void operator()(Tape::Upstream dy, Tape::Grads d) const {
+    std::vector<OuterInput> outer;
+    outer.reserve(d.size());
+    // of what the body itself reaches through leaf(); outer values are the outer tape's to report
+    const auto inner_ready = [&](Parameter& p) {
+      for (const OuterInput& o : outer)
+        if (&o.parameter == &p) return;
+      ready(p);
+    };
+    Tape inner(ready ? Tape::Ready(inner_ready) : Tape::Ready{});
+    std::vector<Var> arguments = inputs;
+    for (std::size_t i = 0; i < d.size(); ++i) {
+      outer.emplace_back(inputs[i].value, d.stored(i));
+      if (d.stored(i)) arguments[i] = inner.leaf(outer[i].parameter);
+    }
+    std::vector<Var> outputs;
+    std::vector<Tensor> seeds;
+    const std::vector<Var> results = body(&inner, arguments);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (results[i].slot < 0) continue;  // a constant
+      outputs.push_back(results[i]);
+      seeds.push_back(dy[i]);
+    }
+    inner.backward(outputs, seeds);
+    for (OuterInput& o : outer)
+      if (o.parameter.grad.tensor) o.parameter.grad.fill_unwritten();
+  }
+
+  CheckpointBody body;
+  std::vector<Var> inputs;  // as constants
+  Tape::Ready ready;        // of the outer tape
+};
+
 }  // namespace
 
 std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> inputs) {
@@ -261,35 +296,8 @@ std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> input
     values.push_back(std::move(v.value));
   }
   const DType dtype = gradient_dtype(values, constants);
-  auto again = [f = std::move(f), constants = std::move(constants), ready = tape->ready()](
-                   Tape::Upstream dy, Tape::Grads d) {
-    std::vector<OuterInput> outer;
-    outer.reserve(d.size());
-    // of what f itself reaches through leaf(); outer values are the outer tape's to report
-    const auto inner_ready = [&](Parameter& p) {
-      for (const OuterInput& o : outer)
-        if (&o.parameter == &p) return;
-      ready(p);
-    };
-    Tape inner(ready ? Tape::Ready(inner_ready) : Tape::Ready{});
-    std::vector<Var> arguments = constants;
-    for (std::size_t i = 0; i < d.size(); ++i) {
-      outer.emplace_back(constants[i].value, d.stored(i));
-      if (d.stored(i)) arguments[i] = inner.leaf(outer[i].parameter);
-    }
-    std::vector<Var> outputs;
-    std::vector<Tensor> seeds;
-    const std::vector<Var> results = f(&inner, arguments);
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      if (results[i].slot < 0) continue;  // a constant
-      outputs.push_back(results[i]);
-      seeds.push_back(dy[i]);
-    }
-    inner.backward(outputs, seeds);
-    for (OuterInput& o : outer)
-      if (o.parameter.grad.tensor) o.parameter.grad.fill_unwritten();
-  };
-  return tape->record("checkpoint", std::move(values), std::move(inputs), dtype, std::move(again));
+  return tape->record("checkpoint", std::move(values), std::move(inputs), dtype,
+                      Recomputation{std::move(f), std::move(constants), tape->ready()});
 }
 
 }  // namespace tern

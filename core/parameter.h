@@ -29,6 +29,9 @@ struct Grad {
   explicit operator bool() const { return bool(to); }
 };
 
+// Throws unless kernel writes the gradient that it is to make 8-bit floats of, and overwrites it.
+void check_fp8_rows(const char* kernel, const Grad& grad, const Fp8Rows& fp8);
+
 struct Parameter {
   std::string name{};  // "model.layers.3.attn.f_proj.weight"
   Shape shape{};

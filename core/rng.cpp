@@ -10,7 +10,8 @@
 namespace tern {
 namespace {
 
-// (k + 1/2) / 2^53, k the upper 53 bits: in (0, 1). Made of 32-bit integers, which every vector
+// (k + 1/2) / 2^53, k the upper 53 bits: in (0, 1], as the
+// largest rounds to 1. Made of 32-bit integers, which every vector
 // unit converts.
 inline double unit(std::uint32_t high, std::uint32_t low) {
   const double upper = std::int32_t(high >> 11);
@@ -39,7 +40,7 @@ inline double logarithm(double x) {
   return e * 0.69314718055994530942 + (2 * s + 2 * s * z * series);
 }
 
-// cos(2 pi x), x in (0, 1): the cosine or the sine of what is left beside the nearest quarter, at
+// cos(2 pi x), x in (0, 1]: the cosine or the sine of what is left beside the nearest quarter, at
 // most pi / 4; both series are cut below 2^-60.
 inline double cosine_of_turns(double x) {
   const double nearest = std::floor(4 * x + 0.5);

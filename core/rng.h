@@ -42,7 +42,7 @@ class Rng {
                   {std::uint32_t(seed_), std::uint32_t(seed_ >> 32)});
   }
   std::uint64_t bits(std::uint64_t index) const;  // 64 random bits
-  double uniform(std::uint64_t index) const;      // in (0, 1), 53 bits
+  double uniform(std::uint64_t index) const;      // in (0, 1], 53 bits
   double normal(std::uint64_t index) const;       // mean 0, variance 1 (Box-Muller)
   // The same numbers, several times as fast: those of first, first + 1, ...
   void uniforms(std::uint64_t first, std::span<double> to) const;

@@ -1,18 +1,11 @@
-// Barriers in shared memory that count bytes, and clusters of blocks that reach one another's
-// shared memory: one function an instruction, from sm_90 on. Shared memory is named by 32-bit
+// Barriers in shared memory, from sm_80 on; from sm_90 on they count bytes, and clusters of blocks
+// reach one another's shared memory. One function an instruction; shared memory is named by 32-bit
 // addresses.
 #pragma once
 
 #include <cstdint>
 
 namespace tern::cuda::hopper {
-
-// whether this code may call what follows
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-inline constexpr bool kClusters = true;
-#else
-inline constexpr bool kClusters = false;
-#endif
 
 using Address = std::uint32_t;  // in shared memory
 
@@ -25,29 +18,10 @@ __device__ inline Address shared_address(const void* p) {
 __device__ inline void init_barrier(Address barrier, unsigned arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }
-// makes initialised barriers visible to the copy engine and to the cluster
-__device__ inline void publish_barriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
 // Arrives; what the thread wrote is seen by those that wait.
 __device__ inline void arrive(Address barrier) {
   asm volatile("{\n.reg .b64 phase;\nmbarrier.arrive.shared::cta.b64 phase, [%0];\n}" ::"r"(barrier)
                : "memory");
-}
-// arrives, and expects so many bytes more in this phase
-__device__ inline void arrive_and_expect(Address barrier, unsigned bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-// Arrives at the same barrier of another block of the cluster, or of this one. It orders no memory
-// beyond this block's: a release to the cluster would wait for every store of the thread.
-__device__ inline void arrive_at_block(Address barrier, unsigned block) {
-  asm volatile(
-      "{\n.reg .b32 there;\n"
-      "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
-      "r"(block)
-      : "memory");
 }
 // Waits for the end of the phase of this parity: 0 is the first. The bytes that counted are visible
 // then. (An acquire from the cluster would also empty the L1 cache, through which none of them
@@ -69,12 +43,39 @@ __device__ inline void wait_barrier(Address barrier, unsigned parity) {
   } while (!done);
 }
 
+// The rest needs sm_90: whether this code may call it.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+inline constexpr bool kClusters = true;
+#else
+inline constexpr bool kClusters = false;
+#endif
+
+// makes initialised barriers visible to the copy engine and to the cluster
+__device__ inline void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+// arrives, and expects so many bytes more in this phase
+__device__ inline void arrive_and_expect(Address barrier, unsigned bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
 // The cluster: the blocks that share one another's shared memory.
 
 __device__ inline unsigned block_in_cluster() {
   unsigned rank;
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
+}
+// Arrives at the same barrier of another block of the cluster, or of this one. It orders no memory
+// beyond this block's: a release to the cluster would wait for every store of the thread.
+__device__ inline void arrive_at_block(Address barrier, unsigned block) {
+  asm volatile(
+      "{\n.reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+      "r"(block)
+      : "memory");
 }
 // Waits for every thread of every block of the cluster; orders no memory before it.
 __device__ inline void synchronize_cluster() {

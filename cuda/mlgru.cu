@@ -135,12 +135,13 @@ __global__ void mlgru_steps(Forward<A> a) {
   const Index line = Index(blockIdx.x) * blockDim.x + threadIdx.x;  // (b, channel)
   if (line >= Index(a.tiles.B) * D) return;
   const Index b = line / D, d = line % D;
-  const float bound = a.bound ? a.bound[d] : 0.0f;
+  const float open = 1 - (a.bound ? a.bound[d] : 0.0f);
   float state = a.initial ? a.initial[line] : 0.0f;
   for (int t = 0; t < T; ++t) {
     const Index at = (b * T + t) * D + d;
-    const float f = fmaf(1 - bound, sigmoid(to_float(a.f_in[at])), bound), c = to_float(a.c_in[at]);
-    state = fmaf(f, state, (1 - f) * (c * sigmoid(c)));
+    float f, u;
+    gate_step<float>(f, u, to_float(a.f_in[at]), to_float(a.c_in[at]), open);
+    state = fmaf(f, state, u);
     a.h[at] = from_float<A>(state);
   }
   if (a.last) a.last[line] = state;

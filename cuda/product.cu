@@ -99,7 +99,7 @@ void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
   auto *column_factors = library.at_byte<float>(Library::kCopies + at.column_factors),
        *row_factors = library.at_byte<float>(Library::kCopies + at.row_factors);
   transpose_ternary_fp8({.to = weights,
-                         .scales = column_factors,
+                         .factors = column_factors,
                          .t = a.w.t.data<std::int8_t>(),
                          .scale = a.w.scale.data<float>(),
                          .O = O,

@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kThreads) transpose_ternary(const TransposeTer
   store_if(i + line < a.I && o + part < a.O, a.to + (i + line) * a.O + o + part,
            make_uint4(turned[0], turned[1], turned[2], turned[3]));
   if (blockIdx.y == 0 && threadIdx.x < kTile && i + threadIdx.x < a.I)
-    a.scales[i + threadIdx.x] = 1.0f / *a.scale;
+    a.factors[i + threadIdx.x] = 1.0f / *a.scale;
 }
 
 }  // namespace

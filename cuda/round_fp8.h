@@ -18,11 +18,11 @@ void round_rows_fp8(const RoundRows& round, cudaStream_t stream);
 // to (N, O) f32 = e4m3(dy r) (1 / r), any size; dy f32 or bf16
 void round_rows_through_fp8(float* to, const Tensor& dy, cudaStream_t stream);
 
-// The ternary weights (O, I) as e4m3, exactly and transposed, and 1 / scale for each of the I
-// columns of dx. O and I: multiples of 16.
+// The ternary weights (O, I) as e4m3, exactly and transposed, and for each of the I columns of dx
+// the factor that undoes their scale. O and I: multiples of 16.
 struct TransposeTernary {
   std::uint8_t* to = nullptr;      // out (I, O) e4m3
-  float* scales = nullptr;         // out (I)
+  float* factors = nullptr;        // out (I) 1 / scale
   const std::int8_t* t = nullptr;  // in  (O, I)
   const float* scale = nullptr;    // in  (1) on the device
   Index O = 0, I = 0;

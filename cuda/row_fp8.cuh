@@ -94,8 +94,8 @@ struct Fp8RowGrad {
 // f(how rows of this gradient leave)
 template <class T, class F>
 void visit_row_grad(const char* kernel, const Grad& grad, const Fp8Rows& fp8, F&& f) {
+  check_fp8_rows(kernel, grad, fp8);
   if (!fp8) return f(RowGrad<T>(grad));
-  check(grad && !grad.add, kernel, ": expected 8-bit floats of a gradient that is not added to");
   f(Fp8RowGrad<T>{.to = grad.to.data<T>(),
                   .fp8 = {.codes = reinterpret_cast<std::uint8_t*>(fp8.codes.data<E4m3>()),
                           .factors = fp8.factors.data<float>()}});

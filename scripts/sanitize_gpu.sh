@@ -8,22 +8,27 @@
 set -euo pipefail
 tests=$1/bin/cuda_tests
 shards=8
-gpus=$(nvidia-smi --list-gpus | wc -l)
+IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES-$(nvidia-smi --query-gpu=index --format=csv,noheader | paste -sd,)}"
+if ((${#gpus[@]} == 0)); then
+  echo "sanitize_gpu.sh: no GPU here, expected at least one" >&2
+  exit 2
+fi
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 check() { # TOOL FILTER
   local running=() failed=0
   for ((i = 0; i < shards; ++i)); do
-    CUDA_VISIBLE_DEVICES=$((i % gpus)) GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i \
+    CUDA_VISIBLE_DEVICES=${gpus[i % ${#gpus[@]}]} GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i \
       compute-sanitizer --tool "$1" --error-exitcode 1 --print-limit 20 \
       --kernel-name-exclude kernel_substring=nvjet \
       "$tests" --gtest_brief=1 --gtest_filter="$2" >"$logs/$i" 2>&1 &
     running+=($!)
   done
   for ((i = 0; i < shards; ++i)); do
-    wait "${running[i]}" || failed=1
-    grep -E '=========|FAILED|PASSED' "$logs/$i" | sed "s/^/$1 $((i + 1)) of $shards: /"
+    local said='=========|FAILED|PASSED'
+    wait "${running[i]}" || { failed=1 said=''; }  # the whole log of what failed
+    { grep -E "$said" "$logs/$i" || echo 'nothing was said'; } | sed "s/^/$1 $((i + 1)) of $shards: /"
   done
   return $failed
 }

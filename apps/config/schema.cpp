@@ -138,10 +138,11 @@ ConfigSection optimizer_section() {
        field(&S::gradients,
              {.name = "gradients",
               .choices = {"f32", "bf16"},
-              .doc = "What gradients of parameters are stored in, and added up in over ranks. "
-                     "`f32`: as `precision.dtype`; `bf16`: beside f32, 2 bytes less for each "
-                     "parameter. They are rounded to nearest once for each micro-batch: rather for "
-                     "steps of few of them."})});
+              .doc =
+                  "What gradients of parameters are stored in, and added up in over ranks. "
+                  "`f32`: as `precision.dtype`; `bf16`: beside f32, 2 bytes less for each "
+                  "parameter (the head's also in f32 until the loss is complete). Rounded to "
+                  "nearest once for each micro-batch, so meant for steps of few micro-batches."})});
 }
 
 ConfigSchema all_sections() {

@@ -61,8 +61,10 @@ void round_row_e4m3(R* to, const R* x, Index n) {
 // Rows of a gradient that leave in 8-bit floats too, or need not.
 template <class R>
 struct Fp8Writer {
-  explicit Fp8Writer(const Fp8Rows& to)
-      : codes(data_or_null<E4m3>(to.codes)), factors(data_or_null<R>(to.factors)) {}
+  Fp8Writer(const char* kernel, const Grad& grad, const Fp8Rows& to)
+      : codes(data_or_null<E4m3>(to.codes)), factors(data_or_null<R>(to.factors)) {
+    check_fp8_rows(kernel, grad, to);
+  }
   // x (D), as it is stored
   void write(Index n, const R* x, Index D) const {
     if (!codes) return;

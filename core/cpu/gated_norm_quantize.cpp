@@ -47,7 +47,7 @@ void CpuBackend::run(const GatedNormQuantizeBackward& a) {
     const R *g = a.g.data<R>(), *h = a.h.data<R>(), *w = a.g_weight.data<R>(),
             *rstd = a.rstd.data<R>();
     R *dg = data_or_null<R>(a.dg.to), *dh = data_or_null<R>(a.dh.to);
-    const Fp8Writer<R> dg_fp8(a.dg_fp8);
+    const Fp8Writer<R> dg_fp8("[gated_norm_quantize]", a.dg, a.dg_fp8);
     RowGradReader<R> row(a.row, N, D);
     std::vector<R> dw = partials_for<R>(a.dg_weight, N, D);
     for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
@@ -101,7 +101,7 @@ void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
     const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
     const R *ab = a.ab.data<R>(), *rstd = a.rstd.data<R>();
     R* dab = data_or_null<R>(a.dab.to);
-    const Fp8Writer<R> dab_fp8(a.dab_fp8);
+    const Fp8Writer<R> dab_fp8("[swiglu_norm_quantize]", a.dab, a.dab_fp8);
     RowGradReader<R> row(a.row, N, H);
     for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
       R *value = scratch<R, 0>(H), *slope = scratch<R, 1>(H), *p = scratch<R, 2>(H),

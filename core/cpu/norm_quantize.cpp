@@ -45,7 +45,7 @@ void CpuBackend::run(const NormQuantizeBackward& a) {
     const R *sum = a.sum.data<R>(), *rstd = a.rstd.data<R>(),
             *block = data_or_null<R>(a.block_weight), *dsum = data_or_null<R>(a.dsum);
     R *dx = data_or_null<R>(a.dx.to), *dbranch = data_or_null<R>(a.dbranch.to);
-    const Fp8Writer<R> dbranch_fp8(a.dbranch_fp8);
+    const Fp8Writer<R> dbranch_fp8("[norm_quantize]", a.dbranch, a.dbranch_fp8);
     std::array<RowGradReader<R>, 3> rows;
     for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k] = RowGradReader<R>(a.rows[k], N, D);
     std::vector<R> dblock = partials_for<R>(a.dblock_weight, N, D);

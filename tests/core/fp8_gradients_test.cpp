@@ -7,6 +7,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/e4m3.h"
 #include "core/dry/dry_backend.h"
+#include "tests/support/complaint.h"
 
 namespace tern {
 namespace {
@@ -43,6 +44,28 @@ TEST(Fp8Gradients, AreNotInTheProductsWorkspaceAgain) {
   const std::size_t before = workspace_bytes(a, dry.traits());
   a.dy_fp8 = {.codes = Tensor(dry, {N, O}, DType::e4m3), .factors = Tensor(dry, {N}, DType::f32)};
   EXPECT_EQ(before - workspace_bytes(a, dry.traits()), std::size_t(319 + 5) * 256);
+}
+
+// They are of what is stored now, so a kernel that adds to a gradient cannot make them.
+TEST(Fp8Gradients, AreNotMadeOfWhatIsAddedTo) {
+  CpuBackend cpu(std::size_t(1) << 20);
+  const Tensor ab(cpu, {3, 8}, DType::f64), dab(cpu, {3, 8}, DType::f64),
+      dy(cpu, {3, 4}, DType::f64), rstd(cpu, {3}, DType::f64), weight(cpu, {4}, DType::f64);
+  const auto run = [&](const Grad& grad) {
+    cpu.run(SwigluNormQuantizeBackward{.dab = grad,
+                                       .dab_fp8 = {.codes = Tensor(cpu, {3, 8}, DType::e4m3),
+                                                   .factors = Tensor(cpu, {3}, DType::f64)},
+                                       .row = {.dy = dy, .weight = weight},
+                                       .ab = ab,
+                                       .rstd = rstd});
+  };
+  for (const Tensor& t : {ab, dy, rstd, weight}) cpu.fill(t, 1);
+  EXPECT_EQ(complaint([&] { run({dab}); }), "");
+  EXPECT_NE(complaint([&] {
+              run({dab, true});
+            }).find("got one that is added to"),
+            std::string::npos);
+  EXPECT_NE(complaint([&] { run({}); }).find("got none"), std::string::npos);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
 #include "core/rng.h"
@@ -127,6 +128,35 @@ TEST_F(CudaProduct, Fp8DxHasTheCpusCodes) {
       }
     }
   }
+}
+
+// So many rows that the library takes them in two parts, with a workspace for one.
+TEST_F(CudaProduct, Fp8DxOfManyRowsIsThatOfTheirHalves) {
+  const Index half = 65792, N = 2 * half - 212, O = 2048, I = 32;
+  CudaBackend& on = gpu(std::size_t(2) << 30);
+  const Codes codes = random_codes(1, O, I);
+  const Quantized x{.q = Tensor(on, {N, I}, DType::i8), .row_scale = Tensor(on, {N}, DType::f32)};
+  const TernaryWeight w{.t = Tensor(on, {O, I}, DType::i8), .scale = Tensor(on, {1}, DType::f32)};
+  const Tensor dy(on, {N, O}, DType::bf16);
+  on.upload(w.t, codes.t.data());
+  on.upload(w.scale, codes.scale.data());
+  std::vector<BFloat16> values(std::size_t(N * O));
+  for (Index i = 0; i < N * O; ++i)
+    values[i] = narrow<BFloat16>(float((i * 7 + i / O * 31) % 255 - 127) / float(1 + i / O % 61));
+  on.upload(dy, values.data());
+  const auto dx = [&](Index first, Index rows, const Tensor& to) {
+    on.run(TernaryProductBackward{.dx = {to.slice(first, rows)},
+                                  .dy = dy.slice(first, rows),
+                                  .x = {.q = x.q.slice(first, rows), .row_scale = x.row_scale},
+                                  .w = w,
+                                  .fp8_dx = true});
+  };
+  const Tensor whole(on, {N, I}, DType::bf16), halves(on, {N, I}, DType::bf16);
+  on.fill(whole, -1);
+  dx(0, N, whole);
+  dx(0, half, halves);
+  dx(half, N - half, halves);
+  EXPECT_TRUE(download_real(whole) == download_real(halves));
 }
 
 }  // namespace

@@ -19,6 +19,58 @@ Var recur(const Var& f, const Var& c, Var before) {
   return concatenate(h);
 }
 
+const OpInput kF{.name = "f", .shape = {1, 4, 2}}, kC{.name = "c", .shape = {1, 4, 2}};
+
+OpCase mlgru_of_mlgru() {
+  return {.name = "mlgru_of_mlgru",
+          .inputs = {kF, kC},
+          .apply = [](auto in) { return Vars{mlgru(in[0], mlgru(in[0], in[1]).h).h}; },
+          .adds_up = true};
+}
+
+OpCase two_in_two_out() {
+  OpCase op{.name = "checkpoint_two_in_two_out", .inputs = {kF, kC}, .adds_up = true};
+  op.apply = [](auto in) {
+    const auto body = [](Tape*, std::span<const Var> v) {
+      const Var h = mlgru(v[0], v[1]).h;
+      return Vars{mlgru(h, v[1]).h, multiply(h, v[0])};
+    };
+    const Vars out = checkpoint(in[0].tape, body, {in[0], in[1]});
+    return Vars{add(out[0], in[0]), silu(out[1])};
+  };
+  return op;
+}
+
+OpCase unused_output() {
+  OpCase op{.name = "checkpoint_unused_output", .inputs = {kF, kC}};
+  op.apply = [](auto in) {
+    const auto body = [](Tape*, std::span<const Var> v) { return Vars{silu(v[0]), exp(v[1])}; };
+    return Vars{checkpoint(in[0].tape, body, {in[0], in[1]})[0]};
+  };
+  return op;
+}
+
+OpCase checkpoint_in_checkpoint() {
+  OpCase op{.name = "checkpoint_in_checkpoint", .inputs = {kF, kC}, .adds_up = true};
+  op.apply = [](auto in) {
+    const auto inner = [](Tape*, std::span<const Var> v) { return Vars{mlgru(v[0], v[1]).h}; };
+    const auto outer = [inner](Tape* tape, std::span<const Var> v) {
+      return checkpoint(tape, inner, {v[0], multiply(v[0], v[1])});
+    };
+    return checkpoint(in[0].tape, outer, {in[0], in[1]});
+  };
+  return op;
+}
+
+OpCase returns_its_input() {
+  OpCase op{.name = "checkpoint_returns_its_input", .inputs = {kF, kC}, .adds_up = true};
+  op.apply = [](auto in) {
+    const auto body = [](Tape*, std::span<const Var> v) { return Vars{v[0], mlgru(v[0], v[1]).h}; };
+    return checkpoint(in[0].tape, body, {in[0], in[1]});
+  };
+  return op;
+}
+
 }  // namespace
 
 OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial) {
@@ -51,67 +103,24 @@ OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial) {
 
 std::vector<OpCase> mlgru_cases() {
   return {
-      mlgru_case(2, 5, 3, false, false),  mlgru_case(2, 5, 3, true, false),
-      mlgru_case(2, 5, 3, false, true),   mlgru_case(2, 5, 3, true, true),
-      mlgru_case(3, 1, 4, true, true),    mlgru_case(1, 7, 1, true, false),
-      mlgru_case(1, 1, 1, false, false),  mlgru_case(1, 33, 2, true, true),
-      mlgru_case(2, 3, 67, true, true),   mlgru_case(2, 3, 64, true, false),
-      mlgru_case(2, 3, 130, false, true), mlgru_case(5, 40, 150, true, false),
+      mlgru_case(2, 5, 3, false, false),
+      mlgru_case(2, 5, 3, true, false),
+      mlgru_case(2, 5, 3, false, true),
+      mlgru_case(2, 5, 3, true, true),
+      mlgru_case(3, 1, 4, true, true),
+      mlgru_case(1, 7, 1, true, false),
+      mlgru_case(1, 1, 1, false, false),
+      mlgru_case(1, 33, 2, true, true),
+      mlgru_case(2, 3, 67, true, true),
+      mlgru_case(2, 3, 64, true, false),
+      mlgru_case(2, 3, 130, false, true),
+      mlgru_case(5, 40, 150, true, false),
+      mlgru_of_mlgru(),
   };
 }
 
 std::vector<OpCase> checkpoint_cases() {
-  const OpInput f{.name = "f", .shape = {1, 4, 2}}, c{.name = "c", .shape = {1, 4, 2}};
-  return {
-      {.name = "mlgru_of_mlgru",
-       .inputs = {f, c},
-       .apply = [](auto in) { return Vars{mlgru(in[0], mlgru(in[0], in[1]).h).h}; },
-       .adds_up = true},
-      {.name = "checkpoint_two_in_two_out",
-       .inputs = {f, c},
-       .apply =
-           [](auto in) {
-             const auto body = [](Tape*, std::span<const Var> v) {
-               const Var h = mlgru(v[0], v[1]).h;
-               return Vars{mlgru(h, v[1]).h, multiply(h, v[0])};
-             };
-             const Vars out = checkpoint(in[0].tape, body, {in[0], in[1]});
-             return Vars{add(out[0], in[0]), silu(out[1])};
-           },
-       .adds_up = true},
-      {.name = "checkpoint_unused_output",
-       .inputs = {f, c},
-       .apply =
-           [](auto in) {
-             const auto body = [](Tape*, std::span<const Var> v) {
-               return Vars{silu(v[0]), exp(v[1])};
-             };
-             return Vars{checkpoint(in[0].tape, body, {in[0], in[1]})[0]};
-           }},
-      {.name = "checkpoint_in_checkpoint",
-       .inputs = {f, c},
-       .apply =
-           [](auto in) {
-             const auto inner = [](Tape*, std::span<const Var> v) {
-               return Vars{mlgru(v[0], v[1]).h};
-             };
-             const auto outer = [inner](Tape* tape, std::span<const Var> v) {
-               return checkpoint(tape, inner, {v[0], multiply(v[0], v[1])});
-             };
-             return checkpoint(in[0].tape, outer, {in[0], in[1]});
-           },
-       .adds_up = true},
-      {.name = "checkpoint_returns_its_input",
-       .inputs = {f, c},
-       .apply =
-           [](auto in) {
-             const auto body = [](Tape*, std::span<const Var> v) {
-               return Vars{v[0], mlgru(v[0], v[1]).h};
-             };
-             return checkpoint(in[0].tape, body, {in[0], in[1]});
-           },
-       .adds_up = true},
-  };
+  return {two_in_two_out(), unused_output(), checkpoint_in_checkpoint(), returns_its_input()};
 }
 
 }  // namespace tern

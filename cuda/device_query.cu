@@ -1,5 +1,3 @@
-#include "cuda/device_query.h"
-
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
@@ -9,9 +7,27 @@
 
 #include "cuda/algorithm_table.h"
 #include "cuda/check.h"
+#include "cuda/device_query.h"
 
 namespace tern::cuda {
 namespace {
+
+// No kernel to run: one to ask what this build's kernels were compiled for. Moves and sums nothing.
+__global__ void probe() {}
+
+// The compute capability, ten times, for which the code that the current device runs was compiled:
+// the device's own, or an older one's. Error(Fault::usage) if there is none.
+int compiled_for(const cudaDeviceProp& device) {
+  cudaFuncAttributes code{};
+  if (const auto status = cudaFuncGetAttributes(&code, probe); status != cudaSuccess) {
+    cudaGetLastError();  // the failure is handled: not the next call's
+    fail(Fault::usage, "device cuda: ", device.name, " has compute capability ", device.major, ".",
+         device.minor, ", for which this build has no code (", cudaGetErrorString(status),
+         "): build with -DTERN_CUDA_ARCHITECTURES=", device.major * 10 + device.minor,
+         "-real, or use --device cpu");
+  }
+  return code.ptxVersion;
+}
 
 constexpr int kOldest = 80;  // compute capability, ten times
 
@@ -72,6 +88,7 @@ DeviceFacts describe_device(int device) {
           " has compute capability ", properties.major, ".", properties.minor,
           ", expected at least 8.0");
   cuda_check(cudaSetDevice(device), "[cuda] making the device current");
+  const int compiled = compiled_for(properties);
   DeviceFacts facts{
       .name = properties.name,
       .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
@@ -80,7 +97,7 @@ DeviceFacts describe_device(int device) {
       .id = hex({properties.uuid.bytes, sizeof properties.uuid.bytes}),
       .traits = {.multiprocessors = properties.multiProcessorCount,
                  .fp8 = architecture == 90,
-                 .clusters = is_hopper(device),
+                 .clusters = is_hopper(device) && compiled >= 90,
                  .shared_bytes = int(properties.sharedMemPerBlockOptin)}};
   cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
   return facts;
