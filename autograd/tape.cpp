@@ -237,31 +237,28 @@ Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
 namespace {
 
 // An outer value as a leaf of the inner tape, its gradient written where the outer tape wants it.
-struct OuterInput {
-  OuterInput(const Tensor& value, const Grad& d) {
-    parameter.value = value;
-    parameter.grad.tensor = d.to;
-    if (d.add) parameter.grad.written = {{0, d.to.elements()}};
-  }
-  Parameter parameter{};
-};
+Parameter outer_input(const Tensor& value, const Grad& d) {
+  Parameter p{.value = value, .grad = {.tensor = d.to}};
+  if (d.add) p.grad.written = {{0, d.to.elements()}};
+  return p;
+}
 
 // Backward of a body that is computed again: on a tape of its own, over inputs taken as leaves.
 struct Recomputation {
   void operator()(Tape::Upstream dy, Tape::Grads d) const {
-    std::vector<OuterInput> outer;
+    std::vector<Parameter> outer;
     outer.reserve(d.size());
     // of what the body itself reaches through leaf(); outer values are the outer tape's to report
     const auto inner_ready = [&](Parameter& p) {
-      for (const OuterInput& o : outer)
-        if (&o.parameter == &p) return;
+      for (const Parameter& o : outer)
+        if (&o == &p) return;
       ready(p);
     };
     Tape inner(ready ? Tape::Ready(inner_ready) : Tape::Ready{});
     std::vector<Var> arguments = inputs;
     for (std::size_t i = 0; i < d.size(); ++i) {
-      outer.emplace_back(inputs[i].value, d.stored(i));
-      if (d.stored(i)) arguments[i] = inner.leaf(outer[i].parameter);
+      outer.push_back(outer_input(inputs[i].value, d.stored(i)));
+      if (d.stored(i)) arguments[i] = inner.leaf(outer[i]);
     }
     std::vector<Var> outputs;
     std::vector<Tensor> seeds;
@@ -272,8 +269,8 @@ struct Recomputation {
       seeds.push_back(dy[i]);
     }
     inner.backward(outputs, seeds);
-    for (OuterInput& o : outer)
-      if (o.parameter.grad.tensor) o.parameter.grad.fill_unwritten();
+    for (Parameter& o : outer)
+      if (o.grad.tensor) o.grad.fill_unwritten();
   }
 
   CheckpointBody body;
