@@ -16,7 +16,7 @@ void zero(const Tensor& t, Index begin, Index end) {
 void check_fp8_rows(const char* kernel, const Grad& grad, const Fp8Rows& fp8) {
   if (fp8)
     check(grad && !grad.add, kernel,
-          ": 8-bit floats of a gradient: expected one that is overwritten, got ",
+          " 8-bit floats of a gradient: expected one that is overwritten, got ",
           grad ? "one that is added to" : "none");
 }
 

@@ -10,9 +10,8 @@
 namespace tern {
 namespace {
 
-// (k + 1/2) / 2^53, k the upper 53 bits: in (0, 1], as the
-// largest rounds to 1. Made of 32-bit integers, which every vector
-// unit converts.
+// (k + 1/2) / 2^53, k the upper 53 bits: in (0, 1], as the largest rounds to 1. Made of 32-bit
+// integers, which every vector unit converts.
 inline double unit(std::uint32_t high, std::uint32_t low) {
   const double upper = std::int32_t(high >> 11);
   const double lower = std::int32_t((high << 21 | low >> 11) ^ 0x80000000u) + 0x1p31;

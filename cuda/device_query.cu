@@ -19,13 +19,16 @@ __global__ void probe() {}
 // the device's own, or an older one's. Error(Fault::usage) if there is none.
 int compiled_for(const cudaDeviceProp& device) {
   cudaFuncAttributes code{};
-  if (const auto status = cudaFuncGetAttributes(&code, probe); status != cudaSuccess) {
+  const cudaError_t status = cudaFuncGetAttributes(&code, probe);
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
+      status == cudaErrorUnsupportedPtxVersion) {
     cudaGetLastError();  // the failure is handled: not the next call's
     fail(Fault::usage, "device cuda: ", device.name, " has compute capability ", device.major, ".",
          device.minor, ", for which this build has no code (", cudaGetErrorString(status),
          "): build with -DTERN_CUDA_ARCHITECTURES=", device.major * 10 + device.minor,
          "-real, or use --device cpu");
   }
+  cuda_check(status, "[cuda] what the kernels were compiled for");
   return code.ptxVersion;
 }
 

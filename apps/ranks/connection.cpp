@@ -112,6 +112,7 @@ std::optional<Frame> Connection::poll() {
 }
 
 std::optional<Frame> Connection::take() {
+  if (received_.empty()) return std::nullopt;
   Header header;
   const std::size_t have = std::min(received_.size(), sizeof header.magic);
   require_link(std::memcmp(received_.data(), kMagic.data(), have) == 0, kForeign);

@@ -91,12 +91,12 @@ Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
   }
   try {
     control_ = std::make_unique<ControlPlane>(place, setup.identity, std::move(how), setup.limits);
-  } catch (...) {
-    if (communicator_) communicator_->abort();
+    relay_.to = control_.get();
+    if (setup.gpu && place.size > 1) open_nccl();
+  } catch (const Error& e) {
+    farewell(e.fault, e.what());
     throw;
   }
-  relay_.to = control_.get();
-  if (setup.gpu && place.size > 1) open_nccl();
   if (communicator_) return;
   communicator_ = std::make_unique<TcpCommunicator>(*control_);
   transport_ = "TCP";
@@ -132,8 +132,9 @@ void Ranks::leave() {
 }
 
 void Ranks::farewell(Fault fault, const std::string& why) {
-  if (control_->watch()) control_->watch()->farewell(fault, why);
-  communicator_->abort();
+  if (control_ && control_->watch()) control_->watch()->farewell(fault, why);
+  for (Communicator* c : {communicator_.get(), mpi_.get()})
+    if (c) c->abort();
 }
 
 }  // namespace tern

@@ -42,12 +42,14 @@ Watch::~Watch() {
 
 void Watch::begin_operation() {
   const std::scoped_lock lock(mutex_);
+  if (operations_++ > 0) return;
   ++begun_;
   operation_since_ = monotonic_seconds();
 }
 
 void Watch::end_operation() {
   const std::scoped_lock lock(mutex_);
+  if (--operations_ > 0) return;
   waited_ = waited_ + monotonic_seconds() - operation_since_;
   operation_since_ = -1;
 }

@@ -27,7 +27,7 @@ class Watch {
   ~Watch();  // without leave() or farewell() the others take this rank for dead
 
   // The loop says when it begins and ends to wait for others: in between it may hang. Every rank
-  // begins the same operations in the same order.
+  // begins the same operations in the same order; those within another one are part of it.
   void begin_operation();
   void end_operation();
   double seconds_waited() const { return waited_; }  // in operations, so far
@@ -41,8 +41,8 @@ class Watch {
   void farewell(Fault fault, const std::string& why);  // tells the others what ended this rank
   void leave();                                        // tells them that it is done, all being well
   // The end has been agreed on, or a failure noticed: rank 0 may take its time over what it writes,
-  // and only a rank that is gone or silent matters from now on.
-  void finishing() { finishing_ = true; }
+  // and only a rank that is gone or silent matters meanwhile.
+  void finishing(bool now = true) { finishing_ = now; }
 
  private:
   struct Peer {
@@ -70,6 +70,7 @@ class Watch {
   std::optional<Parting> failure_{};  // of the run; the first one
   std::optional<Parting> parting_{};  // of this rank, to be sent
   double failed_at_ = 0, operation_since_ = -1;
+  int operations_ = 0;  // under way, one within another
   std::atomic<double> waited_{0};
   std::atomic<std::uint64_t> begun_{0};
   std::atomic<bool> finishing_{false};

@@ -127,6 +127,7 @@ struct Member {
   TrainingData& data;
   const MemoryPlan& memory;
   Ranks& ranks;
+  std::unique_ptr<Backend>& backend;  // to be made
   const Injection& injection;
 };
 
@@ -191,8 +192,8 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
                        .injection = me.injection};
   if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
-  const std::unique_ptr<Backend> backend = me.device.make_backend(me.memory.peak);
-  Trainer trainer(*backend, config, me.memory.micro_batch,
+  me.backend = me.device.make_backend(me.memory.peak);
+  Trainer trainer(*me.backend, config, me.memory.micro_batch,
                   me.place.size > 1 ? &me.ranks.communicator() : nullptr);
   TrainingRun run(parts, trainer);
   const std::string start =
@@ -222,6 +223,7 @@ void train(const TrainOptions& options) {
        .start_timeout = double(config.ranks.start_timeout),
        .limits = {.timeout = double(config.ranks.timeout), .grace = double(config.ranks.grace)},
        .log = complain});
+  std::unique_ptr<Backend> backend;  // its end waits for what ranks have under way: after farewell
   try {
     agree_on_micro_batch(ranks.control(), config, device, memory);
     train_with(options, loaded,
@@ -230,6 +232,7 @@ void train(const TrainOptions& options) {
                 .data = data,
                 .memory = memory,
                 .ranks = ranks,
+                .backend = backend,
                 .injection = injection});
     ranks.leave();
   } catch (const Error& e) {

@@ -101,6 +101,7 @@ void TrainingRun::fail_with_last_good(const Error& error) {
   if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
   const std::vector<SaveResult> last = writer_->wait();
   if (!parts_.shards_saved) collect(last);  // of a shard the others would have to know
+  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing(false);
   if (error.fault != Fault::internal) event(state_.step, "failure", error.what());
   fail(error.fault, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
 }

@@ -78,7 +78,13 @@ NcclCommunicator::NcclCommunicator(const CommunicatorSetup& setup)
   cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "[nccl] stream");
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // so that a rank that never comes can be given up
-  settle(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config), "meeting the other ranks");
+  try {
+    settle(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config), "meeting the other ranks");
+  } catch (...) {
+    abort();
+    cudaStreamDestroy(stream_);
+    throw;
+  }
 }
 
 NcclCommunicator::~NcclCommunicator() {

@@ -174,6 +174,18 @@ TEST(Fault62, ARankThatIsBehindIsNamedAfterTheTimeOut) {
   EXPECT_THAT(complaints[0], HasSubstr("rank 2 did not come as far as the others within 1 s"));
 }
 
+TEST(Fault62, AnOperationWithinAnotherDoesNotEndTheWait) {
+  const auto complaints =
+      meet_all({.size = 2, .limits = {.timeout = 0.5, .grace = 5}}, [&](ControlPlane& c) {
+        const Turn turn(c);
+        c.from_first("an id");
+        const auto begin = std::chrono::steady_clock::now();
+        if (c.rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(2));
+        while (std::chrono::steady_clock::now() - begin < std::chrono::seconds(4)) c.waiting();
+      });
+  EXPECT_THAT(complaints[0], HasSubstr("an operation of all ranks did not end within 0.5 s"));
+}
+
 TEST(Fault63, MissingRanksAreListed) {
   const auto complaints =
       meet_all({.size = 4, .seconds = 0.7, .absent = {1, 3}}, [](ControlPlane&) {});
