@@ -87,6 +87,12 @@ void Watch::leave() {
   if (!failure_) parting_ = Parting{.rank = rank_, .orderly = true};
 }
 
+void Watch::finishing(bool now) {
+  const std::scoped_lock lock(mutex_);
+  finishing_ = now;
+  failed_at_ = monotonic_seconds();  // the time that it took is nobody's fault
+}
+
 void Watch::run(std::stop_token stop) {
   double last = monotonic_seconds(), next_beat = last;
   std::vector<int> descriptors;

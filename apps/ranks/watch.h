@@ -42,7 +42,7 @@ class Watch {
   void leave();                                        // tells them that it is done, all being well
   // The end has been agreed on, or a failure noticed: rank 0 may take its time over what it writes,
   // and only a rank that is gone or silent matters meanwhile.
-  void finishing(bool now = true) { finishing_ = now; }
+  void finishing(bool now = true);
 
  private:
   struct Peer {

@@ -186,6 +186,20 @@ TEST(Fault62, AnOperationWithinAnotherDoesNotEndTheWait) {
   EXPECT_THAT(complaints[0], HasSubstr("an operation of all ranks did not end within 0.5 s"));
 }
 
+// Otherwise the watch would end this process, before it has said why.
+TEST(Fault62, TimeSpentOnTheLastSavesDoesNotCount) {
+  const auto complaints =
+      meet_all({.size = 2, .limits = {.timeout = 5, .grace = 0.5}}, [&](ControlPlane& c) {
+        if (c.rank() == 1) throw Error(Fault::memory, "out of memory");
+        EXPECT_NE(complaint([&] { c.agree({}); }), "");
+        c.watch()->finishing();
+        std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+        c.watch()->finishing(false);
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      });
+  EXPECT_EQ(complaints[0], "");
+}
+
 TEST(Fault63, MissingRanksAreListed) {
   const auto complaints =
       meet_all({.size = 4, .seconds = 0.7, .absent = {1, 3}}, [](ControlPlane&) {});
