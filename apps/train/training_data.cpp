@@ -1,7 +1,5 @@
 #include "apps/train/training_data.h"
 
-#include <algorithm>
-
 #include "core/check.h"
 
 namespace tern {
@@ -62,11 +60,9 @@ void TrainingData::open_source(const DataSource& source, std::vector<TokenSource
   if (source.validation.empty() && !has_split(*corpus, Split::validation)) return;
   const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path));
   require_same_tokenizer(*held_out, path, *tokenizer_);
-  validation_.push_back(
-      {.name = path,
-       .tokens = token_source(held_out, path, 1),
-       .bytes_per_token = double(held_out->text_bytes()) /
-                          double(std::max<std::uint64_t>(1, held_out->token_count()))});
+  validation_.push_back({.name = path,
+                         .tokens = token_source(held_out, path, 1),
+                         .bytes = std::make_shared<const TextBytes>(*held_out)});
 }
 
 TrainingBatch TrainingData::next() {
