@@ -75,7 +75,12 @@ void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
   const std::string& now = data.tokenizer().hash();
   require(saved.tokenizer_hash == now, Fault::input, where, ": expected the tokenizer with hash ",
           saved.tokenizer_hash, ", this one has ", now);
-  require(saved.data_hashes == data.hashes(), Fault::input, where,
+  require(
+      !saved.data_content.empty(), Fault::input, where,
+      ": was saved by a release that ordered samples by the path of the data: resumed here, the "
+      "run would see some samples of this epoch twice and others never; start a new run from it "
+      "(init_from.path, init_from.moments = true)");
+  require(saved.data_content == data.hashes(), Fault::input, where,
           ": the training data is not what this run has read so far (hashes differ)");
 }
 

@@ -32,19 +32,19 @@ double measure_peak_flops(const Device& device) {
   return product.flops() / best;
 }
 
-void load_initial_weights(const InitFromSection& from, Trainer& trainer) {
+void load_initial_weights(const InitFromSection& from, Trainer& trainer, TrainingRun& run) {
   const Checkpoint checkpoint = Checkpoint::open(from.path);
   load_weights(checkpoint, trainer.model());
   if (!from.moments) return;
   load_moments(checkpoint, trainer);
-  trainer.optimizer().set_adam_steps(training_state(checkpoint.manifest(), from.path).adam_steps);
+  run.start_adam_at(training_state(checkpoint.manifest(), from.path).adam_steps);
 }
 
-void start_fresh(const RunConfig& config, Console& console, Trainer& trainer) {
+void start_fresh(const RunConfig& config, Console& console, Trainer& trainer, TrainingRun& run) {
   if (config.init_from.path.empty())
     trainer.model().initialize(std::uint64_t(config.run.seed));
   else
-    load_initial_weights(config.init_from, trainer);
+    load_initial_weights(config.init_from, trainer, run);
   console.say(config.init_from.path.empty()
                   ? fmt::format("starting with new weights, seed {}", config.run.seed)
                   : "starting from the weights of " + config.init_from.path);
@@ -61,7 +61,7 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
 // Each rank reads what it holds; rank 0 has chosen and checked the checkpoint.
 void start_together(const std::string& path, const RunConfig& config, Console& console,
                     Trainer& trainer, TrainingRun& run) {
-  if (path.empty()) return start_fresh(config, console, trainer);
+  if (path.empty()) return start_fresh(config, console, trainer, run);
   go_on_from(Checkpoint::open(path), console, trainer, run);
 }
 

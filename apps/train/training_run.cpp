@@ -58,7 +58,7 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
   if (parts.directory) record_.emplace(*parts.directory, parts.console);
   if (parts.directory || parts.shards_saved) writer_.emplace(checkpoint_options(parts));
   state_.tokenizer_hash = parts.data.tokenizer().hash();
-  state_.data_hashes = parts.data.hashes();
+  state_.data_content = parts.data.hashes();
   state_.algorithms = parts.device.algorithms_hash();
 }
 
@@ -69,6 +69,11 @@ void TrainingRun::start_at(const TrainingState& state) {
   recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped);
   trainer_.optimizer().set_adam_steps(state.adam_steps);
   parts_.data.seek(state.position);
+}
+
+void TrainingRun::start_adam_at(double steps) {
+  state_.adam_steps = steps;
+  trainer_.optimizer().set_adam_steps(steps);
 }
 
 bool TrainingRun::due(std::int64_t interval) const {
