@@ -42,7 +42,7 @@ void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, T
   const SourceFile& source = (*sources_)[std::size_t(item.source)];
   const std::size_t width = source.format == SourceFormat::u16 ? 2 : 4;
   if (item.first) run.starts.push_back(run.ids.size());
-  Decoder decoder(tokenizer_, item.first);
+  bool begins = item.first;  // a text
   for (std::size_t at = 0; at < bytes.size(); at += width) {
     std::uint32_t id = 0;
     std::memcpy(&id, bytes.data() + at, width);
@@ -50,9 +50,9 @@ void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, T
             ": byte ", item.offset + at, ": expected a token id below ", tokenizer_.vocab_size(),
             ", got ", id);
     run.ids.push_back(std::int32_t(id));
-    run.text_bytes += decoder.push(std::int32_t(id)).size();
+    run.text_bytes += tokenizer_.spelling(std::int32_t(id), begins).size();
+    begins = tokenizer_.text_begins_after(std::int32_t(id), begins);
   }
-  run.text_bytes += decoder.finish().size();
 }
 
 }  // namespace tern

@@ -101,6 +101,25 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
   return text + decoder.finish();
 }
 
+std::string_view Tokenizer::spelling(std::int32_t id, bool text_begins) const {
+  const State& s = *state_;
+  require(id >= 0 && std::size_t(id) < s.spelling.size(), Fault::input,
+          "[decode] expected a token id from 0 to ", s.spelling.size() - 1, ", got ", id);
+  std::string_view text = s.spelling[std::size_t(id)];
+  const bool dummy = text_begins && s.drops_prefix && id != s.unk && id != s.byte_ids[' '];
+  if (dummy && text.starts_with(' ')) text.remove_prefix(1);
+  return text;
+}
+
+bool Tokenizer::text_begins_after(std::int32_t id, bool text_begins) const {
+  return state_->is_control.at(std::size_t(id)) &&
+         (text_begins || id == state_->bos || id == state_->eos);
+}
+
+bool Tokenizer::drops_prefix() const {
+  return state_->drops_prefix;
+}
+
 std::size_t Tokenizer::complete_prefix(std::string_view text) const {
   return state_->segments.complete_prefix(text);
 }
