@@ -11,6 +11,7 @@
 #include "apps/run/quantities.h"
 #include "apps/run/square_product.h"
 #include "apps/train/banner.h"
+#include "apps/train/course.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
 #include "data/files.h"
@@ -161,7 +162,13 @@ struct Opened {
       require_same_run(*start, loaded.config);
       require_same_data(*start, me.data);
       warn_of_other_algorithms(*start, me.device.algorithms_hash(), console);
-      drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
+      const std::string abandoned = begin_course(directory, *start);
+      if (!abandoned.empty())
+        events.push_back({.step = std::int64_t(start->manifest().step),
+                          .kind = "superseded",
+                          .text = abandoned});
+    } else {
+      begin_course(directory);
     }
     directory.begin(resolved_config(loaded), environment);
   }
@@ -169,6 +176,7 @@ struct Opened {
   const RunDirectory directory;
   Console console;
   const std::optional<Checkpoint> start;
+  std::vector<EventReport> events{};
 };
 
 void train_with(const TrainOptions& options, const LoadedConfig& loaded, const Member& me) {
@@ -190,7 +198,8 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .shards_saved = shards_saved,
                        .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
-                       .injection = me.injection};
+                       .injection = me.injection,
+                       .events = opened ? opened->events : std::vector<EventReport>{}};
   if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
   me.backend = me.device.make_backend(me.memory.peak);
   Trainer trainer(*me.backend, config, me.memory.micro_batch,

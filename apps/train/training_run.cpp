@@ -10,6 +10,7 @@
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
 #include "apps/run/time_limit.h"
+#include "apps/train/course.h"
 #include "apps/version.h"
 
 namespace tern {
@@ -113,6 +114,7 @@ void TrainingRun::fail_with_last_good(const Error& error) {
 
 void TrainingRun::train() {
   std::string why;
+  for (const EventReport& report : parts_.events) record(report);
   if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
   do {
     while (state_.step < steps_ && !stop_wanted(why)) {
@@ -242,7 +244,7 @@ void TrainingRun::end_with_first(Fault fault, const std::string& why) {
 }
 
 std::filesystem::path TrainingRun::newest_checkpoint(std::int64_t from) const {
-  const NewestGood newest = newest_good(parts_.directory->checkpoints());
+  const NewestGood newest = newest_of_course(parts_.directory->checkpoints(), std::uint64_t(from));
   require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
   return *newest.path;
@@ -268,6 +270,11 @@ void TrainingRun::rewind(std::int64_t from) {
   event(from, "rewind",
         fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
                     first_bad_position_, past - 1));
+  if (record_) {
+    const std::string abandoned =
+        abandon_after(parts_.directory->checkpoints(), std::uint64_t(saved.step));
+    if (!abandoned.empty()) event(saved.step, "superseded", abandoned);
+  }
   state_.step = saved_step_ = saved.step;
   state_.adam_steps = saved.adam_steps;
   state_.position = past;
