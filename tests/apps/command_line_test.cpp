@@ -235,9 +235,9 @@ TEST(Fault119, ValuesAreTakenAsTyped) {
 // Training takes minutes: a file that cannot be written is found before.
 TEST(Fault214, TheTokenizersFolderIsMadeOrRefusedFirst) {
   const TemporaryDirectory room;
-  write_text(room / "a.txt", "some words to learn from, some more words");
+  write_text(room / "a.txt", "some words to learn from, some more words to learn from");
   const auto train = [&](const std::string& out) {
-    return tern_with({"tokenizer", "train", "--vocab-size", "270", "--out", out, "a.txt"},
+    return tern_with({"tokenizer", "train", "--vocab-size", "280", "--out", out, "a.txt"},
                      room.path());
   };
   EXPECT_EQ(train("new/folder/t.model").exit_code, 0);
