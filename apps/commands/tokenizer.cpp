@@ -1,18 +1,26 @@
 // tern tokenizer train: a SentencePiece byte-pair tokenizer that keeps every text exactly.
 #include "data/tokenizer.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "apps/commands.h"
 #include "apps/commands/source_options.h"
+#include "core/check.h"
 #include "data/files.h"
 #include "data/tokenizer_trainer.h"
 
 namespace tern {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct TokenizerOptions {
   SourceOptions sources;
@@ -20,7 +28,20 @@ struct TokenizerOptions {
   std::string out;
 };
 
+// Makes the folder of the file; Error(Fault::disk) before the training, not after it.
+void check_can_write(const fs::path& file) {
+  const fs::path folder = fs::absolute(file).parent_path();
+  std::error_code error;
+  fs::create_directories(folder, error);
+  require(!error, Fault::disk, folder.string(), ": cannot make this folder: ", error.message());
+  require(access(folder.c_str(), W_OK) == 0, Fault::disk, folder.string(),
+          ": cannot write here: ", std::strerror(errno));
+  require(!fs::is_directory(file), Fault::usage, "--out: expected a file, got the folder ",
+          file.string());
+}
+
 void train(const TokenizerOptions& o) {
+  check_can_write(o.out);
   const auto sources = list_sources(o.sources.inputs, o.sources.forced_format());
   const std::string model = train_tokenizer(sources, o.training);
   const Tokenizer tokenizer = Tokenizer::parse(model, o.out);

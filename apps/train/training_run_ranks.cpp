@@ -17,11 +17,11 @@ constexpr double kStragglerPause = 60;  // seconds between two warnings
 bool TrainingRun::stop_wanted(std::string& why) {
   const TimeLimit limit(double(config_.run.time_limit));
   const bool time_up = limit.reached(seconds_since_process_start(), longest_step_, longest_save_);
-  const bool save =
-      signals_.take_save_request() | (parts_.directory && parts_.directory->take_save_request());
+  const bool by_signal = signals_.take_save_request();
+  const bool by_file = parts_.directory && parts_.directory->take_save_request();
   const StepDecision all = decide(parts_.ranks.agree_on(StepNote{.signal = signals_.stop_signal(),
                                                                  .time_up = time_up,
-                                                                 .save = save,
+                                                                 .save = by_signal || by_file,
                                                                  .busy_seconds = busy_seconds_}));
   save_asked_ = save_asked_ || all.save;
   if (!all.straggler.empty() && monotonic_seconds() > warned_straggler_ + kStragglerPause) {
