@@ -1,6 +1,9 @@
 // tern: trains, evaluates and runs MatMul-free language models.
+#include <sys/resource.h>
+
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "apps/commands.h"
@@ -15,10 +18,19 @@ int report(tern::Fault fault, const char* what) {
   return int(fault);
 }
 
+// Corpora, checkpoints and connections of many ranks: as many files as this process may ever have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   tern::occupy_standard_streams();
+  raise_descriptor_limit();
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   app.require_subcommand(1);
   tern::add_tokenizer(app);
@@ -41,6 +53,9 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : int(tern::Fault::usage);
   } catch (const tern::Error& e) {
     return report(e.fault, e.what());
+  } catch (const std::filesystem::filesystem_error& e) {
+    // a path that cannot be looked at; where it would have been written, the code says so itself
+    return report(tern::Fault::input, (e.path1().string() + ": " + e.code().message()).c_str());
   } catch (const std::bad_alloc&) {
     return report(tern::Fault::memory, "out of memory");
   } catch (const std::exception& e) {
