@@ -206,7 +206,7 @@ bool path_exists(const fs::path& path, Fault fault) {
   return false;
 }
 
-void require_writable(const fs::path& path) {
+void require_replaceable(const fs::path& path) {
   struct stat status {};
   require(::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode), Fault::disk,
           path.string(), ": cannot replace: it is a directory");

@@ -80,7 +80,7 @@ bool path_exists(const std::filesystem::path& path, Fault fault = Fault::input);
 
 // Fault::disk, with the system's reason, unless write_file_atomically can write there: before work
 // of minutes.
-void require_writable(const std::filesystem::path& path);
+void require_replaceable(const std::filesystem::path& path);
 
 // a whole regular file; Fault::input when it is longer than max_bytes
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes,

@@ -21,7 +21,7 @@ struct TokenizerOptions {
 };
 
 void train(const TokenizerOptions& o) {
-  require_writable(o.out);
+  require_replaceable(o.out);
   const auto sources = list_sources(o.sources.inputs, o.sources.forced_format());
   const std::string model = train_tokenizer(sources, o.training);
   const Tokenizer tokenizer = Tokenizer::parse(model, o.out);
