@@ -11,6 +11,7 @@
 #include "data/prepare_journal.h"
 #include "data/source_list.h"
 #include "data/text_source.h"
+#include "data/token_files.h"
 
 namespace tern {
 namespace {
@@ -155,6 +156,7 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   check_options(options, tokenizer);
   const auto shared = std::make_shared<const Sources>(list_sources(options.inputs, options.format));
   const Sources& sources = *shared;
+  check_token_files(sources, options.format.has_value(), tokenizer.vocab_size());
   const SplitRule rule(options.validation, sources);
   const nlohmann::json arguments = arguments_of(options, tokenizer, sources);
   std::optional<PrepareJournal> journal = PrepareJournal::open(options.out, arguments, sources);

@@ -63,7 +63,7 @@ std::string difference(const fs::path& directory, const json& then, const json& 
 bool is_finished(const fs::path& directory, const json& arguments,
                  const std::vector<SourceFile>& sources) {
   const fs::path path = directory / kCorpusManifestName;
-  if (!fs::exists(path)) return false;
+  if (!path_exists(path, Fault::disk)) return false;
   const CorpusManifest manifest =
       parse_corpus_manifest(read_file(path, kMaxCorpusManifestBytes), path.string());
   require(manifest.arguments == stored(arguments), Fault::usage, directory.string(),
@@ -71,6 +71,13 @@ bool is_finished(const fs::path& directory, const json& arguments,
           difference(directory, manifest.arguments, stored(arguments), sources),
           "): choose another --out, or delete it");
   return true;
+}
+
+fs::directory_iterator entries_of(const fs::path& directory) {
+  std::error_code error;
+  fs::directory_iterator entries(directory, error);
+  require(!error, Fault::disk, directory.string(), ": cannot be listed: ", error.message());
+  return entries;
 }
 
 bool is_ours(const fs::path& name) {
@@ -91,9 +98,9 @@ std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory, co
     fs::remove(path, error);
     return std::nullopt;
   }
-  const bool exists = fs::exists(path);
+  const bool exists = path_exists(path, Fault::disk);
   if (!exists)
-    for (const auto& entry : fs::directory_iterator(directory))
+    for (const auto& entry : entries_of(directory))
       require(is_ours(entry.path().filename()), Fault::usage, directory.string(),
               ": is not empty and holds no corpus: choose another --out");
   PrepareJournal journal(directory, exists ? File::open_to_write(path) : File::create(path));
@@ -183,7 +190,7 @@ void PrepareJournal::remove_leftovers() const {
   std::set<std::string> known;
   for (const auto& shards : state_.shards)
     for (const CorpusShard& shard : shards) known.insert(shard.file);
-  for (const auto& entry : fs::directory_iterator(directory_)) {
+  for (const auto& entry : entries_of(directory_)) {
     const fs::path name = entry.path().filename();
     if (name.extension() == ".tmp" ||
         (name.extension() == ".h5" && !known.contains(name.string()))) {

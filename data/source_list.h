@@ -13,7 +13,7 @@
 namespace tern {
 
 constexpr std::string_view kCorpusSourcesName = "sources.jsonl";
-constexpr std::size_t kMaxSources = 20'000'000;  // some 200 B of memory for each
+constexpr std::size_t kMaxSources = 20'000'000;  // some 600 B of memory for each
 
 // {"list", "files", "bytes", "xxh3" of the list}. Fault::input for more files than `most`.
 nlohmann::json source_summary(const std::vector<SourceFile>& sources,

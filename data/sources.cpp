@@ -98,7 +98,7 @@ std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
       sources.push_back(source_at(file, forced));
   };
   for (const std::string& input : inputs) {
-    const bool pattern = input.find_first_of("*?[") != input.npos && !fs::exists(input);
+    const bool pattern = input.find_first_of("*?[") != input.npos && !path_exists(input);
     if (input == "-")
       sources.push_back({input, forced.value_or(SourceFormat::text)});
     else if (!pattern)

@@ -1,11 +1,7 @@
 // tern tokenizer train: a SentencePiece byte-pair tokenizer that keeps every text exactly.
 #include "data/tokenizer.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -34,10 +30,7 @@ void check_can_write(const fs::path& file) {
   std::error_code error;
   fs::create_directories(folder, error);
   require(!error, Fault::disk, folder.string(), ": cannot make this folder: ", error.message());
-  require(access(folder.c_str(), W_OK) == 0, Fault::disk, folder.string(),
-          ": cannot write here: ", std::strerror(errno));
-  require(!fs::is_directory(file), Fault::usage, "--out: expected a file, got the folder ",
-          file.string());
+  require_replaceable(file);
 }
 
 void train(const TokenizerOptions& o) {

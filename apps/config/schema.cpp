@@ -90,7 +90,12 @@ ConfigSection data_section() {
                                 "for any number of processes."}),
        field(&S::tokenizer, {.name = "tokenizer",
                              .doc = "SentencePiece `.model` file for sample texts. Empty: the one "
-                                    "that the data was prepared with."})});
+                                    "that the data was prepared with."}),
+       field(&S::verify,
+             {.name = "verify",
+              .doc = "Read all data at the start and compare it with the stored hashes, on every "
+                     "rank. Takes as long as reading it once. Damage stops the run (exit code 3); "
+                     "`tern inspect --verify DATA` does the same without a run."})});
 }
 
 ConfigSection source_section() {

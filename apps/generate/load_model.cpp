@@ -2,12 +2,13 @@
 
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
+#include "data/files.h"
 
 namespace tern {
 
 Checkpoint open_checkpoint(const std::filesystem::path& path) {
   const auto inside = path / "checkpoints";
-  if (!std::filesystem::is_directory(inside)) return Checkpoint::open(path);
+  if (!path_exists(inside)) return Checkpoint::open(path);
   const NewestGood newest = newest_good(inside);
   std::string reasons;
   for (const std::string& reason : newest.passed_over) reasons += "; " + reason;

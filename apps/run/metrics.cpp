@@ -158,7 +158,7 @@ void Metrics::write(const DiagnosticsReport& r) {
 }
 
 void drop_metrics_after(const std::filesystem::path& path, std::int64_t step) {
-  if (!std::filesystem::exists(path)) return;
+  if (!path_exists(path)) return;
   constexpr std::uint64_t kMostBytes = 4ull << 30;
   const std::string all = read_file(path, kMostBytes);
   std::string kept;

@@ -17,8 +17,8 @@ bool may_change(const std::string& key) {
       "optimizer.", "schedule.",   "init_from.", "weight_decay_schedule.",
       "ranks.",     "parallel."};
   static constexpr std::string_view keys[] = {
-      "run.name",       "run.directory",     "run.steps",     "run.tokens",
-      "run.time_limit", "batch.micro_batch", "data.tokenizer"};
+      "run.name",       "run.directory",     "run.steps",      "run.tokens",
+      "run.time_limit", "batch.micro_batch", "data.tokenizer", "data.verify"};
   const bool data_path =
       key.starts_with("data.source") && (key.ends_with(".path") || key.ends_with(".validation"));
   return data_path || std::ranges::find(keys, key) != std::end(keys) ||

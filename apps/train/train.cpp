@@ -15,6 +15,7 @@
 #include "apps/train/course.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
+#include "apps/train/verify_data.h"
 #include "data/files.h"
 #include "data/hash.h"
 
@@ -228,6 +229,7 @@ void train(const TrainOptions& options) {
   const bool gpu = device.facts().traits.is_gpu();
   const Injection injection = Injection::parse(options.inject, gpu);
   TrainingData data(config);
+  verify_data(config.data);
   MemoryPlan memory =
       choose_memory_plan(config, device, {place.rank, place.size}, place.local_size);
   Ranks ranks(

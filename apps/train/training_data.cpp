@@ -46,7 +46,7 @@ TrainingData::TrainingData(const RunConfig& config) : config_(config) {
 }
 
 void TrainingData::open_source(const DataSource& source, std::vector<TokenSource>& tokens) {
-  const auto corpus = std::make_shared<Corpus>(Corpus::open(source.path, Split::train));
+  const auto corpus = std::make_shared<Corpus>(Corpus::open(source.path, Split::train, files_));
   if (!tokenizer_) {
     tokenizer_ = std::make_unique<Tokenizer>(config_.data.tokenizer.empty()
                                                  ? corpus->tokenizer()
@@ -58,7 +58,7 @@ void TrainingData::open_source(const DataSource& source, std::vector<TokenSource
 
   const std::string path = source.validation.empty() ? source.path : source.validation;
   if (source.validation.empty() && !has_split(*corpus, Split::validation)) return;
-  const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path));
+  const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path, files_));
   require_same_tokenizer(*held_out, path, *tokenizer_);
   validation_.push_back({.name = path,
                          .tokens = token_source(held_out, path, 1),

@@ -46,6 +46,7 @@ class TrainingData {
   void open_source(const DataSource& source, std::vector<TokenSource>& tokens);
 
   const RunConfig config_;
+  std::shared_ptr<FileCache> files_ = std::make_shared<FileCache>();  // of all corpora
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::shared_ptr<Corpus>> corpora_;  // training parts, in the config's order
   std::vector<ValidationSet> validation_;
