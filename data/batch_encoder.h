@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/corpus_manifest.h"
 #include "data/corpus_shard.h"
 #include "data/text_source.h"
 #include "data/tokenizer.h"
@@ -17,10 +18,6 @@ struct EncodedBatch {
   std::vector<std::string> problems;  // of lines that cannot be used: "file:line: reason"
   TextPosition next;                  // as in TextBatch
   std::uint64_t consumed = 0;
-};
-
-struct DocumentLayout {
-  bool bos = true, eos = true;
 };
 
 class BatchEncoder {

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "data/hash.h"
 #include "data/hdf5.h"
+#include "data/sources.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -155,6 +156,27 @@ void Corpus::verify() const {
             ": damaged: ", tokens == s.facts.tokens_hash ? "document_starts do" : "tokens do",
             " not have the hash of the manifest");
   }
+}
+
+DocumentLayout Corpus::layout() const {
+  const nlohmann::json& made = manifest_.arguments;
+  const auto flag = [&](const char* name) {
+    const auto found = made.find(name);
+    return found == made.end() || !found->is_boolean() || found->get<bool>();
+  };
+  const auto holds_text = [](const nlohmann::json& source) {
+    const auto format = source.find("format");
+    return format == source.end() ||
+           (*format != name_of(SourceFormat::u16) && *format != name_of(SourceFormat::u32));
+  };
+  const auto sources = made.find("sources");
+  if (sources == made.end() || std::any_of(sources->begin(), sources->end(), holds_text))
+    return {.bos = flag("bos"), .eos = flag("eos")};
+  std::vector<std::int32_t> ids(std::size_t(std::min<std::uint64_t>(token_count_, 1 << 20)));
+  read(0, ids);
+  const Tokenizer t = tokenizer();
+  return {.bos = std::find(ids.begin(), ids.end(), t.bos_id()) != ids.end(),
+          .eos = std::find(ids.begin(), ids.end(), t.eos_id()) != ids.end()};
 }
 
 Tokenizer Corpus::tokenizer() const {

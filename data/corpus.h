@@ -38,6 +38,9 @@ class Corpus {
   std::vector<std::uint64_t> document_starts() const;
   // Compares every byte with the hashes of the manifest; Fault::input names the shard.
   void verify() const;
+  // How documents begin and end: of texts as they were prepared, of token files alone as a look at
+  // the first tokens says.
+  DocumentLayout layout() const;
   // the copy of the tokenizer; Fault::input when it is not the one the corpus was made with
   Tokenizer tokenizer() const;
 

@@ -10,6 +10,7 @@
 #include "apps/train/trainer.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_layout.h"
+#include "data/corpus_manifest.h"
 
 namespace tern {
 
@@ -21,7 +22,8 @@ struct TrainingState {
   std::int64_t skipped = 0;
   std::string tokenizer_hash{};
   std::vector<std::string> data_hashes{};  // of each source
-  std::string algorithms{};                // Device::algorithms_hash() of where it was trained
+  DocumentLayout documents{};  // of the data; in checkpoints that do not say so: bos and eos
+  std::string algorithms{};    // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);
