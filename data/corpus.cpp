@@ -6,7 +6,6 @@
 #include "core/check.h"
 #include "data/hash.h"
 #include "data/hdf5.h"
-#include "data/sources.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -73,8 +72,7 @@ Corpus Corpus::with_manifest(const fs::path& directory) {
                     : ": holds no corpus (no manifest.json): make one with tern prepare");
   }
   const std::string text = read_file(path, kMaxCorpusManifestBytes);
-  return Corpus(directory, parse_corpus_manifest(text, path.string()),
-                hash_hex(std::as_bytes(std::span(text))));
+  return Corpus(directory, parse_corpus_manifest(text, path.string()));
 }
 
 void Corpus::open_shards(Split split) {
@@ -83,6 +81,10 @@ void Corpus::open_shards(Split split) {
   require(!shards.empty(), Fault::input, directory_.string(), ": has no ", name_of(split), " split",
           split == Split::validation ? ": tern prepare makes one with --validation FRACTION" : "");
   for (const CorpusShard& shard : shards) open_shard(shard);
+  std::string content = manifest_.tokenizer_hash;
+  for (const CorpusShard& shard : shards)
+    content += ' ' + std::to_string(shard.tokens) + ' ' + shard.tokens_hash;
+  content_hash_ = hash_hex(std::as_bytes(std::span(content)));
 }
 
 void Corpus::open_shard(const CorpusShard& facts) {
@@ -159,24 +161,15 @@ void Corpus::verify() const {
 }
 
 DocumentLayout Corpus::layout() const {
-  const nlohmann::json& made = manifest_.arguments;
-  const auto flag = [&](const char* name) {
-    const auto found = made.find(name);
-    return found == made.end() || !found->is_boolean() || found->get<bool>();
-  };
-  const auto holds_text = [](const nlohmann::json& source) {
-    const auto format = source.find("format");
-    return format == source.end() ||
-           (*format != name_of(SourceFormat::u16) && *format != name_of(SourceFormat::u32));
-  };
-  const auto sources = made.find("sources");
-  if (sources == made.end() || std::any_of(sources->begin(), sources->end(), holds_text))
-    return {.bos = flag("bos"), .eos = flag("eos")};
-  std::vector<std::int32_t> ids(std::size_t(std::min<std::uint64_t>(token_count_, 1 << 20)));
+  std::vector<std::int32_t> ids(std::size_t(std::min<std::uint64_t>(token_count_, kBlockTokens)));
+  read(token_count_ - 1, std::span(ids).first(1));
+  const std::int32_t last = ids[0];
   read(0, ids);
   const Tokenizer t = tokenizer();
-  return {.bos = std::find(ids.begin(), ids.end(), t.bos_id()) != ids.end(),
-          .eos = std::find(ids.begin(), ids.end(), t.eos_id()) != ids.end()};
+  const auto holds = [&](std::int32_t id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  return {.bos = holds(t.bos_id()), .eos = last == t.eos_id() || holds(t.eos_id())};
 }
 
 Tokenizer Corpus::tokenizer() const {

@@ -90,7 +90,7 @@ nlohmann::json to_json(const TrainingState& s) {
           {"adam_steps", s.adam_steps},
           {"skipped", s.skipped},
           {"tokenizer_hash", s.tokenizer_hash},
-          {"data_hashes", s.data_hashes},
+          {"data_content", s.data_content},
           {"bos", s.documents.bos},
           {"eos", s.documents.eos},
           {"algorithms", s.algorithms}};
@@ -107,7 +107,7 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
             .adam_steps = j.at("adam_steps").get<double>(),
             .skipped = j.at("skipped").get<std::int64_t>(),
             .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
-            .data_hashes = j.at("data_hashes").get<std::vector<std::string>>(),
+            .data_content = j.value("data_content", std::vector<std::string>()),
             .documents = {.bos = j.value("bos", true), .eos = j.value("eos", true)},
             .algorithms = j.value("algorithms", "")};
   } catch (const nlohmann::json::exception& e) {

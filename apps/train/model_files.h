@@ -21,9 +21,10 @@ struct TrainingState {
   double adam_steps = 0;      // updates taken: steps less the skipped ones
   std::int64_t skipped = 0;
   std::string tokenizer_hash{};
-  std::vector<std::string> data_hashes{};  // of each source
+  // of each source's tokens; none in checkpoints of a release that ordered samples by path
+  std::vector<std::string> data_content{};
   DocumentLayout documents{};  // of the data; in checkpoints that do not say so: bos and eos
-  std::string algorithms{};    // Device::algorithms_hash() of where it was trained
+  std::string algorithms{};  // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);

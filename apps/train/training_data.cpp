@@ -21,12 +21,14 @@ bool has_split(const Corpus& corpus, Split split) {
 
 TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name, double weight) {
   const std::uint64_t count = corpus->token_count();
-  return {.name = name,
-          .weight = weight,
-          .token_count = count,
-          .read = [corpus = std::move(corpus)](std::uint64_t first, std::span<std::int32_t> ids) {
-            corpus->read(first, ids);
-          }};
+  const std::string content = corpus->content_hash();
+  return {
+      .name = name,
+      .weight = weight,
+      .token_count = count,
+      .read = [corpus = std::move(corpus)](
+                  std::uint64_t first, std::span<std::int32_t> ids) { corpus->read(first, ids); },
+      .content = content};
 }
 
 TrainingData::TrainingData(const RunConfig& config) : config_(config) {
@@ -86,7 +88,7 @@ DocumentLayout TrainingData::layout() const {
 
 std::vector<std::string> TrainingData::hashes() const {
   std::vector<std::string> out;
-  for (const auto& corpus : corpora_) out.push_back(corpus->hash());
+  for (const auto& corpus : corpora_) out.push_back(corpus->content_hash());
   return out;
 }
 
