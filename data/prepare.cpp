@@ -12,24 +12,36 @@
 #include "data/text_source.h"
 
 namespace tern {
+namespace fs = std::filesystem;
 namespace {
 
 using Sources = std::vector<SourceFile>;
 
 constexpr std::size_t kShownProblems = 5;
 
+// "a/./b" and "a//b" are "a/b"; ".." stays, for what is before it may be a link
+std::string plain_path(const fs::path& path) {
+  const bool rises = std::find(path.begin(), path.end(), "..") != path.end();
+  return rises ? path.string() : path.lexically_normal().string();
+}
+
 // Everything that decides the content of the corpus.
 nlohmann::json arguments_of(const PrepareOptions& options, const Tokenizer& tokenizer,
                             const Sources& sources) {
   nlohmann::json files = nlohmann::json::array();
   for (const SourceFile& s : sources)
-    files.push_back({{"path", s.path.string()},
+    files.push_back({{"path", plain_path(s.path)},
                      {"bytes", s.bytes},
                      {"format", name_of(s.format)},
                      {"compression", name_of(s.codec)}});
-  return {{"tokenizer_xxh3", tokenizer.hash()}, {"sources", std::move(files)},
-          {"validation", options.validation},   {"bos", options.layout.bos},
-          {"eos", options.layout.eos},          {"shard_tokens", options.shard_tokens}};
+  nlohmann::json all = {
+      {"tokenizer_xxh3", tokenizer.hash()}, {"sources", std::move(files)},
+      {"validation", options.validation},   {"bos", options.layout.bos},
+      {"eos", options.layout.eos},          {"shard_tokens", options.shard_tokens}};
+  if (!options.rules.separator.empty()) all["separator"] = options.rules.separator;
+  if (options.rules.json_field != DocumentRules().json_field)
+    all["json_field"] = options.rules.json_field;
+  return all;
 }
 
 void check_options(const PrepareOptions& options, const Tokenizer& tokenizer) {
@@ -122,7 +134,8 @@ void encode_all(TextSource& source, const Tokenizer& tokenizer, const Sources& s
       {.produce = [&] { return source.next(); },
        .make_worker =
            [&] {
-             const auto encoder = std::make_shared<BatchEncoder>(tokenizer, shared, options.layout);
+             const auto encoder = std::make_shared<BatchEncoder>(tokenizer, shared, options.layout,
+                                                                options.rules.json_field);
              return [encoder](TextBatch&& batch) { return encoder->encode(batch); };
            },
        .consume = consume,
@@ -153,11 +166,12 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
                              const std::function<void(const PrepareProgress&)>& report) {
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
   check_options(options, tokenizer);
-  const Sources sources = list_sources(options.inputs, options.format);
-  const SplitRule rule(options.validation, sources);
+  const Sources sources = list_sources(options.inputs, options.format, options.notice);
+  require_documents_fit(sources, options.rules);
+  const SplitRule rule(options.validation, sources, !options.rules.separator.empty());
   const nlohmann::json arguments = arguments_of(options, tokenizer, sources);
   std::optional<PrepareJournal> journal = PrepareJournal::open(options.out, arguments);
-  const std::filesystem::path manifest_path = options.out / kCorpusManifestName;
+  const fs::path manifest_path = options.out / kCorpusManifestName;
   if (!journal)
     return {.manifest = parse_corpus_manifest(read_file(manifest_path, kMaxCorpusManifestBytes),
                                               manifest_path.string()),
@@ -170,7 +184,8 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   const bool known = std::none_of(sources.begin(), sources.end(),
                                   [](const SourceFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
-  TextSource source(sources, rule, cut, journal->state().next);
+  TextSource source(sources, rule, cut, journal->state().next,
+                    {.separator = options.rules.separator});
   CorpusWriter writer(*journal, options, tokenizer);
   encode_all(source, tokenizer, sources, options, [&](EncodedBatch&& batch) {
     writer.append(batch);
