@@ -101,15 +101,17 @@ class Sentences : public sentencepiece::SentenceIterator {
 
 // The texts of a batch, one after the other; counts the lines that have none.
 std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sources,
-                     std::uint64_t max_bad, std::uint64_t& bad) {
+                     const TokenizerTraining& options, std::uint64_t& bad) {
+  const std::uint64_t max_bad = options.max_bad;
   std::string texts;
   for (const TextItem& item : batch.items) {
     const SourceFile& source = sources[std::size_t(item.source)];
     if (source.format == SourceFormat::text) {
       texts += batch.of(item);
+      if (item.last && !options.rules.separator.empty()) texts += '\n';
       continue;
     }
-    const JsonLine line = read_json_line(batch.of(item));
+    const JsonLine line = read_json_line(batch.of(item), options.rules.json_field);
     bad += !line.problem.empty();
     require(bad <= max_bad, Fault::input, source.path.string(), ':', item.line, ": ", line.problem,
             " (bad line ", bad, ", --max-bad ", max_bad, " allows ", max_bad, ")");
@@ -157,13 +159,14 @@ std::string train_tokenizer(const std::vector<SourceFile>& sources,
     require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
             s.path.string(), ": holds tokens: a tokenizer is trained on text");
   const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
-  TextSource source(std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources),
-                    cut);
+  TextSource source(
+      std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources), cut, {},
+      {.separator = options.rules.separator, .max_document_bytes = SplitRule::kNoTail});
   std::uint64_t bad = 0;
   const auto next = [&]() -> std::optional<std::string> {
     const std::optional<TextBatch> batch = source.next();
     if (!batch) return std::nullopt;
-    return texts_of(*batch, sources, options.max_bad, bad);
+    return texts_of(*batch, sources, options, bad);
   };
   return train_tokenizer(next, options);
 }

@@ -19,6 +19,7 @@ struct TokenizerTraining {
   // spread sample of this size is used, the same in every run.
   std::uint64_t max_bytes = std::uint64_t(64) << 20;
   std::uint64_t max_bad = 0;  // JSON lines that may be skipped
+  DocumentRules rules{};      // of files
 };
 
 // next: the text in parts of any size, then nothing. Returns the bytes of a .model file: no dummy

@@ -20,8 +20,9 @@ struct TokenizerOptions {
   std::string out;
 };
 
-void train(const TokenizerOptions& o) {
-  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format());
+void train(TokenizerOptions& o) {
+  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format(), warn);
+  o.training.rules = o.sources.rules;
   const std::string model = train_tokenizer(sources, o.training);
   const Tokenizer tokenizer = Tokenizer::parse(model, o.out);
   write_file_atomically(o.out, model);

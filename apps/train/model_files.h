@@ -24,7 +24,7 @@ struct TrainingState {
   // of each source's tokens; none in checkpoints of a release that ordered samples by path
   std::vector<std::string> data_content{};
   DocumentLayout documents{};  // of the data; in checkpoints that do not say so: bos and eos
-  std::string algorithms{};  // Device::algorithms_hash() of where it was trained
+  std::string algorithms{};    // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);
