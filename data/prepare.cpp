@@ -134,7 +134,15 @@ void encode_all(TextSource& source, const Tokenizer& tokenizer, const SharedSour
        .consume = consume,
        .weight = [](const TextBatch& batch) { return std::uint64_t(batch.bytes.size()); },
        .max_weight = std::uint64_t(options.threads) * (4 << 20),
-       .threads = options.threads});
+       .threads = options.threads,
+       .fewer =
+           [&](int workers) {
+             if (options.notice)
+               options.notice("--threads " + std::to_string(options.threads) +
+                              ": the system allows " +
+                              (workers > 0 ? "only " + std::to_string(workers) : "none") +
+                              " (see ulimit -u): slower, the result is the same");
+           }});
 }
 
 CorpusManifest manifest_of(const PrepareJournal& journal, const Tokenizer& tokenizer,

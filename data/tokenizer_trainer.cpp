@@ -3,6 +3,9 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <functional>
+#include <iomanip>
+#include <sstream>
 #include <unordered_map>
 #include <vector>
 
@@ -16,6 +19,7 @@ namespace tern {
 namespace {
 
 constexpr std::size_t kMaxSentenceBytes = 4096;
+constexpr double kUsualCoverage = 0.9995;  // SentencePiece's own
 
 // An evenly spread random sample of sentences within a number of bytes: each sentence draws a
 // number; those below a threshold stay, and the threshold is halved whenever they are too many.
@@ -120,13 +124,58 @@ std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sour
   return texts;
 }
 
+// Where coverages are met: the characters of a text, the most frequent first, added up.
+struct Characters {
+  explicit Characters(const std::vector<std::string>& texts) {
+    std::unordered_map<char32_t, std::uint64_t> counts;
+    for (std::string_view rest : texts)
+      while (!rest.empty()) {
+        const Character next = first_character(rest);
+        ++counts[next.code];
+        rest.remove_prefix(next.bytes);
+      }
+    for (const auto& [code, count] : counts) sums.push_back(count);
+    std::sort(sums.begin(), sums.end(), std::greater<>());
+    for (std::size_t i = 1; i < sums.size(); ++i) sums[i] += sums[i - 1];
+  }
+  double share(std::size_t n) const {  // of the first n
+    return n == 0 ? 0 : double(sums[n - 1]) / double(sums.back());
+  }
+  std::size_t needed(double coverage) const {  // by SentencePiece
+    std::size_t n = 0;
+    while (n < sums.size() && share(n) < coverage) ++n;
+    return n;
+  }
+
+  std::vector<std::uint64_t> sums;
+};
+
+// The usual coverage if its characters fit; else what gives half of the pieces to characters.
+double fitting_coverage(const std::vector<std::string>& texts, const TokenizerTraining& options) {
+  constexpr std::int32_t kOtherPieces = 3 + 256;  // unk, bos, eos and bytes
+  if (options.character_coverage > 0) return options.character_coverage;
+  const Characters characters(texts);
+  const auto room = std::size_t(std::max(0, options.vocab_size - kOtherPieces));
+  if (room < 2 || characters.needed(kUsualCoverage) <= room) return kUsualCoverage;
+  const std::size_t kept = room / 2;
+  if (options.notice) {
+    std::ostringstream text;
+    text << "a vocabulary of " << options.vocab_size << " has no room for the "
+         << characters.sums.size() << " characters of this text: the " << kept
+         << " most frequent get a piece (" << std::setprecision(4) << 100 * characters.share(kept)
+         << " % of the text), bytes spell the others; see --character-coverage";
+    options.notice(text.str());
+  }
+  return (characters.share(kept - 1) + characters.share(kept)) / 2;
+}
+
 }  // namespace
 
 std::string train_tokenizer(const std::function<std::optional<std::string>()>& next,
                             const TokenizerTraining& options) {
   const std::vector<std::string> texts = sentences_of(next, options.max_bytes);
   require(!texts.empty(), Fault::input, "tokenizer: the inputs hold no text to learn from");
-  const std::unordered_map<std::string, std::string> arguments = {
+  std::unordered_map<std::string, std::string> arguments = {
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(options.vocab_size)},
       {"normalization_rule_name", "identity"},
@@ -139,6 +188,12 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
       {"num_threads", "1"},
       {"minloglevel", "3"},
   };
+  const double coverage = fitting_coverage(texts, options);
+  if (coverage != kUsualCoverage) {
+    std::ostringstream digits;
+    digits << std::setprecision(9) << coverage;
+    arguments["character_coverage"] = digits.str();
+  }
   Sentences sentences(texts);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
@@ -148,7 +203,8 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
       message.remove_prefix(reason + 2);
     message = message.substr(0, message.find(" Increase vocab_size"));  // names options of its own
     fail(Fault::usage, "tokenizer: a vocabulary of ", options.vocab_size,
-         " does not fit this text: ", message);
+         " does not fit this text: ", message,
+         options.character_coverage > 0 ? " (or lower --character-coverage)" : "");
   }
   return model;
 }
