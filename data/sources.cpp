@@ -139,6 +139,7 @@ class Search {
     for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
       inside.push_back(at->path());
     require(!error, Fault::input, directory.string(), ": cannot be searched: ", error.message());
+    std::sort(inside.begin(), inside.end());
     for (const fs::path& path : inside) take(path);
   }
 

@@ -3,10 +3,10 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
-#include <functional>
 #include <iomanip>
 #include <sstream>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/check.h"
@@ -19,7 +19,8 @@ namespace tern {
 namespace {
 
 constexpr std::size_t kMaxSentenceBytes = 4096;
-constexpr double kUsualCoverage = 0.9995;  // SentencePiece's own
+constexpr double kUsualCoverage = 0.9995;       // SentencePiece's own
+constexpr std::int32_t kOtherPieces = 3 + 256;  // unk, bos, eos and bytes
 
 // An evenly spread random sample of sentences within a number of bytes: each sentence draws a
 // number; those below a threshold stay, and the threshold is halved whenever they are too many.
@@ -124,8 +125,9 @@ std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sour
   return texts;
 }
 
-// Where coverages are met: the characters of a text, the most frequent first, added up.
-struct Characters {
+// The characters of a text, the most frequent first.
+class Characters {
+ public:
   explicit Characters(const std::vector<std::string>& texts) {
     std::unordered_map<char32_t, std::uint64_t> counts;
     for (std::string_view rest : texts)
@@ -134,47 +136,82 @@ struct Characters {
         ++counts[next.code];
         rest.remove_prefix(next.bytes);
       }
-    for (const auto& [code, count] : counts) sums.push_back(count);
-    std::sort(sums.begin(), sums.end(), std::greater<>());
-    for (std::size_t i = 1; i < sums.size(); ++i) sums[i] += sums[i - 1];
+    for (const auto& [code, count] : counts) counts_.push_back({count, code}), all_ += count;
+    std::sort(counts_.begin(), counts_.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
   }
-  double share(std::size_t n) const {  // of the first n
-    return n == 0 ? 0 : double(sums[n - 1]) / double(sums.back());
-  }
-  std::size_t needed(double coverage) const {  // by SentencePiece
+  std::size_t size() const { return counts_.size(); }
+  // how many reach this share of the text
+  std::size_t needed(double coverage) const {
     std::size_t n = 0;
-    while (n < sums.size() && share(n) < coverage) ++n;
+    for (std::uint64_t sum = 0; n < size() && double(sum) < coverage * double(all_); ++n)
+      sum += counts_[n].first;
     return n;
   }
+  double share(std::size_t n) const {  // of the first n
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += counts_[i].first;
+    return double(sum) / double(all_);
+  }
+  std::unordered_set<char32_t> first(std::size_t n) const {
+    std::unordered_set<char32_t> out;
+    for (std::size_t i = 0; i < n; ++i) out.insert(counts_[i].second);
+    return out;
+  }
 
-  std::vector<std::uint64_t> sums;
+ private:
+  std::vector<std::pair<std::uint64_t, char32_t>> counts_;
+  std::uint64_t all_ = 0;
 };
 
-// The usual coverage if its characters fit; else what gives half of the pieces to characters.
-double fitting_coverage(const std::vector<std::string>& texts, const TokenizerTraining& options) {
-  constexpr std::int32_t kOtherPieces = 3 + 256;  // unk, bos, eos and bytes
-  if (options.character_coverage > 0) return options.character_coverage;
+// The parts of texts between characters that are not kept.
+std::vector<std::string> parts_of(const std::vector<std::string>& texts,
+                                  const std::unordered_set<char32_t>& kept) {
+  std::vector<std::string> parts;
+  for (std::string_view rest : texts) {
+    parts.emplace_back();
+    while (!rest.empty()) {
+      const Character next = first_character(rest);
+      if (kept.contains(next.code) && next.code != kInvalidCharacter)
+        parts.back() += rest.substr(0, next.bytes);
+      else if (!parts.back().empty())
+        parts.emplace_back();
+      rest.remove_prefix(next.bytes);
+    }
+    if (parts.back().empty()) parts.pop_back();
+  }
+  return parts;
+}
+
+// Takes characters out of the text that are to have no piece, if any: those beyond the coverage
+// that is asked for, or else beyond half of the pieces if the usual coverage does not fit.
+// SentencePiece itself takes no coverage below 0.98. Returns whether it did.
+bool cover(std::vector<std::string>& texts, const TokenizerTraining& options) {
   const Characters characters(texts);
   const auto room = std::size_t(std::max(0, options.vocab_size - kOtherPieces));
-  if (room < 2 || characters.needed(kUsualCoverage) <= room) return kUsualCoverage;
-  const std::size_t kept = room / 2;
-  if (options.notice) {
+  std::size_t kept = characters.needed(options.character_coverage);
+  if (options.character_coverage == 0) {
+    if (room < 2 || characters.needed(kUsualCoverage) <= room) return false;
+    kept = room / 2;
     std::ostringstream text;
-    text << "a vocabulary of " << options.vocab_size << " has no room for the "
-         << characters.sums.size() << " characters of this text: the " << kept
-         << " most frequent get a piece (" << std::setprecision(4) << 100 * characters.share(kept)
+    text << "a vocabulary of " << options.vocab_size << " has no room for the " << characters.size()
+         << " characters of this text: the " << kept << " most frequent get a piece ("
+         << std::setprecision(4) << 100 * characters.share(kept)
          << " % of the text), bytes spell the others; see --character-coverage";
-    options.notice(text.str());
+    if (options.notice) options.notice(text.str());
   }
-  return (characters.share(kept - 1) + characters.share(kept)) / 2;
+  texts = parts_of(texts, characters.first(kept));
+  return true;
 }
 
 }  // namespace
 
 std::string train_tokenizer(const std::function<std::optional<std::string>()>& next,
                             const TokenizerTraining& options) {
-  const std::vector<std::string> texts = sentences_of(next, options.max_bytes);
+  std::vector<std::string> texts = sentences_of(next, options.max_bytes);
   require(!texts.empty(), Fault::input, "tokenizer: the inputs hold no text to learn from");
+  const bool covered = cover(texts, options);
   std::unordered_map<std::string, std::string> arguments = {
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(options.vocab_size)},
@@ -188,12 +225,7 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
       {"num_threads", "1"},
       {"minloglevel", "3"},
   };
-  const double coverage = fitting_coverage(texts, options);
-  if (coverage != kUsualCoverage) {
-    std::ostringstream digits;
-    digits << std::setprecision(9) << coverage;
-    arguments["character_coverage"] = digits.str();
-  }
+  if (covered) arguments["character_coverage"] = "1";
   Sentences sentences(texts);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
