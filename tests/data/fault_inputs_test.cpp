@@ -145,13 +145,11 @@ TEST(Fault125, SeparatorsAcrossBlocksAndInterruptions) {
   const std::string separator = "\n<|endoftext|>\n";
   std::vector<std::string> expected;
   std::string text;
-  // long and short documents, and a separator at each offset around the ends of blocks of 256 KiB
-  for (std::size_t end = 1; end <= 16; ++end) {
-    const std::size_t block = end * (std::size_t(256) << 10);
-    std::string document;
-    while (text.size() + document.size() + 200 < block)
-      document += english().substr(random() % 99, 900);
-    document.resize(block - text.size() - end % 20);
+  // documents of about a block of 256 KiB, so that its end is at every place within a separator
+  for (std::size_t n = 0; n <= 16; ++n) {
+    std::string document = english().substr(random() % 99);
+    while (document.size() < (std::size_t(256) << 10)) document += english();
+    document.resize((std::size_t(256) << 10) - n);
     for (const std::string& d : {document, std::string("<|endoftext|"), std::string("x")}) {
       text += d + separator;
       expected.push_back(d);
