@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "apps/commands/command_line.h"
 #include "apps/run/printable.h"
 #include "core/check.h"
 
@@ -42,11 +43,9 @@ std::string unescaped(std::string_view text) {
 }  // namespace
 
 void add_source_options(CLI::App& command, SourceOptions& options) {
-  command
-      .add_option("INPUT", options.inputs,
-                  "files, directories, globs, or - for standard input:\n.txt .md .rst (one "
-                  "document), .jsonl "
-                  ".ndjson (one a line),\n.bin .u16 .u32 (token ids), each also .gz, .zst, .xz")
+  add_list(command, "INPUT", options.inputs,
+           "files, directories, globs, or - for standard input:\n.txt .md .rst (one document), "
+           ".jsonl .ndjson (one a line),\n.bin .u16 .u32 (token ids), each also .gz, .zst, .xz")
       ->required();
   command.add_option("--format", options.format, "what the inputs are, whatever their names say")
       ->capture_default_str()
