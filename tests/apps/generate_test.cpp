@@ -70,6 +70,7 @@ TEST(Fault219, TopPKeepsTheTokenThatCrossesTheThreshold) {
   EXPECT_THAT(counts(kFour, {.top_p = 0.95}), ElementsAre(100, 400, 200, 300));
   EXPECT_THAT(counts(kFour, {.top_p = 1}), ElementsAre(100, 400, 200, 300));
   EXPECT_THAT(counts(kFour, {.top_p = 1e-300}), ElementsAre(0, 1000, 0, 0)) << "at least one";
+  EXPECT_THAT(counts(kFour, {.top_p = 0}), ElementsAre(0, 1000, 0, 0)) << "at least one";
   EXPECT_THAT(counts(std::vector<double>{0, 0, 0, 0}, {.top_p = 0.5}), ElementsAre(500, 500, 0, 0))
       << "reached exactly: no more";
 }
