@@ -1,10 +1,9 @@
-#include "data/tokenizer_trainer.h"
-
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
 #include <iomanip>
 #include <sstream>
+#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "core/rng.h"
 #include "data/json_lines.h"
 #include "data/text_source.h"
+#include "data/tokenizer_trainer.h"
 #include "data/utf8.h"
 
 namespace tern {
@@ -228,7 +228,14 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
   if (covered) arguments["character_coverage"] = "1";
   Sentences sentences(texts);
   std::string model;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
+  const auto status = [&] {
+    try {
+      return sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
+    } catch (const std::system_error& e) {  // it needs one thread beside this
+      fail(Fault::memory, "tokenizer: the system allows no more threads (", e.what(),
+           "): raise ulimit -u, or the limit of the container");
+    }
+  }();
   if (!status.ok()) {
     std::string_view message = status.message();
     if (const auto reason = message.find("] "); reason != message.npos)  // after the place in code

@@ -320,5 +320,20 @@ TEST(Fault112, FewerThreadsWhereTheSystemAllowsNoMore) {
   }
 }
 
+TEST(Fault112, ATokenizerWithoutAThreadIsOneLine) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to drop privileges";
+  const Outcome o = run({.body =
+                             [] {
+                               const std::string message = message_of(
+                                   Fault::memory, [] { trained(english(), {.vocab_size = 400}); });
+                               std::fputs(message.c_str(), stderr);
+                               return 0;
+                             },
+                         .limits = {{RLIMIT_NPROC, 1}},
+                         .unprivileged = true});
+  EXPECT_EQ(o.exit_code, 0) << o.signal << o.err;
+  EXPECT_THAT(o.err, HasSubstr("tokenizer: the system allows no more threads"));
+}
+
 }  // namespace
 }  // namespace tern
