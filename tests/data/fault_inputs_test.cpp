@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "data/json_lines.h"
+#include "data/loader.h"
 #include "data/tokenizer_trainer.h"
+#include "tests/data/checkpoint_support.h"
 #include "tests/data/compress.h"
 #include "tests/data/prepare_fixture.h"
 #include "tests/support/process.h"
@@ -333,6 +335,34 @@ TEST(Fault112, ATokenizerWithoutAThreadIsOneLine) {
                          .unprivileged = true});
   EXPECT_EQ(o.exit_code, 0) << o.signal << o.err;
   EXPECT_THAT(o.err, HasSubstr("tokenizer: the system allows no more threads"));
+}
+
+TEST(Fault112, BatchesAndCheckpointsWithoutAThread) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to drop privileges";
+  const TemporaryDirectory d;
+  fs::permissions(d.path(), fs::perms::all);
+  const TokenSource source{.name = "s",
+                           .token_count = 100,
+                           .read = [](std::uint64_t first, std::span<std::int32_t> ids) {
+                             for (std::int32_t& id : ids) id = std::int32_t(first++);
+                           }};
+  const BatchReader reader({source}, {.context = 4, .vocabulary = 100});
+  const auto body = [&] {
+    Loader loader(reader, 2);
+    for (const std::uint64_t at : {0, 2, 4})
+      if (loader.next().inputs != reader.read(at, 2).inputs) return 10;
+    loader.seek(3);
+    if (loader.next().inputs != reader.read(3, 2).inputs || loader.position() != 5) return 11;
+    CheckpointWriter writer({.directory = d.path()});
+    writer.save(facts(7), all_kinds().views());
+    const std::vector<SaveResult> saved = writer.poll();
+    return saved.size() == 1 && saved[0].error.empty() &&
+                   Checkpoint::open(saved[0].path).verify().problems.empty()
+               ? 0
+               : 12;
+  };
+  const Outcome o = run({.body = body, .limits = {{RLIMIT_NPROC, 1}}, .unprivileged = true});
+  EXPECT_EQ(o.exit_code, 0) << o.signal << o.err;
 }
 
 }  // namespace
