@@ -1,3 +1,5 @@
+#include "data/tokenizer_trainer.h"
+
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
@@ -12,7 +14,6 @@
 #include "core/rng.h"
 #include "data/json_lines.h"
 #include "data/text_source.h"
-#include "data/tokenizer_trainer.h"
 #include "data/utf8.h"
 
 namespace tern {
