@@ -171,6 +171,18 @@ std::vector<std::uint64_t> Corpus::document_starts(std::uint64_t first, std::uin
   return starts;
 }
 
+DocumentLayout Corpus::layout() const {
+  std::vector<std::int32_t> ids(std::size_t(std::min<std::uint64_t>(token_count_, kBlockTokens)));
+  read(token_count_ - 1, std::span(ids).first(1));
+  const std::int32_t last = ids[0];
+  read(0, ids);
+  const Tokenizer t = tokenizer();
+  const auto holds = [&](std::int32_t id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  return {.bos = holds(t.bos_id()), .eos = last == t.eos_id() || holds(t.eos_id())};
+}
+
 Tokenizer Corpus::tokenizer() const {
   const fs::path path = directory_ / kCorpusTokenizerName;
   const Tokenizer tokenizer = Tokenizer::load(path);

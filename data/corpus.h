@@ -52,6 +52,8 @@ class Corpus {
   // positions in [first, end) where documents begin, ascending
   std::vector<std::uint64_t> document_starts(std::uint64_t first, std::uint64_t end) const;
   std::vector<std::uint64_t> document_starts() const { return document_starts(0, token_count_); }
+  // How documents begin and end, as the first tokens and the last one say.
+  DocumentLayout layout() const;
   // the copy of the tokenizer; Fault::input when it is not the one the corpus was made with
   Tokenizer tokenizer() const;
 

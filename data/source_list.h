@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,8 +29,9 @@ void write_source_list(const std::filesystem::path& directory,
                        const std::vector<SourceFile>& sources);
 
 // The first file in which the list of the directory differs from these: "input 2: a.txt (5 B, text)
-// then, b.txt (7 B, text) now"; "" where there is no list, or no difference.
-std::string source_difference(const std::filesystem::path& directory,
-                              const std::vector<SourceFile>& sources);
+// then, b.txt (7 B, text) now". "": they are the same files, perhaps under other spellings of their
+// paths. Nothing: there is no list.
+std::optional<std::string> source_difference(const std::filesystem::path& directory,
+                                             const std::vector<SourceFile>& sources);
 
 }  // namespace tern

@@ -8,6 +8,7 @@
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/run/printable.h"
+#include "data/utf8.h"
 
 namespace tern {
 namespace {
@@ -42,8 +43,9 @@ void generate(const GenerateOptions& options) {
     rehearsal.next();
   });
   Generator generator(*loaded.model, options.sampling);
-  show(options.prompt);
-  continue_text(generator, loaded.tokenizer, options.prompt, options.tokens, show);
+  show(options.prompt.substr(0, options.prompt.size() - incomplete_suffix(options.prompt)));
+  continue_text(generator, loaded.tokenizer, loaded.documents, options.prompt, options.tokens,
+                show);
   show("\n");
 }
 

@@ -117,6 +117,8 @@ void add_prepare(CLI::App& tern) {
   command.callback([a] {
     a->options.inputs = a->sources.inputs;
     a->options.format = a->sources.forced_format();
+    a->options.rules = a->sources.rules;
+    a->options.notice = warn;
     a->options.layout = {.bos = !a->no_bos, .eos = !a->no_eos};
     prepare(a->options);
   });

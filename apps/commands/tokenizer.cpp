@@ -33,9 +33,11 @@ void check_can_write(const fs::path& file) {
   require_replaceable(file);
 }
 
-void train(const TokenizerOptions& o) {
+void train(TokenizerOptions& o) {
   check_can_write(o.out);
-  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format());
+  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format(), warn);
+  o.training.rules = o.sources.rules;
+  o.training.notice = warn;
   const std::string model = train_tokenizer(sources, o.training);
   const Tokenizer tokenizer = Tokenizer::parse(model, o.out);
   write_file_atomically(o.out, model);
@@ -63,6 +65,12 @@ void add_tokenizer(CLI::App& tern) {
                   "learn from a random sample of this size if there is more text")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t(1), std::uint64_t(4) << 30));
+  command
+      .add_option("--character-coverage", options->training.character_coverage,
+                  "share of the text whose characters get a piece, bytes spell the others; 0: "
+                  "0.9995, or less if the vocabulary has no room for so many")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   command
       .add_option("--max-bad", options->training.max_bad,
                   "JSON lines that may be skipped because they hold no text")

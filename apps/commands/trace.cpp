@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/golden/golden_model.h"
 #include "apps/run/quantities.h"
@@ -76,9 +77,8 @@ void trace_golden(const TraceOptions& o) {
 
 std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string& text) {
   const auto tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path());
-  std::vector<std::int32_t> ids = tokenizer.encode(text);
-  if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
-  return ids;
+  const std::string where = checkpoint.path().string();
+  return prompt_ids(tokenizer, training_state(checkpoint.manifest(), where).documents, text);
 }
 
 void trace_checkpoint(const TraceOptions& o) {
@@ -105,7 +105,8 @@ void add_trace(CLI::App& tern) {
   model.require_option(1);
   CLI::Option_group& input = *command.add_option_group("input");
   input.add_option("--tokens", o->ids, "ids, as 1,15,7 (default: the golden file's)");
-  input.add_option("--text", o->text, "encoded by the checkpoint's tokenizer, bos in front");
+  input.add_option("--text", o->text,
+                   "encoded by the checkpoint's tokenizer, after bos if its data has it");
   input.require_option(0, 1);
   command.add_option("--out", o->out, "a new directory")->required();
   command.callback([o, given = input.get_option("--tokens")] {

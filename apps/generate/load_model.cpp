@@ -29,7 +29,8 @@ LoadedModel load_model(const Checkpoint& checkpoint, const Device& device,
   return {.config = config,
           .backend = std::move(backend),
           .model = std::move(model),
-          .tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path())};
+          .tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path()),
+          .documents = training_state(checkpoint.manifest(), checkpoint.path().string()).documents};
 }
 
 }  // namespace tern

@@ -91,6 +91,8 @@ nlohmann::json to_json(const TrainingState& s) {
           {"skipped", s.skipped},
           {"tokenizer_hash", s.tokenizer_hash},
           {"data_content", s.data_content},
+          {"bos", s.documents.bos},
+          {"eos", s.documents.eos},
           {"algorithms", s.algorithms}};
 }
 
@@ -106,6 +108,7 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
             .skipped = j.at("skipped").get<std::int64_t>(),
             .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
             .data_content = j.value("data_content", std::vector<std::string>()),
+            .documents = {.bos = j.value("bos", true), .eos = j.value("eos", true)},
             .algorithms = j.value("algorithms", "")};
   } catch (const nlohmann::json::exception& e) {
     fail(Fault::input, where, ": manifest.json: state: ", e.what());

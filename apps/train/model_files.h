@@ -10,6 +10,7 @@
 #include "apps/train/trainer.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_layout.h"
+#include "data/corpus_manifest.h"
 
 namespace tern {
 
@@ -22,7 +23,8 @@ struct TrainingState {
   std::string tokenizer_hash{};
   // of each source's tokens; none in checkpoints of a release that ordered samples by path
   std::vector<std::string> data_content{};
-  std::string algorithms{};  // Device::algorithms_hash() of where it was trained
+  DocumentLayout documents{};  // of the data; in checkpoints that do not say so: bos and eos
+  std::string algorithms{};    // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);

@@ -77,6 +77,15 @@ TrainingBatch TrainingData::next() {
   return out;
 }
 
+DocumentLayout TrainingData::layout() const {
+  DocumentLayout any{.bos = false, .eos = false};
+  for (const auto& corpus : corpora_) {
+    const DocumentLayout one = corpus->layout();
+    any = {.bos = any.bos || one.bos, .eos = any.eos || one.eos};
+  }
+  return any;
+}
+
 std::vector<std::string> TrainingData::hashes() const {
   std::vector<std::string> out;
   for (const auto& corpus : corpora_) out.push_back(corpus->content_hash());

@@ -36,6 +36,8 @@ class TrainingData {
   void seek(std::int64_t position) { loader_->seek(std::uint64_t(position)); }
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // bos, eos: whether documents of any source have them
+  DocumentLayout layout() const;
   std::vector<std::string> hashes() const;         // of each source's training part
   std::vector<std::int64_t> token_counts() const;  // of each source's training part
   const std::vector<ValidationSet>& validation() const { return validation_; }

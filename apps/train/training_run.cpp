@@ -60,11 +60,13 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
   if (parts.directory || parts.shards_saved) writer_.emplace(checkpoint_options(parts));
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_content = parts.data.hashes();
+  state_.documents = parts.data.layout();
   state_.algorithms = parts.device.algorithms_hash();
 }
 
 void TrainingRun::start_at(const TrainingState& state) {
   state_ = state;
+  state_.documents = parts_.data.layout();
   state_.algorithms = parts_.device.algorithms_hash();
   saved_step_ = started_step_ = state.step;
   recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped);

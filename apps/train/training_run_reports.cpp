@@ -97,14 +97,20 @@ void TrainingRun::sample() {
   parts_.console.live("writing samples");
   const Tokenizer& tokenizer = parts_.data.tokenizer();
   for (const std::string& prompt : config_.logging.sample_prompts) {
-    if (prompt.empty() && tokenizer.bos_id() < 0) continue;  // nothing to begin with
+    if (prompt_ids(tokenizer, state_.documents, prompt).empty()) continue;  // nothing to begin with
     Generator generator(trainer_.model(),
                         {.temperature = 0.8,
                          .top_k = 50,
                          .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
     std::string text;
-    continue_text(generator, tokenizer, prompt, config_.logging.sample_tokens,
-                  [&](const std::string& part) { text += part; });
+    try {
+      continue_text(generator, tokenizer, state_.documents, prompt, config_.logging.sample_tokens,
+                    [&](const std::string& part) { text += part; });
+    } catch (const Error& e) {  // whether training goes on is not decided by a sample
+      if (e.fault != Fault::diverged) throw;
+      event(state_.step, "sample", e.what());
+      continue;
+    }
     record(SampleReport{.step = state_.step,
                         .tokens = tokens(state_.step),
                         .prompt = prompt,
