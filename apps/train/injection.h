@@ -14,13 +14,15 @@ namespace tern {
 //   stop:rank=R,step=N,seconds=S   it is stopped (SIGSTOP) for so long, all its threads
 //   sleep:rank=R,step=N,seconds=S  it is slow
 //   flip:rank=R,step=N             a bit of what it holds like all others (a norm weight)
-//   nan:rank=R,step=N              its share of the loss and of all gradients is NaN
+//   nan:rank=R,step=N              its share of the loss and of all gradients is NaN; with signal=S
+//                                  the process gets that signal too
 struct Injection {
   enum class Kind { none, device_error, kill, stop, sleep, nan, flip };
   Kind kind = Kind::none;
   int rank = 0;
   std::int64_t step = 0;
   double seconds = 0;
+  int signal = 0;
 
   // Fault::usage for anything but the above, or "": nothing; and for a device error without a GPU,
   // where it would end the process
