@@ -34,6 +34,8 @@ void BatchEncoder::append_text(std::string_view text, const TextItem& item, Toke
   encoder_.append(text, item.first ? Encoder::Part::first : Encoder::Part::continued, run.ids);
   if (item.last && layout_.eos) run.ids.push_back(tokenizer_.eos_id());
   run.text_bytes += text.size();
+  // a tokenizer that removes spaces may leave nothing: no tokens, no document
+  if (item.first && item.last && run.starts.back() == run.ids.size()) run.starts.pop_back();
 }
 
 void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, TokenRun& run) {

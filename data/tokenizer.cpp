@@ -55,6 +55,8 @@ Tokenizer Tokenizer::load(const std::filesystem::path& path) {
 Tokenizer Tokenizer::parse(std::string bytes, const std::filesystem::path& path) {
   const auto state = std::make_shared<State>();
   State& s = *state;
+  require(bytes.size() <= kMaxTokenizerBytes, Fault::input, path.string(), ": expected at most ",
+          kMaxTokenizerBytes, " B, got ", bytes.size(), " B");
   s.model = std::move(bytes);
   s.hash = hash_hex(std::as_bytes(std::span(s.model)));
   const SentencePieceModel model = read_sentencepiece_model(s.model, path);
