@@ -132,6 +132,7 @@ class TrainingRun {
   bool save_asked_ = false, save_postponed_ = false;
   bool broken_ = false;  // weights or moments are not finite
   std::string save_problem_{};
+  std::string stop_{};  // why, once all ranks have agreed on a stop
 };
 
 }  // namespace tern

@@ -23,6 +23,10 @@ double TrainingRun::longest_until_next_step() const {
 
 // Between steps, batches of validation, and samples. Once a stop is wanted it stays so.
 bool TrainingRun::stop_wanted(std::string& why, double next) {
+  if (!stop_.empty()) {
+    why = stop_;
+    return true;
+  }
   const TimeLimit limit(double(config_.run.time_limit));
   const bool time_up = limit.reached(seconds_since_process_start(), next, longest_save_);
   const bool save =
@@ -37,7 +41,7 @@ bool TrainingRun::stop_wanted(std::string& why, double next) {
     warned_straggler_ = monotonic_seconds();
     event(state_.step, "straggler", all.straggler);
   }
-  why = all.stop;
+  why = stop_ = all.stop;
   return !why.empty();
 }
 
