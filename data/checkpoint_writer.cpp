@@ -33,10 +33,13 @@ void prepare(const fs::path& directory) {
 
 }  // namespace
 
-std::string tidy_checkpoints(const CheckpointOptions& options, std::uint64_t step) {
+std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointFacts& saved) {
   try {
-    note_latest(options.directory, checkpoint_name(step));
-    prune_checkpoints(options.directory, step, options.retention);
+    note_latest(options.directory, checkpoint_name(saved.step));
+    if (saved.best) note_best(options.directory, checkpoint_name(*saved.best));
+    Retention retention = options.retention;
+    retention.best = saved.best;
+    if (saved.prune) prune_checkpoints(options.directory, saved.step, retention);
     return {};
   } catch (const std::exception& e) {
     return e.what();
@@ -101,7 +104,7 @@ void CheckpointWriter::run(const CheckpointFacts& facts, double stall_seconds) {
       result.shard = write_shard(options_, facts, staged_);
     } else {
       result.bytes = write_checkpoint(options_, facts, staged_);
-      result.warning = tidy_checkpoints(options_, facts.step);
+      result.warning = tidy_checkpoints(options_, facts);
     }
   } catch (const std::exception& e) {
     result.error = e.what();

@@ -16,13 +16,15 @@ namespace tern {
 //   flip:rank=R,step=N             a bit of what it holds like all others (a norm weight)
 //   hang:rank=R,step=N             its device never gets past this step
 //   fail:rank=R,step=N             it ends with an error
-//   nan:rank=R,step=N              its share of the loss and of all gradients is NaN
+//   nan:rank=R,step=N              its share of the loss and of all gradients is NaN; with signal=S
+//                                  the process gets that signal too
 struct Injection {
   enum class Kind { none, device_error, kill, stop, sleep, nan, flip, hang, fail };
   Kind kind = Kind::none;
   int rank = 0;
   std::int64_t step = 0;
   double seconds = 0;
+  int signal = 0;
 
   // Fault::usage for anything but the above, or "": nothing; and for a device error without a GPU,
   // where it would end the process
