@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/run/terminal.h"
 #include "core/check.h"
+#include "data/files.h"
 
 namespace {
 
@@ -27,6 +29,9 @@ int main(int argc, char** argv) {
     return tern::run_command_line(app, {argv + std::min(argc, 1), argv + argc});
   } catch (const tern::Error& e) {
     return report(e.fault, e.what());
+  } catch (const std::filesystem::filesystem_error& e) {
+    const tern::Error error = tern::as_error(e);
+    return report(error.fault, error.what());
   } catch (const std::bad_alloc&) {
     return report(tern::Fault::memory, "out of memory");
   } catch (const std::exception& e) {

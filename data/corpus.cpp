@@ -65,8 +65,9 @@ Corpus Corpus::open_held_out(const fs::path& directory) {
 
 Corpus Corpus::with_manifest(const fs::path& directory) {
   const fs::path path = directory / kCorpusManifestName;
-  if (!fs::exists(path)) {
-    const bool unfinished = fs::exists(directory / kPrepareJournalName);
+  std::error_code error;  // what else is wrong with the path, read_file will say
+  if (fs::status(path, error).type() == fs::file_type::not_found) {
+    const bool unfinished = fs::exists(directory / kPrepareJournalName, error);
     fail(Fault::input, directory.string(),
          unfinished ? ": this corpus is unfinished: run the same tern prepare again, it continues"
                     : ": holds no corpus (no manifest.json): make one with tern prepare");

@@ -135,7 +135,9 @@ void inspect(const InspectOptions& options) {
 void add_inspect(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints.");
   const auto options = std::make_shared<InspectOptions>();
-  command.add_option("PATH", options->path, "a checkpoint, or a run directory")->required();
+  command.add_option("PATH", options->path, "a checkpoint, or a run directory")
+      ->transform(path_argument())
+      ->required();
   command.add_flag("--verify", options->verify, "read everything: hashes, NaN and infinity");
   command.add_flag("--all", options->all, "all tensors, and the configuration");
   command.callback([options] { inspect(*options); });

@@ -1,5 +1,6 @@
 #include "apps/commands/source_options.h"
 
+#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 
 namespace tern {
@@ -15,6 +16,7 @@ void add_source_options(CLI::App& command, SourceOptions& options) {
   add_list(command, "INPUT", options.inputs,
            "files, directories, globs, or - for standard input:\n.txt (one document), .jsonl "
            "(a \"text\" field per line), .bin/.u16/.u32 (token\nids), each also .gz, .zst, .xz")
+      ->transform(path_argument())
       ->required();
   command.add_option("--format", options.format, "what the inputs are, whatever their names say")
       ->capture_default_str()

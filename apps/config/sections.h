@@ -76,6 +76,7 @@ struct CheckpointSection {
 struct InitFromSection {
   std::string path;
   bool moments = false;
+  bool other_tokenizer = false;
 };
 
 struct NumericsSection {

@@ -26,6 +26,8 @@ class TrainingRun {
   // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
   // from rank 0, or copies of each other's parts.
   void start_at(const TrainingState& state);
+  // Tells, on rank 0, which keys differ from those that the checkpoint was trained with.
+  void note_changes(const RunConfig& before);
   void share_start();
   const TrainingState& state() const { return state_; }
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
