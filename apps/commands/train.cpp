@@ -53,7 +53,8 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
       ->transform(path_argument());
   train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")
       ->capture_default_str();
-  train_command.add_flag("--overwrite", options->overwrite, "delete the run that is there");
+  train_command.add_flag("--overwrite", options->overwrite,
+                         "replace the run that is there, once the new one has made a step");
   const auto ranks = std::make_shared<int>(1);
   train_command
       .add_option("--ranks", *ranks, "start so many processes on this machine that train together")

@@ -20,6 +20,7 @@ class Device {
 
   const std::string& name() const { return name_; }  // "cpu", "cuda:0"
   const DeviceFacts& facts() const { return facts_; }
+  const std::string& plugin_path() const { return plugin_path_; }  // empty on a CPU
   std::size_t available_memory() const;  // bytes that it can give to this process now
 
   // With a slab of this size. Error(Fault::memory) if there is none.
@@ -34,7 +35,7 @@ class Device {
 
  private:
   Device() = default;
-  std::string name_;
+  std::string name_, plugin_path_{};
   DeviceFacts facts_{};  // of the CPU: nothing
   DevicePlugin* plugin_ = nullptr;
   int index_ = 0;

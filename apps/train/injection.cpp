@@ -25,7 +25,9 @@ const std::map<std::string, Kind> kKinds = {{"device-error", Kind::device_error}
                                             {"stop", Kind::stop},
                                             {"sleep", Kind::sleep},
                                             {"nan", Kind::nan},
-                                            {"flip", Kind::flip}};
+                                            {"flip", Kind::flip},
+                                            {"hang", Kind::hang},
+                                            {"fail", Kind::fail}};
 
 template <class Number>
 bool read(std::string_view text, Number& to) {
@@ -69,7 +71,8 @@ Injection Injection::parse(const std::string& text, bool gpu) {
   const bool lasts = out.kind == Kind::stop || out.kind == Kind::sleep;
   require(good && out.step > 0 && lasts == (out.seconds > 0), Fault::usage,
           "--inject: expected device-error:step=N, kill:rank=R,step=N, nan:rank=R,step=N, "
-          "flip:rank=R,step=N, stop:rank=R,step=N,seconds=S or sleep:..., got '",
+          "flip:rank=R,step=N, hang:rank=R,step=N, fail:rank=R,step=N, "
+          "stop:rank=R,step=N,seconds=S or sleep:..., got '",
           text, "'");
   require(gpu || out.kind != Kind::device_error, Fault::usage,
           "--inject device-error: needs --device cuda");
@@ -80,12 +83,13 @@ void Injection::apply(int at_rank, std::int64_t at_step, std::span<std::int32_t>
   if (at_rank != rank || at_step != step) return;
   if (kind == Kind::device_error) tokens[0] = std::numeric_limits<std::int32_t>::max();
   if (kind == Kind::kill) raise(SIGKILL);
+  if (kind == Kind::fail) tern::fail(Fault::internal, "injected");
   if (kind == Kind::stop) stop_for(seconds);
   if (kind == Kind::sleep) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
 double Injection::factor(int at_rank, std::int64_t at_step) const {
-  return kind == Kind::nan && at_rank == rank && at_step == step ? NAN : 1;
+  return is(Kind::nan, at_rank, at_step) ? NAN : 1;
 }
 
 }  // namespace tern

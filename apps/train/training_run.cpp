@@ -110,8 +110,16 @@ TrainingRun::Due TrainingRun::what_is_due() {
 void TrainingRun::run() {
   try {
     train();
-  } catch (const Error& error) {
-    fail_with_last_good(error);
+  } catch (...) {
+    // The others hear it before this rank waits for its disk, here or when it is destroyed.
+    const Parting end = parting_of(std::current_exception());
+    if (end.fault != Fault::stopped && parts_.ranks.watch())
+      parts_.ranks.watch()->farewell(end.fault, end.why);
+    try {
+      throw;
+    } catch (const Error& error) {
+      fail_with_last_good(error);
+    }
   }
 }
 
@@ -192,6 +200,9 @@ TrainingRun::Launched TrainingRun::launch() {
   if (parts_.injection.flips(parts_.ranks.rank(), state_.step + 1)) flip_bit(trainer_.model());
   const double data_seconds = monotonic_seconds() - begin;
   const double waited = parts_.ranks.seconds_waited();
+  Backend& on = trainer_.model().backend();
+  const DeviceWork work(parts_.ranks, on.pool());
+  if (parts_.injection.hangs(parts_.ranks.rank(), state_.step + 1)) on.hang();
   StepDiagnostics inside;
   const std::int64_t every = config_.logging.diagnostics_interval;
   const bool diagnose = every > 0 && (state_.step + 1) % every == 0;
@@ -212,6 +223,15 @@ TrainingRun::Launched TrainingRun::launch() {
           .data_seconds = data_seconds};
 }
 
+// What cannot be deleted of a replaced run stops no new one.
+void TrainingRun::keep_run() {
+  try {
+    if (parts_.directory) parts_.directory->keep();
+  } catch (const Error& e) {
+    event(state_.step, "warning", e.what());
+  }
+}
+
 UpdateReport TrainingRun::report_of(const PendingUpdate& update) {
   const Turn turn(parts_.ranks);  // the device may be waiting for other ranks
   return update.report();
@@ -226,7 +246,7 @@ bool TrainingRun::judge(const Launched& launched) {
   pace_.step(end, config_.batch.tokens);
   report_diagnostics(launched.step, launched.diagnostics);
   report_step(update, launched, seconds);
-  if (parts_.directory) parts_.directory->keep();
+  keep_run();
   return handle_verdict(update, launched);
 }
 

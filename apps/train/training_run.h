@@ -58,6 +58,7 @@ class TrainingRun {
   bool train_step();
   bool settle();  // judges the last step launched
   bool judge(const Launched& launched);
+  void keep_run();
   UpdateReport report_of(const PendingUpdate& update);  // waits for it
   bool handle_verdict(const UpdateReport& update, const Launched& launched);
 

@@ -64,7 +64,7 @@ void TrainingRun::complete_save(const SaveResult& own) {
   SaveResult all{.step = own.step, .path = own.path, .seconds = own.seconds};
   std::vector<std::string> errors, shards;
   for (const Bytes& b : parts_.ranks.agree(bytes_of(own.error))) errors.push_back(text_of(b));
-  for (const Bytes& b : parts_.ranks.agree(bytes_of(own.shard))) shards.push_back(text_of(b));
+  for (const Bytes& b : parts_.ranks.to_first(bytes_of(own.shard))) shards.push_back(text_of(b));
   for (std::size_t r = 0; r < errors.size() && all.error.empty(); ++r)
     if (!errors[r].empty()) all.error = "rank " + std::to_string(r) + ": " + errors[r];
   const auto complete = [&] {
