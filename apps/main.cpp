@@ -11,6 +11,7 @@
 #include "apps/commands/command_line.h"
 #include "apps/run/terminal.h"
 #include "core/check.h"
+#include "data/files.h"
 
 namespace {
 
@@ -40,8 +41,8 @@ int main(int argc, char** argv) {
   } catch (const tern::Error& e) {
     return report(e.fault, e.what());
   } catch (const std::filesystem::filesystem_error& e) {
-    // a path that cannot be looked at; where it would have been written, the code says so itself
-    return report(tern::Fault::input, (e.path1().string() + ": " + e.code().message()).c_str());
+    const tern::Error error = tern::as_error(e);
+    return report(error.fault, error.what());
   } catch (const std::bad_alloc&) {
     return report(tern::Fault::memory, "out of memory");
   } catch (const std::exception& e) {

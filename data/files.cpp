@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -191,6 +192,37 @@ void write_file_atomically(const fs::path& path, const std::function<void(File&)
     throw;
   }
   fsync_directory(path.parent_path());
+}
+
+std::string expand_home(const std::string& path) {
+  if (!path.starts_with('~')) return path;
+  require(path.size() == 1 || path[1] == '/', Fault::usage, path,
+          ": the home directory of another user is not looked up: write the whole path, or ./",
+          path, " for a file of that name");
+  const char* home = std::getenv("HOME");
+  require(home && *home, Fault::usage, path, ": HOME is not set: write the whole path");
+  return home + path.substr(1);
+}
+
+void make_directories(const fs::path& directory) {
+  std::error_code error;
+  if (directory.empty() || fs::is_directory(directory, error)) return;
+  const fs::path parent = directory.parent_path();
+  make_directories(parent);
+  const bool made = ::mkdir(directory.c_str(), 0777) == 0;
+  const int reason = errno;
+  const bool there = !made && reason == EEXIST && fs::is_directory(directory, error);
+  require(made || there || directory.filename().empty(), Fault::disk, directory.string(),
+          ": cannot be created: ", system_message(reason),
+          "; choose a directory that you may write to");
+  if (made) fsync_directory(parent);
+}
+
+Error as_error(const fs::filesystem_error& error) {
+  const int reason = error.code().value();
+  const bool disk = reason == ENOSPC || reason == EDQUOT || reason == EROFS || reason == EIO;
+  return Error(disk ? Fault::disk : Fault::input,
+               error.path1().string() + ": " + error.code().message());
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {

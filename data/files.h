@@ -86,6 +86,17 @@ void require_replaceable(const std::filesystem::path& path);
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes,
                       Links links = Links::refuse);
 
+// "~" and "~/..." with the home directory in its place; any other path as it is. Fault::usage for
+// "~name" (a file of that name is "./~name") and where HOME is not set.
+std::string expand_home(const std::string& path);
+
+// Makes a directory and its missing parents, durably. Fault::disk, naming the one that fails.
+void make_directories(const std::filesystem::path& directory);
+
+// What the standard library reports about a path, as an Error that names it: Fault::disk if the
+// disk is full, read-only or broken, else Fault::input.
+Error as_error(const std::filesystem::filesystem_error& error);
+
 // what errno means, in words
 std::string system_message(int error);
 

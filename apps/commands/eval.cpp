@@ -69,8 +69,12 @@ void add_eval(CLI::App& tern) {
   CLI::App& command =
       *tern.add_subcommand("eval", "Loss, perplexity and bits per byte on prepared text.");
   const auto o = std::make_shared<EvalOptions>();
-  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
-  command.add_option("--data", o->data, "folder that tern prepare wrote")->required();
+  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+      ->transform(path_argument())
+      ->required();
+  command.add_option("--data", o->data, "folder that tern prepare wrote")
+      ->transform(path_argument())
+      ->required();
   command.add_flag("--train-split", o->train_split,
                    "the training part of the folder, not the part set aside for validation");
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();

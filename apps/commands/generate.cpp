@@ -54,7 +54,9 @@ void generate(const GenerateOptions& options) {
 void add_generate(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand("generate", "Write text with a trained model.");
   const auto o = std::make_shared<GenerateOptions>();
-  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
+  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+      ->transform(path_argument())
+      ->required();
   command.add_option("--prompt", o->prompt, "what the text begins with");
   command.add_option("-n,--tokens", o->tokens, "tokens to write")->capture_default_str();
   command.add_option("--temperature", o->sampling.temperature, "0: always the likeliest token")

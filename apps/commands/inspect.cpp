@@ -181,6 +181,7 @@ void add_inspect(CLI::App& tern) {
   command
       .add_option("PATH", options->path,
                   "a checkpoint, a run directory, or a corpus of tern prepare")
+      ->transform(path_argument())
       ->required();
   command.add_flag("--verify", options->verify,
                    "read everything: hashes; in checkpoints NaN and infinity");

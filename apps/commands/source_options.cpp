@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/run/printable.h"
 #include "core/check.h"
@@ -46,6 +47,7 @@ void add_source_options(CLI::App& command, SourceOptions& options) {
   add_list(command, "INPUT", options.inputs,
            "files, directories, globs, or - for standard input:\n.txt .md .rst (one document), "
            ".jsonl .ndjson (one a line),\n.bin .u16 .u32 (token ids), each also .gz, .zst, .xz")
+      ->transform(path_argument())
       ->required();
   command.add_option("--format", options.format, "what the inputs are, whatever their names say")
       ->capture_default_str()

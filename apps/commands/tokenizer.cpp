@@ -59,7 +59,9 @@ void add_tokenizer(CLI::App& tern) {
                   "pieces in all, 259 of them for unk, bos, eos and bytes")
       ->required()
       ->check(CLI::Range(260, 1'000'000));
-  command.add_option("--out", options->out, "the model file to write")->required();
+  command.add_option("--out", options->out, "the model file to write")
+      ->transform(path_argument())
+      ->required();
   command
       .add_option("--max-bytes", options->training.max_bytes,
                   "learn from a random sample of this size if there is more text")

@@ -100,15 +100,17 @@ void add_trace(CLI::App& tern) {
       *tern.add_subcommand("trace", "Write every intermediate of one forward pass as .npy files.");
   const auto o = std::make_shared<TraceOptions>();
   CLI::Option_group& model = *command.add_option_group("model");
-  model.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory");
-  model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64");
+  model.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+      ->transform(path_argument());
+  model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64")
+      ->transform(path_argument());
   model.require_option(1);
   CLI::Option_group& input = *command.add_option_group("input");
   input.add_option("--tokens", o->ids, "ids, as 1,15,7 (default: the golden file's)");
   input.add_option("--text", o->text,
                    "encoded by the checkpoint's tokenizer, after bos if its data has it");
   input.require_option(0, 1);
-  command.add_option("--out", o->out, "a new directory")->required();
+  command.add_option("--out", o->out, "a new directory")->transform(path_argument())->required();
   command.callback([o, given = input.get_option("--tokens")] {
     if (given->count()) o->tokens = parse_ids(o->ids);
     require(o->golden.empty() || o->text.empty(), Fault::usage,

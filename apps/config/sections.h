@@ -78,6 +78,7 @@ struct CheckpointSection {
 struct InitFromSection {
   std::string path;
   bool moments = false;
+  bool other_tokenizer = false;
 };
 
 struct NumericsSection {

@@ -21,7 +21,8 @@ struct LoadedModel {
   DocumentLayout documents;  // how those begin and end that it was trained on
 };
 
-// path: a checkpoint, or a run directory. Fault::input with the reason if there is no good one.
+// path: a checkpoint, the `latest` beside it, or a run directory (its newest good one).
+// Fault::input with the reason if there is no good one.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
 // use: what will be done with the model, rehearsed for its memory

@@ -141,6 +141,9 @@ void Metrics::write(const EventReport& r) {
   Line line("event", r.step);
   line.add("kind", r.kind).add("text", r.text);
   if (!r.samples.empty()) line.add("samples", r.samples);
+  Json changes = Json::object();
+  for (const Difference& d : r.changes) changes[d.key] = {d.before, d.after};
+  if (!changes.empty()) line.add("changes", std::move(changes));
   append(line.finish());
 }
 

@@ -51,6 +51,10 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
 // The configuration that a checkpoint's run had.
 RunConfig saved_config(const Checkpoint& checkpoint);
 
+// That all of a model's weights are there, and moments if they are wanted. Fault::input naming the
+// first tensor that is missing, has another shape or is not real.
+void require_weights(const Checkpoint& checkpoint, Model& model, bool moments);
+
 // What this rank holds. Fault::input naming the tensor if one is missing, has another shape or
 // dtype.
 void load_weights(const Checkpoint& checkpoint, Model& model);

@@ -34,12 +34,14 @@ TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name
 TrainingData::TrainingData(const RunConfig& config) : config_(config) {
   std::vector<TokenSource> tokens;
   for (const DataSource& source : config.data.sources) open_source(source, tokens);
-  require(tokenizer_->vocab_size() == config.model.vocab_size, Fault::usage,
-          "model.vocab_size: expected ", tokenizer_->vocab_size(),
-          ", the size of the data's tokenizer, got ", config.model.vocab_size);
+  std::int64_t& vocabulary = config_.model.vocab_size;
+  if (vocabulary == 0) vocabulary = tokenizer_->vocab_size();
+  require(tokenizer_->vocab_size() == vocabulary, Fault::usage, "model.vocab_size: expected ",
+          tokenizer_->vocab_size(), ", the size of the data's tokenizer, got ", vocabulary,
+          ": leave it out of the configuration, or set 0");
   loader_ = std::make_unique<Loader>(
       BatchReader(std::move(tokens), {.context = std::uint64_t(config.batch.context),
-                                      .vocabulary = config.model.vocab_size,
+                                      .vocabulary = vocabulary,
                                       .seed = std::uint64_t(config.run.seed),
                                       .shuffled = config.data.order == DataOrder::shuffled}),
       std::uint64_t(config.batch.tokens / config.batch.context));

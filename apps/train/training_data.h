@@ -28,8 +28,8 @@ struct ValidationSet {
 
 class TrainingData {
  public:
-  // Fault::input, Fault::usage: a corpus or tokenizer that is missing, damaged, or does not fit the
-  // model's vocabulary or the others' tokenizer.
+  // model.vocab_size may be 0. Fault::input, Fault::usage: a corpus or tokenizer that is missing,
+  // damaged, or does not fit the model's vocabulary or the others' tokenizer.
   explicit TrainingData(const RunConfig& config);
 
   TrainingBatch next();
@@ -47,8 +47,8 @@ class TrainingData {
  private:
   void open_source(const DataSource& source, std::vector<TokenSource>& tokens);
 
-  const RunConfig config_;
   std::shared_ptr<FileCache> files_ = std::make_shared<FileCache>();  // of all corpora
+  RunConfig config_;  // with the size of the vocabulary
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::shared_ptr<Corpus>> corpora_;  // training parts, in the config's order
   std::vector<ValidationSet> validation_;
