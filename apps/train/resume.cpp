@@ -18,9 +18,9 @@ enum class Decides {
 
 Decides decides(const std::string& key) {
   static constexpr std::string_view places[] = {
-      "logging.", "checkpoint.",   "memory.",        "ranks.",         "parallel.",
-      "run.name", "run.directory", "run.time_limit", "data.tokenizer", "batch.micro_batch",
-      "data.verify"};
+      "logging.",       "checkpoint.",       "memory.",       "ranks.",
+      "parallel.",      "run.name",          "run.directory", "run.time_limit",
+      "data.tokenizer", "batch.micro_batch", "data.verify"};
   static constexpr std::string_view courses[] = {
       "optimizer.", "schedule.", "weight_decay_schedule.", "numerics.", "init_from.",
       "run.steps",  "run.tokens"};
