@@ -226,7 +226,7 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
       {"num_threads", "1"},
       {"minloglevel", "3"},
   };
-  if (covered) arguments["character_coverage"] = "1";
+  if (covered) arguments.insert_or_assign("character_coverage", std::string("1"));
   Sentences sentences(texts);
   std::string model;
   const auto status = [&] {
