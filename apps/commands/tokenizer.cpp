@@ -30,6 +30,8 @@ void check_can_write(const fs::path& file) {
   std::error_code error;
   fs::create_directories(folder, error);
   require(!error, Fault::disk, folder.string(), ": cannot make this folder: ", error.message());
+  require(!fs::is_directory(file, error), Fault::usage, "--out: expected a file, got the folder ",
+          file.string());
   require_replaceable(file);
 }
 

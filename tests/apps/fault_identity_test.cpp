@@ -298,7 +298,7 @@ TEST(Fault123, TheHomeDirectoryIsPutInPlaceOfATilde) {
   EXPECT_FALSE(fs::exists("~"));
 }
 
-TEST(Fault120, APathThatCannotBeUsedIsNamed) {
+TEST(Fault120OfARun, APathThatCannotBeUsedIsNamed) {
   const TinyRun tiny;
   const std::string longest(300, 'x');
   const auto tern = [&](const Strings& args) {

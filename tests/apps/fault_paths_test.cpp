@@ -29,8 +29,7 @@ TEST(Fault111, InspectAndTrainFindDamage) {
 
   for (const char* name : {"train-00000.h5", "validation-00000.h5"}) {
     std::string content = read_text(fs::path(data) / name);
-    content[4096 * 2] ^= 1;  // among the elements
-    content[4096] ^= 1;
+    content.back() ^= 1;  // an element: the last dataset ends the file
     write_text(fs::path(data) / name, content);
   }
   const Outcome bad = tern({"inspect", "--verify", data});
@@ -51,13 +50,14 @@ class Fault120 : public testing::Test {
  protected:
   // every command that reads this path, and what it says; codes 3 and 6 only, one line
   void expect_refused(const std::string& path, const std::string& reason) {
-    const std::string model = tiny_corpus() / "tokenizer.model", out = room_ / "out";
+    const std::string model = tiny_corpus() / "tokenizer.model", out = room_ / "out",
+                      trained = room_ / "open/m.model";
     const std::vector<std::vector<std::string>> commands = {
         {"prepare", "--tokenizer", model, "--out", out, path},
         {"prepare", "--tokenizer", model, "--out", out, path + "/*.txt[x]"},
         {"prepare", "--tokenizer", path, "--out", out, room_ / "a.txt"},
         {"prepare", "--tokenizer", model, "--out", path + "/x", room_ / "a.txt"},
-        {"tokenizer", "train", "--vocab-size", "300", "--out", room_ / "m.model", path},
+        {"tokenizer", "train", "--vocab-size", "300", "--out", trained, path},
         {"tokenizer", "train", "--vocab-size", "300", "--out", path + "/x", room_ / "a.txt"},
         {"inspect", path},
         {"inspect", "--verify", path},
@@ -77,7 +77,11 @@ class Fault120 : public testing::Test {
       EXPECT_THAT(o.err, testing::Not(HasSubstr("filesystem error"))) << what;
     }
   }
-  Fault120() { write_text(room_ / "a.txt", "text"); }
+  Fault120() {
+    write_text(room_ / "a.txt", "text");
+    fs::create_directory(room_ / "open");
+    fs::permissions(room_ / "open", fs::perms::all);
+  }
   const TemporaryDirectory room_;
 };
 
