@@ -33,6 +33,19 @@ std::string norm_text(double norm) {
   return plain ? fmt::format("{:.2f}", norm) : fmt::format("{:.1e}", norm);
 }
 
+// "98% 651W 61C 1755MHz"
+std::string gpu_text(const GpuReadings& gpu) {
+  std::string text;
+  const auto add = [&](double value, const std::string& part) {
+    if (!std::isnan(value)) text += (text.empty() ? "" : " ") + part;
+  };
+  add(gpu.utilization, share_text(gpu.utilization));
+  add(gpu.power, fmt::format("{:.0f}W", gpu.power));
+  add(gpu.temperature, fmt::format("{:.0f}C", gpu.temperature));
+  add(gpu.clock, fmt::format("{:.0f}MHz", gpu.clock));
+  return text;
+}
+
 // The order in which parts give way, last first.
 enum Rank {
   kStays,
@@ -44,7 +57,9 @@ enum Rank {
   kMemory,
   kBar,
   kNorm,
+  kMean,
   kPerplexity,
+  kGpu,
   kData,
   kTernary
 };
@@ -65,6 +80,7 @@ std::vector<LinePart> step_parts(const StepReport& r) {
   add(kPercent, "", fmt::format("{:4.1f}%", 100 * done));
   add(kStays, "loss ", fmt::format("{:.3f}", r.loss));
   parts.back().alarming = bad;
+  if (known(r.loss_mean)) add(kMean, "mean ", fmt::format("{:.3f}", r.loss_mean));
   if (!bad) add(kPerplexity, "ppl ", perplexity_text(r.loss));
   add(kRateOfLearning, "lr ", fmt::format("{:.1e}", r.learning_rate));
   add(kNorm, "|g| ", norm_text(r.gradient_norm));
@@ -75,6 +91,7 @@ std::vector<LinePart> step_parts(const StepReport& r) {
   if (r.step_seconds > 0) add(kData, "data ", share_text(r.data_seconds / r.step_seconds));
   if (known(r.zero_share)) add(kTernary, "zeros ", share_text(r.zero_share));
   if (known(r.flip_rate)) add(kTernary, "flips ", fmt::format("{:.1e}", r.flip_rate));
+  if (const std::string gpu = gpu_text(r.gpu); !gpu.empty()) add(kGpu, "gpu ", gpu);
   if (r.skipped > 0) {
     add(kStays, "skipped ", std::to_string(r.skipped));
     parts.back().alarming = true;

@@ -22,6 +22,7 @@ StepReport example() {
           .steps = 20000,
           .tokens = 9'830'400,
           .loss = 3.912,
+          .loss_mean = 3.95,
           .learning_rate = 3.8e-3,
           .gradient_norm = 0.84,
           .tokens_per_second = 182'345,
@@ -79,8 +80,18 @@ std::vector<std::string> screen(const std::string& bytes) {
 
 TEST(StepLine, ReadsAsDocumented) {
   EXPECT_EQ(joined(step_parts(example())),
-            "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-            "peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
+            "182k tok/s  peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
+}
+
+TEST(StepLine, ShowsTheGpuWhereItFits) {
+  StepReport r = example();
+  r.gpu = {.utilization = 0.98, .power = 651.4, .temperature = 61, .clock = 1755};
+  EXPECT_THAT(joined(step_parts(r)), HasSubstr("data 0.4%  gpu 98% 651W 61C 1755MHz  eta"));
+  r.gpu = {.temperature = 61};
+  EXPECT_THAT(joined(step_parts(r)), HasSubstr("  gpu 61C  eta"));
+  EXPECT_THAT(joined(fitting(step_parts(r), 140)), HasSubstr("gpu"));
+  EXPECT_THAT(joined(fitting(step_parts(r), 80)), Not(HasSubstr("gpu")));
 }
 
 TEST(StepLine, LeavesOutTheUnknownAndShowsTheAlarming) {
@@ -120,8 +131,8 @@ TEST(Console, PlainLinesInAPipe) {
                                    .layers = {{"a", 1e-3, .3, .02, 5}, {"b", 2e-3, .4, .01, 9}}});
       }),
       "hello\n"
-      "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-      "peak 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
+      "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
+      "182k tok/s  peak 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
       "val   step 1200  loss 3.801  ppl 44.7  bits/byte 1.214  2.1s  best\n"
       "sample at step 1200\n"
       "  | ROMEO:\n"
@@ -162,13 +173,30 @@ TEST(Console, SummarySaysWhatMatters) {
             "finished\n"
             "  steps        100 of 100\n"
             "  tokens       819k\n"
-            "  time         1m40s   90% in steps\n"
+            "  time         1m40s   90% of it in steps\n"
             "  speed        9.1k tok/s\n"
             "  best val     3.5000  ppl 33.12, step 90\n"
             "  peak memory  400 MB\n"
             "  files        runs/demo/loss.png\n"
             "  try next     tern plot runs/demo\n"
             "               tern generate\n");
+}
+
+// Nothing was trained, nothing is timed: no "?".
+TEST(Fault217, TheSummaryLeavesOutWhatIsNotKnown) {
+  const std::string text = in_a_pipe([](Console& c) {
+    c.report(RunSummary{.outcome = "nothing to train",
+                        .step = 300,
+                        .steps = 300,
+                        .tokens = 614400,
+                        .wall_seconds = 0.2,
+                        .skipped = 1});
+  });
+  EXPECT_EQ(text,
+            "nothing to train\n"
+            "  steps    300 of 300\n"
+            "  tokens   614k\n"
+            "  skipped  1 update\n");
 }
 
 TEST(Console, ATerminalHasOneLiveLineBelowPermanentOnes) {
@@ -185,8 +213,8 @@ TEST(Console, ATerminalHasOneLiveLineBelowPermanentOnes) {
   const std::vector<std::string> after = screen(bytes);
   ASSERT_EQ(after.size(), 3u);
   EXPECT_EQ(after[0],
-            "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-            "peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
+            "182k tok/s  peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
   EXPECT_EQ(after[1], "val   step 1200  loss 3.801  ppl 44.7  2.0s");
   EXPECT_EQ(after[2], "");  // the live line is erased at the end
   EXPECT_THAT(bytes, HasSubstr("\r\x1b[K\x1b[2m[\x1b[0m=>                  \x1b[2m]"));
