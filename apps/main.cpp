@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/run/terminal.h"
+#include "apps/run/threads.h"
 #include "core/check.h"
 
 namespace {
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   tern::add_ngram(app);
   tern::add_bench(app);
   try {
+    tern::set_up_threads(argv);
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) {

@@ -26,7 +26,10 @@ CheckpointOptions checkpoint_options(const RunParts& parts) {
                         .keep_every = std::uint64_t(c.keep_every)},
           .version = std::string(version()),
           .rank = together ? parts.ranks.rank() : 0,
-          .world = together ? parts.ranks.size() : 1};
+          .world = together ? parts.ranks.size() : 1,
+          .free_memory = [writers = together ? parts.on_machine : 1] {
+            return free_host_memory(writers);
+          }};
 }
 
 RecoveryPolicy recovery_policy(const NumericsSection& n) {
@@ -123,7 +126,7 @@ void TrainingRun::train() {
   } while (!settle() && why.empty());
   if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
   poll_saves(true);  // the last step may be on its way to the disk
-  if (writer_ && state_.step != saved_step_) save();
+  if (writer_ && state_.step != saved_step_) start_save();
   poll_saves(true);
   finish(why);
 }

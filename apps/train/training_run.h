@@ -74,7 +74,8 @@ class TrainingRun {
   void sample();
   void check_replicas();  // Fault::communication, naming ranks whose copies differ
   [[noreturn]] void end_with_first(Fault fault, const std::string& why);
-  void save();
+  void save();  // by all ranks
+  void start_save();
   bool begin_save();  // by all ranks; false: it has failed
   void poll_saves(bool wait);
   void complete_save(const SaveResult& own);
@@ -106,7 +107,6 @@ class TrainingRun {
   TrainingState state_;        // step and position: of the last step launched
   std::optional<Launched> launched_{};
   double last_end_ = 0;  // when the last judged step ended
-  std::vector<std::vector<std::byte>> staging_{};
   std::int64_t saved_step_ = -1, first_bad_position_ = -1, best_step_ = 0;
   double best_loss_ = kUnknown, longest_step_ = 0, longest_save_ = 0, save_stall_ = 0;
   double started_ = monotonic_seconds(), warned_straggler_ = -1e9;  // when

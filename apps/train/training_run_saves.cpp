@@ -22,7 +22,17 @@ std::string complaint_of(const F& f) {
 
 }  // namespace
 
+// All wait for those that write: without memory for a copy that may take longer than ranks.timeout.
 void TrainingRun::save() {
+  Watch* watch = parts_.ranks.watch();
+  if (!watch) return start_save();
+  watch->finishing();
+  start_save();
+  parts_.ranks.agree({});
+  watch->finishing(false);
+}
+
+void TrainingRun::start_save() {
   if (!writer_ || !recovery_.healthy()) return;  // the weights themselves may be what is wrong
   const CheckpointFacts facts{.step = std::uint64_t(state_.step),
                               .tokens = std::uint64_t(tokens(state_.step)),
@@ -34,7 +44,7 @@ void TrainingRun::save() {
     saving_ = facts;
     if (!begin_save()) return;
   }
-  const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
+  const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model());
   save_stall_ = writer_->save(facts, tensors);
   if (!parts_.shards_saved) collect(writer_->poll());
   pace_.pause(monotonic_seconds());
@@ -61,7 +71,8 @@ void TrainingRun::poll_saves(bool wait) {
 
 void TrainingRun::complete_save(const SaveResult& own) {
   const CheckpointFacts facts = *std::exchange(saving_, std::nullopt);
-  SaveResult all{.step = own.step, .path = own.path, .seconds = own.seconds};
+  SaveResult all{
+      .step = own.step, .path = own.path, .seconds = own.seconds, .streamed = own.streamed};
   std::vector<std::string> errors, shards;
   for (const Bytes& b : parts_.ranks.agree(bytes_of(own.error))) errors.push_back(text_of(b));
   for (const Bytes& b : parts_.ranks.agree(bytes_of(own.shard))) shards.push_back(text_of(b));
@@ -85,7 +96,8 @@ void TrainingRun::collect(const std::vector<SaveResult>& finished) {
                             .problem = save.error,
                             .bytes = std::int64_t(save.bytes),
                             .seconds = save.seconds,
-                            .stall_seconds = save_stall_});
+                            .stall_seconds = save_stall_,
+                            .streamed = save.streamed});
     if (!save.warning.empty()) event(state_.step, "warning", save.warning);
     longest_save_ = std::max(longest_save_, save.seconds);
     if (save.error.empty()) {
