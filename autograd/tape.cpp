@@ -65,14 +65,32 @@ std::vector<Var> Tape::record(const char* op, std::vector<Tensor> outputs, std::
                       .dtype = is_real(value.dtype()) ? value.dtype() : codes_gradient});
     vars.push_back({std::move(value), this, node.outputs.back()});
   }
-  for (const Var& v : inputs) node.inputs.push_back(v.slot);
+  for (const Var& v : inputs) node.inputs.push_back(input_of(op, v));
   nodes_.push_back(std::move(node));
   return vars;
 }
 
+// The node has no outputs: backward computes nothing there, but the gradients are complete.
+Var Tape::record_loss(const Tensor& value, std::span<const Var> inputs) {
+  check_open("loss");
+  Node node;
+  for (const Var& v : inputs) node.inputs.push_back(input_of("loss", v));
+  nodes_.push_back(std::move(node));
+  slots_.push_back({.buffer = std::make_shared<GradBuffer>(), .loss = true});
+  ++losses_;
+  return {value, this, int(slots_.size()) - 1};
+}
+
+int Tape::input_of(const char* op, const Var& v) const {
+  check(v.slot < 0 || !slots_.at(v.slot).loss, "[", op,
+        "] cannot read a loss whose gradients are computed already: scale it by its weight, and ",
+        "give backward every loss that counts");
+  return v.slot;
+}
+
 Var Tape::view(const Var& v, const Tensor& value, Index first) {
   check_open("view");
-  Slot slot = slots_.at(v.slot);
+  Slot slot = slots_.at(input_of("view", v));
   slot.first += first;
   slot.shape = value.shape();
   slot.fp8 = false;
@@ -131,6 +149,22 @@ void Tape::seed(const Var& output, const Tensor& gradient) {
   slot.backend->run(Accumulate{.to = claim(output.slot), .x = from});
 }
 
+void Tape::seed_all(std::span<const Var> outputs, std::span<const Tensor> seeds) {
+  int losses = 0;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Var& y = outputs[i];
+    if (y.tape == this && slots_.at(y.slot).loss) {
+      check(seeds.empty() || !seeds[i], "[tape] seed: a loss whose gradients are computed already ",
+            "takes none, and is not recomputed by checkpoint: scale it by its weight");
+      ++losses;
+    } else if (seeds.empty() || seeds[i]) {
+      seed(y, seeds.empty() ? Tensor{} : seeds[i]);
+    }
+  }
+  check(losses == losses_, "[tape] backward: expected every loss once, recorded ", losses_,
+        ", got ", losses);
+}
+
 void Tape::run(Node& node) {
   std::vector<Upstream::Gradient> upstream;
   for (const int output : node.outputs)
@@ -184,8 +218,7 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
   check(seeds.empty() || seeds.size() == outputs.size(), "[tape] expected a seed for each of ",
         outputs.size(), " outputs, got ", seeds.size());
   walked_ = true;
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (seeds.empty() || seeds[i]) seed(outputs[i], seeds.empty() ? Tensor{} : seeds[i]);
+  seed_all(outputs, seeds);
   if (ready_)
     for (const Node& node : nodes_) count_uses(node);
   for (std::size_t i = nodes_.size(); i-- > 0;) {

@@ -33,6 +33,10 @@ class Tape {
   std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs,
                           DType codes_gradient, Backward backward);
 
+  // A loss whose op has written the gradients of its inputs already (claim), for a gradient of 1.
+  // backward must be given it; no op takes it and no seed scales it.
+  Var record_loss(const Tensor& value, std::span<const Var> inputs);
+
   // The op that made y reads y's gradient in 8-bit floats too, if its writer can make them.
   void want_fp8(const Var& y) { slots_.at(y.slot).fp8 = true; }
 
@@ -44,8 +48,8 @@ class Tape {
   const Ready& ready() const { return ready_; }
 
   // Seeds (default: ones) for the given outputs, then every closure in reverse. Once per tape; an
-  // empty seed stands for an output that does not count. Closures may write their gradients in any
-  // order: inputs that share memory are kept apart and added up here.
+  // empty seed stands for an output that does not count, or for a loss. Closures may write their
+  // gradients in any order: inputs that share memory are kept apart and added up here.
   void backward(std::span<const Var> outputs, std::span<const Tensor> seeds = {});
   void backward(const Var& loss) { backward(std::span(&loss, 1)); }
 
@@ -59,6 +63,7 @@ class Tape {
     Index first = 0;      // element of the buffer where this slot begins
     bool fp8 = false;     // wanted in 8-bit floats; of the whole buffer, never of a view
     bool narrow = false;  // the gradient is bf16 beside an f32 value
+    bool loss = false;    // of record_loss
     DType computed() const { return narrow ? DType::f32 : dtype; }
   };
   struct Node {
@@ -69,12 +74,14 @@ class Tape {
     Parameter* parameter;
     int uses;  // ops that will still add to its gradient
   };
-  void check_open(const char* op) const;  // nothing is recorded once backward has begun
+  void check_open(const char* op) const;             // nothing is recorded once backward has begun
+  int input_of(const char* op, const Var& v) const;  // its slot
   Grad claim(int slot);
   Grads::Destination destination(int slot);
   Tensor finished(int slot);  // the gradient, or nothing if nobody wrote it
   bool overlap(int slot, int other) const;
   void seed(const Var& output, const Tensor& gradient);
+  void seed_all(std::span<const Var> outputs, std::span<const Tensor> seeds);
   void run(Node& node);
   void count_uses(const Node& node);
   void report_ready(const Node& node);
@@ -84,6 +91,7 @@ class Tape {
   std::vector<Slot> slots_;
   std::vector<Node> nodes_;
   std::unordered_map<const Parameter*, int> leaves_;
+  int losses_ = 0;       // recorded
   bool walked_ = false;  // backward has begun
 };
 

@@ -34,13 +34,15 @@ void BatchEncoder::append_text(std::string_view text, const TextItem& item, Toke
   encoder_.append(text, item.first ? Encoder::Part::first : Encoder::Part::continued, run.ids);
   if (item.last && layout_.eos) run.ids.push_back(tokenizer_.eos_id());
   run.text_bytes += text.size();
+  // a tokenizer that removes spaces may leave nothing: no tokens, no document
+  if (item.first && item.last && run.starts.back() == run.ids.size()) run.starts.pop_back();
 }
 
 void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, TokenRun& run) {
   const SourceFile& source = (*sources_)[std::size_t(item.source)];
   const std::size_t width = source.format == SourceFormat::u16 ? 2 : 4;
   if (item.first) run.starts.push_back(run.ids.size());
-  Decoder decoder(tokenizer_, item.first);
+  bool begins = item.first;  // a text
   for (std::size_t at = 0; at < bytes.size(); at += width) {
     std::uint32_t id = 0;
     std::memcpy(&id, bytes.data() + at, width);
@@ -48,9 +50,9 @@ void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, T
             ": byte ", item.offset + at, ": expected a token id below ", tokenizer_.vocab_size(),
             ", got ", id);
     run.ids.push_back(std::int32_t(id));
-    run.text_bytes += decoder.push(std::int32_t(id)).size();
+    run.text_bytes += tokenizer_.spelling(std::int32_t(id), begins).size();
+    begins = tokenizer_.text_begins_after(std::int32_t(id), begins);
   }
-  run.text_bytes += decoder.finish().size();
 }
 
 }  // namespace tern

@@ -25,8 +25,7 @@ struct DocumentLayout {
 
 class BatchEncoder {
  public:
-  BatchEncoder(Tokenizer tokenizer, std::shared_ptr<const std::vector<SourceFile>> sources,
-               DocumentLayout layout)
+  BatchEncoder(Tokenizer tokenizer, SharedSources sources, DocumentLayout layout)
       : tokenizer_(tokenizer), encoder_(tokenizer), sources_(std::move(sources)), layout_(layout) {}
 
   // Token files keep their ids as they are, without bos and eos of ours; Fault::input with the byte
@@ -39,7 +38,7 @@ class BatchEncoder {
 
   Tokenizer tokenizer_;
   Encoder encoder_;
-  std::shared_ptr<const std::vector<SourceFile>> sources_;
+  SharedSources sources_;
   DocumentLayout layout_;
 };
 

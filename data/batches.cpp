@@ -16,7 +16,7 @@ std::vector<SampleOrder::Source> sample_counts(const std::vector<TokenSource>& s
     require(s.token_count >= T + 1, Fault::input, "data: source ", s.name, ": it has ",
             s.token_count, " tokens, a sample of context ", T, " needs ", T + 1,
             ": shorten the context or prepare more text");
-    counts.push_back({s.name, s.weight, (s.token_count - 1) / T});
+    counts.push_back({s.name, s.weight, (s.token_count - 1) / T, s.content});
   }
   return counts;
 }

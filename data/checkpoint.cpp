@@ -34,9 +34,30 @@ void require_file(const fs::path& directory, const StoredFile& stored, const Man
           ": its HDF5 structure is damaged: expected XXH3-128 ", stored.structure_hash);
 }
 
+// of a checkpoint as it lies in the directory of a run; empty: it is good
+std::string problem_of(const fs::path& path) {
+  std::error_code error;
+  const fs::file_type type = fs::symlink_status(path, error).type();
+  if (type == fs::file_type::symlink)
+    return path.string() + ": a symbolic link: expected the directory itself";
+  try {
+    const Checkpoint checkpoint = Checkpoint::open(path);
+    const std::uint64_t step = checkpoint.manifest().step;
+    if (checkpoint_name(step) != path.filename())
+      return path.string() + ": it holds step " + std::to_string(step) + ", not that of its name";
+    const Findings findings = checkpoint.verify();
+    if (findings.problems.empty()) return "";
+    const std::size_t more = findings.problems.size() - 1;
+    return findings.problems[0] + (more ? " (and " + std::to_string(more) + " more problems)" : "");
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
+
 }  // namespace
 
-Checkpoint Checkpoint::open(const fs::path& path) {
+Checkpoint Checkpoint::open(const fs::path& given) {
+  const fs::path path = named_checkpoint(given);
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   require(!error || status.type() == fs::file_type::not_found, Fault::input, path.string(),
@@ -45,7 +66,8 @@ Checkpoint Checkpoint::open(const fs::path& path) {
           ": expected the directory of a checkpoint, got ",
           fs::exists(status) ? "something else" : "nothing of that name");
   const fs::path manifest = path / "manifest.json";
-  require(fs::exists(fs::symlink_status(manifest, error)), Fault::input, path.string(),
+  require(fs::symlink_status(manifest, error).type() != fs::file_type::not_found, Fault::input,
+          path.string(),
           ": it has no manifest.json: not a checkpoint, or one that was never finished");
   Checkpoint checkpoint;
   checkpoint.path_ = path;
@@ -102,23 +124,17 @@ void Checkpoint::read_rows(
   }
 }
 
-NewestGood newest_good(const fs::path& directory) {
+NewestGood newest_good(const fs::path& directory, std::uint64_t most) {
   NewestGood result;
-  std::vector<std::uint64_t> steps = checkpoint_steps(directory);
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+  std::vector<std::uint64_t> steps = checkpoint_entries(directory);
+  std::erase_if(steps, [&](std::uint64_t step) { return step > most; });
+  for (auto step = steps.rbegin(); step != steps.rend() && !result.path; ++step) {
     const fs::path path = directory / checkpoint_name(*step);
-    try {
-      const Findings findings = Checkpoint::open(path).verify();
-      if (findings.problems.empty()) {
-        result.path = path;
-        return result;
-      }
-      const std::size_t more = findings.problems.size() - 1;
-      result.passed_over.push_back(
-          findings.problems[0] + (more ? " (and " + std::to_string(more) + " more problems)" : ""));
-    } catch (const Error& e) {
-      result.passed_over.push_back(e.what());
-    }
+    const std::string problem = problem_of(path);
+    if (problem.empty())
+      result.path = path;
+    else
+      result.passed_over.push_back(problem);
   }
   return result;
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,8 +22,8 @@ struct Findings {
 
 class Checkpoint {
  public:
-  // A directory step-N. Reads and checks the manifest, the sizes of the files and the bytes that
-  // HDF5 stores in them, not yet the tensors.
+  // A directory step-N, or a file `latest` or `best` that names one. Reads and checks the manifest,
+  // the sizes of the files and the bytes that HDF5 stores in them, not yet the tensors.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
@@ -48,11 +49,13 @@ class Checkpoint {
   Manifest manifest_;
 };
 
-// The newest checkpoint in a run's checkpoint directory that verifies, and why newer ones do not.
+// The newest checkpoint in a run's checkpoint directory that verifies, up to step `most`, and why
+// newer ones do not. Fault::input if the directory cannot be read.
 struct NewestGood {
   std::optional<std::filesystem::path> path;
   std::vector<std::string> passed_over;
 };
-NewestGood newest_good(const std::filesystem::path& directory);
+NewestGood newest_good(const std::filesystem::path& directory,
+                       std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
 }  // namespace tern

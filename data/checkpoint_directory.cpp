@@ -15,7 +15,7 @@ namespace tern {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kPrefix = "step-", kTemporary = ".tmp";
+constexpr std::string_view kPrefix = "step-", kTemporary = ".tmp", kSuperseded = ".superseded";
 
 void rename_or_fail(const fs::path& from, const fs::path& to) {
   const bool renamed = ::rename(from.c_str(), to.c_str()) == 0;
@@ -47,6 +47,18 @@ void remove_checkpoint(const fs::path& path) {
   fs::remove_all(doomed);
 }
 
+std::vector<std::string> names_in(const fs::path& directory) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  const bool read = !error || error == std::errc::no_such_file_or_directory ||
+                    error == std::errc::not_a_directory;
+  require(read, Fault::input, directory.string(), ": cannot be read: ", error.message());
+  return names;
+}
+
 }  // namespace
 
 std::string checkpoint_name(std::uint64_t step) {
@@ -64,15 +76,48 @@ std::optional<std::uint64_t> checkpoint_step(const std::string& name) {
   return step;
 }
 
-std::vector<std::uint64_t> checkpoint_steps(const fs::path& directory) {
+std::vector<std::uint64_t> checkpoint_entries(const fs::path& directory) {
   std::vector<std::uint64_t> steps;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error))
-    if (const auto step = checkpoint_step(entry.path().filename().string());
-        step && fs::is_directory(entry.symlink_status()))
-      steps.push_back(*step);
+  for (const std::string& name : names_in(directory))
+    if (const auto step = checkpoint_step(name)) steps.push_back(*step);
   std::sort(steps.begin(), steps.end());
   return steps;
+}
+
+std::vector<std::uint64_t> checkpoint_steps(const fs::path& directory) {
+  std::vector<std::uint64_t> steps = checkpoint_entries(directory);
+  std::erase_if(steps, [&](std::uint64_t step) {
+    std::error_code error;
+    return !fs::is_directory(fs::symlink_status(directory / checkpoint_name(step), error));
+  });
+  return steps;
+}
+
+std::vector<std::string> set_aside(const fs::path& directory) {
+  std::vector<std::string> out;
+  for (const std::string& name : names_in(directory))
+    if (checkpoint_step(name.substr(0, name.find(kSuperseded))) && !checkpoint_step(name))
+      if (name.find(kSuperseded) != name.npos) out.push_back(name);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<std::string> set_aside_after(const fs::path& directory,
+                                         std::optional<std::uint64_t> last) {
+  std::vector<std::uint64_t> later = checkpoint_entries(directory);
+  std::erase_if(later, [&](std::uint64_t step) { return last && step <= *last; });
+  std::vector<std::string> names;
+  for (auto step = later.rbegin(); step != later.rend(); ++step) {
+    const std::string plain = checkpoint_name(*step) + std::string(kSuperseded);
+    std::string name = plain;
+    std::error_code error;
+    for (int i = 2; fs::exists(fs::symlink_status(directory / name, error)); ++i)
+      name = plain + "-" + std::to_string(i);
+    rename_or_fail(directory / checkpoint_name(*step), directory / name);
+    names.insert(names.begin(), name);
+  }
+  if (!names.empty()) fsync_directory(directory);
+  return names;
 }
 
 void remove_leftovers(const fs::path& directory) {
@@ -92,7 +137,23 @@ void publish_checkpoint(const fs::path& directory, const std::string& name) {
 }
 
 void note_latest(const fs::path& directory, const std::string& name) {
-  write_file_atomically(directory / "latest", name + "\n");
+  if (name.empty())
+    fs::remove(directory / "latest");
+  else
+    write_file_atomically(directory / "latest", name + "\n");
+}
+
+fs::path named_checkpoint(const fs::path& path) {
+  const fs::path file = path.filename();
+  std::error_code error;
+  if ((file != "latest" && file != "best") || !fs::is_regular_file(path, error)) return path;
+  constexpr std::uint64_t kLongest = 4096;
+  std::string name = read_file(path, kLongest, Links::follow);
+  while (!name.empty() && (name.back() == '\n' || name.back() == '\r')) name.pop_back();
+  require(checkpoint_step(name).has_value(), Fault::input, path.string(),
+          ": expected the name of a checkpoint in it, like ", checkpoint_name(1000), ", got \"",
+          name, '"');
+  return path.parent_path() / name;
 }
 
 void prune_checkpoints(const fs::path& directory, std::uint64_t newest,

@@ -1,6 +1,6 @@
-// The directory that holds the checkpoints of a run: step-00001000/ ..., and `latest`, a text file
-// with the name of the last one. What ends in .tmp is not a checkpoint and never becomes one by
-// itself.
+// The directory that holds the checkpoints of a run: step-00001000/ ..., and `latest` and `best`,
+// text files that name one of them. What ends in .tmp is not a checkpoint and never becomes one by
+// itself; step-00001000.superseded belongs to an abandoned course of the run.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,19 @@ namespace tern {
 std::string checkpoint_name(std::uint64_t step);                        // "step-00001000"
 std::optional<std::uint64_t> checkpoint_step(const std::string& name);  // the inverse
 
-// steps with a directory of that name (symbolic links are none), ascending; none if directory is
-// not there
+// Steps with a directory of that name (symbolic links are none), ascending; none if directory is
+// not there. Fault::input if it cannot be read.
 std::vector<std::uint64_t> checkpoint_steps(const std::filesystem::path& directory);
+// Steps with anything of that name: links and files too. Errors as checkpoint_steps().
+std::vector<std::uint64_t> checkpoint_entries(const std::filesystem::path& directory);
+
+// Renames all that is beyond step `last` (nullopt: every step) to step-N.superseded, or
+// step-N.superseded-2, ... if that is taken. Newest first: after a kill what is left is still the
+// beginning of one course. The new names, ascending by step. Fault::disk.
+std::vector<std::string> set_aside_after(const std::filesystem::path& directory,
+                                         std::optional<std::uint64_t> last);
+// Names of what has been set aside, in alphabetical order. Errors as checkpoint_steps().
+std::vector<std::string> set_aside(const std::filesystem::path& directory);
 
 // Deletes step-*.tmp and latest.tmp, left by dead processes. Only for the one process that writes
 // here.
@@ -26,8 +36,11 @@ void remove_leftovers(const std::filesystem::path& directory);
 // durable. Fault::disk.
 void publish_checkpoint(const std::filesystem::path& directory, const std::string& name);
 
-// Lets the file `latest` say name, for people and scripts: nothing here reads it.
+// Lets the file `latest` say name; empty: there is none.
 void note_latest(const std::filesystem::path& directory, const std::string& name);
+// A path as given, or the checkpoint that it names if it is a file called `latest` or `best`.
+// Fault::input if such a file names none.
+std::filesystem::path named_checkpoint(const std::filesystem::path& path);
 
 // What to keep beside the newest.
 struct Retention {
@@ -36,7 +49,7 @@ struct Retention {
 };
 
 // Deletes checkpoints before `newest`, which is known to be good, as far as they are not to be
-// kept. Those after it belong to another course of the run: they stay.
+// kept. Those after it stay.
 void prune_checkpoints(const std::filesystem::path& directory, std::uint64_t newest,
                        const Retention& retention);
 

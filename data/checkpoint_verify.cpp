@@ -120,11 +120,14 @@ Findings Checkpoint::verify() const {
   Findings findings;
   std::vector<std::byte> block(kBlock);
   for (const auto& [name, of_file] : pieces) verify_file(path_ / name, of_file, block, findings);
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    const std::string name = entry.path().filename().string();
+  std::error_code error;
+  for (fs::directory_iterator entry(path_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     if (name != "manifest.json" && !pieces.contains(name))
-      note(findings.warnings, entry.path().string(), ": not in the manifest, ignored");
+      note(findings.warnings, entry->path().string(), ": not in the manifest, ignored");
   }
+  if (error) note(findings.warnings, path_.string(), ": cannot be listed: ", error.message());
   return findings;
 }
 

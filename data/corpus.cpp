@@ -72,8 +72,7 @@ Corpus Corpus::with_manifest(const fs::path& directory) {
                     : ": holds no corpus (no manifest.json): make one with tern prepare");
   }
   const std::string text = read_file(path, kMaxCorpusManifestBytes);
-  return Corpus(directory, parse_corpus_manifest(text, path.string()),
-                hash_hex(std::as_bytes(std::span(text))));
+  return Corpus(directory, parse_corpus_manifest(text, path.string()));
 }
 
 void Corpus::open_shards(Split split) {
@@ -82,6 +81,10 @@ void Corpus::open_shards(Split split) {
   require(!shards.empty(), Fault::input, directory_.string(), ": has no ", name_of(split), " split",
           split == Split::validation ? ": tern prepare makes one with --validation FRACTION" : "");
   for (const CorpusShard& shard : shards) open_shard(shard);
+  std::string content = manifest_.tokenizer_hash;
+  for (const CorpusShard& shard : shards)
+    content += ' ' + std::to_string(shard.tokens) + ' ' + shard.tokens_hash;
+  content_hash_ = hash_hex(std::as_bytes(std::span(content)));
 }
 
 void Corpus::open_shard(const CorpusShard& facts) {

@@ -29,7 +29,9 @@ class Corpus {
   std::int32_t vocab_size() const { return manifest_.vocab_size; }
   Split split() const { return split_; }
   const CorpusManifest& manifest() const { return manifest_; }
-  const std::string& hash() const { return hash_; }  // of the manifest: names the whole corpus
+  // of the split's tokens, by the hashes in the manifest: the same wherever the corpus lies and
+  // whatever its inputs were called
+  const std::string& content_hash() const { return content_hash_; }
 
   // Fills ids with those at [first, first + ids.size()); any thread. Fault::input with file and
   // position for an id outside the vocabulary.
@@ -48,8 +50,8 @@ class Corpus {
     std::uint64_t first;                         // position of its first token
     std::uint64_t tokens_offset, starts_offset;  // in the file
   };
-  Corpus(std::filesystem::path directory, CorpusManifest manifest, std::string hash)
-      : directory_(std::move(directory)), manifest_(std::move(manifest)), hash_(std::move(hash)) {}
+  Corpus(std::filesystem::path directory, CorpusManifest manifest)
+      : directory_(std::move(directory)), manifest_(std::move(manifest)) {}
   static Corpus with_manifest(const std::filesystem::path& directory);
   void open_shards(Split split);
   void open_shard(const CorpusShard& facts);
@@ -57,7 +59,7 @@ class Corpus {
 
   std::filesystem::path directory_;
   CorpusManifest manifest_;
-  std::string hash_;
+  std::string content_hash_;
   Split split_ = Split::train;
   std::vector<Shard> shards_;
   std::uint64_t token_count_ = 0, document_count_ = 0, text_bytes_ = 0;

@@ -1,6 +1,7 @@
 #include "data/corpus_manifest.h"
 
 #include "core/check.h"
+#include "data/source_list.h"
 
 namespace tern {
 namespace {
@@ -72,7 +73,20 @@ StoredType token_type_for(std::int64_t vocab_size) {
   return vocab_size <= 65536 ? StoredType::u16 : StoredType::u32;
 }
 
+void require_shard_count(std::size_t shards) {
+  require(shards <= kMaxCorpusShards, Fault::usage, "expected at most ", kMaxCorpusShards,
+          " shards in a corpus, got ", shards, ": prepare it with a larger --shard-tokens");
+}
+
+void require_argument_size(const json& arguments) {
+  const std::size_t bytes = arguments.dump(-1, ' ', false, json::error_handler_t::replace).size();
+  require(bytes <= kMaxCorpusArgumentBytes, Fault::usage, "expected options of at most ",
+          kMaxCorpusArgumentBytes, " B in all, got ", bytes);
+}
+
 std::string to_text(const CorpusManifest& manifest) {
+  require_shard_count(manifest.splits[0].size() + manifest.splits[1].size());
+  require_argument_size(manifest.arguments);
   json splits = json::object();
   for (const Split split : kSplits) {
     if (manifest.of(split).empty()) continue;
@@ -105,7 +119,7 @@ CorpusManifest parse_corpus_manifest(std::string_view content, const std::string
   CorpusManifest manifest{.tokenizer_hash = text(tokenizer, "xxh3", where),
                           .vocab_size = std::int32_t(vocab_size),
                           .token_type = stored_type(text(all, "token_type", where), where),
-                          .arguments = member(all, "arguments", where),
+                          .arguments = with_summary(member(all, "arguments", where)),
                           .skipped_lines = number(all, "skipped_lines", where),
                           .splits = {}};
   require(manifest.token_type == token_type_for(std::int64_t(vocab_size)), Fault::input, where,

@@ -42,16 +42,27 @@ struct CorpusManifest {
 };
 
 constexpr std::uint64_t kCorpusFormat = 1;
-constexpr std::uint64_t kMaxCorpusManifestBytes = 64 << 20;
+// What readers accept, and therefore writers make: 1.4 PB of text in shards of the usual size, a
+// manifest of some 35 MB. Manifests of earlier releases also list every input file.
+constexpr std::size_t kMaxCorpusShards = 100'000;  // of both splits
+constexpr std::uint64_t kMaxCorpusArgumentBytes = 1 << 20;
+constexpr std::uint64_t kMaxCorpusManifestBytes = 256 << 20;
 constexpr std::string_view kCorpusManifestName = "manifest.json";
 constexpr std::string_view kCorpusTokenizerName = "tokenizer.model";
 constexpr std::string_view kPrepareJournalName = "prepare.journal";  // while it is unfinished
 
+// Fault::usage, with the option that changes it, for more shards than readers accept.
+void require_shard_count(std::size_t shards);
+// Fault::usage for arguments that are longer than readers accept.
+void require_argument_size(const nlohmann::json& arguments);
+
 // u16 as long as every id fits
 StoredType token_type_for(std::int64_t vocab_size);
 
+// Fault::usage for more than readers accept.
 std::string to_text(const CorpusManifest& manifest);
-// Checks everything that can be checked without the shards. Fault::input, naming where.
+// Checks everything that can be checked without the shards. Fault::input, naming where. A list of
+// input files, as earlier releases wrote, becomes its summary.
 CorpusManifest parse_corpus_manifest(std::string_view text, const std::string& where);
 
 }  // namespace tern

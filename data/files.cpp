@@ -163,13 +163,13 @@ void fsync_directory(const fs::path& directory) {
           ": fsync failed: ", system_message(error));
 }
 
-void write_file_atomically(const fs::path& path, std::string_view content) {
+void write_file_atomically(const fs::path& path, const std::function<void(File&)>& write) {
   fs::path temporary = path;
   temporary += ".tmp";
   ::unlink(temporary.c_str());  // left by a dead process
   File file = File::create(temporary);
   try {
-    file.write_all(std::as_bytes(std::span(content)));
+    write(file);
     file.sync();
     file.close();
     const bool renamed = ::rename(temporary.c_str(), path.c_str()) == 0;
@@ -179,6 +179,11 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
     throw;
   }
   fsync_directory(path.parent_path());
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  write_file_atomically(path,
+                        [&](File& file) { file.write_all(std::as_bytes(std::span(content))); });
 }
 
 std::string read_file(const fs::path& path, std::uint64_t max_bytes, Links links) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,6 +58,9 @@ class File {
 void fsync_directory(const std::filesystem::path& directory);
 
 // Either the old or the new content survives a crash: path.tmp, fsync, rename, directory fsync.
+// `write` writes the content to the file that it is given.
+void write_file_atomically(const std::filesystem::path& path,
+                           const std::function<void(File&)>& write);
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 // a whole regular file; Fault::input when it is longer than max_bytes

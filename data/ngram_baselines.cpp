@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "data/ngram.h"
+#include "data/text_bytes.h"
 
 namespace tern {
 namespace {
@@ -60,17 +61,23 @@ NgramBaselines ngram_baselines(const Corpus& train, const Corpus& validation, in
   NgramBaselines result;
   result.training_tokens = std::min(train.token_count(), max_tokens);
   result.scored_tokens = validation.token_count();
-  result.scored_bytes = validation.text_bytes();
-  require(result.scored_bytes > 0, Fault::input, "ngram: the validation split holds no text");
+  const TextBytes text_bytes(validation);
   {
     NgramModels models(train.vocab_size(), highest);
     for_each_block(train, result.training_tokens, [&](auto, Ids ids) { models.add(ids); });
+    std::vector<std::int32_t> inputs;  // the token before each target
     for_each_block(validation, result.scored_tokens, [&](std::uint64_t first, Ids ids) {
-      std::vector<double> given;  // the first token is nobody's prediction
+      std::vector<double> given;  // the first token is not predicted
       if (first == 0) models.score(ids.first(1), given);
-      models.score(first == 0 ? ids.subspan(1) : ids, result.token_models);
+      const Ids targets = first == 0 ? ids.subspan(1) : ids;
+      models.score(targets, result.token_models);
+      inputs.insert(inputs.end(), ids.begin(), ids.end());
+      const Ids before = Ids(inputs).first(targets.size());
+      result.scored_bytes += text_bytes.of(first - (first == 0 ? 0 : 1), before, targets);
+      inputs.assign(1, ids.back());
     });
   }
+  require(result.scored_bytes > 0, Fault::input, "ngram: the validation split holds no text");
   NgramModels models(256, highest);
   result.training_bytes =
       for_each_text(train, result.training_tokens, [&](Ids text) { models.add(text); });

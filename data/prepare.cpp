@@ -9,6 +9,7 @@
 #include "data/files.h"
 #include "data/pipeline.h"
 #include "data/prepare_journal.h"
+#include "data/source_list.h"
 #include "data/text_source.h"
 
 namespace tern {
@@ -17,23 +18,22 @@ namespace {
 using Sources = std::vector<SourceFile>;
 
 constexpr std::size_t kShownProblems = 5;
+constexpr std::uint64_t kMaxShardTokens = std::uint64_t(1) << 32;  // it is made in memory
+// For an estimate of the number of shards: text has fewer tokens only where it is very regular, and
+// a shard holds at least one batch.
+constexpr std::uint64_t kBytesPerToken = 16, kSmallestShardBytes = std::uint64_t(256) << 10;
 
 // Everything that decides the content of the corpus.
 nlohmann::json arguments_of(const PrepareOptions& options, const Tokenizer& tokenizer,
                             const Sources& sources) {
-  nlohmann::json files = nlohmann::json::array();
-  for (const SourceFile& s : sources)
-    files.push_back({{"path", s.path.string()},
-                     {"bytes", s.bytes},
-                     {"format", name_of(s.format)},
-                     {"compression", name_of(s.codec)}});
-  return {{"tokenizer_xxh3", tokenizer.hash()}, {"sources", std::move(files)},
+  return {{"tokenizer_xxh3", tokenizer.hash()}, {"sources", source_summary(sources)},
           {"validation", options.validation},   {"bos", options.layout.bos},
           {"eos", options.layout.eos},          {"shard_tokens", options.shard_tokens}};
 }
 
 void check_options(const PrepareOptions& options, const Tokenizer& tokenizer) {
-  require(options.shard_tokens > 0, Fault::usage, "--shard-tokens: expected at least 1, got 0");
+  require(options.shard_tokens > 0 && options.shard_tokens <= kMaxShardTokens, Fault::usage,
+          "--shard-tokens: expected 1 to ", kMaxShardTokens, ", got ", options.shard_tokens);
   require(options.threads > 0, Fault::usage, "--threads: expected at least 1, got ",
           options.threads);
   const std::string name = options.tokenizer.string();
@@ -115,14 +115,14 @@ class CorpusWriter {
   std::vector<std::string> problems_;
 };
 
-void encode_all(TextSource& source, const Tokenizer& tokenizer, const Sources& sources,
+void encode_all(TextSource& source, const Tokenizer& tokenizer, const SharedSources& sources,
                 const PrepareOptions& options, const std::function<void(EncodedBatch&&)>& consume) {
-  const auto shared = std::make_shared<const Sources>(sources);
   Pipeline<TextBatch, EncodedBatch>::run(
       {.produce = [&] { return source.next(); },
        .make_worker =
            [&] {
-             const auto encoder = std::make_shared<BatchEncoder>(tokenizer, shared, options.layout);
+             const auto encoder =
+                 std::make_shared<BatchEncoder>(tokenizer, sources, options.layout);
              return [encoder](TextBatch&& batch) { return encoder->encode(batch); };
            },
        .consume = consume,
@@ -153,26 +153,29 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
                              const std::function<void(const PrepareProgress&)>& report) {
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
   check_options(options, tokenizer);
-  const Sources sources = list_sources(options.inputs, options.format);
+  const auto shared = std::make_shared<const Sources>(list_sources(options.inputs, options.format));
+  const Sources& sources = *shared;
   const SplitRule rule(options.validation, sources);
   const nlohmann::json arguments = arguments_of(options, tokenizer, sources);
-  std::optional<PrepareJournal> journal = PrepareJournal::open(options.out, arguments);
+  std::optional<PrepareJournal> journal = PrepareJournal::open(options.out, arguments, sources);
   const std::filesystem::path manifest_path = options.out / kCorpusManifestName;
   if (!journal)
     return {.manifest = parse_corpus_manifest(read_file(manifest_path, kMaxCorpusManifestBytes),
                                               manifest_path.string()),
             .was_finished = true,
             .problems = {}};
-  write_file_atomically(options.out / kCorpusTokenizerName, tokenizer.model());
-
   std::uint64_t total = 0;
   for (const SourceFile& s : sources) total += s.bytes;
+  require_shard_count(std::size_t(
+      std::min(total / kSmallestShardBytes, total / kBytesPerToken / options.shard_tokens)));
+  write_file_atomically(options.out / kCorpusTokenizerName, tokenizer.model());
+  write_source_list(options.out, sources);
   const bool known = std::none_of(sources.begin(), sources.end(),
                                   [](const SourceFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
-  TextSource source(sources, rule, cut, journal->state().next);
+  TextSource source(shared, rule, cut, journal->state().next);
   CorpusWriter writer(*journal, options, tokenizer);
-  encode_all(source, tokenizer, sources, options, [&](EncodedBatch&& batch) {
+  encode_all(source, tokenizer, shared, options, [&](EncodedBatch&& batch) {
     writer.append(batch);
     PrepareProgress progress = writer.progress();
     progress.total = known ? total : 0;

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "data/hdf5.h"
+#include "data/source_list.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -15,7 +16,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kMaxJournalBytes = std::uint64_t(256) << 20;
+// A line for each commit, of at most two shards; journals of earlier releases also list the inputs.
+constexpr std::uint64_t kMaxJournalBytes = kMaxCorpusManifestBytes;
+static_assert(kMaxCorpusShards * 1024 + kMaxCorpusArgumentBytes * 2 < kMaxJournalBytes);
 
 std::string line_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
@@ -41,44 +44,50 @@ std::string shortened(const json& value) {
   return text.size() <= 60 ? text : text.substr(0, 60) + "...";
 }
 
-// "validation: 0.1 then, 0.2 now"
-std::string difference(const json& then, const json& now) {
+// "validation: 0.1 then, 0.2 now"; of the inputs, the first that differs.
+std::string difference(const fs::path& directory, const json& then, const json& now,
+                       const std::vector<SourceFile>& sources) {
   std::string text;
   for (const auto& [key, value] : now.items()) {
     const json before = then.is_object() ? then.value(key, json()) : json();
     if (before == value) continue;
-    text += (text.empty() ? "" : "; ") + key + ": " + shortened(before) + " then, " +
-            shortened(value) + " now";
+    const std::string input = key == "sources" ? source_difference(directory, sources) : "";
+    text += (text.empty() ? "" : "; ") +
+            (input.empty() ? key + ": " + shortened(before) + " then, " + shortened(value) + " now"
+                           : input);
   }
   return text;
 }
 
 // Whether the directory holds the finished corpus of these arguments.
-bool is_finished(const fs::path& directory, const json& arguments) {
+bool is_finished(const fs::path& directory, const json& arguments,
+                 const std::vector<SourceFile>& sources) {
   const fs::path path = directory / kCorpusManifestName;
   if (!fs::exists(path)) return false;
   const CorpusManifest manifest =
       parse_corpus_manifest(read_file(path, kMaxCorpusManifestBytes), path.string());
   require(manifest.arguments == stored(arguments), Fault::usage, directory.string(),
           ": holds a corpus made from other arguments (",
-          difference(manifest.arguments, stored(arguments)),
+          difference(directory, manifest.arguments, stored(arguments), sources),
           "): choose another --out, or delete it");
   return true;
 }
 
 bool is_ours(const fs::path& name) {
-  return name == kCorpusTokenizerName || name == kPrepareJournalName || name.extension() == ".tmp";
+  return name == kCorpusTokenizerName || name == kCorpusSourcesName ||
+         name == kPrepareJournalName || name.extension() == ".tmp";
 }
 
 }  // namespace
 
-std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory,
-                                                   const json& arguments) {
+std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory, const json& arguments,
+                                                   const std::vector<SourceFile>& sources) {
+  require_argument_size(arguments);
   std::error_code error;
   fs::create_directories(directory, error);
   require(!error, Fault::disk, directory.string(), ": cannot be made: ", error.message());
   const fs::path path = directory / kPrepareJournalName;
-  if (is_finished(directory, arguments)) {
+  if (is_finished(directory, arguments, sources)) {
     fs::remove(path, error);
     return std::nullopt;
   }
@@ -93,7 +102,7 @@ std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory,
   if (text.find('\n') == text.npos)
     journal.begin(arguments);
   else
-    journal.read(text, arguments);
+    journal.read(text, arguments, sources);
   journal.remove_leftovers();
   return journal;
 }
@@ -109,17 +118,18 @@ void PrepareJournal::begin(const json& arguments) {
   fsync_directory(directory_);
 }
 
-void PrepareJournal::read(std::string_view text, const json& arguments) {
+void PrepareJournal::read(std::string_view text, const json& arguments,
+                          const std::vector<SourceFile>& sources) {
   const std::string where = file_.path().string();
   bool first = true;
   for (std::size_t end; (end = text.find('\n', size_)) != text.npos; size_ = end + 1) {
     const json line = parse_json(text.substr(size_, end - size_), where);
     try {
       if (first) {
-        require(line.at("format") == kCorpusFormat && line.at("arguments") == stored(arguments),
-                Fault::usage, directory_.string(),
-                ": holds an unfinished corpus of other arguments (",
-                difference(line.at("arguments"), stored(arguments)),
+        const json then = with_summary(line.at("arguments"));
+        require(line.at("format") == kCorpusFormat && then == stored(arguments), Fault::usage,
+                directory_.string(), ": holds an unfinished corpus of other arguments (",
+                difference(directory_, then, stored(arguments), sources),
                 "): finish it with those, choose another --out, or delete the directory");
       } else {
         state_.next = position_from(line.at("next"));
@@ -148,6 +158,8 @@ void PrepareJournal::append(const json& line) {
 
 void PrepareJournal::commit(const std::array<std::optional<CorpusShard>, 2>& shards,
                             const TextPosition& next, std::uint64_t skipped_lines) {
+  require_shard_count(state_.shards[0].size() + state_.shards[1].size() +
+                      std::size_t(shards[0].has_value()) + std::size_t(shards[1].has_value()));
   json line = {{"next", to_json(next)}, {"skipped_lines", skipped_lines}};
   for (const Split split : kSplits) {
     const std::optional<CorpusShard>& shard = shards[std::size_t(split)];

@@ -25,13 +25,15 @@ class PrepareJournal {
   // holds the finished corpus of these arguments. Fault::usage, saying how to go on: it belongs to
   // other arguments, to another process, or holds anything else.
   static std::optional<PrepareJournal> open(const std::filesystem::path& directory,
-                                            const nlohmann::json& arguments);
+                                            const nlohmann::json& arguments,
+                                            const std::vector<SourceFile>& sources);
 
   const PrepareState& state() const { return state_; }
   const std::filesystem::path& directory() const { return directory_; }
   bool resumed() const { return resumed_; }
 
   // Notes new shards (or none) of each split, whose files are complete, and what was reached.
+  // Fault::usage for more shards than a corpus may have.
   void commit(const std::array<std::optional<CorpusShard>, 2>& shards, const TextPosition& next,
               std::uint64_t skipped_lines);
   void remove();  // once there is a manifest
@@ -41,7 +43,8 @@ class PrepareJournal {
       : directory_(std::move(directory)), file_(std::move(file)) {}
   void lock() const;
   void begin(const nlohmann::json& arguments);
-  void read(std::string_view text, const nlohmann::json& arguments);
+  void read(std::string_view text, const nlohmann::json& arguments,
+            const std::vector<SourceFile>& sources);
   void append(const nlohmann::json& line);
   void remove_leftovers() const;
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
-#include <set>
 
 #include "core/check.h"
 #include "core/rng.h"
@@ -14,9 +14,7 @@ namespace {
 
 void require_sound(const std::vector<SampleOrder::Source>& sources) {
   require(!sources.empty(), Fault::usage, "data: expected at least one source");
-  std::set<std::string> names;
   for (const auto& s : sources) {
-    require(names.insert(s.name).second, Fault::usage, "data: source ", s.name, " is given twice");
     require(std::isfinite(s.weight) && s.weight > 0, Fault::usage, "data: source ", s.name,
             ": expected a positive weight, got ", s.weight);
     check(s.samples > 0, "[sample_order] source ", s.name, " has no samples");
@@ -53,6 +51,9 @@ SampleOrder::SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool s
   for (std::size_t s = 0; s < counts_.size(); ++s)
     require(counts_[s] > 0, Fault::usage, "data: source ", sources_[s].name, ": its weight ",
             sources_[s].weight, " is less than 1/", kBlock, " of all: raise it or drop the source");
+  std::map<std::string, int> seen;  // how many sources of this content so far
+  for (const Source& s : sources_)
+    streams_.push_back(stream_of(s.content + ' ' + std::to_string(seen[s.content]++)));
   // the turn goes to the source that is furthest behind its share
   std::vector<std::uint32_t> had(counts_.size(), 0);
   for (std::uint64_t turn = 1; turn <= kBlock; ++turn) {
@@ -73,7 +74,7 @@ Sample SampleOrder::at(std::uint64_t global_index) const {
   const std::uint64_t nth = global_index / kBlock * counts_[turn.source] + turn.rank;
   const std::uint64_t epoch = nth / source.samples, within = nth % source.samples;
   if (!shuffled_) return {turn.source, within};
-  const std::uint64_t key = Rng(seed_, stream_of(source.name)).bits(epoch);
+  const std::uint64_t key = Rng(seed_, streams_[turn.source]).bits(epoch);
   return {turn.source, Permutation(source.samples, key)(within)};
 }
 

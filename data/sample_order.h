@@ -18,15 +18,18 @@ struct Sample {
 class SampleOrder {
  public:
   struct Source {
-    std::string name;
+    std::string name;  // for messages
     double weight;
     std::uint64_t samples;  // in one epoch, at least 1
+    std::string content{};  // hash of its tokens
   };
 
   // The sources take turns in a fixed pattern of kBlock samples, each as evenly spread as can be,
   // with as many as its weight rounds to. Within a source one epoch follows the other: in file
-  // order, or each in a permutation of its own, by (seed, name, epoch). Fault::usage: a weight that
-  // is not positive or rounds to no sample, a name used twice.
+  // order, or each in a permutation of its own, by (seed, content, epoch): where the data lies and
+  // what it is called changes nothing. Sources of the same content also count their number among
+  // those, so that they come in different orders. Fault::usage: a weight that is not positive or
+  // rounds to no sample.
   static constexpr std::uint64_t kBlock = 4096;
   SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool shuffled);
 
@@ -41,6 +44,7 @@ class SampleOrder {
   std::vector<Source> sources_;
   std::vector<std::uint64_t> counts_;  // turns per block of each source
   std::vector<Turn> turns_;
+  std::vector<std::uint64_t> streams_;  // of each source: what its permutations are drawn from
   std::uint64_t seed_;
   bool shuffled_;
 };

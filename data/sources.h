@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@ struct SourceFile {
   Codec codec = Codec::none;
   std::uint64_t bytes = 0;  // of the file; 0 for standard input
 };
+
+using SharedSources = std::shared_ptr<const std::vector<SourceFile>>;  // there may be millions
 
 // The extension decides: .txt .jsonl .bin (u16) .u16 .u32, each also with .gz .zst .xz; `forced`
 // overrides it for all inputs, and is what standard input needs unless it is text. Directories are

@@ -18,19 +18,19 @@ std::size_t token_bytes(SourceFormat format) {
 
 }  // namespace
 
-TextSource::TextSource(std::vector<SourceFile> sources, SplitRule rule, Cut cut, TextPosition start)
+TextSource::TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start)
     : sources_(std::move(sources)), rule_(std::move(rule)), cut_(std::move(cut)), at_(start) {
-  check(start.source <= sources_.size(), "[text source] expected a position in ", sources_.size(),
+  check(start.source <= sources_->size(), "[text source] expected a position in ", sources_->size(),
         " sources, got ", start.source);
-  for (std::size_t i = 0; i < start.source; ++i) finished_ += sources_[i].bytes;
+  for (std::size_t i = 0; i < start.source; ++i) finished_ += (*sources_)[i].bytes;
 }
 
 std::string TextSource::place() const {
-  return sources_[at_.source].path.string();
+  return (*sources_)[at_.source].path.string();
 }
 
 void TextSource::open() {
-  const SourceFile& source = sources_[at_.source];
+  const SourceFile& source = (*sources_)[at_.source];
   stream_.emplace(source.path, source.codec, source.bytes);
   stream_->skip(at_.offset);
   buffer_.clear();
@@ -64,7 +64,7 @@ void TextSource::take(TextBatch& batch, std::size_t bytes, TextItem item) {
 // How much to take of a text of which at most limit bytes belong to this document, looking at the
 // first `window` bytes only: where parts end must not depend on what happens to be buffered.
 std::size_t TextSource::part_of_text(std::uint64_t limit, std::size_t window, bool& last) const {
-  const std::size_t unit = token_bytes(sources_[at_.source].format);
+  const std::size_t unit = token_bytes((*sources_)[at_.source].format);
   const std::string_view text = unread().substr(0, window);
   const bool all = ended_ && text.size() == unread().size();
   last = limit <= text.size() || all;
@@ -73,14 +73,14 @@ std::size_t TextSource::part_of_text(std::uint64_t limit, std::size_t window, bo
     return head.size() - (unit == 1 ? incomplete_suffix(head) : head.size() % unit);
   }
   require(!all || text.size() % unit == 0, Fault::input, place(), ": expected whole ",
-          name_of(sources_[at_.source].format), " tokens, got ", text.size() % unit,
+          name_of((*sources_)[at_.source].format), " tokens, got ", text.size() % unit,
           " B too many at byte ", at_.offset + text.size() / unit * unit);
   if (all) return text.size();
   return unit == 1 ? cut_(text) : text.size() / unit * unit;
 }
 
 bool TextSource::take_text(TextBatch& batch) {
-  const bool is_text = token_bytes(sources_[at_.source].format) == 1;
+  const bool is_text = token_bytes((*sources_)[at_.source].format) == 1;
   fill(kReadBytes + 1);  // one more tells whether the text ends here
   if (is_text && at_.offset == 0) {
     const std::string_view text = unread();
@@ -141,13 +141,13 @@ bool TextSource::take_line(TextBatch& batch) {
 
 std::optional<TextBatch> TextSource::next() {
   TextBatch batch;
-  while (at_.source < sources_.size() && batch.bytes.size() < kBatchBytes) {
+  while (at_.source < sources_->size() && batch.bytes.size() < kBatchBytes) {
     if (!stream_) open();
-    const bool lines = sources_[at_.source].format == SourceFormat::json_lines;
+    const bool lines = (*sources_)[at_.source].format == SourceFormat::json_lines;
     const bool more = lines ? take_line(batch) : take_text(batch);
     batch.consumed = finished_ + stream_->consumed();
     if (more) continue;
-    finished_ += sources_[at_.source].bytes;
+    finished_ += (*sources_)[at_.source].bytes;
     at_ = {.source = at_.source + 1, .document = at_.document};
     stream_.reset();
   }

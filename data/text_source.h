@@ -55,7 +55,7 @@ class TextSource {
   using Cut = std::function<std::size_t(std::string_view)>;
 
   // Texts lose a UTF-8 byte-order mark at their beginning; empty documents and lines are left out.
-  TextSource(std::vector<SourceFile> sources, SplitRule rule, Cut cut, TextPosition start = {});
+  TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start = {});
 
   // Fault::input with the place: UTF-16, documents over 1 GiB, lines over 64 MiB, half a token,
   // what ByteStream finds.
@@ -71,7 +71,7 @@ class TextSource {
   std::size_t part_of_text(std::uint64_t limit, std::size_t window, bool& last) const;
   std::string place() const;
 
-  std::vector<SourceFile> sources_;
+  SharedSources sources_;
   SplitRule rule_;
   Cut cut_;
   TextPosition at_;

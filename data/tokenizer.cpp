@@ -55,6 +55,8 @@ Tokenizer Tokenizer::load(const std::filesystem::path& path) {
 Tokenizer Tokenizer::parse(std::string bytes, const std::filesystem::path& path) {
   const auto state = std::make_shared<State>();
   State& s = *state;
+  require(bytes.size() <= kMaxTokenizerBytes, Fault::input, path.string(), ": expected at most ",
+          kMaxTokenizerBytes, " B, got ", bytes.size(), " B");
   s.model = std::move(bytes);
   s.hash = hash_hex(std::as_bytes(std::span(s.model)));
   const SentencePieceModel model = read_sentencepiece_model(s.model, path);
@@ -97,6 +99,25 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
   std::string text;
   for (const std::int32_t id : ids) text += decoder.push(id);
   return text + decoder.finish();
+}
+
+std::string_view Tokenizer::spelling(std::int32_t id, bool text_begins) const {
+  const State& s = *state_;
+  require(id >= 0 && std::size_t(id) < s.spelling.size(), Fault::input,
+          "[decode] expected a token id from 0 to ", s.spelling.size() - 1, ", got ", id);
+  std::string_view text = s.spelling[std::size_t(id)];
+  const bool dummy = text_begins && s.drops_prefix && id != s.unk && id != s.byte_ids[' '];
+  if (dummy && text.starts_with(' ')) text.remove_prefix(1);
+  return text;
+}
+
+bool Tokenizer::text_begins_after(std::int32_t id, bool text_begins) const {
+  return state_->is_control.at(std::size_t(id)) &&
+         (text_begins || id == state_->bos || id == state_->eos);
+}
+
+bool Tokenizer::drops_prefix() const {
+  return state_->drops_prefix;
 }
 
 std::size_t Tokenizer::complete_prefix(std::string_view text) const {

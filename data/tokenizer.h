@@ -30,6 +30,12 @@ class Tokenizer {
   // Ids outside 0 to vocab_size - 1: Fault::input.
   std::string decode(std::span<const std::int32_t> ids) const;
 
+  // The bytes of one id: none for a control piece, without the dummy space where a text begins.
+  std::string_view spelling(std::int32_t id, bool text_begins) const;
+  // whether a text begins after this id: after bos and eos; text_begins: it began with the id
+  bool text_begins_after(std::int32_t id, bool text_begins) const;
+  bool drops_prefix() const;  // decoding drops a dummy space where a text begins
+
   // How much of the beginning of a long document encodes the same whatever follows; the next part
   // goes through Encoder::append with Part::continued. 0: more text is needed (up to 128 KiB).
   std::size_t complete_prefix(std::string_view text) const;
@@ -46,7 +52,6 @@ class Tokenizer {
 
  private:
   friend class Encoder;
-  friend class Decoder;
   struct State;
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::shared_ptr<const State> state_;

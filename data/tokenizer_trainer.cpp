@@ -157,7 +157,8 @@ std::string train_tokenizer(const std::vector<SourceFile>& sources,
     require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
             s.path.string(), ": holds tokens: a tokenizer is trained on text");
   const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
-  TextSource source(sources, SplitRule(0, sources), cut);
+  TextSource source(std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources),
+                    cut);
   std::uint64_t bad = 0;
   const auto next = [&]() -> std::optional<std::string> {
     const std::optional<TextBatch> batch = source.next();

@@ -10,11 +10,12 @@
 namespace tern {
 
 struct TokenSource {
-  std::string name;   // its own within a run: it keys the order of its samples
+  std::string name;   // for messages
   double weight = 1;  // its share of the samples is weight over the sum of the weights
   std::uint64_t token_count = 0;
   // fills ids with those at [first, first + ids.size()) < token_count; called from one thread
   std::function<void(std::uint64_t first, std::span<std::int32_t> ids)> read;
+  std::string content{};  // hash of the tokens: keys the order of its samples
 };
 
 }  // namespace tern

@@ -37,17 +37,20 @@ void eval(const EvalOptions& options) {
   SequentialPass pass(token_source(corpus, options.data, 1), std::uint64_t(context),
                       std::uint64_t(sequences), config.model.vocab_size);
   LossSum sum;
-  while (const auto batch = pass.next())
+  const TextBytes bytes(*corpus);
+  while (const auto batch = pass.next()) {
     sum += evaluate(*loaded.model, {batch->inputs, batch->targets}, context);
+    sum.bytes += bytes.of(*batch);
+  }
   const double loss = sum.loss / double(sum.targets);
-  const double bytes = double(corpus->text_bytes());
   fmt::print("checkpoint      {}\ndata            {} ({})\ntokens          {}\n",
              checkpoint.path().string(), options.data, name_of(corpus->split()), sum.targets);
   fmt::print("loss            {:.4f} nats per token\nperplexity      {:.2f}\n", loss,
              std::exp(loss));
-  if (bytes > 0)
-    fmt::print("bits per byte   {:.4f} ({} bytes of text)\n", sum.loss / std::log(2.0) / bytes,
-               corpus->text_bytes());
+  if (sum.bytes > 0)
+    fmt::print("bits per byte   {:.4f} ({} bytes of text{})\n",
+               sum.loss / std::log(2.0) / double(sum.bytes), sum.bytes,
+               loaded.tokenizer.lossless() ? "" : " as the tokenizer rewrote it");
 }
 
 }  // namespace

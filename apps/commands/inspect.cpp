@@ -115,6 +115,9 @@ void inspect_directory(const fs::path& directory, bool verify) {
   std::fflush(stdout);
   require(bad == 0, Fault::input, directory.string(), ": ", bad, " of ", steps.size(),
           " checkpoints are bad, for the reasons above");
+  const std::vector<std::string> aside = set_aside(directory);
+  for (const std::string& name : aside)
+    fmt::print("{}  set aside: of an abandoned course of the run\n", name);
   if (!verify) fmt::print("sizes and structures were checked; --verify reads every byte\n");
 }
 

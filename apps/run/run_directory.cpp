@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <sstream>
+#include <vector>
 
 #include "core/check.h"
 #include "data/files.h"
@@ -130,6 +131,22 @@ fs::path RunDirectory::sample(std::int64_t step) const {
   char name[40];
   std::snprintf(name, sizeof name, "step-%08lld.txt", static_cast<long long>(step));
   return path_ / "samples" / name;
+}
+
+void RunDirectory::drop_samples_after(std::int64_t step) const {
+  std::error_code error;
+  std::vector<fs::path> later;
+  for (fs::directory_iterator entry(path_ / "samples", error), end; !error && entry != end;
+       entry.increment(error)) {
+    long long of = -1;
+    if (std::sscanf(entry->path().filename().c_str(), "step-%lld.txt", &of) == 1 && of > step &&
+        entry->path() == sample(of))
+      later.push_back(entry->path());
+  }
+  for (const fs::path& path : later) {
+    fs::remove(path, error);
+    require(!error, Fault::disk, path.string(), ": cannot be removed: ", error.message());
+  }
 }
 
 bool RunDirectory::take_save_request() const {

@@ -38,6 +38,8 @@ class RunDirectory {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path sample(std::int64_t step) const;  // samples/step-00001000.txt
 
+  void drop_samples_after(std::int64_t step) const;  // Fault::disk
+
   // True once after someone made a file called SAVE here: a checkpoint is wanted. Takes it away.
   bool take_save_request() const;
 

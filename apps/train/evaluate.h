@@ -16,9 +16,11 @@ struct HostBatch {
 struct LossSum {
   double loss = 0;           // nats, summed over the targets
   std::int64_t targets = 0;  // that count
+  std::uint64_t bytes = 0;   // of text that they stand for, where the caller has counted them
   LossSum& operator+=(const LossSum& other) {
     loss += other.loss;
     targets += other.targets;
+    bytes += other.bytes;
     return *this;
   }
 };

@@ -96,7 +96,7 @@ nlohmann::json to_json(const TrainingState& s) {
           {"adam_steps", s.adam_steps},
           {"skipped", s.skipped},
           {"tokenizer_hash", s.tokenizer_hash},
-          {"data_hashes", s.data_hashes},
+          {"data_content", s.data_content},
           {"algorithms", s.algorithms}};
 }
 
@@ -111,7 +111,7 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
             .adam_steps = j.at("adam_steps").get<double>(),
             .skipped = j.at("skipped").get<std::int64_t>(),
             .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
-            .data_hashes = j.at("data_hashes").get<std::vector<std::string>>(),
+            .data_content = j.value("data_content", std::vector<std::string>()),
             .algorithms = j.value("algorithms", "")};
   } catch (const nlohmann::json::exception& e) {
     fail(Fault::input, where, ": manifest.json: state: ", e.what());

@@ -20,8 +20,9 @@ struct TrainingState {
   double adam_steps = 0;      // updates taken: steps less the skipped ones
   std::int64_t skipped = 0;
   std::string tokenizer_hash{};
-  std::vector<std::string> data_hashes{};  // of each source
-  std::string algorithms{};                // Device::algorithms_hash() of where it was trained
+  // of each source's tokens; none in checkpoints of a release that ordered samples by path
+  std::vector<std::string> data_content{};
+  std::string algorithms{};  // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);

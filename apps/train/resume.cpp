@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "apps/config/resolved.h"
+#include "apps/train/course.h"
+#include "data/checkpoint_directory.h"
 
 namespace tern {
 namespace {
@@ -29,6 +31,30 @@ std::string joined(const std::vector<std::string>& lines) {
   return text;
 }
 
+// A link among a run's checkpoints may be renamed before it is read again: see begin_course().
+std::filesystem::path without_link(std::filesystem::path path) {
+  if (!path.has_filename()) path = path.parent_path();  // step-00001000/
+  std::error_code error;
+  return std::filesystem::is_symlink(path, error) && std::filesystem::exists(path, error)
+             ? std::filesystem::canonical(path)
+             : path;
+}
+
+// New weights would in the end replace what is there: that must be asked for.
+void require_no_checkpoint(const std::filesystem::path& checkpoints,
+                           std::vector<std::string> reasons) {
+  for (const std::string& name : set_aside(checkpoints))
+    reasons.push_back(name + " is of an abandoned course: --resume " +
+                      (checkpoints / name).string() + " goes back to it");
+  constexpr std::size_t kMost = 8;
+  const std::size_t more = reasons.size() - std::min(reasons.size(), kMost);
+  reasons.resize(reasons.size() - more);
+  if (more > 0) reasons.push_back("and " + std::to_string(more) + " more");
+  require(reasons.empty(), Fault::input, checkpoints.string(),
+          ": expected a checkpoint to resume from, none can be used: ", joined(reasons),
+          "; to start with new weights take another run.name, or delete this run with --overwrite");
+}
+
 }  // namespace
 
 Existing existing_for(const std::string& resume, bool overwrite) {
@@ -46,17 +72,20 @@ std::optional<Checkpoint> find_start(const std::string& resume, const RunDirecto
                                      Console& console) {
   if (resume == "none") return std::nullopt;
   if (!resume.empty() && resume != "auto") {
-    Checkpoint checkpoint = Checkpoint::open(resume);
+    Checkpoint checkpoint = Checkpoint::open(without_link(resume));
     const Findings findings = checkpoint.verify();
     for (const std::string& warning : findings.warnings) console.warn(warning);
     require(findings.problems.empty(), Fault::input, resume,
             " cannot be resumed from: ", joined(findings.problems));
     return checkpoint;
   }
-  const NewestGood newest = newest_good(directory.checkpoints());
+  const NewestGood newest = newest_of_course(directory.checkpoints());
+  if (!newest.path) {
+    require_no_checkpoint(directory.checkpoints(), newest.passed_over);
+    return std::nullopt;
+  }
   for (const std::string& reason : newest.passed_over)
     console.warn("passed over a checkpoint: " + reason);
-  if (!newest.path) return std::nullopt;
   return Checkpoint::open(*newest.path);
 }
 
@@ -75,7 +104,12 @@ void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
   const std::string& now = data.tokenizer().hash();
   require(saved.tokenizer_hash == now, Fault::input, where, ": expected the tokenizer with hash ",
           saved.tokenizer_hash, ", this one has ", now);
-  require(saved.data_hashes == data.hashes(), Fault::input, where,
+  require(
+      !saved.data_content.empty(), Fault::input, where,
+      ": was saved by a release that ordered samples by the path of the data: resumed here, the "
+      "run would see some samples of this epoch twice and others never; start a new run from it "
+      "(init_from.path, init_from.moments = true)");
+  require(saved.data_content == data.hashes(), Fault::input, where,
           ": the training data is not what this run has read so far (hashes differ)");
 }
 

@@ -15,9 +15,9 @@ namespace tern {
 // What --resume asks of the run directory. Fault::usage for --resume together with --overwrite.
 Existing existing_for(const std::string& resume, bool overwrite);
 
-// The checkpoint that the run goes on from. "auto" or "": the newest good one of the directory, if
-// there is one, and a warning for each newer one with the reason; a path: that one, and
-// Fault::input if it is not good; "none": nothing.
+// The checkpoint that the run goes on from. "auto" or "": the newest good one of its course, and a
+// warning for each newer one with the reason; nothing if there never was one, Fault::input if there
+// are some and none is good. A path: that one, and Fault::input if it is not good. "none": nothing.
 std::optional<Checkpoint> find_start(const std::string& resume, const RunDirectory& directory,
                                      Console& console);
 

@@ -4,6 +4,7 @@
 #include "apps/config/load.h"
 #include "apps/ranks/control_plane.h"
 #include "apps/run/console.h"
+#include "apps/run/reports.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/injection.h"
 #include "apps/train/memory_plan.h"
@@ -29,6 +30,7 @@ struct RunParts {
   // never waits for the host.
   bool runs_ahead = false;
   Injection injection{};
+  std::vector<EventReport> events{};  // of the start, to be recorded
 };
 
 }  // namespace tern

@@ -11,6 +11,7 @@
 #include "apps/run/quantities.h"
 #include "apps/run/square_product.h"
 #include "apps/train/banner.h"
+#include "apps/train/course.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
 #include "data/files.h"
@@ -33,19 +34,19 @@ double measure_peak_flops(const Device& device) {
   return product.flops() / best;
 }
 
-void load_initial_weights(const InitFromSection& from, Trainer& trainer) {
+void load_initial_weights(const InitFromSection& from, Trainer& trainer, TrainingRun& run) {
   const Checkpoint checkpoint = Checkpoint::open(from.path);
   load_weights(checkpoint, trainer.model());
   if (!from.moments) return;
   load_moments(checkpoint, trainer);
-  trainer.optimizer().set_adam_steps(training_state(checkpoint.manifest(), from.path).adam_steps);
+  run.start_adam_at(training_state(checkpoint.manifest(), from.path).adam_steps);
 }
 
-void start_fresh(const RunConfig& config, Console& console, Trainer& trainer) {
+void start_fresh(const RunConfig& config, Console& console, Trainer& trainer, TrainingRun& run) {
   if (config.init_from.path.empty())
     trainer.model().initialize(std::uint64_t(config.run.seed));
   else
-    load_initial_weights(config.init_from, trainer);
+    load_initial_weights(config.init_from, trainer, run);
   console.say(config.init_from.path.empty()
                   ? fmt::format("starting with new weights, seed {}", config.run.seed)
                   : "starting from the weights of " + config.init_from.path);
@@ -62,7 +63,7 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
 // Each rank reads what it holds; rank 0 has chosen and checked the checkpoint.
 void start_together(const std::string& path, const RunConfig& config, Console& console,
                     Trainer& trainer, TrainingRun& run) {
-  if (path.empty()) return start_fresh(config, console, trainer);
+  if (path.empty()) return start_fresh(config, console, trainer, run);
   go_on_from(Checkpoint::open(path), console, trainer, run);
 }
 
@@ -163,7 +164,13 @@ struct Opened {
       require_same_run(*start, loaded.config);
       require_same_data(*start, me.data);
       warn_of_other_algorithms(*start, me.device.algorithms_hash(), console);
-      drop_metrics_after(directory.metrics(), std::int64_t(start->manifest().step));
+      const std::string abandoned = begin_course(directory, *start);
+      if (!abandoned.empty())
+        events.push_back({.step = std::int64_t(start->manifest().step),
+                          .kind = "superseded",
+                          .text = abandoned});
+    } else {
+      begin_course(directory);
     }
     directory.begin(resolved_config(loaded), environment);
   }
@@ -171,6 +178,7 @@ struct Opened {
   const RunDirectory directory;
   Console console;
   const std::optional<Checkpoint> start;
+  std::vector<EventReport> events{};
 };
 
 void train_with(const TrainOptions& options, const LoadedConfig& loaded, const Member& me) {
@@ -193,7 +201,8 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .shards_saved = shards_saved,
                        .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
-                       .injection = me.injection};
+                       .injection = me.injection,
+                       .events = opened ? opened->events : std::vector<EventReport>{}};
   if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
   const std::string slow = slow_sizes(config.model, me.device.facts().traits);
   if (!slow.empty()) console.warn(slow);

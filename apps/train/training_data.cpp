@@ -1,7 +1,5 @@
 #include "apps/train/training_data.h"
 
-#include <algorithm>
-
 #include "core/check.h"
 
 namespace tern {
@@ -23,12 +21,14 @@ bool has_split(const Corpus& corpus, Split split) {
 
 TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name, double weight) {
   const std::uint64_t count = corpus->token_count();
-  return {.name = name,
-          .weight = weight,
-          .token_count = count,
-          .read = [corpus = std::move(corpus)](std::uint64_t first, std::span<std::int32_t> ids) {
-            corpus->read(first, ids);
-          }};
+  const std::string content = corpus->content_hash();
+  return {
+      .name = name,
+      .weight = weight,
+      .token_count = count,
+      .read = [corpus = std::move(corpus)](
+                  std::uint64_t first, std::span<std::int32_t> ids) { corpus->read(first, ids); },
+      .content = content};
 }
 
 TrainingData::TrainingData(const RunConfig& config) : config_(config) {
@@ -60,11 +60,9 @@ void TrainingData::open_source(const DataSource& source, std::vector<TokenSource
   if (source.validation.empty() && !has_split(*corpus, Split::validation)) return;
   const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path));
   require_same_tokenizer(*held_out, path, *tokenizer_);
-  validation_.push_back(
-      {.name = path,
-       .tokens = token_source(held_out, path, 1),
-       .bytes_per_token = double(held_out->text_bytes()) /
-                          double(std::max<std::uint64_t>(1, held_out->token_count()))});
+  validation_.push_back({.name = path,
+                         .tokens = token_source(held_out, path, 1),
+                         .bytes = std::make_shared<const TextBytes>(*held_out)});
 }
 
 TrainingBatch TrainingData::next() {
@@ -81,7 +79,7 @@ TrainingBatch TrainingData::next() {
 
 std::vector<std::string> TrainingData::hashes() const {
   std::vector<std::string> out;
-  for (const auto& corpus : corpora_) out.push_back(corpus->hash());
+  for (const auto& corpus : corpora_) out.push_back(corpus->content_hash());
   return out;
 }
 

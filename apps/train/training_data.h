@@ -9,6 +9,7 @@
 #include "apps/config/run_config.h"
 #include "data/corpus.h"
 #include "data/loader.h"
+#include "data/text_bytes.h"
 #include "data/tokenizer.h"
 
 namespace tern {
@@ -22,7 +23,7 @@ struct TrainingBatch {
 struct ValidationSet {
   std::string name;
   TokenSource tokens;
-  double bytes_per_token = 0;  // of the text behind it; 0: unknown
+  std::shared_ptr<const TextBytes> bytes;
 };
 
 class TrainingData {

@@ -10,6 +10,7 @@
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
 #include "apps/run/time_limit.h"
+#include "apps/train/course.h"
 #include "apps/version.h"
 
 namespace tern {
@@ -61,7 +62,7 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
   if (parts.directory) record_.emplace(*parts.directory, parts.console);
   if (parts.directory || parts.shards_saved) writer_.emplace(checkpoint_options(parts));
   state_.tokenizer_hash = parts.data.tokenizer().hash();
-  state_.data_hashes = parts.data.hashes();
+  state_.data_content = parts.data.hashes();
   state_.algorithms = parts.device.algorithms_hash();
 }
 
@@ -72,6 +73,11 @@ void TrainingRun::start_at(const TrainingState& state) {
   recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped);
   trainer_.optimizer().set_adam_steps(state.adam_steps);
   parts_.data.seek(state.position);
+}
+
+void TrainingRun::start_adam_at(double steps) {
+  state_.adam_steps = steps;
+  trainer_.optimizer().set_adam_steps(steps);
 }
 
 bool TrainingRun::due(std::int64_t interval) const {
@@ -111,6 +117,7 @@ void TrainingRun::fail_with_last_good(const Error& error) {
 
 void TrainingRun::train() {
   std::string why;
+  for (const EventReport& report : parts_.events) record(report);
   if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
   do {
     while (state_.step < steps_ && !stop_wanted(why)) {
@@ -240,7 +247,7 @@ void TrainingRun::end_with_first(Fault fault, const std::string& why) {
 }
 
 std::filesystem::path TrainingRun::newest_checkpoint(std::int64_t from) const {
-  const NewestGood newest = newest_good(parts_.directory->checkpoints());
+  const NewestGood newest = newest_of_course(parts_.directory->checkpoints(), std::uint64_t(from));
   require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
   return *newest.path;
@@ -266,6 +273,11 @@ void TrainingRun::rewind(std::int64_t from) {
   event(from, "rewind",
         fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
                     first_bad_position_, past - 1));
+  if (record_) {
+    const std::string abandoned =
+        abandon_after(parts_.directory->checkpoints(), std::uint64_t(saved.step));
+    if (!abandoned.empty()) event(saved.step, "superseded", abandoned);
+  }
   state_.step = saved_step_ = saved.step;
   state_.adam_steps = saved.adam_steps;
   state_.position = past;

@@ -20,6 +20,8 @@ namespace tern {
 class TrainingRun {
  public:
   TrainingRun(const RunParts& parts, Trainer& trainer);
+  // Updates that the moments of a new run have seen in the run that they were taken from.
+  void start_adam_at(double steps);
   // Where a resumed run goes on; not called for a new one. On rank 0, or where each rank holds
   // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
   // from rank 0, or copies of each other's parts.

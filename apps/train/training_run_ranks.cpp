@@ -72,11 +72,9 @@ void TrainingRun::share_start() {
   if (parts_.ranks.size() == 1) return;
   if (parts_.shards_saved) return share_weights();  // each has read its own part
   const std::int64_t saved_step = saved_step_;
-  const double adam_steps = trainer_.optimizer().adam_steps();
   share_weights();
   start_at(from_first(state_));
   saved_step_ = saved_step;
-  trainer_.optimizer().set_adam_steps(parts_.ranks.agree_on(adam_steps)[0]);
 }
 
 // What every rank holds alike: copies of all matrices, rows of tokens, and the rest.

@@ -68,13 +68,15 @@ void TrainingRun::validate() {
     SequentialPass pass = parts_.data.pass(set, parts_.memory.micro_batch);
     int turn = 0;  // of the rank that evaluates the next batch
     while (const auto batch = pass.next())
-      if (turn++ % parts_.ranks.size() == parts_.ranks.rank())
+      if (turn++ % parts_.ranks.size() == parts_.ranks.rank()) {
         sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
+        sum.bytes += set.bytes->of(*batch);
+      }
     for (LossSum total; const LossSum& part : parts_.ranks.agree_on(sum)) sum = total += part;
     report.sources.emplace_back(set.name, sum.loss / double(sum.targets));
     loss += sum.loss;
     targets += sum.targets;
-    bytes += double(sum.targets) * set.bytes_per_token;
+    bytes += double(sum.bytes);
   }
   if (targets == 0) return;  // no source has a validation part
   report.loss = loss / double(targets);

@@ -80,9 +80,7 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
   }
   dx.finish(), dw.finish();
   on.run(WeightedLoss{.loss = out.loss.value, .losses = out.losses, .weight = weight});
-  if (tape)
-    out.loss = tape->record("cross_entropy", {out.loss.value}, {}, DType::f64,
-                            [](Tape::Upstream, Tape::Grads) {})[0];
+  if (tape) out.loss = tape->record_loss(out.loss.value, std::vector{x.codes, w.codes});
   return out;
 }
 

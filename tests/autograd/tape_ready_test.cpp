@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/primitives.h"
 #include "autograd/tape.h"
 #include "core/cpu/cpu_backend.h"
@@ -74,6 +75,43 @@ TEST_F(TapeReady, ThroughCheckpoints) {
   ASSERT_THAT(names_, ElementsAre("c", "b", "a"));
   EXPECT_EQ(gradients_[1], (Values{2 * 2 * 5, 2 * 3 * 7}));
   EXPECT_EQ(gradients_[2], (Values{25, 49}));
+}
+
+// The head's gradient is complete before backward begins; that of what lies below it is not.
+class Fault309 : public TapeReady {};
+
+TEST_F(Fault309, TheHeadsGradientIsReportedFirst) {
+  Parameter head = parameter("head", {0, 0});
+  head.shape = {2, 1};
+  head.value = head.value.reshape({2, 1});
+  head.grad.tensor = head.grad.tensor.reshape({2, 1});
+  const Tensor weight(cpu_, {1}, DType::f64);
+  upload_real(weight, {1});
+  Tape tape(recorder());
+  const Var ab = multiply(tape.leaf(a_), tape.leaf(b_));  // (10, 21)
+  const Var loss = cross_entropy({.codes = reshape(ab, {2, 1})}, {.codes = tape.leaf(head)},
+                                 upload_ids(cpu_, {2}, {0, 1}), weight)
+                       .loss;
+  tape.backward(loss);
+  ASSERT_THAT(names_, ElementsAre("head", "a", "b"));
+  EXPECT_EQ(gradients_[0], (Values{(21 - 10) / 2.0, (10 - 21) / 2.0}));
+}
+
+// As an embedding that is the head too: complete after its first use, the last in backward.
+TEST_F(Fault309, AHeadThatIsUsedElsewhereWaits) {
+  Parameter head = parameter("head", {1, 1});
+  head.shape = {2, 1};
+  head.value = head.value.reshape({2, 1});
+  head.grad.tensor = head.grad.tensor.reshape({2, 1});
+  const Tensor weight(cpu_, {1}, DType::f64);
+  upload_real(weight, {1});
+  Tape tape(recorder());
+  const Var ids = embedding(tape.leaf(head), upload_ids(cpu_, {2}, {0, 1}));
+  const Var rows = multiply(ids, reshape(tape.leaf(a_), {2, 1}));
+  tape.backward(cross_entropy({.codes = rows}, {.codes = tape.leaf(head)},
+                              upload_ids(cpu_, {2}, {0, 1}), weight)
+                    .loss);
+  ASSERT_THAT(names_, ElementsAre("a", "head"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/mlgru.h"
 #include "autograd/ops/primitives.h"
 #include "autograd/ops/quantize.h"
@@ -265,6 +266,69 @@ TEST_F(TapeTest, CodesShareTheirSourcesGradient) {
   EXPECT_EQ(q.codes.slot, x.slot);
   tape.backward(std::vector{scale(dequantize(q), 2), x});
   EXPECT_THAT(gradient(p), ElementsAre(3, 3));
+}
+
+// A loss whose gradients are made in its forward pass.
+class Fault311 : public TapeTest {
+ protected:
+  Parameter x_ = parameter("x", {1, 1}, {1}), w_ = parameter("w", {2, 1}, {0, 0});
+  Var loss(Tape& tape, double weight = 1) {
+    return cross_entropy({.codes = tape.leaf(x_)}, {.codes = tape.leaf(w_)},
+                         upload_ids(cpu_, {1}, {0}), tensor({1}, {weight}))
+        .loss;
+  }
+};
+
+// Gradients were those of the whole loss, whatever was done with it.
+TEST_F(Fault311, NoOpTakesALossThatHasItsGradients) {
+  Tape tape;
+  const Var y = loss(tape);
+  EXPECT_THAT(complaint([&] { scale(y, 0.5); }), HasSubstr("[scale] cannot read a loss"));
+  const Var other = reshape(tape.leaf(x_), {1});
+  EXPECT_THAT(complaint([&] { multiply(other, y); }), HasSubstr("[multiply] cannot read a loss"));
+  EXPECT_THAT(complaint([&] { reshape(y, {1, 1}); }), HasSubstr("[view] cannot read a loss"));
+  const auto body = [](Tape*, std::span<const Var> in) { return std::vector{scale(in[0], 2)}; };
+  EXPECT_THAT(complaint([&] { checkpoint(&tape, body, {y}); }), HasSubstr("cannot read a loss"));
+}
+
+TEST_F(Fault311, NoSeedScalesIt) {
+  for (const double seed : {0.5, 1.0}) {
+    Tape tape;
+    const Var y = loss(tape);
+    EXPECT_THAT(complaint([&] {
+                  tape.backward({&y, 1}, std::vector{tensor({1}, {seed})});
+                }),
+                HasSubstr("a loss whose gradients are computed already takes none"));
+  }
+}
+
+TEST_F(Fault311, NorDoesACheckpointAroundIt) {
+  Tape tape;
+  const auto body = [&](Tape* inner, std::span<const Var> in) {
+    return std::vector{cross_entropy({.codes = in[0]}, {.codes = leaf(inner, w_)},
+                                     upload_ids(cpu_, {1}, {0}), tensor({1}, {1}))
+                           .loss};
+  };
+  const Var y = checkpoint(&tape, body, {tape.leaf(x_)})[0];
+  EXPECT_THAT(complaint([&] { tape.backward(scale(y, 0.5)); }), HasSubstr("checkpoint"));
+}
+
+TEST_F(Fault311, EveryLossThatWasMadeCountsOnce) {
+  for (const int given : {0, 1, 3}) {
+    Tape tape;
+    const Var a = loss(tape), b = loss(tape);
+    EXPECT_THAT(complaint([&] {
+                  tape.backward(given == 3 ? std::vector{a, b, a} : std::vector<Var>(given, a));
+                }),
+                HasSubstr("expected every loss once, recorded 2, got " + std::to_string(given)));
+  }
+}
+
+// The weight scales it; other losses are further outputs.
+TEST_F(Fault311, ItsWeightScalesItAndOtherLossesAreAdded) {
+  Tape tape;
+  tape.backward(std::vector{loss(tape, 0.5), loss(tape, 1.5), scale(tape.leaf(w_), 3)});
+  EXPECT_THAT(gradient(w_), ElementsAre(2 * -0.5 + 3, 2 * 0.5 + 3));
 }
 
 }  // namespace

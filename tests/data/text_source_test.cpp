@@ -28,7 +28,8 @@ std::vector<SourceFile> sources_of(const std::vector<std::string>& inputs) {
 
 TextSource source_of(const std::vector<std::string>& inputs, double validation = 0) {
   const auto sources = sources_of(inputs);
-  return TextSource(sources, SplitRule(validation, sources), at_characters);
+  return TextSource(std::make_shared<const std::vector<SourceFile>>(sources),
+                    SplitRule(validation, sources), at_characters);
 }
 
 struct Document {
@@ -133,11 +134,12 @@ TEST(TextSource, GoesOnFromAnyBatch) {
     const SplitRule rule(validation, sources);
     const auto cut = [&](std::string_view t) { return tokenizer.complete_prefix(t); };
     std::vector<TextBatch> batches;
-    TextSource whole(sources, rule, cut);
+    const auto shared = std::make_shared<const std::vector<SourceFile>>(sources);
+    TextSource whole(shared, rule, cut);
     while (auto batch = whole.next()) batches.push_back(std::move(*batch));
     ASSERT_GT(batches.size(), 10u);
     for (std::size_t i = 0; i + 1 < batches.size(); ++i) {
-      TextSource rest(sources, rule, cut, batches[i].next);
+      TextSource rest(shared, rule, cut, batches[i].next);
       const auto batch = rest.next();
       ASSERT_TRUE(batch);
       ASSERT_EQ(batch->bytes, batches[i + 1].bytes);

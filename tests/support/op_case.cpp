@@ -64,6 +64,10 @@ void backward(Tape& tape, const OpCase& op, const Vars& outputs) {
     const Var& y = outputs[k];
     if (y.slot < 0) continue;
     from.push_back(y);
+    if (op.is_loss && k == 0) {
+      seeds.emplace_back();
+      continue;
+    }
     seeds.push_back(uploaded(y.value.backend(), y.value.shape(), y.value.dtype(),
                              projection(op, k, y.value.elements())));
   }

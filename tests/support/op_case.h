@@ -50,7 +50,7 @@ struct OpCase {
   // The same from primitives: the oracle of a fused op.
   std::function<Vars(std::span<const Var>, Rounding&)> composed{};
   bool rounds = false;   // apply is not smooth: finite differences are taken of the frozen oracle
-  bool is_loss = false;  // backward must start here, from a gradient of 1
+  bool is_loss = false;  // the first output is of Tape::record_loss
   bool adds_up = false;  // an input is read more than once: its gradient is a sum
 };
 
@@ -74,7 +74,7 @@ OpRun run_case(Backend& on, DType dtype, const OpCase& op, const std::vector<Val
 
 // Variants of a case that must have the same gradients, or gradients that follow from its own.
 OpCase composition(const OpCase& op);              // op.composed in place of op.apply
-OpCase recomputed(const OpCase& op);               // inside checkpoint()
+OpCase recomputed(const OpCase& op);               // inside checkpoint(), where no loss may be
 OpCase shared(const OpCase& op, int i, int j);     // without input j: input i is passed twice
 OpCase used_before(const OpCase& op, int i);       // 2 * input i is taken before the op ...
 OpCase used_after(const OpCase& op, int i);        // ... or after it, as a further output

@@ -16,6 +16,7 @@ OpCase composition(const OpCase& op) {
 }
 
 OpCase recomputed(const OpCase& op) {
+  if (op.is_loss) return op;
   OpCase other = op;
   other.name += "_recomputed";
   other.apply = [apply = op.apply](std::span<const Var> in) {

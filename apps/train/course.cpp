@@ -1,0 +1,102 @@
+#include "apps/train/course.h"
+
+#include "apps/run/metrics.h"
+#include "core/check.h"
+#include "data/checkpoint_directory.h"
+#include "data/files.h"
+
+namespace tern {
+namespace fs = std::filesystem;
+namespace {
+
+// In `checkpoints`: the path of the checkpoint elsewhere that the course began with.
+constexpr const char* kStart = "start";
+
+std::string noted_start(const fs::path& checkpoints) {
+  constexpr std::uint64_t kLongest = 16 << 10;
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(checkpoints / kStart, error))) return "";
+  std::string path = read_file(checkpoints / kStart, kLongest);
+  while (!path.empty() && path.back() == '\n') path.pop_back();
+  return path;
+}
+
+bool lies_in(const fs::path& checkpoints, const Checkpoint& checkpoint) {
+  const std::uint64_t step = checkpoint.manifest().step;
+  const fs::path real = fs::canonical(checkpoint.path());
+  if (real.parent_path() != fs::canonical(checkpoints) || !checkpoint_step(real.filename()))
+    return false;
+  require(real.filename() == checkpoint_name(step), Fault::input, checkpoint.path().string(),
+          ": expected the name ", checkpoint_name(step), ", as it is of step ", step);
+  return true;
+}
+
+std::string sentence(const std::vector<std::string>& names, std::uint64_t step) {
+  if (names.empty()) return "";
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : ", ") + name;
+  return "checkpoints that do not lead to step " + std::to_string(step) +
+         " are set aside, not deleted: " + all;
+}
+
+void correct_latest(const fs::path& checkpoints) {
+  const std::vector<std::uint64_t> left = checkpoint_steps(checkpoints);
+  note_latest(checkpoints, left.empty() ? "" : checkpoint_name(left.back()));
+}
+
+// last: -1 for all
+void drop_records_after(const RunDirectory& directory, std::int64_t last) {
+  drop_metrics_after(directory.metrics(), last);
+  directory.drop_samples_after(last);
+}
+
+}  // namespace
+
+NewestGood newest_of_course(const fs::path& checkpoints, std::uint64_t most) {
+  NewestGood newest = newest_good(checkpoints, most);
+  if (newest.path) return newest;
+  try {
+    const std::string start = noted_start(checkpoints);
+    if (start.empty()) return newest;
+    const Checkpoint checkpoint = Checkpoint::open(start);
+    const Findings findings = checkpoint.verify();
+    if (findings.problems.empty() && checkpoint.manifest().step <= most) newest.path = start;
+    for (const std::string& problem : findings.problems) newest.passed_over.push_back(problem);
+  } catch (const Error& e) {
+    newest.passed_over.push_back(e.what());
+  }
+  return newest;
+}
+
+std::string begin_course(const RunDirectory& directory, const Checkpoint& start) {
+  const fs::path checkpoints = directory.checkpoints();
+  const std::uint64_t step = start.manifest().step;
+  try {
+    if (lies_in(checkpoints, start)) {
+      const std::string text = abandon_after(checkpoints, step);
+      drop_records_after(directory, std::int64_t(step));
+      return text;
+    }
+    const std::string elsewhere = fs::canonical(start.path()).string();
+    const bool again = noted_start(checkpoints) == elsewhere;
+    const std::string text = sentence(set_aside_after(checkpoints, std::nullopt), step);
+    correct_latest(checkpoints);
+    if (!again) write_file_atomically(checkpoints / kStart, elsewhere + "\n");
+    drop_records_after(directory, again ? std::int64_t(step) : -1);
+    return text;
+  } catch (const fs::filesystem_error& e) {
+    fail(Fault::disk, directory.path().string(), ": ", e.what());
+  }
+}
+
+void begin_course(const RunDirectory& directory) {
+  drop_records_after(directory, -1);
+}
+
+std::string abandon_after(const fs::path& checkpoints, std::uint64_t last) {
+  const std::string text = sentence(set_aside_after(checkpoints, last), last);
+  correct_latest(checkpoints);
+  return text;
+}
+
+}  // namespace tern
