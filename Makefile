@@ -1,6 +1,6 @@
 # The front door.
 #   make train   a small model learns English, in a few minutes; results in runs/demo
-#   make test    every test; those that need a GPU are skipped where there is none
+#   make test    every test; those that need a GPU are left out where there is none
 #   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
 # Both install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
@@ -13,10 +13,10 @@ export PREFIX
 .PHONY: train test test-gpu sanitize-gpu build packages format format-check clean
 
 train: build
-	scripts/demo.sh
+	@scripts/demo.sh $(BUILD)
 
 test: build
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j2
+	@scripts/test.sh $(BUILD)
 
 # where there is an NVIDIA GPU; elsewhere every case is skipped by name
 test-gpu: build

@@ -10,4 +10,10 @@ std::string_view git_id() {
   return TERN_GIT_ID;
 }
 
+std::string version_line() {
+  std::string line = "tern " + std::string(version());
+  if (!git_id().empty()) line += " (" + std::string(git_id()) + ')';
+  return line;
+}
+
 }  // namespace tern

@@ -39,6 +39,8 @@ class Backend {
   virtual void* stream() { return nullptr; }
   // How long the device works on what `work` gives it, once it has nothing else to do. Waits.
   virtual double seconds_of(const std::function<void()>& work);
+  // For tests of what notices it: the device never gets past this. Here: the calling thread.
+  virtual void hang();
   // where the host may read t without a download, or null
   virtual const void* host_address(const Tensor&) const { return nullptr; }
 

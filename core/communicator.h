@@ -3,6 +3,7 @@
 // that depends on sizes and ranks alone, so results have the same bits every time.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -54,6 +55,10 @@ class Communicator {
   virtual Pending reduce(std::span<const Owned> parts, Op op) = 0;
   // each part becomes what it is on its owner; any dtype
   virtual Pending broadcast(std::span<const Owned> parts) = 0;
+
+  // How many operations the device has come to, where that is not when they are called: a device
+  // that hangs comes to fewer than the others. For any thread.
+  virtual std::uint64_t reached() const { return 0; }
 
   // Gives up what is under way: other ranks may be gone. Nothing may be called afterwards.
   virtual void abort() noexcept = 0;

@@ -20,6 +20,7 @@ std::size_t round_up(std::size_t n) {
 }  // namespace
 
 void* Pool::allocate(std::size_t bytes) {
+  ++allocations_;
   const std::size_t want = round_up(bytes);
   auto best = holes_.end();
   for (auto it = holes_.begin(); it != holes_.end(); ++it)

@@ -84,6 +84,10 @@ void CudaBackend::synchronize() {
   cuda_check(cudaStreamSynchronize(stream_), "[synchronize]");
 }
 
+void CudaBackend::hang() {
+  spin_for_ever(stream_);
+}
+
 double CudaBackend::seconds_of(const std::function<void()>& work) {
   synchronize();
   const TimedEvent begin, end;

@@ -19,6 +19,11 @@ __global__ void wait_a_little() {
   while (nanoseconds() - start < kBusyNanoseconds) __nanosleep(1000);
 }
 
+// One thread: the clock never reaches the last nanosecond.
+__global__ void wait_for_ever() {
+  while (nanoseconds() != ~0ull) __nanosleep(1'000'000);
+}
+
 }  // namespace
 
 TimedEvent::TimedEvent() {
@@ -42,6 +47,11 @@ double TimedEvent::seconds_until(const TimedEvent& later) const {
 void keep_busy(cudaStream_t stream) {
   wait_a_little<<<1, 1, 0, stream>>>();
   launched("[keep_busy]");
+}
+
+void spin_for_ever(cudaStream_t stream) {
+  wait_for_ever<<<1, 1, 0, stream>>>();
+  launched("[spin_for_ever]");
 }
 
 }  // namespace tern::cuda

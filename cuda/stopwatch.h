@@ -22,4 +22,7 @@ class TimedEvent {
 // finds them waiting and the time between two events is its own.
 void keep_busy(cudaStream_t stream);
 
+// Occupies it until the process ends.
+void spin_for_ever(cudaStream_t stream);
+
 }  // namespace tern::cuda

@@ -47,6 +47,13 @@ void remove_checkpoint(const fs::path& path) {
   fs::remove_all(doomed);
 }
 
+void note(const fs::path& file, const std::string& name) {
+  if (!name.empty()) return write_file_atomically(file, name + "\n");
+  std::error_code error;
+  fs::remove(file, error);
+  require(!error, Fault::disk, file.string(), ": cannot be removed: ", error.message());
+}
+
 std::vector<std::string> names_in(const fs::path& directory) {
   std::error_code error;
   std::vector<std::string> names;
@@ -124,7 +131,8 @@ void remove_leftovers(const fs::path& directory) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename().string();
-    if ((name.starts_with(kPrefix) && name.ends_with(kTemporary)) || name == "latest.tmp")
+    if ((name.starts_with(kPrefix) && name.ends_with(kTemporary)) || name == "latest.tmp" ||
+        name == "best.tmp")
       fs::remove_all(entry.path());
   }
 }
@@ -137,10 +145,11 @@ void publish_checkpoint(const fs::path& directory, const std::string& name) {
 }
 
 void note_latest(const fs::path& directory, const std::string& name) {
-  if (name.empty())
-    fs::remove(directory / "latest");
-  else
-    write_file_atomically(directory / "latest", name + "\n");
+  note(directory / "latest", name);
+}
+
+void note_best(const fs::path& directory, const std::string& name) {
+  note(directory / "best", name);
 }
 
 fs::path named_checkpoint(const fs::path& path) {
@@ -164,7 +173,7 @@ void prune_checkpoints(const fs::path& directory, std::uint64_t newest,
   if (older.size() <= keep) return;
   older.resize(older.size() - keep);
   for (const std::uint64_t step : older)
-    if (retention.keep_every == 0 || step % retention.keep_every != 0)
+    if (step != retention.best && (retention.keep_every == 0 || step % retention.keep_every != 0))
       remove_checkpoint(directory / checkpoint_name(step));
 }
 

@@ -28,24 +28,26 @@ std::vector<std::string> set_aside_after(const std::filesystem::path& directory,
 // Names of what has been set aside, in alphabetical order. Errors as checkpoint_steps().
 std::vector<std::string> set_aside(const std::filesystem::path& directory);
 
-// Deletes step-*.tmp and latest.tmp, left by dead processes. Only for the one process that writes
-// here.
+// Deletes step-*.tmp, latest.tmp and best.tmp, left by dead processes. Only for the one process
+// that writes here.
 void remove_leftovers(const std::filesystem::path& directory);
 
 // Makes NAME.tmp, complete and synced, the checkpoint NAME, in place of one that may be there, and
 // durable. Fault::disk.
 void publish_checkpoint(const std::filesystem::path& directory, const std::string& name);
 
-// Lets the file `latest` say name; empty: there is none.
+// Lets the file `latest` or `best` say name; empty: there is none. Fault::disk.
 void note_latest(const std::filesystem::path& directory, const std::string& name);
+void note_best(const std::filesystem::path& directory, const std::string& name);
 // A path as given, or the checkpoint that it names if it is a file called `latest` or `best`.
 // Fault::input if such a file names none.
 std::filesystem::path named_checkpoint(const std::filesystem::path& path);
 
 // What to keep beside the newest.
 struct Retention {
-  std::uint64_t keep_last = 3;   // that many in all, at least 1
-  std::uint64_t keep_every = 0;  // and every step that is a multiple of it; 0: none
+  std::uint64_t keep_last = 3;          // that many in all, at least 1
+  std::uint64_t keep_every = 0;         // and every step that is a multiple of it; 0: none
+  std::optional<std::uint64_t> best{};  // and this step
 };
 
 // Deletes checkpoints before `newest`, which is known to be good, as far as they are not to be

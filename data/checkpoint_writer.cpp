@@ -40,10 +40,13 @@ std::uint64_t snapshot_bytes(std::span<const TensorBytes> tensors) {
   return bytes;
 }
 
-std::string tidy_checkpoints(const CheckpointOptions& options, std::uint64_t step) {
+std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointFacts& saved) {
   try {
-    note_latest(options.directory, checkpoint_name(step));
-    prune_checkpoints(options.directory, step, options.retention);
+    note_latest(options.directory, checkpoint_name(saved.step));
+    if (saved.best) note_best(options.directory, checkpoint_name(*saved.best));
+    Retention retention = options.retention;
+    retention.best = saved.best;
+    if (saved.prune) prune_checkpoints(options.directory, saved.step, retention);
     return {};
   } catch (const std::exception& e) {
     return e.what();
@@ -123,7 +126,7 @@ SaveResult CheckpointWriter::write(const CheckpointFacts& facts,
       result.shard = write_shard(options_, facts, tensors);
     } else {
       result.bytes = write_checkpoint(options_, facts, tensors);
-      result.warning = tidy_checkpoints(options_, facts.step);
+      result.warning = tidy_checkpoints(options_, facts);
     }
   } catch (const std::exception& e) {
     result.error = e.what();

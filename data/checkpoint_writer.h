@@ -40,10 +40,12 @@ std::uint64_t snapshot_bytes(std::span<const TensorBytes> tensors);
 // What a checkpoint says beside its tensors.
 struct CheckpointFacts {
   std::uint64_t step = 0;
-  std::uint64_t tokens = 0;      // seen in training so far
-  std::uint64_t parameters = 0;  // of the model
-  nlohmann::json config{};       // of the run: `tern generate` rebuilds the model from it
-  nlohmann::json state{};        // data position, schedule, seed: what a resumed run needs
+  std::uint64_t tokens = 0;             // seen in training so far
+  std::uint64_t parameters = 0;         // of the model
+  nlohmann::json config{};              // of the run: `tern generate` rebuilds the model from it
+  nlohmann::json state{};               // data position, schedule, seed: what a resumed run needs
+  std::optional<std::uint64_t> best{};  // the step that `best` names once this one is saved
+  bool prune = true;                    // delete what retention does not keep
 };
 
 struct SaveResult {
@@ -100,9 +102,9 @@ std::uint64_t complete_checkpoint(const CheckpointOptions& options, const Checkp
                                   std::span<const std::string> shards);
 void drop_checkpoint(const CheckpointOptions& options, std::uint64_t step);
 
-// Lets `latest` say this step, and deletes what retention does not keep. What may fail without harm
-// to the checkpoint: says why it did.
-std::string tidy_checkpoints(const CheckpointOptions& options, std::uint64_t step);
+// After a save: lets `latest` and `best` name what they should, and deletes what retention does not
+// keep. What may fail without harm to the checkpoint: says why it did.
+std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointFacts& saved);
 
 // Writes and publishes one checkpoint in the directory, which exists, in the calling thread; its
 // bytes. Removes what it began when it throws (Fault::disk, mostly).

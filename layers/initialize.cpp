@@ -23,7 +23,7 @@ struct Filler {
 };
 
 // The reference code: N(0, 0.02); mixer matrices Xavier-uniform of gain 2^-2.5, down_proj over
-// sqrt(2L); norm weights 1; lower_bounds 0. Init::normal: every matrix N(0, 0.02).   (MODEL.md)
+// sqrt(2L); norm weights 1; lower_bounds 0. Init::normal: every matrix N(0, 0.02).
 Filler filler_of(const Parameter& p, const ModelConfig& config) {
   if (p.name == "model.lower_bounds") return {Filler::constant, 0};
   if (p.shape.rank() == 1) return {Filler::constant, 1};

@@ -1,5 +1,5 @@
 // The MatMul-free language model: embedding, L blocks, norm, ternary head. Names of parameters are
-// those of the Hugging Face model type hgrn_bit.            (arXiv 2406.02528; MODEL.md)
+// those of the Hugging Face model type hgrn_bit.            (arXiv 2406.02528)
 #pragma once
 
 #include <memory>

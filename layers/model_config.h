@@ -1,5 +1,5 @@
-// The numbers that define a model (MODEL.md's D, L, H, V) and what follows from them: parameter
-// counts and FLOP per token. In files its fields carry the Hugging Face names in the comments.
+// The numbers that define a model (D, L, H, V: docs/notation.md) and what follows from them:
+// parameter counts and FLOP per token. The comments give each field's Hugging Face name in files.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@ if [ -n "${PREFIX:-}" ]; then
 fi
 for tool in "${CXX:-c++}" cmake ninja; do
   command -v "${tool%% *}" >/dev/null && continue
-  echo "build: no '$tool' on this machine: expected g++ 12 or newer (or CXX=...), cmake 3.25 or" \
+  echo "build: no '$tool' on this machine: expected g++ 12 or clang 19 or newer (CXX=...), cmake 3.25 or" \
     "newer, and ninja; on Debian 12: scripts/install_packages.sh" >&2
   exit 2
 done

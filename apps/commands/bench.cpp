@@ -7,6 +7,7 @@
 #include "apps/bench/eigen_product.h"
 #include "apps/commands.h"
 #include "apps/commands/bench_size.h"
+#include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "apps/run/device.h"
 
@@ -106,8 +107,7 @@ void add_bench_train(CLI::App& bench) {
   CLI::Option* file =
       command.add_option("--config", o->config, "a run's TOML file, in place of the sizes below");
   add_size_options(command, o->size, file);
-  command.add_option("--set", o->overrides, "key=value, as in a configuration")
-      ->allow_extra_args(false);
+  add_settings(command, o->overrides);
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--steps", o->steps, "steps that are measured")
       ->check(CLI::Range(1, 1000))
@@ -118,7 +118,7 @@ void add_bench_train(CLI::App& bench) {
 }  // namespace
 
 void add_bench(CLI::App& tern) {
-  CLI::App* bench = tern.add_subcommand("bench", "Measure this build on this machine");
+  CLI::App* bench = tern.add_subcommand("bench", "Measure this build on this machine.");
   bench->require_subcommand(1);
   add_bench_train(*bench);
   add_bench_bit_linear(*bench);

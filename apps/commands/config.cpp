@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "apps/config/reference.h"
 #include "apps/config/resolved.h"
@@ -23,8 +24,7 @@ void add_config(CLI::App& tern) {
   CLI::App* show = config->add_subcommand(
       "show", "Check a configuration and print every value with where it came from.");
   show->add_option("file", options->file, "TOML file")->required();
-  show->add_option("--set", options->overrides, "table.key=value, overrides the file")
-      ->allow_extra_args(false);
+  add_settings(*show, options->overrides);
   show->callback([options] {
     fmt::print("{}", resolved_config(load_config(options->file, options->overrides)));
   });

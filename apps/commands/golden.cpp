@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "core/check.h"
 
 namespace tern {
@@ -43,8 +44,8 @@ void run_golden(const GoldenOptions& options) {
 void add_golden(CLI::App& tern) {
   auto options = std::make_shared<GoldenOptions>();
   CLI::App* command = tern.add_subcommand(
-      "golden", "Check this build against golden files: logits, loss, gradients, training");
-  command->add_option("FILE", options->files, "golden .safetensors files")->required();
+      "golden", "Check this build against golden files: logits, loss, gradients, training.");
+  add_list(*command, "FILE", options->files, "golden .safetensors files")->required();
   command->add_option("--dtype", options->dtype, "f64, or f32 with float64's decisions replayed")
       ->check(CLI::IsMember({"f64", "f32"}))
       ->capture_default_str();

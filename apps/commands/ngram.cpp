@@ -33,9 +33,7 @@ void print_baselines(const NgramOptions& o) {
 
 void add_ngram(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand(
-      "ngram",
-      "Bits per byte that n-gram models over tokens and over bytes reach on the validation "
-      "split of a corpus.");
+      "ngram", "Bits per byte that n-gram models reach on the validation split of a corpus.");
   const auto options = std::make_shared<NgramOptions>();
   command.add_option("--data", options->data, "a corpus with a validation split")->required();
   command.add_option("--max-order", options->highest, "highest order")

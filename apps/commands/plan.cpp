@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/config/exchange_plan.h"
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
@@ -112,8 +113,7 @@ void add_plan(CLI::App& tern) {
       *tern.add_subcommand("plan", "What a run takes: parameters, FLOP, memory, disk, steps.");
   const auto o = std::make_shared<PlanOptions>();
   command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")->required();
-  command.add_option("--set", o->overrides, "key=value, overrides the file")
-      ->allow_extra_args(false);
+  add_settings(command, o->overrides);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");
   command

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 
 namespace tern {
 namespace {
@@ -28,7 +29,7 @@ fs::path default_picture(const std::vector<fs::path>& runs) {
 void add_plot(CLI::App& tern) {
   CLI::App& plot = *tern.add_subcommand("plot", "Draw the loss curves of runs as a PNG.");
   const auto options = std::make_shared<PlotOptions>();
-  plot.add_option("RUN", options->runs, "run directories, or metrics.jsonl files")->required();
+  add_list(plot, "RUN", options->runs, "run directories, or metrics.jsonl files")->required();
   plot.add_option("--out", options->out,
                   "the picture (default: RUN/loss.png, or loss.png for several)");
   plot.callback([options] {

@@ -1,5 +1,7 @@
 #include "apps/commands/source_options.h"
 
+#include "apps/commands/command_line.h"
+
 namespace tern {
 
 std::optional<SourceFormat> SourceOptions::forced_format() const {
@@ -10,11 +12,9 @@ std::optional<SourceFormat> SourceOptions::forced_format() const {
 }
 
 void add_source_options(CLI::App& command, SourceOptions& options) {
-  command
-      .add_option(
-          "INPUT", options.inputs,
-          "files, directories, globs, or - for standard input:\n.txt (one document), .jsonl "
-          "(a \"text\" field per line), .bin/.u16/.u32 (token\nids), each also .gz, .zst, .xz")
+  add_list(command, "INPUT", options.inputs,
+           "files, directories, globs, or - for standard input:\n.txt (one document), .jsonl "
+           "(a \"text\" field per line), .bin/.u16/.u32 (token\nids), each also .gz, .zst, .xz")
       ->required();
   command.add_option("--format", options.format, "what the inputs are, whatever their names say")
       ->capture_default_str()

@@ -1,6 +1,7 @@
 // tern trace: every intermediate of one forward pass as .npy files.
 #include "apps/trace/trace.h"
 
+#include <charconv>
 #include <cstdio>
 #include <memory>
 
@@ -16,14 +17,29 @@ namespace tern {
 namespace {
 
 struct TraceOptions {
-  std::string checkpoint, golden, text, out;
-  std::vector<std::int32_t> tokens;
+  std::string checkpoint, golden, text, ids, out;
+  std::vector<std::int32_t> tokens{};  // what ids says
 };
 
 struct Tokens {
   Shape shape;  // (B, T)
   std::vector<std::int32_t> ids;
 };
+
+std::vector<std::int32_t> parse_ids(const std::string& text) {
+  std::vector<std::int32_t> ids;
+  const char *at = text.data(), *end = at + text.size();
+  for (bool more = true; more;) {
+    std::int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    more = next != end && *next == ',';
+    require(error == std::errc{} && (more || next == end), Fault::usage,
+            "--tokens: expected ids as 1,15,7, got '", text, "'");
+    ids.push_back(id);
+    at = next + 1;
+  }
+  return ids;
+}
 
 void check_ids(const Tokens& tokens, std::int64_t vocabulary) {
   for (const std::int32_t id : tokens.ids)
@@ -88,12 +104,12 @@ void add_trace(CLI::App& tern) {
   model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64");
   model.require_option(1);
   CLI::Option_group& input = *command.add_option_group("input");
-  input.add_option("--tokens", o->tokens, "ids, as 1,15,7 (default: the golden file's)")
-      ->delimiter(',');
+  input.add_option("--tokens", o->ids, "ids, as 1,15,7 (default: the golden file's)");
   input.add_option("--text", o->text, "encoded by the checkpoint's tokenizer, bos in front");
   input.require_option(0, 1);
   command.add_option("--out", o->out, "a new directory")->required();
-  command.callback([o] {
+  command.callback([o, given = input.get_option("--tokens")] {
+    if (given->count()) o->tokens = parse_ids(o->ids);
     require(o->golden.empty() || o->text.empty(), Fault::usage,
             "--text: a golden file has no tokenizer, expected --tokens");
     o->golden.empty() ? trace_checkpoint(*o) : trace_golden(*o);

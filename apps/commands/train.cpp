@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "apps/ranks/launcher.h"
 #include "core/check.h"
@@ -41,8 +42,7 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
   const auto options = std::make_shared<TrainOptions>();
   options->command = command_line;
   train_command.add_option("CONFIG", options->config, "TOML file (docs/config.md)")->required();
-  train_command.add_option("--set", options->overrides, "key=value, overrides the file")
-      ->allow_extra_args(false);
+  add_settings(train_command, options->overrides);
   train_command.add_option(
       "--resume", options->resume,
       "auto: from the newest good checkpoint; PATH: from that one; none: a new run. Not given: go "

@@ -8,12 +8,15 @@ namespace tern {
 
 namespace {
 
-// Kept at the end of the run: the last few, and those at multiples of keep_every that are older.
-std::int64_t most_checkpoints(const CheckpointSection& checkpoint, std::int64_t steps) {
+// Kept at the end of the run: the last few, the best, and those at multiples of keep_every that are
+// older.
+std::int64_t most_checkpoints(const RunConfig& config, std::int64_t steps) {
+  const CheckpointSection& checkpoint = config.checkpoint;
+  const bool best = checkpoint.keep_best && config.logging.validation_interval > 0;
   const std::int64_t saved =
       checkpoint.interval > 0 ? (steps + checkpoint.interval - 1) / checkpoint.interval : 1;
   const std::int64_t for_good = checkpoint.keep_every > 0 ? steps / checkpoint.keep_every : 0;
-  return std::min(saved, checkpoint.keep_last + 1 + for_good);
+  return std::min(saved, checkpoint.keep_last + 1 + best + for_good);
 }
 
 std::vector<SourcePlan> plan_sources(const std::vector<DataSource>& sources,
@@ -55,7 +58,7 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   plan.moment_bytes =
       config.optimizer.moments == Stored::bf16 ? 4 * plan.parameters.total() : 2 * bytes;
   plan.checkpoint_bytes = plan.parameter_bytes + plan.moment_bytes;
-  plan.checkpoints = most_checkpoints(config.checkpoint, plan.steps);
+  plan.checkpoints = most_checkpoints(config, plan.steps);
   plan.disk_bytes = double(plan.checkpoints) * double(plan.checkpoint_bytes);
   return plan;
 }

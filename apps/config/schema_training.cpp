@@ -161,7 +161,9 @@ ConfigSection logging_section() {
               .doc = "Per layer: flip rate, share of zeros, scale, largest activation."}),
        field(&S::sample_interval,
              {.name = "sample_interval", .range = steps, .unit = "steps", .doc = "Sample texts."}),
-       field(&S::sample_prompts, {.name = "sample_prompts", .doc = "A sample is made for each."}),
+       field(&S::sample_prompts,
+             {.name = "sample_prompts",
+              .doc = "A sample is made for each; `samples/step-N.txt` holds them all."}),
        field(&S::sample_tokens, {.name = "sample_tokens",
                                  .range = between(1, 1 << 20),
                                  .unit = "tokens",
@@ -192,6 +194,10 @@ ConfigSection checkpoint_section() {
                               .range = between(0, kMaxSteps),
                               .unit = "steps",
                               .doc = "Those at multiples of it are kept for good; 0: none."}),
+       field(&S::keep_best,
+             {.name = "keep_best",
+              .doc = "The one with the lowest validation loss is kept too, and `checkpoints/best` "
+                     "names it. Only steps that are both validated and saved count."}),
        field(&S::required, {.name = "required",
                             .doc = "Stop with exit code 6 when one cannot be saved, instead of "
                                    "going on with a warning."})});

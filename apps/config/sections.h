@@ -70,6 +70,7 @@ struct CheckpointSection {
   std::int64_t interval = 1000;
   std::int64_t keep_last = 2;
   std::int64_t keep_every = 0;
+  bool keep_best = true;
   bool required = false;
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
 
 #include "apps/ranks/connection.h"
@@ -35,6 +36,18 @@ bool is_loopback(const addrinfo& a) {
          IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<sockaddr_in6*>(a.ai_addr)->sin6_addr);
 }
 
+bool all_loopback(const addrinfo* a) {
+  const bool any = a;
+  while (a && is_loopback(*a)) a = a->ai_next;
+  return any && !a;
+}
+
+// Rather than a name that may mean another address on another machine.
+bool names_loopback(const std::string& host) {
+  std::string why_not;
+  return host == "localhost" || addresses_of(host, 0, AI_NUMERICHOST, why_not);
+}
+
 Descriptor new_socket(const addrinfo& a) {
   return Descriptor(socket(a.ai_family, a.ai_socktype | SOCK_CLOEXEC, a.ai_protocol));
 }
@@ -52,10 +65,11 @@ Descriptor listen_on(const addrinfo& a, std::string& why_not) {
 }
 
 // the order in which to try them: one socket on :: serves IPv4 as well
-Descriptor listen_somewhere(const std::string& host, int port) {
+Descriptor listen_somewhere(const std::string& host, int port, Callers callers) {
   std::string why_not = "no address";
   const Addresses own = addresses_of(host, port, 0, why_not);
-  const bool loopback = own && is_loopback(*own);
+  const bool loopback =
+      all_loopback(own.get()) && (callers == Callers::this_machine || names_loopback(host));
   const Addresses every =
       loopback ? Addresses(nullptr, freeaddrinfo) : addresses_of("", port, AI_PASSIVE, why_not);
   const addrinfo* all = loopback ? own.get() : every.get();
@@ -66,7 +80,7 @@ Descriptor listen_somewhere(const std::string& host, int port) {
       if (s.number() >= 0) return s;
     }
   fail(Fault::communication, "rank 0 cannot listen at ", host, " port ", port, ": ", why_not,
-       ": choose another MASTER_PORT");
+       ": choose another MASTER_PORT, or --rendezvous HOST:PORT");
 }
 
 bool connected(int socket, const addrinfo& a, double seconds, std::string& why_not) {
@@ -93,10 +107,16 @@ std::string Connection::peer() const {
   if (getpeername(number(), reinterpret_cast<sockaddr*>(&address), &size) == 0)
     getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host, sizeof host, port, sizeof port,
                 NI_NUMERICHOST | NI_NUMERICSERV);
-  return std::string(host) + ":" + port;
+  return address_text(host, std::atoi(port));
 }
 
-Listener::Listener(const std::string& host, int port) : Listener(listen_somewhere(host, port)) {}
+std::string address_text(const std::string& host, int port) {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+Listener::Listener(const std::string& host, int port, Callers callers)
+    : Listener(listen_somewhere(host, port, callers)) {}
 
 Listener::Listener(Descriptor listening) : socket_(std::move(listening)) {
   fcntl(number(), F_SETFL, O_NONBLOCK);

@@ -57,7 +57,7 @@ class Connection {
   std::optional<Frame> poll();  // what has come already, without waiting
 
   int number() const { return socket_.number(); }
-  std::string peer() const;  // "127.0.0.1:40312"
+  std::string peer() const;  // "127.0.0.1:40312", "[::1]:40312"
 
  private:
   std::optional<Frame> take();  // a whole frame out of received_
@@ -69,11 +69,16 @@ class Connection {
 // Waits up to so many milliseconds until one of them has something to read.
 void wait_readable(std::span<const int> descriptors, int milliseconds);
 
+// Where connections come from.
+enum class Callers { this_machine, any_machine };
+
 class Listener {
  public:
-  // On every address of this machine, or on the loopback one alone if the host is that. Port 0: any
-  // free one. Fault::communication: in use, not allowed, no such host.
-  Listener(const std::string& host, int port);
+  // On every address of this machine, or on the loopback one alone if the host is that: the address
+  // itself or localhost, or, where all callers are on this machine, a name of it. (Debian gives a
+  // machine's own name the address 127.0.1.1.) Port 0: any free one. Fault::communication: in use,
+  // not allowed, no such host.
+  Listener(const std::string& host, int port, Callers callers = Callers::this_machine);
   explicit Listener(Descriptor listening);  // made by the launcher
 
   int port() const;
@@ -83,6 +88,9 @@ class Listener {
  private:
   Descriptor socket_;
 };
+
+// "node0:29500", "[::1]:29500"
+std::string address_text(const std::string& host, int port);
 
 // One attempt, at most so many seconds long; the reason instead of a connection when it fails.
 std::optional<Connection> try_connect(const std::string& host, int port, double seconds,

@@ -1,5 +1,7 @@
 #include "apps/ranks/control_plane.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace tern {
@@ -46,15 +48,49 @@ ControlPlane::ControlPlane(const RankPlace& place, const Identity& identity, Ren
 std::vector<Bytes> ControlPlane::agree(std::span<const std::byte> mine) {
   if (size_ == 1) return {Bytes(mine.begin(), mine.end())};
   const Turn turn(*this);
+  std::vector<Bytes> all = gather(mine);
+  if (rank_ > 0) return unpacked(receive_message(0), size_);
+  const Bytes answer = packed(all);
+  for (int r = 1; r < size_; ++r) send_message(r, answer);
+  return all;
+}
+
+std::vector<Bytes> ControlPlane::to_first(std::span<const std::byte> mine) {
+  const Turn turn(*this);
+  return gather(mine);
+}
+
+std::vector<Bytes> ControlPlane::gather(std::span<const std::byte> mine) {
   if (rank_ > 0) {
-    send(0, FrameKind::agree, mine);
-    return unpacked(receive(0, FrameKind::agree), size_);
+    send_message(0, mine);
+    return {};
   }
   std::vector<Bytes> all = {Bytes(mine.begin(), mine.end())};
-  for (int r = 1; r < size_; ++r) all.push_back(receive(r, FrameKind::agree));
-  const Bytes answer = packed(all);
-  for (int r = 1; r < size_; ++r) send(r, FrameKind::agree, answer);
+  for (int r = 1; r < size_; ++r) all.push_back(receive_message(r));
   return all;
+}
+
+// Of full frames and one that is not: it may be empty.
+void ControlPlane::send_message(int to, std::span<const std::byte> bytes) {
+  check(bytes.size() <= kMostAgreedBytes, "[ControlPlane] message: expected at most ",
+        kMostAgreedBytes, " bytes, got ", bytes.size());
+  for (;;) {
+    const std::size_t piece = std::min(bytes.size(), kMostFrameBytes);
+    send(to, FrameKind::agree, bytes.first(piece));
+    if (piece < kMostFrameBytes) return;
+    bytes = bytes.subspan(piece);
+  }
+}
+
+Bytes ControlPlane::receive_message(int from) {
+  Bytes all;
+  for (;;) {
+    const Bytes piece = receive(from, FrameKind::agree);
+    all.insert(all.end(), piece.begin(), piece.end());
+    require(all.size() <= kMostAgreedBytes, Fault::communication, "rank ", from,
+            " sent a message of more than ", kMostAgreedBytes, " bytes");
+    if (piece.size() < kMostFrameBytes) return all;
+  }
 }
 
 std::string ControlPlane::from_first(const std::string& text) {

@@ -10,10 +10,15 @@
 #include "apps/ranks/rendezvous.h"
 #include "apps/ranks/watch.h"
 #include "core/communicator.h"
+#include "data/manifest.h"
 
 namespace tern {
 
 using Bytes = std::vector<std::byte>;
+
+// The most that ranks say at a time is what each saved of a checkpoint: together its manifest,
+// which is no longer than this, and each behind its length.
+inline constexpr std::size_t kMostAgreedBytes = 2 * kMaxManifestBytes;
 
 class ControlPlane final : public Patience {
  public:
@@ -24,8 +29,11 @@ class ControlPlane final : public Patience {
   int size() const { return size_; }
   bool first() const { return rank_ == 0; }
 
-  // Every rank's bytes, by rank, on every rank; at most 1 MiB together. Errors as Watch::waiting().
+  // Every rank's bytes, by rank, on every rank; at most kMostAgreedBytes together. Errors as
+  // Watch::waiting().
   std::vector<Bytes> agree(std::span<const std::byte> mine);
+  // The same on rank 0 alone; empty elsewhere.
+  std::vector<Bytes> to_first(std::span<const std::byte> mine);
   // rank 0's text on every rank
   std::string from_first(const std::string& text);
   template <class Value>  // every rank's value, by rank
@@ -43,6 +51,9 @@ class ControlPlane final : public Patience {
 
  private:
   Connection& link(int rank);
+  std::vector<Bytes> gather(std::span<const std::byte> mine);  // on rank 0
+  void send_message(int to, std::span<const std::byte> bytes);
+  Bytes receive_message(int from);
 
   int rank_, size_;
   std::vector<Connection> loop_{};
@@ -60,6 +71,22 @@ class Turn {
 
  private:
   Patience& on_;
+};
+
+// The device is given work while this lives: see Watch::begin_work.
+class DeviceWork {
+ public:
+  DeviceWork(ControlPlane& on, const Pool& pool) : watch_(on.watch()) {
+    if (watch_) watch_->begin_work(pool);
+  }
+  ~DeviceWork() {
+    if (watch_) watch_->end_work();
+  }
+  DeviceWork(const DeviceWork&) = delete;
+  DeviceWork& operator=(const DeviceWork&) = delete;
+
+ private:
+  Watch* watch_;
 };
 
 template <class Value>

@@ -1,5 +1,6 @@
 #include "apps/ranks/messages.h"
 
+#include <new>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -37,6 +38,7 @@ std::string Hello::text() const {
                {"config", identity.config},
                {"binary", identity.binary},
                {"data", identity.data},
+               {"plugins", identity.plugins},
                {"device", identity.device}});
 }
 
@@ -50,6 +52,7 @@ Hello Hello::parse(const std::string& text) {
     out.identity = {.config = j.at("config").get<std::string>(),
                     .binary = j.at("binary").get<std::string>(),
                     .data = j.at("data").get<std::string>(),
+                    .plugins = j.at("plugins").get<std::string>(),
                     .device = j.at("device").get<std::string>()};
   });
   return out;
@@ -79,6 +82,18 @@ void Parting::raise() const {
   throw Error(fault, told ? "" : why);
 }
 
+Parting parting_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    return {.fault = e.fault, .why = e.what()};
+  } catch (const std::bad_alloc&) {
+    return {.fault = Fault::memory, .why = "out of memory"};
+  } catch (const std::exception& e) {
+    return {.fault = Fault::internal, .why = e.what()};
+  }
+}
+
 std::string disagreement(const std::map<int, Hello>& hellos) {
   const Identity& first = hellos.at(0).identity;
   std::string text;
@@ -92,6 +107,7 @@ std::string disagreement(const std::map<int, Hello>& hellos) {
     };
     compare("its configuration", first.config, hello.identity.config);
     compare("its program", first.binary, hello.identity.binary);
+    compare("its plugins (lib/libtern_*.so)", first.plugins, hello.identity.plugins);
     compare("its data", first.data, hello.identity.data);
     if (hello.identity.device.empty()) continue;
     const auto [other, fresh] = devices.emplace(hello.identity.device, rank);

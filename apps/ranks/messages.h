@@ -1,6 +1,7 @@
 // What ranks say to each other in words: who one is, and why one leaves.
 #pragma once
 
+#include <exception>
 #include <map>
 #include <string>
 
@@ -31,6 +32,9 @@ struct Parting {
   static Parting parse(const std::string& text);  // Fault::communication
   [[noreturn]] void raise() const;                // an Error, without text if it is told elsewhere
 };
+
+// What to tell the others of an error that ends this rank.
+Parting parting_of(const std::exception_ptr& error);
 
 // Which rank differs from rank 0 in what, or which two share a GPU; empty: they belong together.
 std::string disagreement(const std::map<int, Hello>& hellos);

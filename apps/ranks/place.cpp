@@ -48,17 +48,28 @@ std::optional<int> number_of(const Variables& variables, const char* name, int l
   return value;
 }
 
-// sbatch's own shell looks like the first task of a step, but nobody has started the others.
-bool is_batch_shell(const Variables& v) {
-  return text_of(v, "ENVIRONMENT") == "BATCH" && !v.contains("SLURM_STEP_ID") &&
-         !v.contains("SLURM_STEP_NODELIST");
+// The shell of sbatch or salloc looks like the first task of a step, but there are no others. Where
+// Slurm gives it a step, that has one of these numbers.
+bool is_job_shell(const Variables& v) {
+  const std::string step = text_of(v, "SLURM_STEP_ID");
+  if (step == "4294967290" || step == "4294967291") return true;  // interactive, batch
+  return text_of(v, "ENVIRONMENT") == "BATCH" && step.empty() && !v.contains("SLURM_STEP_NODELIST");
+}
+
+// SLURM_STEP_<what> of the step that this process belongs to, else SLURM_JOB_<what>.
+std::string step_or_job(const Variables& v, const std::string& what) {
+  const std::string step = text_of(v, ("SLURM_STEP_" + what).c_str());
+  return step.empty() ? text_of(v, ("SLURM_JOB_" + what).c_str()) : step;
 }
 
 std::optional<RankPlace> place_by(const Launcher& by, const Variables& v) {
-  const auto rank = number_of(v, by.rank, 0, kMostRanks);
-  const auto size = number_of(v, by.size, 1, kMostRanks);
   const bool slurm = &by == &kSlurm;
-  if ((!rank && !size) || (slurm && (!rank || is_batch_shell(v)))) return std::nullopt;
+  const auto rank = number_of(v, by.rank, 0, kMostRanks);
+  auto size = number_of(v, by.size, 1, kMostRanks);
+  // SLURM_NTASKS is what the job asked for: an interactive shell is a step of one task of it
+  if (const auto tasks = number_of(v, "SLURM_STEP_NUM_TASKS", 1, kMostRanks); slurm && tasks)
+    size = tasks;
+  if ((!rank && !size) || (slurm && (!rank || is_job_shell(v)))) return std::nullopt;
   require(rank && size, Fault::usage, rank ? by.rank : by.size, " is set and ",
           rank ? by.size : by.rank, " is not: ", by.name, " must give both");
   require(*rank < *size, Fault::usage, by.rank, "=", *rank, " and ", by.size, "=", *size,
@@ -68,7 +79,7 @@ std::optional<RankPlace> place_by(const Launcher& by, const Variables& v) {
   place.local_rank = local_rank.value_or(-1);
   place.local_size = number_of(v, by.local_size, 1, kMostRanks).value_or(0);
   if (slurm) place.local_size = std::min(place.local_size, place.size);  // asked for, not counted
-  if (slurm && text_of(v, "SLURM_JOB_NUM_NODES") == "1") place.local_size = place.size;
+  if (slurm && step_or_job(v, "NUM_NODES") == "1") place.local_size = place.size;
   if (place.size == 1) place.local_rank = 0, place.local_size = 1;
   require(place.local_size <= place.size, Fault::usage, by.local_size, "=", place.local_size,
           " and ", by.size, "=", place.size, " contradict each other");
@@ -101,18 +112,36 @@ std::string job_of(const Variables& v) {
   return slurm.empty() ? std::string() : "Slurm " + slurm + "." + text_of(v, "SLURM_STEP_ID");
 }
 
+int port_of(const std::string& job);
+
+// torchrun itself listens at MASTER_PORT, on the host of rank 0. Another that all ranks find, and
+// that no second torchrun of this machine shares, which has a MASTER_PORT of its own.
+int port_beside(const Variables& v, int master_port) {
+  const int port =
+      port_of(text_of(v, "TORCHELASTIC_RUN_ID") + " beside " + std::to_string(master_port));
+  return port == master_port ? port + 1 : port;
+}
+
 int port_of(const std::string& job) {
   std::uint32_t sum = 2166136261u;  // FNV-1a: the same on every machine
   for (const char c : job) sum = (sum ^ std::uint8_t(c)) * 16777619u;
   return kFirstPort + int(sum % kPorts);
 }
 
+std::string without_brackets(const std::string& host) {
+  const bool both = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
+  return both ? host.substr(1, host.size() - 2) : host;
+}
+
 void read_rendezvous(const std::string& text, RankPlace& place) {
   const std::string address = text.starts_with("tcp://") ? text.substr(6) : text;
   const std::size_t colon = address.rfind(':');
-  require(colon != std::string::npos && colon > 0, Fault::usage,
-          "--rendezvous: expected HOST:PORT, got '", text, "'");
-  place.host = address.substr(0, colon);
+  const bool bracketed = address.starts_with('[');
+  require(colon != std::string::npos && colon > 0 &&
+              (bracketed ? colon > 2 && address[colon - 1] == ']' : address.find(':') == colon),
+          Fault::usage,
+          "--rendezvous: expected HOST:PORT, of an IPv6 address [ADDRESS]:PORT, got '", text, "'");
+  place.host = without_brackets(address.substr(0, colon));
   place.port = *number_of({{"--rendezvous", address.substr(colon + 1)}}, "--rendezvous", 1, 65'535);
 }
 
@@ -120,12 +149,14 @@ void find_address(const Variables& v, RankPlace& place) {
   place.job = job_of(v);
   if (const std::string text = text_of(v, "--rendezvous"); !text.empty())
     return read_rendezvous(text, place);
-  place.host = text_of(v, "MASTER_ADDR");
+  place.host = without_brackets(text_of(v, "MASTER_ADDR"));
   place.port = number_of(v, "MASTER_PORT", 1, 65'535).value_or(0);
+  if (place.port > 0 && text_of(v, "TORCHELASTIC_USE_AGENT_STORE") == "True")
+    place.port = port_beside(v, place.port);
   const bool torchrun = place.launcher == kLaunchers[1].name || place.launcher == "flags";
   require(!torchrun || place.port > 0, Fault::usage, place.launcher, " say rank ", place.rank,
           " of ", place.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
-  if (place.host.empty()) place.host = first_host(text_of(v, "SLURM_JOB_NODELIST"));
+  if (place.host.empty()) place.host = first_host(step_or_job(v, "NODELIST"));
   if (place.one_machine() && place.host.empty()) place.host = std::string("127.0.0.1");
   if (place.port == 0 && !place.job.empty()) place.port = port_of(place.job);
   require((!place.host.empty() && place.port > 0) || place.launcher == kOpenMpi.name, Fault::usage,

@@ -7,11 +7,14 @@
 #include <cstdlib>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "apps/ranks/tcp_communicator.h"
 #include "apps/run/pace.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/devices.h"
+#include "data/files.h"
+#include "data/hash.h"
 
 namespace tern {
 namespace {
@@ -27,18 +30,21 @@ std::unique_ptr<Listener> inherited_listener() {
   return listener;
 }
 
-// Null, and the reason in `why`, if it cannot be opened. MPI's own parts are opened later and look
-// for its symbols everywhere: `mode`.
-CommunicatorPlugin* find_plugin(const char* file, int mode, std::string& why) {
-  void* library = dlopen(file, RTLD_NOW | mode);
-  if (!library) {
-    why = dlerror();
-    return nullptr;
-  }
-  auto* make =
-      reinterpret_cast<CommunicatorPlugin* (*)()>(dlsym(library, "tern_communicator_plugin"));
-  check(make, "[ranks] ", file, ": expected tern_communicator_plugin in it");
-  return make();
+Plugin find_communicator(const char* file, int mode) {
+  return open_plugin(file, "tern_communicator_plugin", mode);
+}
+
+std::unique_ptr<Communicator> made_by(const Plugin& plugin, const CommunicatorSetup& setup) {
+  return reinterpret_cast<CommunicatorPlugin* (*)()>(plugin.factory)()->open(setup);
+}
+
+// of the files of all plugins; of none: empty
+std::string hash_of_files(const std::vector<std::string>& paths) {
+  constexpr std::uint64_t kLongest = std::uint64_t(4) << 30;
+  std::string all;
+  for (const std::string& path : paths)
+    if (!path.empty()) all += hash_hex(bytes_of(read_file(path, kLongest, Links::follow)));
+  return all.empty() ? "" : hash_hex(bytes_of(all));
 }
 
 // Rank 0's "host port", carried by MPI: no address need be known before.
@@ -52,7 +58,7 @@ void exchange_address(Communicator& mpi, RankPlace& place, Rendezvous& how) {
       place.host = "127.0.0.1";
     else
       gethostname(chars, std::size_t(kLongest) - 1), place.host = chars;
-    how.listener = std::make_unique<Listener>(place.host, 0);
+    how.listener = std::make_unique<Listener>(place.host, 0, callers_of(place));
     std::snprintf(chars, std::size_t(kLongest), "%s %d", place.host.c_str(), how.listener->port());
   }
   const Owned part{.t = text, .owner = 0};
@@ -82,17 +88,21 @@ Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
   RankPlace place = setup.place;
   Rendezvous how{.seconds = setup.start_timeout, .log = setup.log ? setup.log : nothing};
   if (place.rank == 0) how.listener = inherited_listener();
+  Plugin nccl, mpi;
   if (place.size == 1) {
     communicator_ = std::make_unique<SelfCommunicator>();
   } else if (place.launcher == "Open MPI") {
-    open_mpi(place, how);
+    mpi = open_mpi(place, how);
     require(!place.host.empty(), Fault::usage, "Open MPI says rank ", place.rank, " of ",
             place.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
   }
+  if (setup.gpu && place.size > 1) nccl = find_communicator("libtern_nccl.so", RTLD_LOCAL);
   try {
-    control_ = std::make_unique<ControlPlane>(place, setup.identity, std::move(how), setup.limits);
+    Identity identity = setup.identity;
+    identity.plugins = hash_of_files({setup.device_plugin, nccl.path, mpi.path});
+    control_ = std::make_unique<ControlPlane>(place, identity, std::move(how), setup.limits);
     relay_.to = control_.get();
-    if (setup.gpu && place.size > 1) open_nccl();
+    if (setup.gpu && place.size > 1) open_nccl(nccl);
   } catch (const Error& e) {
     farewell(e.fault, e.what());
     throw;
@@ -102,29 +112,33 @@ Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
   transport_ = "TCP";
 }
 
-void Ranks::open_nccl() {
-  std::string why;
-  CommunicatorPlugin* const plugin = find_plugin("libtern_nccl.so", RTLD_LOCAL, why);
-  require(plugin, Fault::usage, "several ranks on GPUs need NCCL: ", why,
+void Ranks::open_nccl(const Plugin& plugin) {
+  require(plugin.factory, Fault::usage, "several ranks on GPUs need NCCL: ", plugin.why,
           " (and a build that found nccl.h)");
   mpi_ = std::move(communicator_);
   const Turn turn(*control_);
-  communicator_ =
-      plugin->open({.patience = *control_,
-                    .rank = control_->rank(),
-                    .size = control_->size(),
-                    .from_first = [&](const std::string& t) { return control_->from_first(t); }});
+  communicator_ = made_by(
+      plugin, {.patience = *control_,
+               .rank = control_->rank(),
+               .size = control_->size(),
+               .from_first = [&](const std::string& t) { return control_->from_first(t); }});
   transport_ = "NCCL";
+  control_->watch()->follow([nccl = communicator_.get()] { return nccl->reached(); });
 }
 
-void Ranks::open_mpi(RankPlace& place, Rendezvous& how) {
-  std::string why;
-  CommunicatorPlugin* const plugin = find_plugin("libtern_mpi.so", RTLD_GLOBAL, why);
-  if (!plugin && place.rank == 0) how.log("without MPI, over TCP: " + why);
-  if (!plugin) return;
-  communicator_ = plugin->open({.patience = relay_});
+Ranks::~Ranks() {
+  if (control_ && control_->watch()) control_->watch()->follow({});
+}
+
+// MPI's own parts are opened later and look for its symbols everywhere.
+Plugin Ranks::open_mpi(RankPlace& place, Rendezvous& how) {
+  Plugin plugin = find_communicator("libtern_mpi.so", RTLD_GLOBAL);
+  if (!plugin.factory && place.rank == 0) how.log("without MPI, over TCP: " + plugin.why);
+  if (!plugin.factory) return plugin;
+  communicator_ = made_by(plugin, {.patience = relay_});
   transport_ = "MPI";
   exchange_address(*communicator_, place, how);
+  return plugin;
 }
 
 void Ranks::leave() {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/ranks/control_plane.h"
+#include "apps/run/plugin.h"
 #include "core/communicator.h"
 
 namespace tern {
@@ -12,8 +13,9 @@ namespace tern {
 struct RanksSetup {
   RankPlace place{};
   Identity identity{};
-  bool gpu = false;            // whether tensors are on one
-  double start_timeout = 300;  // seconds
+  std::string device_plugin{};  // its file; empty: none
+  bool gpu = false;             // whether tensors are on one
+  double start_timeout = 300;   // seconds
   RankLimits limits{};
   std::function<void(const std::string&)> log{};  // of what comes to rank 0's port
 };
@@ -22,6 +24,7 @@ class Ranks {
  public:
   explicit Ranks(
       const RanksSetup& setup);  // errors as ControlPlane, and Fault::usage on GPUs without NCCL
+  ~Ranks();
   ControlPlane& control() { return *control_; }
   Communicator& communicator() { return *communicator_; }
   const std::string& transport() const { return transport_; }  // "TCP", for people
@@ -44,8 +47,8 @@ class Ranks {
     double deadline_;
   };
 
-  void open_mpi(RankPlace& place, Rendezvous& how);
-  void open_nccl();
+  Plugin open_mpi(RankPlace& place, Rendezvous& how);
+  void open_nccl(const Plugin& plugin);
 
   Relay relay_;
   std::unique_ptr<ControlPlane> control_{};

@@ -26,7 +26,8 @@ class Host {
  public:
   Host(const RankPlace& place, const Identity& own, Rendezvous how)
       : place_(place), how_(std::move(how)), listener_(std::move(how_.listener)) {
-    if (!listener_) listener_ = std::make_unique<Listener>(place.host, place.port);
+    if (!listener_)
+      listener_ = std::make_unique<Listener>(place.host, place.port, callers_of(place));
     hellos_.emplace(0, Hello{.job = place.job, .rank = 0, .size = place.size, .identity = own});
   }
 
@@ -107,7 +108,7 @@ class Host {
     return (count > 1 ? "ranks " : "rank ") + list + " of " + std::to_string(place_.size);
   }
 
-  std::string here() const { return place_.host + ":" + std::to_string(listener_->port()); }
+  std::string here() const { return address_text(place_.host, listener_->port()); }
 
   [[noreturn]] void refuse(Fault fault, const std::string& text) {
     for (auto& [rank, link] : loop_)
@@ -146,7 +147,7 @@ Connection connect(const RankPlace& place, double end) {
   for (double pause = 0.02;; pause = std::min(1.5 * pause, kLongestPause)) {
     const double left = end - monotonic_seconds();
     require(left > 0, Fault::communication, "rank ", place.rank, " of ", place.size,
-            " cannot reach rank 0 at ", place.host, ":", place.port, ": ", why_not);
+            " cannot reach rank 0 at ", address_text(place.host, place.port), ": ", why_not);
     if (auto connection = try_connect(place.host, place.port, std::min(left, 5.0), why_not))
       return std::move(*connection);
     usleep(useconds_t(pause * 1e6));
@@ -155,7 +156,7 @@ Connection connect(const RankPlace& place, double end) {
 
 RankLinks join(const RankPlace& place, const Identity& identity, const Rendezvous& how) {
   const double end = monotonic_seconds() + how.seconds;
-  const std::string where = place.host + ":" + std::to_string(place.port);
+  const std::string where = address_text(place.host, place.port);
   // rank 0 gives up first, and says who is missing
   const Waiting waiting =
       until(end + how.handshake_seconds, "rank 0 at " + where + " does not answer");
@@ -179,6 +180,10 @@ RankLinks join(const RankPlace& place, const Identity& identity, const Rendezvou
 }
 
 }  // namespace
+
+Callers callers_of(const RankPlace& place) {
+  return place.one_machine() ? Callers::this_machine : Callers::any_machine;
+}
 
 RankLinks meet(const RankPlace& place, const Identity& identity, Rendezvous how) {
   if (place.size == 1) return {};

@@ -15,7 +15,8 @@ namespace tern {
 // What must be the same on every rank, as hashes, and what must not be.
 struct Identity {
   std::string config{}, binary{}, data{};
-  std::string device{};  // a GPU's own name in the world; empty: may be shared
+  std::string plugins{};  // that are in use
+  std::string device{};   // a GPU's own name in the world; empty: may be shared
   bool operator==(const Identity&) const = default;
 };
 
@@ -25,6 +26,8 @@ struct Identity {
 struct RankLinks {
   std::vector<Connection> loop{}, watch{};
 };
+
+Callers callers_of(const RankPlace& place);
 
 struct Rendezvous {
   double seconds = 300;           // that all ranks have to come

@@ -54,11 +54,28 @@ void Watch::end_operation() {
   operation_since_ = -1;
 }
 
+void Watch::begin_work(const Pool& pool) {
+  const std::scoped_lock lock(mutex_);
+  work_ = &pool;
+  work_seen_ = pool.allocations();
+  work_since_ = monotonic_seconds();
+}
+
+void Watch::end_work() {
+  const std::scoped_lock lock(mutex_);
+  work_ = nullptr;
+}
+
+void Watch::follow(std::function<std::uint64_t()> reached) {
+  const std::scoped_lock lock(mutex_);
+  reached_ = std::move(reached);
+}
+
 void Watch::waiting() {
   const std::scoped_lock lock(mutex_);
   if (failure_) failure_->raise();
   if (const auto why = hopeless(monotonic_seconds(), 0)) {
-    fail_because({.rank = rank_, .why = *why});
+    conclude(*why);
     failure_->raise();
   }
 }
@@ -78,6 +95,12 @@ void Watch::farewell(Fault fault, const std::string& why) {
   const std::scoped_lock lock(mutex_);
   if (failure_) return;  // the others know
   const Parting mine{.fault = fault, .rank = rank_, .why = why};
+  if (rank_ != 0) parting_ = mine;
+  fail_because(mine);
+}
+
+void Watch::conclude(const std::string& why) {
+  const Parting mine{.rank = rank_, .why = why};
   if (rank_ != 0) parting_ = mine;
   fail_because(mine);
 }
@@ -102,8 +125,9 @@ void Watch::run(std::stop_token stop) {
     if (more) wait_readable(descriptors, kRound);
     const std::scoped_lock lock(mutex_);
     const double now = monotonic_seconds();
-    if (now - last > kStopped)  // what others did meanwhile has not been heard yet
-      for (auto& [rank, peer] : peers_) peer.heard += now - last;
+    const double stopped = now - last > kStopped ? now - last : 0;
+    for (auto& [rank, peer] : peers_) peer.heard += stopped;  // what it did has not been read yet
+    look_at_work(now, stopped);
     last = now;
     listen(now);
     if (parting_) send(*std::exchange(parting_, std::nullopt), -1);
@@ -132,8 +156,8 @@ void Watch::listen(double now) {
 }
 
 void Watch::take(int rank, const Frame& frame) {
-  if (frame.kind == FrameKind::alive && frame.bytes.size() == sizeof(std::uint64_t)) {
-    std::memcpy(&peers_.at(rank).begun, frame.bytes.data(), sizeof(std::uint64_t));
+  if (frame.kind == FrameKind::alive && frame.bytes.size() == sizeof(Progress)) {
+    std::memcpy(&peers_.at(rank).progress, frame.bytes.data(), sizeof(Progress));
     return;
   }
   require(frame.kind == FrameKind::farewell, Fault::communication, "what it sent was not expected");
@@ -146,12 +170,12 @@ void Watch::take(int rank, const Frame& frame) {
 }
 
 void Watch::beat() {
-  const std::uint64_t begun = begun_;
+  const Progress own{begun_, reached_ ? reached_() : 0};
   const double begin = monotonic_seconds();
   for (auto& [rank, peer] : peers_) {
     if (peer.gone) continue;
     try {
-      peer.link.send(FrameKind::alive, 0, std::as_bytes(std::span(&begun, 1)),
+      peer.link.send(FrameKind::alive, 0, std::as_bytes(std::span(&own, 1)),
                      [&] { give_up_soon(begin); });
     } catch (const Error&) {
       // reading tells what has become of it, or its silence
@@ -190,32 +214,53 @@ void Watch::judge(double now) {
                            seconds_text(limits_.timeout)});
   if (finishing_) return;
   if (failure_ && now - failed_at_ > limits_.grace) end_process(failure_->why);
-  if (const auto why = hopeless(now, limits_.grace)) end_process(*why);
+  if (failure_) return;
+  const bool waits = operation_since_ >= 0;  // and is asked, unless a device holds it up
+  const auto why = hopeless(now, waits ? limits_.grace : 0);
+  if (why) conclude(*why);
+  if (why && waits) end_process(*why);
 }
 
-// Why the operation that is under way will not end, or nothing.
+// An operation has limits of its own.
+void Watch::look_at_work(double now, double pause) {
+  if (!work_) return;
+  const std::uint64_t seen = work_->allocations();
+  const bool gets_on = seen != work_seen_ || operations_ > 0;
+  work_since_ = gets_on ? now : work_since_ + pause;
+  work_seen_ = seen;
+}
+
+// Why the operation or the work that is under way will not end, or nothing.
 std::optional<std::string> Watch::hopeless(double now, double slack) const {
-  if (operation_since_ < 0 || finishing_) return std::nullopt;
+  if (finishing_ || (operation_since_ < 0 && !work_)) return std::nullopt;
+  const double since = operation_since_ < 0 ? work_since_ : operation_since_;
   // rank 0 speaks first: it knows who is behind
   const double limit = limits_.timeout + slack + (rank_ == 0 ? 0 : limits_.grace);
-  if (now - operation_since_ > limit)
-    return laggards() + " within " + seconds_text(limits_.timeout);
+  if (now - since > limit) return laggards() + " within " + seconds_text(limits_.timeout);
   const int signal = Signals::stop_seen();
-  const double since = std::max(operation_since_, Signals::stop_seen_at());
-  if (signal != 0 && now - since > limits_.grace + slack)
+  if (signal != 0 && now - std::max(since, Signals::stop_seen_at()) > limits_.grace + slack)
     return laggards() + " within " + seconds_text(limits_.grace) + " of signal " +
            std::to_string(signal);
   return std::nullopt;
 }
 
+// Behind in what they have begun; where none is, in what their devices have come to.
 std::string Watch::laggards() const {
-  std::string list;
-  for (const auto& [rank, peer] : peers_)
-    if (peer.begun < begun_) list += (list.empty() ? "" : ", ") + std::to_string(rank);
-  if (rank_ != 0) return "rank 0 did not answer";
-  if (list.empty()) return "an operation of all ranks did not end";
-  return (list.find(',') == std::string::npos ? "rank " : "ranks ") + list +
-         " did not come as far as the others";
+  if (rank_ != 0)
+    return operation_since_ < 0 ? "its device did not get on" : "rank 0 did not answer";
+  std::map<int, Progress> all = {{0, {begun_, reached_ ? reached_() : 0}}};
+  for (const auto& [rank, peer] : peers_) all.emplace(rank, peer.progress);
+  for (const auto part : {&Progress::begun, &Progress::reached}) {
+    std::uint64_t most = 0;
+    for (const auto& [rank, progress] : all) most = std::max(most, progress.*part);
+    std::string list;
+    for (const auto& [rank, progress] : all)
+      if (progress.*part < most) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+    if (!list.empty())
+      return (list.find(',') == std::string::npos ? "rank " : "ranks ") + list +
+             " did not come as far as the others";
+  }
+  return operation_since_ < 0 ? "no device got on" : "an operation of all ranks did not end";
 }
 
 void Watch::end_process(const std::string& why) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "apps/ranks/connection.h"
 #include "apps/ranks/messages.h"
+#include "core/pool.h"
 
 namespace tern {
 
@@ -32,6 +34,14 @@ class Watch {
   void end_operation();
   double seconds_waited() const { return waited_; }  // in operations, so far
 
+  // Between these the loop gives the device work, and a device that hangs may hold it up. It gets
+  // on as long as it takes memory of the pool.
+  void begin_work(const Pool& pool);
+  void end_work();
+  // How many operations this rank's device has come to (Communicator::reached), asked until it is
+  // replaced; empty: not known.
+  void follow(std::function<std::uint64_t()> reached);
+
   // While it waits: an Error if there is no hope. Fault::communication naming the rank that is gone
   // or behind; what another rank has announced; without text where rank 0 shows it to people.
   void waiting();
@@ -45,10 +55,13 @@ class Watch {
   void finishing(bool now = true);
 
  private:
+  struct Progress {                        // operations, so far
+    std::uint64_t begun = 0, reached = 0;  // by the loop, by the device
+  };
   struct Peer {
     Connection link;
-    double heard;             // when
-    std::uint64_t begun = 0;  // operations
+    double heard;  // when
+    Progress progress{};
     bool gone = false;
   };
 
@@ -59,6 +72,8 @@ class Watch {
   void judge(double now);
   void send(const Parting& parting, int except);
   void fail_because(const Parting& parting);
+  void conclude(const std::string& why);
+  void look_at_work(double now, double pause);
   std::optional<std::string> hopeless(double now, double slack) const;
   std::string laggards() const;
   [[noreturn]] void end_process(const std::string& why) const;
@@ -66,10 +81,14 @@ class Watch {
   const int rank_;
   const RankLimits limits_;
   mutable std::mutex mutex_;
-  std::map<int, Peer> peers_;         // the thread's own, but for `begun`
+  std::map<int, Peer> peers_;         // the thread's own, but for `progress`
   std::optional<Parting> failure_{};  // of the run; the first one
   std::optional<Parting> parting_{};  // of this rank, to be sent
   double failed_at_ = 0, operation_since_ = -1;
+  const Pool* work_ = nullptr;   // while the device is given work
+  std::uint64_t work_seen_ = 0;  // Pool::allocations
+  double work_since_ = 0;        // when that changed
+  std::function<std::uint64_t()> reached_{};
   int operations_ = 0;  // under way, one within another
   std::atomic<double> waited_{0};
   std::atomic<std::uint64_t> begun_{0};

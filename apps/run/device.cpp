@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "apps/run/machine_limits.h"
+#include "apps/run/plugin.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/hash.h"
 
@@ -32,14 +33,15 @@ int device_index(const std::string& name) {
   return index;
 }
 
-DevicePlugin* open_plugin() {
-  void* library = dlopen(kPlugin, RTLD_NOW | RTLD_LOCAL);
-  if (!library)
-    fail(Fault::usage, "--device cuda: ", dlerror(),
-         " (needs the CUDA libraries of version 13 and a build made with nvcc); use --device cpu");
-  auto* make = reinterpret_cast<DevicePlugin* (*)()>(dlsym(library, "tern_device_plugin"));
-  require(make, Fault::usage, "--device cuda: ", kPlugin, ": expected tern_device_plugin in it");
-  return make();
+Plugin open_cuda() {
+  Plugin plugin = open_plugin(kPlugin, "tern_device_plugin", RTLD_LOCAL);
+  require(plugin.factory, Fault::usage, "--device cuda: ", plugin.why,
+          " (needs the CUDA libraries of version 13 and a build made with nvcc); use --device cpu");
+  return plugin;
+}
+
+DevicePlugin* made_by(const Plugin& plugin) {
+  return reinterpret_cast<DevicePlugin* (*)()>(plugin.factory)();
 }
 
 }  // namespace
@@ -50,12 +52,14 @@ Device::Device(const std::string& name) : name_(name) {
           name, "'");
   index_ = device_index(name);
   name_ = "cuda:" + std::to_string(index_);
-  plugin_ = open_plugin();
+  const Plugin plugin = open_cuda();
+  plugin_path_ = plugin.path;
+  plugin_ = made_by(plugin);
   facts_ = plugin_->describe(index_);
 }
 
 int Device::count_gpus() {
-  return open_plugin()->count();
+  return made_by(open_cuda())->count();
 }
 
 Device Device::recorded_h200() {

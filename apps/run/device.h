@@ -23,6 +23,7 @@ class Device {
 
   const std::string& name() const { return name_; }  // "cpu", "cuda:0"
   const DeviceFacts& facts() const { return facts_; }
+  const std::string& plugin_path() const { return plugin_path_; }  // empty on a CPU
   // Bytes that it can give to this process now. A CPU's memory is shared by so many like it.
   std::size_t available_memory(int processes = 1) const;
 
@@ -38,7 +39,7 @@ class Device {
 
  private:
   Device() = default;
-  std::string name_;
+  std::string name_, plugin_path_{};
   DeviceFacts facts_{};  // of the CPU: nothing
   DevicePlugin* plugin_ = nullptr;
   int index_ = 0;

@@ -21,23 +21,26 @@ enum class Recovery {
 
 class RecoveryMachine {
  public:
-  // skipped: the count that a resumed run goes on with
-  explicit RecoveryMachine(RecoveryPolicy policy, std::int64_t skipped = 0)
-      : policy_(policy), skipped_(skipped) {}
+  // The counts that a resumed run goes on with.
+  explicit RecoveryMachine(RecoveryPolicy policy, std::int64_t skipped = 0, int bad_in_a_row = 0,
+                           int rewinds = 0)
+      : policy_(policy), bad_in_a_row_(bad_in_a_row), rewinds_(rewinds), skipped_(skipped) {}
 
   // after backward, before the update; can_rewind: there is a good checkpoint to go back to
   Recovery judge(bool finite_loss, bool finite_gradient_norm, bool can_rewind);
   // A checkpoint of a healthy run is on the disk: the troubles before it are overcome.
   void checkpoint_written() { rewinds_ = 0; }
 
-  // Checkpoints are taken in health only: among bad steps the weights themselves may be broken.
+  // Whether the last step was good. Among bad steps the weights themselves may be the cause: a
+  // rewind never goes to a checkpoint that was taken among them.
   bool healthy() const { return bad_in_a_row_ == 0; }
+  int bad_in_a_row() const { return bad_in_a_row_; }
   std::int64_t skipped() const { return skipped_; }  // updates, over the whole run
   int rewinds() const { return rewinds_; }           // since the last good checkpoint was written
 
  private:
   RecoveryPolicy policy_;
-  int bad_in_a_row_ = 0, rewinds_ = 0;
+  int bad_in_a_row_, rewinds_;
   std::int64_t skipped_;
 };
 

@@ -41,6 +41,7 @@ struct ValidationReport {
 
 struct SampleReport {
   std::int64_t step = 0, tokens = 0;
+  int index = 0;                 // among the samples of this step
   std::string prompt{}, text{};  // text goes on where the prompt ends
 };
 

@@ -32,8 +32,13 @@ void RunRecord::add(const ValidationReport& report) {
 void RunRecord::add(const SampleReport& report) {
   console_.report(report);
   metrics_.write(report);
+  if (report.index == 0)
+    samples_.clear();
+  else
+    samples_ += "\n" + std::string(40, '-') + "\n\n";
+  samples_ += report.prompt + report.text + "\n";
   try {
-    write_file_atomically(directory_.sample(report.step), report.prompt + report.text + "\n");
+    write_file_atomically(directory_.sample(report.step), samples_);
   } catch (const Error& e) {
     if (!std::exchange(sample_lost_, true)) console_.warn(e.what());
   }
@@ -46,6 +51,10 @@ void RunRecord::add(const CheckpointReport& report) {
 
 void RunRecord::add(const EventReport& report) {
   console_.report(report);
+  metrics_.write(report);
+}
+
+void RunRecord::note(const EventReport& report) {
   metrics_.write(report);
 }
 

@@ -23,9 +23,10 @@ class RunRecord {
   // after every step; recorded: of a log interval, so a permanent line and a line of metrics
   void step(const StepReport& report, bool recorded);
   void add(const ValidationReport& report);  // and draws loss.png in the background
-  void add(const SampleReport& report);      // and writes samples/step-N.txt
+  void add(const SampleReport& report);      // and writes samples/step-N.txt: all of a step
   void add(const CheckpointReport& report);
   void add(const EventReport& report);
+  void note(const EventReport& report);  // to metrics.jsonl alone: the summary says it to people
   void add(const DiagnosticsReport& report);
   void finish(const RunSummary& report);  // and waits for the last loss.png
 
@@ -34,6 +35,7 @@ class RunRecord {
   Console& console_;
   Metrics metrics_;
   Picture picture_;
+  std::string samples_{};     // of one step so far
   bool sample_lost_ = false;  // one warning is enough
 };
 

@@ -8,10 +8,11 @@ class TimeLimit {
   // seconds of wall time from the start of the process; <= 0: no limit
   explicit TimeLimit(double seconds) : seconds_(seconds) {}
 
-  // Whether to stop now: another step and a save might not fit any more. elapsed: since the process
-  // started; a step and a save may both take half as long again as the longest so far.
-  bool reached(double elapsed, double longest_step, double longest_save) const {
-    return seconds_ > 0 && elapsed + 1.5 * (longest_step + longest_save) >= seconds_;
+  // Whether to stop now: what comes next and a save might not fit any more. elapsed: since the
+  // process started; next: the longest so far of what comes before the next question: a step and
+  // the validation after it, a batch of validation, a sample. Both may take half as long again.
+  bool reached(double elapsed, double next, double longest_save) const {
+    return seconds_ > 0 && elapsed + 1.5 * (next + longest_save) >= seconds_;
   }
 
  private:

@@ -6,6 +6,8 @@
 
 #include "apps/config/plan.h"
 #include "apps/run/quantities.h"
+#include "core/cpu/cpu_backend.h"
+#include "data/library_versions.h"
 
 namespace tern {
 namespace {
@@ -17,9 +19,13 @@ std::string of_total(std::int64_t part, std::int64_t total) {
 }  // namespace
 
 std::map<std::string, std::string> library_versions() {
-  return {{"fmt", std::to_string(FMT_VERSION)},
-          {"nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
-                                        NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)}};
+  std::map<std::string, std::string> all = data_library_versions();
+  all["Eigen"] = CpuBackend::eigen_version();
+  all["fmt"] =
+      fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
+  all["nlohmann-json"] = fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                     NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH);
+  return all;
 }
 
 std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,

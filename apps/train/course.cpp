@@ -1,6 +1,9 @@
 #include "apps/train/course.h"
 
+#include <cmath>
+
 #include "apps/run/metrics.h"
+#include "apps/train/model_files.h"
 #include "core/check.h"
 #include "data/checkpoint_directory.h"
 #include "data/files.h"
@@ -39,9 +42,24 @@ std::string sentence(const std::vector<std::string>& names, std::uint64_t step) 
          " are set aside, not deleted: " + all;
 }
 
-void correct_latest(const fs::path& checkpoints) {
+// the validation loss at a checkpoint's step; kUnknown if there was none, or it cannot be read
+double validation_loss_of(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / "manifest.json";
+  try {
+    const std::string text = read_file(path, kMaxManifestBytes);
+    return training_state(parse_manifest(text, path.string()), path.string()).validation_loss;
+  } catch (const Error&) {
+    return kUnknown;
+  }
+}
+
+void correct_notes(const fs::path& checkpoints) {
   const std::vector<std::uint64_t> left = checkpoint_steps(checkpoints);
   note_latest(checkpoints, left.empty() ? "" : checkpoint_name(left.back()));
+  std::error_code error;
+  if (!fs::exists(checkpoints / "best", error)) return;
+  const std::optional<BestSaved> best = best_of_course(checkpoints);
+  note_best(checkpoints, best ? checkpoint_name(best->step) : "");
 }
 
 // last: -1 for all
@@ -80,7 +98,7 @@ std::string begin_course(const RunDirectory& directory, const Checkpoint& start)
     const std::string elsewhere = fs::canonical(start.path()).string();
     const bool again = noted_start(checkpoints) == elsewhere;
     const std::string text = sentence(set_aside_after(checkpoints, std::nullopt), step);
-    correct_latest(checkpoints);
+    correct_notes(checkpoints);
     if (!again) write_file_atomically(checkpoints / kStart, elsewhere + "\n");
     drop_records_after(directory, again ? std::int64_t(step) : -1);
     return text;
@@ -89,13 +107,22 @@ std::string begin_course(const RunDirectory& directory, const Checkpoint& start)
   }
 }
 
+std::optional<BestSaved> best_of_course(const fs::path& checkpoints) {
+  std::optional<BestSaved> best;
+  for (const std::uint64_t step : checkpoint_steps(checkpoints)) {
+    const double loss = validation_loss_of(checkpoints / checkpoint_name(step));
+    if (!std::isnan(loss) && !(best && best->loss <= loss)) best = {step, loss};
+  }
+  return best;
+}
+
 void begin_course(const RunDirectory& directory) {
   drop_records_after(directory, -1);
 }
 
 std::string abandon_after(const fs::path& checkpoints, std::uint64_t last) {
   const std::string text = sentence(set_aside_after(checkpoints, last), last);
-  correct_latest(checkpoints);
+  correct_notes(checkpoints);
   return text;
 }
 

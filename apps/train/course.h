@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "apps/run/run_directory.h"
@@ -17,12 +18,21 @@ NewestGood newest_of_course(const std::filesystem::path& checkpoints,
                             std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
 // Before training goes on from `start`, wherever it lies: sets aside all checkpoints that do not
-// lead to it, corrects `latest`, and removes metrics and samples of later steps. What was set
-// aside, for people, or "". A process killed on the way leaves a directory that is of one course.
-// Fault::disk; Fault::input for a checkpoint of the directory whose name is not that of its step.
+// lead to it, corrects `latest` and `best`, and removes metrics and samples of later steps. What
+// was set aside, for people, or "". A process killed on the way leaves a directory that is of one
+// course. Fault::disk; Fault::input for a checkpoint of the directory whose name is not that of its
+// step.
 std::string begin_course(const RunDirectory& directory, const Checkpoint& start);
 // The same for a run from its beginning.
 void begin_course(const RunDirectory& directory);
+
+// The checkpoint of the directory whose step has the lowest validation loss, the earliest of
+// several. Errors as newest_of_course().
+struct BestSaved {
+  std::uint64_t step = 0;
+  double loss = 0;
+};
+std::optional<BestSaved> best_of_course(const std::filesystem::path& checkpoints);
 
 // After a rewind to the checkpoint of step `last`: the checkpoints beyond it.
 std::string abandon_after(const std::filesystem::path& checkpoints, std::uint64_t last);

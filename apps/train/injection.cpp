@@ -25,7 +25,9 @@ const std::map<std::string, Kind> kKinds = {{"device-error", Kind::device_error}
                                             {"stop", Kind::stop},
                                             {"sleep", Kind::sleep},
                                             {"nan", Kind::nan},
-                                            {"flip", Kind::flip}};
+                                            {"flip", Kind::flip},
+                                            {"hang", Kind::hang},
+                                            {"fail", Kind::fail}};
 
 template <class Number>
 bool read(std::string_view text, Number& to) {
@@ -39,6 +41,7 @@ bool set(Injection& out, const std::string& pair) {
   const std::string key = pair.substr(0, equals), value = pair.substr(equals + 1);
   if (key == "step") return read(value, out.step);
   if (key == "rank") return read(value, out.rank);
+  if (key == "signal") return read(value, out.signal);
   return key == "seconds" && read(value, out.seconds);
 }
 
@@ -67,9 +70,11 @@ Injection Injection::parse(const std::string& text, bool gpu) {
   std::istringstream pairs(good ? text.substr(colon + 1) : "");
   for (std::string pair; std::getline(pairs, pair, ',');) good = good && set(out, pair);
   const bool lasts = out.kind == Kind::stop || out.kind == Kind::sleep;
-  require(good && out.step > 0 && lasts == (out.seconds > 0), Fault::usage,
-          "--inject: expected device-error:step=N, kill:rank=R,step=N, nan:rank=R,step=N, "
-          "flip:rank=R,step=N, stop:rank=R,step=N,seconds=S or sleep:..., got '",
+  good = good && out.step > 0 && lasts == (out.seconds > 0);
+  require(good && (out.kind == Kind::nan || out.signal == 0), Fault::usage,
+          "--inject: expected device-error:step=N, kill:rank=R,step=N, nan:rank=R,step=N,signal=S, "
+          "flip:rank=R,step=N, hang:rank=R,step=N, fail:rank=R,step=N, "
+          "stop:rank=R,step=N,seconds=S or sleep:..., got '",
           text, "'");
   require(gpu || out.kind != Kind::device_error, Fault::usage,
           "--inject device-error: needs --device cuda");
@@ -80,12 +85,14 @@ void Injection::apply(int at_rank, std::int64_t at_step, std::span<std::int32_t>
   if (at_rank != rank || at_step != step) return;
   if (kind == Kind::device_error) tokens[0] = std::numeric_limits<std::int32_t>::max();
   if (kind == Kind::kill) raise(SIGKILL);
+  if (kind == Kind::fail) tern::fail(Fault::internal, "injected");
+  if (signal > 0) raise(signal);
   if (kind == Kind::stop) stop_for(seconds);
   if (kind == Kind::sleep) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
 double Injection::factor(int at_rank, std::int64_t at_step) const {
-  return kind == Kind::nan && at_rank == rank && at_step == step ? NAN : 1;
+  return is(Kind::nan, at_rank, at_step) ? NAN : 1;
 }
 
 }  // namespace tern

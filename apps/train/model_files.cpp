@@ -1,6 +1,7 @@
 #include "apps/train/model_files.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "apps/config/load.h"
@@ -91,13 +92,21 @@ void load(const Checkpoint& checkpoint, const std::string& name, const Held& hel
 }  // namespace
 
 nlohmann::json to_json(const TrainingState& s) {
-  return {{"step", s.step},
-          {"position", s.position},
-          {"adam_steps", s.adam_steps},
-          {"skipped", s.skipped},
-          {"tokenizer_hash", s.tokenizer_hash},
-          {"data_content", s.data_content},
-          {"algorithms", s.algorithms}};
+  nlohmann::json j = {{"step", s.step},
+                      {"position", s.position},
+                      {"adam_steps", s.adam_steps},
+                      {"skipped", s.skipped},
+                      {"tokenizer_hash", s.tokenizer_hash},
+                      {"data_content", s.data_content},
+                      {"algorithms", s.algorithms}};
+  if (!std::isnan(s.best_loss)) j["best"] = {{"step", s.best_step}, {"loss", s.best_loss}};
+  if (!std::isnan(s.validation_loss)) j["validation_loss"] = s.validation_loss;
+  if (s.bad.in_a_row > 0)
+    j["bad"] = {{"in_a_row", s.bad.in_a_row},
+                {"rewinds", s.bad.rewinds},
+                {"first_step", s.bad.first_step},
+                {"first_position", s.bad.first_position}};
+  return j;
 }
 
 TrainingState training_state(const Manifest& manifest, const std::string& where) {
@@ -106,13 +115,24 @@ TrainingState training_state(const Manifest& manifest, const std::string& where)
 
 TrainingState training_state(const nlohmann::json& j, const std::string& where) {
   try {
-    return {.step = j.at("step").get<std::int64_t>(),
-            .position = j.at("position").get<std::int64_t>(),
-            .adam_steps = j.at("adam_steps").get<double>(),
-            .skipped = j.at("skipped").get<std::int64_t>(),
-            .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
-            .data_content = j.value("data_content", std::vector<std::string>()),
-            .algorithms = j.value("algorithms", "")};
+    TrainingState s{.step = j.at("step").get<std::int64_t>(),
+                    .position = j.at("position").get<std::int64_t>(),
+                    .adam_steps = j.at("adam_steps").get<double>(),
+                    .skipped = j.at("skipped").get<std::int64_t>(),
+                    .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
+                    .data_content = j.value("data_content", std::vector<std::string>()),
+                    .algorithms = j.value("algorithms", "")};
+    s.validation_loss = j.value("validation_loss", kUnknown);
+    if (j.contains("best")) {
+      s.best_loss = j["best"].at("loss").get<double>();
+      s.best_step = j["best"].at("step").get<std::int64_t>();
+    }
+    if (j.contains("bad"))
+      s.bad = {.in_a_row = j["bad"].at("in_a_row").get<int>(),
+               .rewinds = j["bad"].at("rewinds").get<int>(),
+               .first_step = j["bad"].at("first_step").get<std::int64_t>(),
+               .first_position = j["bad"].at("first_position").get<std::int64_t>()};
+    return s;
   } catch (const nlohmann::json::exception& e) {
     fail(Fault::input, where, ": manifest.json: state: ", e.what());
   }

@@ -7,11 +7,19 @@
 #include <vector>
 
 #include "apps/config/run_config.h"
+#include "apps/run/reports.h"
 #include "apps/train/trainer.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_layout.h"
 
 namespace tern {
+
+// Steps without an update up to this one.
+struct BadSteps {
+  int in_a_row = 0;  // 0: the last step was good, and the rest means nothing
+  int rewinds = 0;   // without a good checkpoint since
+  std::int64_t first_step = -1, first_position = -1;
+};
 
 // What training is made of beside tensors; in the manifest's state.
 struct TrainingState {
@@ -19,6 +27,10 @@ struct TrainingState {
   std::int64_t position = 0;  // next global sample index
   double adam_steps = 0;      // updates taken: steps less the skipped ones
   std::int64_t skipped = 0;
+  BadSteps bad{};
+  double best_loss = kUnknown;  // of all validations of this course; unknown: there was none
+  std::int64_t best_step = 0;
+  double validation_loss = kUnknown;  // at this very step
   std::string tokenizer_hash{};
   // of each source's tokens; none in checkpoints of a release that ordered samples by path
   std::vector<std::string> data_content{};

@@ -1,7 +1,8 @@
 #include "apps/train/train.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
+
+#include <random>
 
 #include "apps/config/plan.h"
 #include "apps/config/resolved.h"
@@ -134,20 +135,24 @@ struct Member {
   const Injection& injection;
 };
 
-// A file's number; empty: there is none.
-std::string number_of(const std::filesystem::path& path) {
-  struct stat file {};
-  return ::stat(path.c_str(), &file) == 0 ? std::to_string(file.st_ino) : "";
-}
-
-// Every rank saves a shard in the run's directory, which rank 0 has made.
+// Every rank saves a shard in the run's directory, which rank 0 has made: all must see a file
+// there.
 void require_shared_directory(const RunConfig& config, ControlPlane& ranks) {
   const std::filesystem::path path = std::filesystem::path(config.run.directory) / config.run.name;
-  const std::string first = ranks.from_first(ranks.rank() == 0 ? number_of(path) : "");
-  const std::string own = number_of(path);
-  require(own == first, Fault::usage, "rank ", ranks.rank(), ": ", path.string(),
-          own.empty() ? ": not there, though rank 0 has made it"
-                      : ": another directory than rank 0 sees",
+  std::string name;
+  if (ranks.first()) {
+    std::random_device random;
+    name = fmt::format(".ranks-{:08x}{:08x}", random(), random());
+    File::create(path / name);
+  }
+  name = ranks.from_first(name);
+  std::error_code error;
+  const bool there = std::filesystem::exists(path, error);
+  const bool shared = std::filesystem::exists(path / name, error);
+  ranks.agree_on(std::int32_t(shared));  // all have looked
+  if (ranks.first()) std::filesystem::remove(path / name, error);
+  require(shared, Fault::usage, "rank ", ranks.rank(), ": ", path.string(),
+          there ? ": another directory than rank 0 sees" : ": not there, though rank 0 has made it",
           ": parallel.zero = 1 needs one that all ranks share: correct run.directory, or set "
           "parallel.zero = 0");
 }
@@ -233,6 +238,7 @@ void train(const TrainOptions& options) {
   Ranks ranks(
       {.place = place,
        .identity = identity_of(loaded, data, device),
+       .device_plugin = device.plugin_path(),
        .gpu = gpu,
        .start_timeout = double(config.ranks.start_timeout),
        .limits = {.timeout = double(config.ranks.timeout), .grace = double(config.ranks.grace)},
@@ -249,15 +255,10 @@ void train(const TrainOptions& options) {
                 .backend = backend,
                 .injection = injection});
     ranks.leave();
-  } catch (const Error& e) {
+  } catch (...) {
     // all have agreed on a stop; anything else is news to the others
-    e.fault == Fault::stopped ? ranks.leave() : ranks.farewell(e.fault, e.what());
-    throw;
-  } catch (const std::bad_alloc&) {
-    ranks.farewell(Fault::memory, "out of memory");
-    throw;
-  } catch (const std::exception& e) {
-    ranks.farewell(Fault::internal, e.what());
+    const Parting end = parting_of(std::current_exception());
+    end.fault == Fault::stopped ? ranks.leave() : ranks.farewell(end.fault, end.why);
     throw;
   }
 }

@@ -70,7 +70,8 @@ void TrainingRun::start_at(const TrainingState& state) {
   state_ = state;
   state_.algorithms = parts_.device.algorithms_hash();
   saved_step_ = started_step_ = state.step;
-  recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped);
+  recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped, state.bad.in_a_row,
+                              state.bad.rewinds);
   trainer_.optimizer().set_adam_steps(state.adam_steps);
   parts_.data.seek(state.position);
 }
@@ -91,15 +92,24 @@ TrainingRun::Due TrainingRun::what_is_due() {
   };
   return {.validation = wanted(config_.logging.validation_interval),
           .sample = wanted(config_.logging.sample_interval),
-          .save = std::exchange(save_asked_, false) || due(config_.checkpoint.interval),
+          .save = std::exchange(save_asked_, false) || save_postponed_ ||
+                  due(config_.checkpoint.interval),
           .replicas = due(config_.parallel.replica_check)};
 }
 
 void TrainingRun::run() {
   try {
     train();
-  } catch (const Error& error) {
-    fail_with_last_good(error);
+  } catch (...) {
+    // The others hear it before this rank waits for its disk, here or when it is destroyed.
+    const Parting end = parting_of(std::current_exception());
+    if (end.fault != Fault::stopped && parts_.ranks.watch())
+      parts_.ranks.watch()->farewell(end.fault, end.why);
+    try {
+      throw;
+    } catch (const Error& error) {
+      fail_with_last_good(error);
+    }
   }
 }
 
@@ -117,10 +127,13 @@ void TrainingRun::fail_with_last_good(const Error& error) {
 
 void TrainingRun::train() {
   std::string why;
+  warn_at_start();
   for (const EventReport& report : parts_.events) record(report);
-  if (state_.step == 0 && config_.logging.validation_interval > 0) validate();
+  find_best();
+  const bool fresh = parts_.ranks.agree_on(std::int32_t(saved_step_ < 0))[0];
+  if (fresh && config_.logging.validation_interval > 0) validate();
   do {
-    while (state_.step < steps_ && !stop_wanted(why)) {
+    while (state_.step < steps_ && !stop_wanted(why, longest_until_next_step())) {
       if (!train_step()) continue;
       poll_saves(false);
       const Due now = what_is_due();
@@ -128,12 +141,15 @@ void TrainingRun::train() {
       if (now.replicas) check_replicas();
       if (now.validation) validate();
       if (now.sample) sample();
-      if (now.save) save();
+      if (now.save) save_or_postpone();
     }
   } while (!settle() && why.empty());
   if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
   poll_saves(true);  // the last step may be on its way to the disk
-  if (writer_ && state_.step != saved_step_) start_save();
+  if (writer_ && state_.step != saved_step_) {
+    broken_ = !recovery_.healthy() && !finite_tensors();
+    if (!broken_) save();
+  }
   poll_saves(true);
   finish(why);
 }
@@ -141,10 +157,11 @@ void TrainingRun::train() {
 void TrainingRun::finish(const std::string& why) {
   const bool stopped = state_.step < steps_;
   if (record_) {
-    event(state_.step, stopped ? "stop" : "finish", stopped ? why : "finished");
-    record_->finish(summary(stopped ? why : "finished"));
-    require(recovery_.healthy(), Fault::diverged, "the last updates before step ", state_.step,
-            " were skipped, losses or gradients are not finite: ", last_good());
+    const std::string outcome = stopped ? why : "finished";
+    record_->note({.step = state_.step, .kind = stopped ? "stop" : "finish", .text = outcome});
+    record_->finish(summary(outcome));
+    require(!broken_, Fault::diverged, "the last updates before step ", state_.step,
+            " were skipped, weights or moments are not finite: ", last_good());
     require(saved_step_ == state_.step, Fault::disk,
             "the last checkpoint could not be saved: ", save_problem_);
   }
@@ -180,6 +197,9 @@ TrainingRun::Launched TrainingRun::launch() {
   if (parts_.injection.flips(parts_.ranks.rank(), state_.step + 1)) flip_bit(trainer_.model());
   const double data_seconds = monotonic_seconds() - begin;
   const double waited = parts_.ranks.seconds_waited();
+  Backend& on = trainer_.model().backend();
+  const DeviceWork work(parts_.ranks, on.pool());
+  if (parts_.injection.hangs(parts_.ranks.rank(), state_.step + 1)) on.hang();
   StepDiagnostics inside;
   const std::int64_t every = config_.logging.diagnostics_interval;
   const bool diagnose = every > 0 && (state_.step + 1) % every == 0;
@@ -190,6 +210,7 @@ TrainingRun::Launched TrainingRun::launch() {
       config_.optimizer.weight_decay * decay_.at(state_.step), diagnose ? &inside : nullptr);
   busy_seconds_ = monotonic_seconds() - begin - (parts_.ranks.seconds_waited() - waited);
   ++state_.step;
+  state_.validation_loss = kUnknown;
   state_.position = batch.next_position;
   return {.update = std::move(update),
           .step = state_.step,
@@ -221,13 +242,16 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const Launched& lau
   const Recovery verdict = agreed_verdict(update);
   state_.skipped = recovery_.skipped();
   if (verdict == Recovery::apply) {
-    first_bad_position_ = -1;
+    state_.bad = {};
     return true;
   }
-  if (first_bad_position_ < 0) first_bad_position_ = launched.position;
+  if (state_.bad.first_step < 0) {
+    state_.bad.first_step = launched.step;
+    state_.bad.first_position = launched.position;
+  }
   event(launched.step, "skip",
-        fmt::format("step {}: loss {} or gradient norm {} is not finite; no weight was changed",
-                    launched.step, update.loss, update.grad_norm),
+        fmt::format("loss {} or gradient norm {} is not finite; no weight was changed", update.loss,
+                    update.grad_norm),
         launched.samples);
   if (verdict == Recovery::rewind) rewind(launched.step);
   if (verdict != Recovery::give_up) return verdict == Recovery::skip;
@@ -247,7 +271,8 @@ void TrainingRun::end_with_first(Fault fault, const std::string& why) {
 }
 
 std::filesystem::path TrainingRun::newest_checkpoint(std::int64_t from) const {
-  const NewestGood newest = newest_of_course(parts_.directory->checkpoints(), std::uint64_t(from));
+  const NewestGood newest =
+      newest_of_course(parts_.directory->checkpoints(), std::uint64_t(state_.bad.first_step - 1));
   require(newest.path.has_value(), Fault::diverged, "diverged at step ", from,
           " and no good checkpoint is left to go back to");
   return *newest.path;
@@ -269,10 +294,10 @@ void TrainingRun::rewind(std::int64_t from) {
   saved = from_first(saved);
   share_weights();
   const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
-  const std::int64_t past = first_bad_position_ + config_.numerics.skip_window * sequences;
+  const std::int64_t past = state_.bad.first_position + config_.numerics.skip_window * sequences;
   event(from, "rewind",
         fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
-                    first_bad_position_, past - 1));
+                    state_.bad.first_position, past - 1));
   if (record_) {
     const std::string abandoned =
         abandon_after(parts_.directory->checkpoints(), std::uint64_t(saved.step));
@@ -281,7 +306,12 @@ void TrainingRun::rewind(std::int64_t from) {
   state_.step = saved_step_ = saved.step;
   state_.adam_steps = saved.adam_steps;
   state_.position = past;
-  first_bad_position_ = -1;
+  state_.bad = {};
+  state_.best_loss = saved.best_loss;
+  state_.best_step = saved.best_step;
+  state_.validation_loss = saved.validation_loss;
+  save_postponed_ = false;
+  find_best();
   trainer_.optimizer().set_adam_steps(saved.adam_steps);
   parts_.data.seek(past);
 }

@@ -10,6 +10,8 @@
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
 #include "apps/run/signals.h"
+#include "apps/train/course.h"
+#include "apps/train/evaluate.h"
 #include "apps/train/model_files.h"
 #include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
@@ -72,19 +74,28 @@ class TrainingRun {
   std::string last_good() const;
   void report_step(const UpdateReport& update, const Launched& launched, double step_seconds);
   void report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics);
+  void warn_at_start();
   void validate();
+  bool validate(const ValidationSet& set, LossSum& sum);  // false: broken off
   void sample();
+  std::string sample_text(const std::string& prompt);
   void check_replicas();  // Fault::communication, naming ranks whose copies differ
   [[noreturn]] void end_with_first(Fault fault, const std::string& why);
-  void save();  // by all ranks
-  void start_save();
-  bool begin_save();  // by all ranks; false: it has failed
+  void save();
+  void save_or_postpone();  // by all ranks
+  void save_together();     // by all ranks
+  bool finite_tensors();    // of all ranks that write
+  void find_best();
+  bool saving_best() const;  // whether what is being saved is better than what has been
+  bool begin_save();         // by all ranks; false: it has failed
   void poll_saves(bool wait);
   void complete_save(const SaveResult& own);
   void collect(const std::vector<SaveResult>& finished);
   void event(std::int64_t step, const std::string& kind, const std::string& text,
              const std::vector<std::int64_t>& samples = {});
-  bool stop_wanted(std::string& why);
+  // next: seconds that may pass before the next question
+  bool stop_wanted(std::string& why, double next);
+  double longest_until_next_step() const;
   template <class Report>
   void record(const Report& report) {
     if (record_) record_->add(report);
@@ -109,14 +120,19 @@ class TrainingRun {
   TrainingState state_;        // step and position: of the last step launched
   std::optional<Launched> launched_{};
   double last_end_ = 0;  // when the last judged step ended
-  std::int64_t saved_step_ = -1, first_bad_position_ = -1, best_step_ = 0;
-  double best_loss_ = kUnknown, longest_step_ = 0, longest_save_ = 0, save_stall_ = 0;
+  std::int64_t saved_step_ = -1;
+  std::optional<BestSaved> best_saved_{};  // on rank 0, with checkpoint.keep_best
+  double saving_loss_ = kUnknown;          // validation loss of the step that is being saved
+  double longest_step_ = 0, longest_save_ = 0, save_stall_ = 0;
+  double longest_validation_ = 0, longest_batch_ = 0, longest_sample_ = 0;
   double started_ = monotonic_seconds(), warned_straggler_ = -1e9;  // when
   std::int64_t started_step_ = 0;
   double zero_share_ = kUnknown, flip_rate_ = kUnknown;
   double busy_seconds_ = 0;  // of the last step given to the device
-  bool save_asked_ = false;
+  bool save_asked_ = false, save_postponed_ = false;
+  bool broken_ = false;  // weights or moments are not finite
   std::string save_problem_{};
+  std::string stop_{};  // why, once all ranks have agreed on a stop
 };
 
 }  // namespace tern

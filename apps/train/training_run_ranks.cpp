@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
 #include "apps/run/time_limit.h"
 #include "apps/train/replica_hash.h"
@@ -14,21 +15,33 @@ constexpr double kStragglerPause = 60;  // seconds between two warnings
 
 }  // namespace
 
-bool TrainingRun::stop_wanted(std::string& why) {
+double TrainingRun::longest_until_next_step() const {
+  const std::int64_t every = config_.logging.validation_interval, next = state_.step + 1;
+  const bool validated = every > 0 && (next % every == 0 || next == steps_);
+  return longest_step_ + (validated ? longest_validation_ : 0);
+}
+
+// Between steps, batches of validation, and samples. Once a stop is wanted it stays so.
+bool TrainingRun::stop_wanted(std::string& why, double next) {
+  if (!stop_.empty()) {
+    why = stop_;
+    return true;
+  }
   const TimeLimit limit(double(config_.run.time_limit));
-  const bool time_up = limit.reached(seconds_since_process_start(), longest_step_, longest_save_);
+  const bool time_up = limit.reached(seconds_since_process_start(), next, longest_save_);
   const bool save =
       signals_.take_save_request() | (parts_.directory && parts_.directory->take_save_request());
-  const StepDecision all = decide(parts_.ranks.agree_on(StepNote{.signal = signals_.stop_signal(),
-                                                                 .time_up = time_up,
-                                                                 .save = save,
-                                                                 .busy_seconds = busy_seconds_}));
+  const StepDecision all =
+      decide(parts_.ranks.agree_on(StepNote{.signal = signals_.stop_signal(),
+                                            .time_up = time_up,
+                                            .save = save,
+                                            .busy_seconds = std::exchange(busy_seconds_, 0)}));
   save_asked_ = save_asked_ || all.save;
   if (!all.straggler.empty() && monotonic_seconds() > warned_straggler_ + kStragglerPause) {
     warned_straggler_ = monotonic_seconds();
     event(state_.step, "straggler", all.straggler);
   }
-  why = all.stop;
+  why = stop_ = all.stop;
   return !why.empty();
 }
 

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 #include "apps/run/quantities.h"
 #include "apps/train/training_run.h"
@@ -57,6 +59,46 @@ void TrainingRun::report_diagnostics(std::int64_t step, const StepDiagnostics& d
   record(report);
 }
 
+// What was asked for and cannot happen.
+void TrainingRun::warn_at_start() {
+  const std::int64_t validated = config_.logging.validation_interval,
+                     saved = config_.checkpoint.interval;
+  if (validated == 0) return;
+  if (parts_.data.validation().empty())
+    return parts_.console.warn(fmt::format(
+        "logging.validation_interval is {}, but no source has a validation part: nothing will be "
+        "validated. Prepare the data with --validation, set data.source.0.validation, or set the "
+        "interval to 0",
+        validated));
+  const bool within = validated < steps_ && saved > 0 && saved < steps_;
+  if (config_.checkpoint.keep_best && within && std::lcm(validated, saved) >= steps_)
+    parts_.console.warn(fmt::format(
+        "no step before the last is both validated (every {}) and saved (every {}): "
+        "checkpoint.keep_best has nothing to choose from. Make checkpoint.interval a multiple of "
+        "logging.validation_interval",
+        validated, saved));
+}
+
+// All ranks read the same batches and evaluate them in turn; before each round they agree to go on.
+bool TrainingRun::validate(const ValidationSet& set, LossSum& sum) {
+  SequentialPass pass = parts_.data.pass(set, parts_.memory.micro_batch);
+  double begin = monotonic_seconds();
+  std::string why;
+  for (int turn = 0; const auto batch = pass.next(); ++turn) {
+    if (turn % parts_.ranks.size() == 0) {
+      if (turn > 0) longest_batch_ = std::max(longest_batch_, monotonic_seconds() - begin);
+      if (stop_wanted(why, longest_batch_)) return false;
+      begin = monotonic_seconds();
+    }
+    if (turn % parts_.ranks.size() != parts_.ranks.rank()) continue;
+    sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
+    sum.bytes += set.bytes->of(*batch);
+  }
+  const LossSum own = std::exchange(sum, {});
+  for (const LossSum& part : parts_.ranks.agree_on(own)) sum += part;
+  return true;
+}
+
 void TrainingRun::validate() {
   parts_.console.live("validating");
   const double begin = monotonic_seconds();
@@ -65,14 +107,8 @@ void TrainingRun::validate() {
   std::int64_t targets = 0;
   for (const ValidationSet& set : parts_.data.validation()) {
     LossSum sum;
-    SequentialPass pass = parts_.data.pass(set, parts_.memory.micro_batch);
-    int turn = 0;  // of the rank that evaluates the next batch
-    while (const auto batch = pass.next())
-      if (turn++ % parts_.ranks.size() == parts_.ranks.rank()) {
-        sum += evaluate(trainer_.model(), {batch->inputs, batch->targets}, config_.batch.context);
-        sum.bytes += set.bytes->of(*batch);
-      }
-    for (LossSum total; const LossSum& part : parts_.ranks.agree_on(sum)) sum = total += part;
+    if (!validate(set, sum))
+      return event(state_.step, "validation_stopped", "the run is to stop: there is no result");
     report.sources.emplace_back(set.name, sum.loss / double(sum.targets));
     loss += sum.loss;
     targets += sum.targets;
@@ -82,35 +118,46 @@ void TrainingRun::validate() {
   report.loss = loss / double(targets);
   report.bits_per_byte = bytes > 0 ? loss / std::log(2.0) / bytes : kUnknown;
   report.seconds = monotonic_seconds() - begin;
-  report.best = !(best_loss_ <= report.loss);
+  longest_validation_ = std::max(longest_validation_, report.seconds);
+  if (std::isfinite(report.loss)) state_.validation_loss = report.loss;
+  report.best = std::isfinite(report.loss) && !(state_.best_loss <= report.loss);
   if (report.best) {
-    best_loss_ = report.loss;
-    best_step_ = state_.step;
+    state_.best_loss = report.loss;
+    state_.best_step = state_.step;
   }
   if (report.sources.size() == 1) report.sources.clear();
   record(report);
   pace_.pause(monotonic_seconds());
 }
 
+// By rank 0; before each prompt all agree to go on.
 void TrainingRun::sample() {
-  if (!record_) return;
   parts_.console.live("writing samples");
-  const Tokenizer& tokenizer = parts_.data.tokenizer();
+  int index = 0;
+  std::string why;
   for (const std::string& prompt : config_.logging.sample_prompts) {
-    if (prompt.empty() && tokenizer.bos_id() < 0) continue;  // nothing to begin with
-    Generator generator(trainer_.model(),
-                        {.temperature = 0.8,
-                         .top_k = 50,
-                         .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
-    std::string text;
-    continue_text(generator, tokenizer, prompt, config_.logging.sample_tokens,
-                  [&](const std::string& part) { text += part; });
+    if (stop_wanted(why, longest_sample_)) break;
+    if (!record_ || (prompt.empty() && parts_.data.tokenizer().bos_id() < 0)) continue;
+    const double begin = monotonic_seconds();
     record(SampleReport{.step = state_.step,
                         .tokens = tokens(state_.step),
+                        .index = index++,
                         .prompt = prompt,
-                        .text = std::move(text)});
+                        .text = sample_text(prompt)});
+    longest_sample_ = std::max(longest_sample_, monotonic_seconds() - begin);
   }
   pace_.pause(monotonic_seconds());
+}
+
+std::string TrainingRun::sample_text(const std::string& prompt) {
+  Generator generator(trainer_.model(),
+                      {.temperature = 0.8,
+                       .top_k = 50,
+                       .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
+  std::string text;
+  continue_text(generator, parts_.data.tokenizer(), prompt, config_.logging.sample_tokens,
+                [&](const std::string& part) { text += part; });
+  return text;
 }
 
 void TrainingRun::event(std::int64_t step, const std::string& kind, const std::string& text,
@@ -131,8 +178,8 @@ RunSummary TrainingRun::summary(const std::string& outcome) const {
       .tokens = tokens(state_.step),
       .wall_seconds = monotonic_seconds() - started_,
       .training_seconds = pace_.training_seconds(),
-      .best_validation_loss = best_loss_,
-      .best_step = best_step_,
+      .best_validation_loss = state_.best_loss,
+      .best_step = state_.best_step,
       .peak_memory_bytes = double(trainer_.model().backend().pool().high_water()),
       .skipped = state_.skipped,
       .files = {parts_.directory->metrics().string(), parts_.directory->picture().string()}};

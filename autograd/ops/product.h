@@ -1,4 +1,4 @@
-// Ternary products and the BitLinear layer's arithmetic.   (arXiv 2406.02528, BitLinear; MODEL.md)
+// Ternary products and the BitLinear layer's arithmetic.   (arXiv 2406.02528, BitLinear)
 #pragma once
 
 #include "autograd/ops/quantize.h"

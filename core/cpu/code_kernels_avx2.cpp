@@ -9,7 +9,11 @@
 #include <cstring>
 
 // for what follows only: the rest of the program must run on CPUs without it
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
 #pragma GCC target("avx2,fma")
+#endif
 
 namespace tern::cpu {
 namespace {
@@ -136,6 +140,10 @@ const CodeKernels* code_kernels_avx2() {
 }
 
 }  // namespace tern::cpu
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 
 #else
 

@@ -7,7 +7,13 @@
 #include <cstring>
 
 // for what follows only: the rest of the program must run on CPUs without it
+#ifdef __clang__
+#pragma clang attribute push(                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma"))), \
+    apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")
+#endif
 
 namespace tern::cpu {
 namespace {
@@ -123,6 +129,10 @@ const CodeKernels* code_kernels_avx512() {
 }
 
 }  // namespace tern::cpu
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 
 #else
 

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "core/cpu/code_kernels.h"
+#include "core/cpu/eigen.h"
 #include "core/cpu/parallel.h"
 
 namespace tern {
@@ -28,6 +30,19 @@ CpuBackend::CpuBackend(std::size_t slab_bytes)
 
 CpuBackend::~CpuBackend() {
   munmap(slab_, slab_bytes_);
+}
+
+std::string_view CpuBackend::code_kernels() {
+  const cpu::CodeKernels* kernels = cpu::code_kernels();
+  return kernels ? kernels->name : "plain";
+}
+
+std::string_view CpuBackend::eigen_version() {
+#define TERN_TEXT(x) #x
+#define TERN_VERSION_TEXT(a, b, c) TERN_TEXT(a) "." TERN_TEXT(b) "." TERN_TEXT(c)
+  return TERN_VERSION_TEXT(EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION);
+#undef TERN_VERSION_TEXT
+#undef TERN_TEXT
 }
 
 void CpuBackend::upload(const Tensor& to, const void* from_host) {

@@ -13,6 +13,9 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(std::size_t slab_bytes);  // throws Error(Fault::memory)
   ~CpuBackend() override;
   std::string_view name() const override { return "cpu"; }
+  // What computes products with int8 codes in f32 on this machine: "AVX-512 VNNI", "AVX2", "plain".
+  static std::string_view code_kernels();
+  static std::string_view eigen_version();
   Pool& pool() override { return pool_; }
   void upload(const Tensor& to, const void* from_host) override;
   void download(void* to_host, const Tensor& from) override;

@@ -20,7 +20,7 @@ struct MatmulBackward {
 };
 
 // y = (q . t) / (row_scale * scale). The sum is an integer and exact, so y has the same bits
-// for every order of summation.                      (arXiv 2406.02528, BitLinear; MODEL.md)
+// for every order of summation.                      (arXiv 2406.02528, BitLinear)
 struct TernaryProduct {
   Tensor y{};         // out (N, O) real
   Quantized x{};      // in  (N, I) i8, row_scale (N) real

@@ -3,6 +3,8 @@
 #include <sched.h>
 
 #include <cstring>
+#include <numeric>
+#include <vector>
 
 #include "core/backend.h"
 #include "cuda/check.h"
@@ -69,6 +71,33 @@ ncclUniqueId from_text(const std::string& text) {
 
 }  // namespace
 
+Milestones::Milestones() {
+  std::vector<std::uint64_t> numbers(kNumbers);
+  std::iota(numbers.begin(), numbers.end(), std::uint64_t(0));
+  const std::size_t bytes = numbers.size() * sizeof numbers[0];
+  cuda_check(cudaMalloc(&numbers_, bytes), "[nccl] device memory");
+  cuda_check(cudaMemcpy(numbers_, numbers.data(), bytes, cudaMemcpyHostToDevice), "[nccl] upload");
+  std::memset(last_.data(), 0, last_.size());
+}
+
+Milestones::~Milestones() {
+  if (!cuda::device_lost()) cudaFree(numbers_);
+}
+
+void Milestones::add(cudaStream_t stream) {
+  const std::uint64_t number = ++added_ % kNumbers;
+  cuda_check(cudaMemcpyAsync(last_.data(), numbers_ + number, sizeof number, cudaMemcpyDeviceToHost,
+                             stream),
+             "[nccl] milestone");
+}
+
+// What has been reached is less than kNumbers behind what has been added.
+std::uint64_t Milestones::reached() const {
+  const std::uint64_t number = *reinterpret_cast<const volatile std::uint64_t*>(last_.data());
+  const std::uint64_t added = added_;
+  return added - (added - number) % kNumbers;
+}
+
 NcclCommunicator::NcclCommunicator(const CommunicatorSetup& setup)
     : patience_(setup.patience), rank_(setup.rank), size_(setup.size) {
   ncclUniqueId mine{};
@@ -106,6 +135,10 @@ void NcclCommunicator::abort() noexcept {
   comm_ = nullptr;
 }
 
+std::uint64_t NcclCommunicator::reached() const {
+  return milestones_.reached();
+}
+
 void NcclCommunicator::settle(ncclResult_t status, const char* what) {
   while (status == ncclInProgress) {
     if (const ncclResult_t asked = ncclCommGetAsyncError(comm_, &status); asked != ncclSuccess)
@@ -124,6 +157,7 @@ Pending NcclCommunicator::run(const char* what, const Tensor& compute, const Sta
   Event given;
   given.record(from);
   given.hold_back(stream_);
+  milestones_.add(stream_);
   ncclGroupStart();
   start();
   settle(ncclGroupEnd(), what);

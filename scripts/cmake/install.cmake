@@ -2,6 +2,7 @@
 # what is installed, and an installed tree can be moved.
 #   bin/tern   lib/libtern_*.a   lib/libsentencepiece*.so*, libgomp.so*   include/tern/FOLDER/*.h
 #   lib/libtern_cuda.so and share/tern/algorithms.txt, which it looks for there, where nvcc was found
+#   share/man/man1/tern.1   share/bash-completion/completions/tern
 #   lib/cmake/tern: find_package(tern) with tern::core, tern::autograd, tern::layers
 include(CMakePackageConfigHelpers)
 set(package_directory lib/cmake/tern)
@@ -19,9 +20,16 @@ install(DIRECTORY core autograd layers DESTINATION include/tern
 install(FILES core/cpu/cpu_backend.h DESTINATION include/tern/core/cpu)
 
 if(TERN_APPS)
-  foreach(library ${SENTENCEPIECE_LIBRARY} ${SENTENCEPIECE_TRAIN_LIBRARY} ${OpenMP_gomp_LIBRARY})
+  set(libraries ${SENTENCEPIECE_LIBRARY} ${SENTENCEPIECE_TRAIN_LIBRARY})
+  foreach(name ${OpenMP_CXX_LIB_NAMES})  # gomp; omp of clang
+    list(APPEND libraries ${OpenMP_${name}_LIBRARY})
+  endforeach()
+  list(FILTER libraries INCLUDE REGEX "\\.so")
+  foreach(library ${libraries})
     file(COPY ${library} DESTINATION ${PROJECT_BINARY_DIR}/lib FOLLOW_SYMLINK_CHAIN)
   endforeach()
   install(TARGETS tern RUNTIME DESTINATION bin)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/share/man ${PROJECT_BINARY_DIR}/share/bash-completion
+    DESTINATION share)
   install(DIRECTORY ${PROJECT_BINARY_DIR}/lib/ DESTINATION lib FILES_MATCHING PATTERN "*.so.*")
 endif()

@@ -1,6 +1,7 @@
 // Ranks as threads of one process: rendezvous, agreement, sums, and what a rendezvous must survive.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,52 +12,12 @@
 #include "apps/train/step_agreement.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
-#include "tests/support/complaint.h"
+#include "tests/apps/meeting.h"
 
 namespace tern {
 namespace {
 
 using testing::HasSubstr;
-
-struct Meeting {
-  int size = 2;
-  std::vector<Identity> identities{};  // of each rank; missing: the same
-  std::vector<std::string> jobs{};
-  double seconds = 20;
-  RankLimits limits{};
-  std::vector<int> absent{};
-  std::function<void(int port)> meanwhile{};  // in a thread of its own
-};
-
-// Runs `body` once for each rank. What went wrong, by rank.
-std::vector<std::string> meet_all(const Meeting& m, const std::function<void(ControlPlane&)>& body,
-                                  std::vector<std::string>* log = nullptr) {
-  auto listener = std::make_unique<Listener>("127.0.0.1", 0);
-  const int port = listener->port();
-  std::vector<std::string> complaints(std::size_t(m.size));
-  const auto rank = [&](int r) {
-    const auto i = std::size_t(r);
-    complaints[i] = complaint([&] {
-      RankPlace place{.rank = r, .size = m.size, .local_size = m.size, .host = "127.0.0.1"};
-      place.port = port;
-      place.job = i < m.jobs.size() ? m.jobs[i] : "job";
-      Rendezvous how{.seconds = m.seconds, .handshake_seconds = 0.3};
-      if (r == 0) how.listener = std::move(listener);
-      if (r == 0 && log) how.log = [&](const std::string& line) { log->push_back(line); };
-      ControlPlane control(place, i < m.identities.size() ? m.identities[i] : Identity{},
-                           std::move(how), m.limits);
-      body(control);
-      control.watch()->leave();
-    });
-  };
-  std::vector<std::thread> threads;
-  if (m.meanwhile) threads.emplace_back(m.meanwhile, port);
-  for (int r = 0; r < m.size; ++r)
-    if (std::find(m.absent.begin(), m.absent.end(), r) == m.absent.end())
-      threads.emplace_back(rank, r);
-  for (std::thread& t : threads) t.join();
-  return complaints;
-}
 
 std::vector<double> values_of(const Tensor& t) {
   return download_real(t);
@@ -218,6 +179,61 @@ TEST(Fault63, APortInUseIsNamed) {
               HasSubstr("port " + std::to_string(first.port())));
 }
 
+// Which addresses a listener takes: of the loopback network alone, or all.
+bool takes_all(const Listener& listener) {
+  sockaddr_storage at{};
+  socklen_t size = sizeof at;
+  getsockname(listener.number(), reinterpret_cast<sockaddr*>(&at), &size);
+  if (at.ss_family == AF_INET)
+    return reinterpret_cast<sockaddr_in*>(&at)->sin_addr.s_addr == htonl(INADDR_ANY);
+  return IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<sockaddr_in6*>(&at)->sin6_addr);
+}
+
+// Debian gives a machine's own name the address 127.0.1.1.
+TEST(Fault107, ANameThatIsLoopbackHereIsReachedFromElsewhere) {
+  for (const char* host : {"127.0.0.1", "127.0.1.1", "localhost"})
+    for (const Callers callers : {Callers::this_machine, Callers::any_machine})
+      EXPECT_FALSE(takes_all(Listener(host, 0, callers))) << host;
+  char own[256] = {};
+  gethostname(own, sizeof own - 1);
+  if (takes_all(Listener(own, 0)))
+    GTEST_SKIP() << "the name of this machine is no loopback address";
+  EXPECT_TRUE(takes_all(Listener(own, 0, Callers::any_machine)));
+}
+
+TEST(Fault107, LoopbackAloneOnlyWhereAllRanksAreLocal) {
+  EXPECT_EQ(callers_of({.size = 4, .local_size = 4}), Callers::this_machine);
+  EXPECT_EQ(callers_of({.size = 4, .local_size = 2}), Callers::any_machine);
+  EXPECT_EQ(callers_of({.size = 4, .local_size = 0}), Callers::any_machine);
+}
+
+TEST(Fault121, RanksMeetOverIPv6) {
+  std::unique_ptr<Listener> listener;
+  try {
+    listener = std::make_unique<Listener>("::1", 0);
+  } catch (const Error& e) {
+    GTEST_SKIP() << e.what();
+  }
+  const RankPlace place{.size = 2, .local_size = 2, .host = "::1", .port = listener->port()};
+  std::thread second([&] {
+    RankPlace other = place;
+    other.rank = 1;
+    ControlPlane c(other, {}, {.seconds = 20}, {});
+    EXPECT_EQ(c.agree_on(1), (std::vector<int>{0, 1}));
+    c.watch()->leave();
+  });
+  ControlPlane c(place, {}, {.seconds = 20, .listener = std::move(listener)}, {});
+  EXPECT_EQ(c.agree_on(0), (std::vector<int>{0, 1}));
+  second.join();
+  c.watch()->leave();
+}
+
+TEST(Fault121, MessagesShowIPv6InBrackets) {
+  const RankPlace nowhere{.rank = 1, .size = 2, .local_size = 2, .host = "::1", .port = 1};
+  EXPECT_THAT(complaint([&] { ControlPlane(nowhere, {}, {.seconds = 0.2}, {}); }),
+              HasSubstr("rank 0 at [::1]:1"));
+}
+
 TEST(Fault65, RanksThatDifferAreNamed) {
   const Identity same{.config = "c", .binary = "b", .data = "d"};
   Identity other = same;
@@ -226,6 +242,10 @@ TEST(Fault65, RanksThatDifferAreNamed) {
       meet_all({.size = 3, .identities = {same, same, other}}, [](ControlPlane&) {});
   EXPECT_THAT(complaints[0], HasSubstr("rank 2 differs from rank 0 in its data"));
   EXPECT_EQ(complaints[1], "") << "rank 0 has said it";
+  Hello with{.identity = {.plugins = "p"}}, without{.rank = 1};
+  EXPECT_THAT(disagreement({{0, with}, {1, without}}), HasSubstr("rank 1 differs from rank 0 in "
+                                                                 "its plugins"));
+  EXPECT_EQ(Hello::parse(with.text()).identity, with.identity);
   Hello a{.identity = {.device = "GPU-1"}}, b{.rank = 1, .identity = {.device = "GPU-1"}};
   EXPECT_THAT(disagreement({{0, a}, {1, b}}), HasSubstr("ranks 0 and 1 have the same GPU"));
 }

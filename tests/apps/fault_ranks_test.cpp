@@ -178,5 +178,26 @@ TEST(Fault65, AnotherConfigurationIsNamed) {
   EXPECT_EQ(other.wait().exit_code, 2);
 }
 
+// As torchrun leaves it: its own store listens at MASTER_PORT.
+TEST(Fault205, StartsBesideTorchrunsOwnStore) {
+  const TinyRun tiny;
+  const Listener store("127.0.0.1", 0);
+  const auto rank = [&](int r) {
+    Command command = one_of_two(tiny.command("elastic", {"run.steps=4"}), r, store.port());
+    command.env.insert({{"LOCAL_WORLD_SIZE", "2"},
+                        {"GROUP_RANK", "0"},
+                        {"ROLE_RANK", std::to_string(r)},
+                        {"TORCHELASTIC_RUN_ID", "none"},
+                        {"TORCHELASTIC_RESTART_COUNT", "0"},
+                        {"TORCHELASTIC_MAX_RESTARTS", "0"},
+                        {"TORCHELASTIC_USE_AGENT_STORE", "True"}});
+    return command;
+  };
+  Process other(rank(1));
+  const Outcome first = run(rank(0));
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(other.wait().exit_code, 0);
+}
+
 }  // namespace
 }  // namespace tern::test

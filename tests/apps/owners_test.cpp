@@ -203,5 +203,13 @@ TEST(Owners, EveryRankMustSeeTheRunDirectory) {
   expect_refusal("another directory than rank 0 sees");
 }
 
+// Two file systems may number their files alike: what all must see is a file, and it is gone again.
+TEST(Fault318, WhatRanksLookForInTheDirectoryIsRemoved) {
+  const TinyRun tiny;
+  expect_success(tiny.command("run", kOwners + Strings{"run.steps=1"}, kTwo));
+  for (const auto& entry : fs::directory_iterator(tiny.directory("run")))
+    EXPECT_FALSE(entry.path().filename().string().starts_with(".ranks-")) << entry.path();
+}
+
 }  // namespace
 }  // namespace tern::test

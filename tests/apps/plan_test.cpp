@@ -23,8 +23,8 @@ TEST(Plan, PublishedModel) {
   EXPECT_EQ(plan.parameter_bytes, 4 * 374'108'160LL);
   EXPECT_EQ(plan.state_bytes(), 16 * 374'108'160LL);
   EXPECT_EQ(plan.checkpoint_bytes, 12 * 374'108'160LL);
-  EXPECT_EQ(plan.checkpoints, 3 + 1 + 5);  // the last 3, one being written, 5000 to 25000
-  EXPECT_DOUBLE_EQ(plan.disk_bytes, 9.0 * 12 * 374'108'160);
+  EXPECT_EQ(plan.checkpoints, 3 + 1 + 1 + 5);  // the last 3, one being written, best, 5000..25000
+  EXPECT_DOUBLE_EQ(plan.disk_bytes, 10.0 * 12 * 374'108'160);
   EXPECT_DOUBLE_EQ(plan.gemm_flop_total,
                    6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
 }
@@ -76,8 +76,9 @@ TEST(Plan, CheckpointsOnDiskAreAtMostThoseThatAreSaved) {
   };
   EXPECT_EQ(count({.interval = 0, .keep_last = 5}), 1);
   EXPECT_EQ(count({.interval = 60, .keep_last = 5}), 2);
-  EXPECT_EQ(count({.interval = 10, .keep_last = 2}), 3);
-  EXPECT_EQ(count({.interval = 10, .keep_last = 2, .keep_every = 50}), 5);
+  EXPECT_EQ(count({.interval = 10, .keep_last = 2}), 4);
+  EXPECT_EQ(count({.interval = 10, .keep_last = 2, .keep_best = false}), 3);
+  EXPECT_EQ(count({.interval = 10, .keep_last = 2, .keep_every = 50}), 6);
 }
 
 TEST(Plan, NumbersForPeople) {
@@ -97,7 +98,7 @@ TEST(Plan, TextIsAlignedAndComplete) {
   EXPECT_THAT(text, HasSubstr("  total                            374,108,160\n"));
   EXPECT_THAT(text, HasSubstr("  body: gate, down                 207,618,048  55.5 %\n"));
   EXPECT_THAT(text, HasSubstr("  FLOP per token                        2.05 G  products"));
-  EXPECT_THAT(text, HasSubstr("data/slimpajama: 100.0 % of the run, 1.00 epochs\n"));
+  EXPECT_THAT(text, HasSubstr("corpora/slimpajama: 100.0 % of the run, 1.00 epochs\n"));
   EXPECT_THAT(text, HasSubstr("  one checkpoint                       4.49 GB\n"));
 }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "apps/ranks/connection.h"
 #include "apps/ranks/place.h"
 #include "tests/support/complaint.h"
 
@@ -97,6 +98,88 @@ TEST(RankPlace, FirstHostOfASlurmList) {
   EXPECT_EQ(first_host("gpu[03-05,9],login1"), "gpu03");
   EXPECT_EQ(first_host("gpu[3,5]-ib"), "gpu3-ib");
   EXPECT_EQ(first_host("rack[1-2],x"), "rack1");
+}
+
+// A Slurm shell: SLURM_NTASKS is of the job.
+TEST(Fault113, AnInteractiveSlurmShellIsOneProcess) {
+  const Variables job = {{"SLURM_JOB_ID", "4711"},
+                         {"SLURM_NTASKS", "8"},
+                         {"SLURM_NNODES", "2"},
+                         {"SLURM_JOB_NODELIST", "n[1-2]"}};
+  const auto size_with = [&](Variables more) {
+    more.insert(job.begin(), job.end());
+    return find_place(more).size;
+  };
+  const Variables first = {{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}};
+  const auto step = [&](Variables more) {
+    more.insert(first.begin(), first.end());
+    return size_with(more);
+  };
+  EXPECT_EQ(size_with({}), 1) << "salloc's shell on the login node";
+  EXPECT_EQ(step({{"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NUM_TASKS", "1"}}), 1) << "srun --pty";
+  EXPECT_EQ(step({{"SLURM_STEP_ID", "4294967290"}}), 1) << "salloc's interactive step";
+  EXPECT_EQ(step({{"SLURM_STEP_ID", "4294967291"}}), 1) << "the batch script's step";
+  EXPECT_EQ(step({{"SLURM_STEP_ID", "1"}, {"SLURM_STEP_NUM_TASKS", "8"}}), 8) << "srun in it";
+  EXPECT_EQ(step({{"SLURM_STEP_ID", "1"}, {"SLURM_STEP_NUM_TASKS", "4"}}), 4) << "of a part";
+}
+
+TEST(Fault113, AStepOnAPartOfTheJobMeetsOnItsOwnNodes) {
+  Variables v = {{"SLURM_PROCID", "1"},         {"SLURM_NTASKS", "8"},
+                 {"SLURM_LOCALID", "1"},        {"SLURM_STEP_NUM_TASKS", "2"},
+                 {"SLURM_JOB_ID", "4711"},      {"SLURM_STEP_ID", "3"},
+                 {"SLURM_JOB_NUM_NODES", "2"},  {"SLURM_JOB_NODELIST", "n[1-2]"},
+                 {"SLURM_STEP_NUM_NODES", "1"}, {"SLURM_STEP_NODELIST", "n2"}};
+  const RankPlace place = find_place(v);
+  EXPECT_EQ(place.size, 2);
+  EXPECT_EQ(place.local_size, 2);
+  EXPECT_EQ(place.host, "n2");
+}
+
+// torchrun's own store listens at MASTER_PORT, where it says so.
+TEST(Fault205, BesideTorchrunsOwnStoreThereIsAnotherPort) {
+  Variables v = {{"RANK", "1"},
+                 {"WORLD_SIZE", "2"},
+                 {"LOCAL_RANK", "1"},
+                 {"LOCAL_WORLD_SIZE", "2"},
+                 {"MASTER_ADDR", "node0"},
+                 {"MASTER_PORT", "29500"},
+                 {"TORCHELASTIC_RUN_ID", "none"},
+                 {"TORCHELASTIC_USE_AGENT_STORE", "True"}};
+  const int port = find_place(v).port;
+  EXPECT_NE(port, 29500);
+  EXPECT_GT(port, 1024);
+  EXPECT_LT(port, 65536);
+  v["RANK"] = v["LOCAL_RANK"] = "0";
+  EXPECT_EQ(find_place(v).port, port) << "every rank finds the same";
+  v["MASTER_PORT"] = "29501";
+  EXPECT_NE(find_place(v).port, port) << "a second torchrun finds another";
+  v["TORCHELASTIC_USE_AGENT_STORE"] = "False";
+  EXPECT_EQ(find_place(v).port, 29501);
+  v["TORCHELASTIC_USE_AGENT_STORE"] = "True";
+  v["--rendezvous"] = "node0:4000";
+  EXPECT_EQ(find_place(v).port, 4000);
+}
+
+TEST(Fault121, IPv6AddressesAreWrittenInBrackets) {
+  const auto at = [](const std::string& address) {
+    return find_place({{"--rank", "1"}, {"--world-size", "2"}, {"--rendezvous", address}});
+  };
+  for (const char* text : {"[::1]:21001", "tcp://[::1]:21001"}) {
+    EXPECT_EQ(at(text).host, "::1");
+    EXPECT_EQ(at(text).port, 21001);
+    EXPECT_TRUE(at(text).one_machine());
+  }
+  for (const char* text : {"::1:21001", "[::1]", "[::1:21001", "[]:21001", ":21001", "::1"})
+    EXPECT_THAT(complaint([&] { at(text); }), HasSubstr("[ADDRESS]:PORT")) << text;
+  for (const char* address : {"::1", "[::1]"})
+    EXPECT_EQ(find_place({{"RANK", "0"},
+                          {"WORLD_SIZE", "2"},
+                          {"MASTER_ADDR", address},
+                          {"MASTER_PORT", "21001"}})
+                  .host,
+              "::1");
+  EXPECT_EQ(address_text("::1", 80), "[::1]:80");
+  EXPECT_EQ(address_text("node0", 80), "node0:80");
 }
 
 TEST(Fault52, MoreRanksThanGpus) {

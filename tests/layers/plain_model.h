@@ -1,4 +1,4 @@
-// MODEL.md in plain loops over doubles, one token at a time: what the model must agree with where
+// The model in plain loops over doubles, one token at a time: what the model must agree with where
 // the golden files do not go. Forward only.
 #pragma once
 

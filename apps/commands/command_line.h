@@ -1,0 +1,42 @@
+// From argv to a command. Stands before CLI11, which then gets every argument in a form that it
+// takes literally: COMMAND..., then `--option` and `value` as two words each, then `--` and the
+// rest.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+namespace tern {
+
+// Runs the command that the arguments (without the program's name) ask for. Returns the exit code;
+// Error(Fault::usage) in one line if there is no such command, option or value.
+int run_command_line(CLI::App& tern, const std::vector<std::string>& arguments);
+
+// Every value of an option that may be repeated, or every positional argument, as typed. CLI11's
+// own vectors take brackets off, split at commas, and drop "{}" and "%%".
+template <class T>
+CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<T>& to,
+                      const std::string& help) {
+  const auto keep = [&to](const CLI::results_t& values) {
+    to.assign(values.begin(), values.end());
+    return true;
+  };
+  CLI::Option* option = command.add_option(name, keep, help);
+  option->type_name("TEXT")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  constexpr int kAny = CLI::detail::expected_max_vector_size;
+  if (option->get_positional()) option->expected(kAny, kAny);
+  return option;
+}
+
+// --set KEY=VALUE, of commands that read a configuration
+void add_settings(CLI::App& command, std::vector<std::string>& settings);
+
+// What help, completion and the checks of a command line walk over.
+std::vector<const CLI::App*> commands_of(const CLI::App& app);    // its subcommands
+std::vector<const CLI::Option*> options_of(const CLI::App& app);  // also of its option groups
+bool takes_value(const CLI::Option& option);
+bool is_hidden(const CLI::Option& option);
+std::string path_of(const CLI::App& app);  // "tern tokenizer train"
+
+}  // namespace tern
