@@ -12,6 +12,19 @@ struct DownloadedSnapshot final : Snapshot {
   std::vector<std::byte> kept{};
 };
 
+using Clock = std::chrono::steady_clock;
+
+double seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+struct HostTimestamp final : Timestamp {
+  double seconds_since(const Timestamp& earlier) const override {
+    return seconds(at - dynamic_cast<const HostTimestamp&>(earlier).at);
+  }
+  Clock::time_point at = Clock::now();
+};
+
 }  // namespace
 
 std::unique_ptr<Snapshot> Backend::snapshot(const Tensor& of) {
@@ -26,12 +39,15 @@ void Backend::hang() {
 }
 
 double Backend::seconds_of(const std::function<void()>& work) {
-  using Clock = std::chrono::steady_clock;
   synchronize();
   const Clock::time_point start = Clock::now();
   work();
   synchronize();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return seconds(Clock::now() - start);
+}
+
+std::unique_ptr<Timestamp> Backend::timestamp() {
+  return std::make_unique<HostTimestamp>();
 }
 
 }  // namespace tern

@@ -21,6 +21,14 @@ class Snapshot {
   virtual std::span<const std::byte> bytes() = 0;
 };
 
+// A point in a device's work, by the device's clock.
+class Timestamp {
+ public:
+  virtual ~Timestamp() = default;
+  // earlier: of the same backend. Waits until the device has reached both.
+  virtual double seconds_since(const Timestamp& earlier) const = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -39,6 +47,9 @@ class Backend {
   virtual void* stream() { return nullptr; }
   // How long the device works on what `work` gives it, once it has nothing else to do. Waits.
   virtual double seconds_of(const std::function<void()>& work);
+  // The end of all that the device was given so far. Must not outlive the backend. Here: now, by
+  // the host's clock.
+  virtual std::unique_ptr<Timestamp> timestamp();
   // For tests of what notices it: the device never gets past this. Here: the calling thread.
   virtual void hang();
   // where the host may read t without a download, or null

@@ -17,6 +17,7 @@ struct DeviceFacts {
       library{};  // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
   std::string algorithms{};  // measured ones that its products take, a line each: so do bits
   std::string id{};          // which piece of hardware in the world: no two processes share it
+  std::string pci{};         // address on the machine's bus: "0000:17:00.0"; empty: not known
   std::size_t total_bytes = 0, free_bytes = 0;
   DeviceTraits traits{};
 };

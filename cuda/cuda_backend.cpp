@@ -12,6 +12,22 @@ namespace tern {
 
 using namespace cuda;
 
+namespace {
+
+class DeviceTimestamp final : public Timestamp {
+ public:
+  explicit DeviceTimestamp(cudaStream_t stream) { event_.record(stream); }
+  double seconds_since(const Timestamp& earlier) const override {
+    event_.wait();  // on one stream, so the earlier one has been reached, too
+    return dynamic_cast<const DeviceTimestamp&>(earlier).event_.seconds_until(event_);
+  }
+
+ private:
+  TimedEvent event_;
+};
+
+}  // namespace
+
 CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
     : name_("cuda:" + std::to_string(device)),
       traits_(describe_device(device).traits),
@@ -97,6 +113,10 @@ double CudaBackend::seconds_of(const std::function<void()>& work) {
   end.record(stream_);
   synchronize();
   return begin.seconds_until(end);
+}
+
+std::unique_ptr<Timestamp> CudaBackend::timestamp() {
+  return std::make_unique<DeviceTimestamp>(stream_);
 }
 
 }  // namespace tern

@@ -35,6 +35,7 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   void* stream() override { return stream_; }
   double seconds_of(const std::function<void()>& work) override;
+  std::unique_ptr<Timestamp> timestamp() override;
   void hang() override;
   // DevicePlugin::measure_products, but the table is returned, not written
   cuda::AlgorithmTable measure_products(const std::function<void()>& work,

@@ -102,6 +102,9 @@ DeviceFacts describe_device(int device) {
                  .fp8 = architecture == 90,
                  .clusters = is_hopper(device) && compiled >= 90,
                  .shared_bytes = int(properties.sharedMemPerBlockOptin)}};
+  char address[32] = {};
+  cuda_check(cudaDeviceGetPCIBusId(address, sizeof address, device), "[cuda] address on the bus");
+  facts.pci = address;
   cuda_check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "[cuda] free memory");
   return facts;
 }

@@ -38,6 +38,10 @@ void TimedEvent::record(cudaStream_t stream) const {
   cuda_check(cudaEventRecord(event_, stream), "[cuda] event");
 }
 
+void TimedEvent::wait() const {
+  cuda_check(cudaEventSynchronize(event_), "[cuda] waiting for the device");
+}
+
 double TimedEvent::seconds_until(const TimedEvent& later) const {
   float milliseconds = 0;
   cuda_check(cudaEventElapsedTime(&milliseconds, event_, later.event_), "[cuda] elapsed time");

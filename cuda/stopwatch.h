@@ -12,6 +12,7 @@ class TimedEvent {
   TimedEvent(const TimedEvent&) = delete;
   TimedEvent& operator=(const TimedEvent&) = delete;
   void record(cudaStream_t stream) const;
+  void wait() const;                                    // the host's thread, until it is reached
   double seconds_until(const TimedEvent& later) const;  // once both have been reached
 
  private:

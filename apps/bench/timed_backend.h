@@ -30,6 +30,7 @@ class TimedBackend final : public Backend {
   void fill(const Tensor& to, double value) override { inner_.fill(to, value); }
   void synchronize() override { inner_.synchronize(); }
   void* stream() override { return inner_.stream(); }
+  std::unique_ptr<Timestamp> timestamp() override { return inner_.timestamp(); }
   double seconds_of(const std::function<void()>& work) override { return inner_.seconds_of(work); }
 
   void forget() { kernels_.clear(); }

@@ -154,27 +154,35 @@ void Console::report(const DiagnosticsReport& r) {
     return text(*low.*field) + ".." + text(*high.*field);
   };
   const auto short_text = [](double x) { return fmt::format("{:.2g}", x); };
-  permanent(Style::dim, fmt::format("layers step {}  zeros {}  flips {}  scale {}  absmax {}",
-                                    r.step, range(&LayerDiagnostics::zero_share, share_text),
-                                    range(&LayerDiagnostics::flip_rate, short_text),
-                                    range(&LayerDiagnostics::scale, short_text),
-                                    range(&LayerDiagnostics::activation_absmax, short_text)));
+  const std::vector<LinePart> parts = {
+      {.before = "layers step ", .value = std::to_string(r.step)},
+      {.before = "zeros ", .value = range(&LayerDiagnostics::zero_share, share_text)},
+      {.before = "flips ", .value = range(&LayerDiagnostics::flip_rate, short_text)},
+      {.before = "scale ", .value = range(&LayerDiagnostics::scale, short_text), .gives_way = 2},
+      {.before = "absmax ",
+       .value = range(&LayerDiagnostics::activation_absmax, short_text),
+       .gives_way = 1}};
+  permanent(terminal_.styled(Style::dim, joined(fitting(parts, terminal_.columns()))),
+            joined(parts));
 }
 
 void Console::report(const RunSummary& r) {
   std::vector<TableRow> rows = {
       {"steps", fmt::format("{} of {}", r.step, r.steps)},
       {"tokens", count_text(double(r.tokens))},
-      {"time", duration_text(r.wall_seconds),
-       r.wall_seconds > 0 ? share_text(r.training_seconds / r.wall_seconds) + " in steps" : ""},
-      {"speed", count_text(r.tokens_per_second) + " tok/s"},
   };
+  if (r.training_seconds > 0)
+    rows.push_back({"time", duration_text(r.wall_seconds),
+                    share_text(r.training_seconds / r.wall_seconds) + " of it in steps"});
+  if (!std::isnan(r.tokens_per_second))
+    rows.push_back({"speed", count_text(r.tokens_per_second) + " tok/s"});
   if (!std::isnan(r.best_validation_loss))
     rows.push_back(
         {"best val", fmt::format("{:.4f}", r.best_validation_loss),
          fmt::format("ppl {:.2f}, step {}", std::exp(r.best_validation_loss), r.best_step)});
   if (r.peak_memory_bytes > 0) rows.push_back({"peak memory", bytes_text(r.peak_memory_bytes)});
-  if (r.skipped > 0) rows.push_back({"skipped", fmt::format("{} updates", r.skipped)});
+  if (r.skipped > 0)
+    rows.push_back({"skipped", fmt::format("{} update{}", r.skipped, r.skipped == 1 ? "" : "s")});
   for (const std::string& f : r.files) rows.push_back({&f == &r.files[0] ? "files" : "", f});
   for (const std::string& c : r.next_commands)
     rows.push_back({&c == &r.next_commands[0] ? "try next" : "", c});

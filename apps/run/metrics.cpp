@@ -95,6 +95,7 @@ void Metrics::write(const StepReport& r) {
   append(Line("train", r.step)
              .add("tokens", r.tokens)
              .result("loss", r.loss)
+             .measured("loss_mean", r.loss_mean)
              .add("lr", r.learning_rate)
              .result("grad_norm", r.gradient_norm)
              .add("grad_norm_clipped", r.clipped)
@@ -106,6 +107,11 @@ void Metrics::write(const StepReport& r) {
              .add("skipped", r.skipped)
              .measured("zero_frac", r.zero_share)
              .measured("flip_rate", r.flip_rate)
+             .measured("gpu_util", r.gpu.utilization)
+             .measured("gpu_power_w", r.gpu.power)
+             .measured("gpu_temp_c", r.gpu.temperature)
+             .measured("gpu_sm_mhz", r.gpu.clock)
+             .measured("gpu_mem_gib", r.gpu.memory_bytes / kGibibyte)
              .finish());
 }
 

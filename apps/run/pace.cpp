@@ -16,35 +16,34 @@ double ratio(double a, double b) {
 
 }  // namespace
 
-double Pace::lap(double now) {
-  const double seconds = std::max(0.0, now - last_);
-  last_ = now;
-  return seconds;
-}
-
-void Pace::step(double now, std::int64_t tokens) {
-  const double seconds = lap(now);
-  training_ += seconds;
+void Pace::add_step(double seconds, std::int64_t tokens) {
+  seconds = std::max(0.0, seconds);
+  if (steps_++ == 0) {
+    first_ = seconds;
+    return;
+  }
+  timed_ += seconds;
+  trained_ += double(tokens);
   weight_ += kNew * (1 - weight_);
   seconds_ += kNew * (seconds - seconds_);
   tokens_ += kNew * (double(tokens) - tokens_);
 }
 
-void Pace::pause(double now) {
-  paused_ += lap(now);
-}
-
-double Pace::seconds_per_step() const {
-  return ratio(seconds_, weight_);
+void Pace::add_pause(double seconds) {
+  if (steps_ > 0) paused_ += std::max(0.0, seconds);
 }
 
 double Pace::tokens_per_second() const {
   return ratio(tokens_, seconds_);
 }
 
+double Pace::mean_tokens_per_second() const {
+  return ratio(trained_, timed_);
+}
+
 double Pace::seconds_left(std::int64_t steps_left) const {
-  const double pauses = training_ > 0 ? paused_ / training_ : 0;
-  return double(std::max<std::int64_t>(0, steps_left)) * seconds_per_step() * (1 + pauses);
+  const double pauses = timed_ > 0 ? paused_ / timed_ : 0;
+  return double(std::max<std::int64_t>(0, steps_left)) * ratio(seconds_, weight_) * (1 + pauses);
 }
 
 double monotonic_seconds() {

@@ -1,5 +1,6 @@
-// How fast a run goes and when it will be done. Fed with times of a monotonic clock, in seconds;
-// time that seems to run backwards counts as none.
+// How fast a run goes and when it will be done, from what its steps and its pauses took. The first
+// step of a process is left out of both: it also starts threads and libraries. Negative times count
+// as none.
 #pragma once
 
 #include <cstdint>
@@ -8,28 +9,39 @@ namespace tern {
 
 class Pace {
  public:
-  explicit Pace(double now) : last_(now) {}
+  // a step over so many tokens took so long
+  void add_step(double seconds, std::int64_t tokens);
+  // validation, sampling or a stall of saving: no part of the rate, but of the time that is left
+  void add_pause(double seconds);
 
-  // a step over so many tokens has just ended
-  void step(double now, std::int64_t tokens);
-  // validation, sampling or a stall of saving has just ended: no part of the rate, but of the ETA
-  void pause(double now);
-
-  double seconds_per_step() const;                       // smoothed; NaN before the first step
-  double tokens_per_second() const;                      // smoothed
-  double seconds_left(std::int64_t steps_left) const;    // with the pauses to be expected
-  double training_seconds() const { return training_; }  // in steps, so far
+  // NaN before the second step
+  double tokens_per_second() const;                            // smoothed
+  double mean_tokens_per_second() const;                       // of all steps but the first
+  double seconds_left(std::int64_t steps_left) const;          // with the pauses to be expected
+  double training_seconds() const { return first_ + timed_; }  // in steps, so far
 
  private:
-  double lap(double now);
-
-  double last_;
+  std::int64_t steps_ = 0;
   double weight_ = 0;  // of the moving averages; 1 once they have forgotten their start
-  double seconds_ = 0, tokens_ = 0;  // moving sums per step, times weight_
-  double training_ = 0, paused_ = 0;
+  double seconds_ = 0, tokens_ = 0;             // moving sums per step, times weight_
+  double first_ = 0, timed_ = 0, trained_ = 0;  // seconds; seconds and tokens after the first step
+  double paused_ = 0;
 };
 
 // seconds of the monotonic clock, from an arbitrary origin
 double monotonic_seconds();
+
+// A pause from here to the end of the scope.
+class Pause {
+ public:
+  explicit Pause(Pace& pace) : pace_(pace) {}
+  ~Pause() { pace_.add_pause(monotonic_seconds() - begin_); }
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+
+ private:
+  Pace& pace_;
+  double begin_ = monotonic_seconds();
+};
 
 }  // namespace tern

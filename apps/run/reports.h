@@ -13,21 +13,33 @@ namespace tern {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
+// Of rank 0's GPU: means over a log interval. What it does not tell is unknown.
+struct GpuReadings {
+  double utilization = kUnknown;   // share of the time in which a kernel ran, 0..1
+  double power = kUnknown;         // watts
+  double temperature = kUnknown;   // degrees Celsius
+  double clock = kUnknown;         // MHz, of the multiprocessors
+  double memory_bytes = kUnknown;  // taken by all processes
+};
+
 // After an optimizer step. step counts from 1: the number of steps that are done.
 struct StepReport {
   std::int64_t step = 0, steps = 0;  // done, planned
   std::int64_t tokens = 0;           // trained on so far
   double loss = kUnknown;            // nats per token
+  double loss_mean = kUnknown;       // RunningMean of it
   double learning_rate = 0;
   double gradient_norm = kUnknown;  // before clipping
   bool clipped = false;
-  double tokens_per_second = kUnknown;              // smoothed, from Pace
-  double step_seconds = 0, data_seconds = 0;        // of this step; waiting for data is part of it
-  double share_of_peak = kUnknown;                  // of the measured peak, 0..1
-  double memory_bytes = 0, memory_limit_bytes = 0;  // now, and what there is
-  double seconds_left = kUnknown;                   // from Pace
-  std::int64_t skipped = 0;                         // updates skipped so far
+  double tokens_per_second = kUnknown;  // of all ranks together, smoothed: from Pace
+  double step_seconds = 0;              // from the step's begin to its end, by the device's clock
+  double data_seconds = 0;              // of the host, making the batch
+  double share_of_peak = kUnknown;      // that tokens_per_second takes of the measured peak, 0..1
+  double memory_bytes = 0, memory_limit_bytes = 0;     // now, and what there is
+  double seconds_left = kUnknown;                      // from Pace
+  std::int64_t skipped = 0;                            // updates skipped so far
   double zero_share = kUnknown, flip_rate = kUnknown;  // of all ternary weights
+  GpuReadings gpu{};
 };
 
 struct ValidationReport {
@@ -65,7 +77,7 @@ struct EventReport {
 
 struct LayerDiagnostics {
   std::string name{};
-  double flip_rate = kUnknown;          // share of ternary weights that changed since the last time
+  double flip_rate = kUnknown;          // share of ternary weights that changed in this step
   double zero_share = kUnknown;         // of the ternary weights
   double scale = kUnknown;              // of the weights
   double activation_absmax = kUnknown;  // largest |x| before quantising
@@ -82,7 +94,7 @@ struct RunSummary {
   std::int64_t step = 0, steps = 0, tokens = 0;
   double wall_seconds = 0;              // of this process
   double training_seconds = 0;          // of it in steps; the rest is validation, saving, waiting
-  double tokens_per_second = kUnknown;  // mean of this process
+  double tokens_per_second = kUnknown;  // mean of this process, without its first step
   double best_validation_loss = kUnknown;
   std::int64_t best_step = 0;
   double peak_memory_bytes = 0;

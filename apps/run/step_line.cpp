@@ -11,7 +11,7 @@
 namespace tern {
 namespace {
 
-// "61/141G": both in the unit of the larger
+// "61/141G": both in the unit of the larger; "16M/24G" where that would show as nothing
 std::string memory_text(double used, double limit) {
   const std::string most = bytes_text(std::max(used, limit));
   const std::size_t gap = most.find(' ');
@@ -20,6 +20,7 @@ std::string memory_text(double used, double limit) {
   double scale = 1;
   for (const char* u = "BkMGTP"; *u != unit[0]; ++u) scale *= 1000;
   const double share = used / scale;
+  if (share < 0.095) return memory_text(used, 0) + "/" + memory_text(limit, 0);
   return fmt::format("{:.{}f}/{}{}", share, share < 9.95 ? 1 : 0, most.substr(0, gap), unit);
 }
 
@@ -33,18 +34,33 @@ std::string norm_text(double norm) {
   return plain ? fmt::format("{:.2f}", norm) : fmt::format("{:.1e}", norm);
 }
 
+// "98% 651W 61C 1755MHz"
+std::string gpu_text(const GpuReadings& gpu) {
+  std::string text;
+  const auto add = [&](double value, const std::string& part) {
+    if (!std::isnan(value)) text += (text.empty() ? "" : " ") + part;
+  };
+  add(gpu.utilization, share_text(gpu.utilization));
+  add(gpu.power, fmt::format("{:.0f}W", gpu.power));
+  add(gpu.temperature, fmt::format("{:.0f}C", gpu.temperature));
+  add(gpu.clock, fmt::format("{:.0f}MHz", gpu.clock));
+  return text;
+}
+
 // The order in which parts give way, last first.
 enum Rank {
   kStays,
   kEta,
   kRate,
   kPercent,
+  kMean,
   kRateOfLearning,
   kPeak,
   kMemory,
   kBar,
   kNorm,
   kPerplexity,
+  kGpu,
   kData,
   kTernary
 };
@@ -65,6 +81,7 @@ std::vector<LinePart> step_parts(const StepReport& r) {
   add(kPercent, "", fmt::format("{:4.1f}%", 100 * done));
   add(kStays, "loss ", fmt::format("{:.3f}", r.loss));
   parts.back().alarming = bad;
+  if (known(r.loss_mean)) add(kMean, "mean ", fmt::format("{:.3f}", r.loss_mean));
   if (!bad) add(kPerplexity, "ppl ", perplexity_text(r.loss));
   add(kRateOfLearning, "lr ", fmt::format("{:.1e}", r.learning_rate));
   add(kNorm, "|g| ", norm_text(r.gradient_norm));
@@ -75,6 +92,7 @@ std::vector<LinePart> step_parts(const StepReport& r) {
   if (r.step_seconds > 0) add(kData, "data ", share_text(r.data_seconds / r.step_seconds));
   if (known(r.zero_share)) add(kTernary, "zeros ", share_text(r.zero_share));
   if (known(r.flip_rate)) add(kTernary, "flips ", fmt::format("{:.1e}", r.flip_rate));
+  if (const std::string gpu = gpu_text(r.gpu); !gpu.empty()) add(kGpu, "gpu ", gpu);
   if (r.skipped > 0) {
     add(kStays, "skipped ", std::to_string(r.skipped));
     parts.back().alarming = true;

@@ -1,5 +1,6 @@
 // One step as one line, made of parts that give way one after the other where the line is narrow:
-// step 1200/20000  6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  ...  eta 1h07m
+// step 1200/20000  6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  ...  eta 1h07m
+// docs/metrics.md names them all.
 #pragma once
 
 #include <string>

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/config/plan.h"
+#include "apps/config/plan_text.h"
 #include "apps/run/quantities.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/library_versions.h"
@@ -45,13 +46,14 @@ std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
       row("  head", p.head),
       row("  embedding", p.embedding),
       row("  norms, bounds", p.norms + p.lower_bounds),
-      {"GEMM FLOP per token", count_text(double(plan.gemm_flop_per_token)), "forward and backward"},
+      {"GEMM work per token", with_prefix(double(plan.gemm_flop_per_token)) + "FLOP",
+       "forward and backward"},
       {"batch", fmt::format("{} tokens", plan.tokens_per_step),
        fmt::format("{} sequences of {}, {} at once", plan.sequences_per_step, config.batch.context,
                    memory.micro_batch)},
       {"run", fmt::format("{} steps", plan.steps),
-       fmt::format("{} tokens, {} FLOP", count_text(double(plan.tokens)),
-                   count_text(plan.gemm_flop_total))}};
+       fmt::format("{} tokens, {}FLOP", count_text(double(plan.tokens)),
+                   with_prefix(plan.gemm_flop_total))}};
   for (const SourcePlan& s : plan.sources)
     rows.push_back({"data", s.path,
                     fmt::format("{} tokens, {:.2f} epochs", count_text(double(s.tokens_per_epoch)),
@@ -91,9 +93,11 @@ void print_banner(const RunParts& parts, const Environment& environment, const R
            fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
           device_row(parts.device),
           ranks_row(place, transport),
-          {"measured peak", count_text(parts.peak_flops) + "FLOP/s",
-           parts.device.facts().traits.is_gpu() ? "a bf16 product of 8192 cubed"
-                                                : "a float product of 1024 cubed"},
+          {"measured peak", with_prefix(parts.peak_flops) + "FLOP/s",
+           fmt::format("a {} cubed{}",
+                       parts.device.facts().traits.is_gpu() ? "bf16 product of 8192"
+                                                            : "float product of 1024",
+                       place.size > 1 ? ", on each rank" : "")},
           {"run", parts.directory->path().string(), parts.loaded.file}});
   parts.console.table(
       "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));

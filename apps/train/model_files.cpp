@@ -90,6 +90,7 @@ nlohmann::json to_json(const TrainingState& s) {
                       {"position", s.position},
                       {"adam_steps", s.adam_steps},
                       {"skipped", s.skipped},
+                      {"loss_mean", {{"sum", s.loss_mean.sum}, {"weight", s.loss_mean.weight}}},
                       {"tokenizer_hash", s.tokenizer_hash},
                       {"data_content", s.data_content},
                       {"algorithms", s.algorithms}};
@@ -116,6 +117,9 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
                     .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
                     .data_content = j.value("data_content", std::vector<std::string>()),
                     .algorithms = j.value("algorithms", "")};
+    if (j.contains("loss_mean"))
+      s.loss_mean = {.sum = j["loss_mean"].at("sum").get<double>(),
+                     .weight = j["loss_mean"].at("weight").get<double>()};
     s.validation_loss = j.value("validation_loss", kUnknown);
     if (j.contains("best")) {
       s.best_loss = j["best"].at("loss").get<double>();

@@ -8,6 +8,7 @@
 
 #include "apps/config/run_config.h"
 #include "apps/run/reports.h"
+#include "apps/run/running_mean.h"
 #include "apps/train/trainer.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_layout.h"
@@ -27,6 +28,7 @@ struct TrainingState {
   std::int64_t position = 0;  // next global sample index
   double adam_steps = 0;      // updates taken: steps less the skipped ones
   std::int64_t skipped = 0;
+  RunningMean loss_mean{};  // of the training loss, over steps that were applied
   BadSteps bad{};
   double best_loss = kUnknown;  // of all validations of this course; unknown: there was none
   std::int64_t best_step = 0;

@@ -24,12 +24,13 @@ struct RunParts {
   ControlPlane& ranks;
   Communicator& communicator;
   bool shards_saved = false;  // every rank holds, reads and saves a part of the parameters
-  double peak_flops = 0;      // measured, per second
+  double peak_flops = 0;      // measured, per second and rank
   // Whether the next step is given to the device before the last one's loss is known, so that it
   // never waits for the host.
   bool runs_ahead = false;
   Injection injection{};
-  std::vector<EventReport> events{};  // of the start, to be recorded
+  std::vector<std::string> command{};  // line, as it was called
+  std::vector<EventReport> events{};   // of the start, to be recorded
 };
 
 }  // namespace tern

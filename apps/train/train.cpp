@@ -204,6 +204,7 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
                        .injection = me.injection,
+                       .command = options.command,
                        .events = opened ? opened->events : std::vector<EventReport>{}};
   if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
   me.backend = me.device.make_backend(me.memory.peak);

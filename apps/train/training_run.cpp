@@ -51,7 +51,6 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
       parts_(parts),
       trainer_(trainer),
       recovery_(recovery_policy(config_.numerics)),
-      pace_(monotonic_seconds()),
       rate_(learning_rate_schedule(config_)),
       decay_(weight_decay_schedule(config_)),
       steps_(total_steps(config_)),
@@ -61,6 +60,11 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_content = parts.data.hashes();
   state_.algorithms = parts.device.algorithms_hash();
+  if (record_ && parts.device.facts().traits.is_gpu())
+    gpu_monitor_.emplace(parts.device.facts().pci);
+  if (gpu_monitor_ && !gpu_monitor_->problem().empty())
+    parts.console.say("no utilisation, power, temperature and clock of the GPU in the log: " +
+                      gpu_monitor_->problem());
 }
 
 void TrainingRun::start_at(const TrainingState& state) {
@@ -164,8 +168,8 @@ void TrainingRun::finish(const std::string& why) {
   }
   parts_.ranks.agree({});  // rank 0 has saved what all of them end with
   if (stopped && !record_) throw Error(Fault::stopped, "");  // rank 0 says it
-  require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_,
-          "; the same command goes on from there");
+  require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_, "; ",
+          how_to_resume());
 }
 
 std::string TrainingRun::last_good() const {
@@ -188,13 +192,14 @@ bool TrainingRun::settle() {
 }
 
 TrainingRun::Launched TrainingRun::launch() {
+  Backend& on = trainer_.model().backend();
+  std::unique_ptr<Timestamp> device_begin = on.timestamp();
   const double begin = monotonic_seconds();
   TrainingBatch batch = parts_.data.next();
   parts_.injection.apply(parts_.ranks.rank(), state_.step + 1, batch.inputs);
   if (parts_.injection.flips(parts_.ranks.rank(), state_.step + 1)) flip_bit(trainer_.model());
   const double data_seconds = monotonic_seconds() - begin;
   const double waited = parts_.ranks.seconds_waited();
-  Backend& on = trainer_.model().backend();
   const DeviceWork work(parts_.ranks, on.pool());
   if (parts_.injection.hangs(parts_.ranks.rank(), state_.step + 1)) on.hang();
   StepDiagnostics inside;
@@ -214,7 +219,8 @@ TrainingRun::Launched TrainingRun::launch() {
           .position = batch.position,
           .samples = std::move(batch.samples),
           .diagnostics = std::move(inside),
-          .begin = begin,
+          .begin = std::move(device_begin),
+          .end = on.timestamp(),
           .data_seconds = data_seconds};
 }
 
@@ -225,11 +231,13 @@ UpdateReport TrainingRun::report_of(const PendingUpdate& update) {
 
 bool TrainingRun::judge(const Launched& launched) {
   const UpdateReport update = report_of(launched.update);
-  const double end = monotonic_seconds(), seconds = end - std::max(launched.begin, last_end_);
-  last_end_ = end;
+  // All that a step takes lies between the two, and no pause: neither what the host does meanwhile
+  // nor when it looks makes a step shorter or longer.
+  const double seconds = launched.end->seconds_since(*launched.begin);
   longest_step_ = std::max(longest_step_, seconds);
   state_.adam_steps += update.applied;
-  pace_.step(end, config_.batch.tokens);
+  if (update.applied) state_.loss_mean.add(update.loss);
+  pace_.add_step(seconds, config_.batch.tokens);
   report_diagnostics(launched.step, launched.diagnostics);
   report_step(update, launched, seconds);
   return handle_verdict(update, launched);
@@ -302,6 +310,7 @@ void TrainingRun::rewind(std::int64_t from) {
   }
   state_.step = saved_step_ = saved.step;
   state_.adam_steps = saved.adam_steps;
+  state_.loss_mean = saved.loss_mean;
   state_.position = past;
   state_.bad = {};
   state_.best_loss = saved.best_loss;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "apps/generate/generator.h"
+#include "apps/run/gpu_monitor.h"
 #include "apps/run/pace.h"
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
@@ -43,8 +44,9 @@ class TrainingRun {
     std::int64_t step;  // counted from 1
     std::int64_t position;
     std::vector<std::int64_t> samples;
-    StepDiagnostics diagnostics;  // empty if none are due
-    double begin, data_seconds;
+    StepDiagnostics diagnostics;            // empty if none are due
+    std::unique_ptr<Timestamp> begin, end;  // by the device's clock
+    double data_seconds;                    // of the host
   };
   struct Due {  // now, and somebody sees the weights for it
     bool validation, sample, save, replicas;
@@ -102,6 +104,8 @@ class TrainingRun {
   bool due(std::int64_t interval) const;
   std::int64_t tokens(std::int64_t step) const { return step * config_.batch.tokens; }
   RunSummary summary(const std::string& outcome) const;
+  std::string how_to_resume() const;
+  std::vector<std::string> next_commands(const std::string& checkpoint) const;
 
   const RunConfig& config_;
   RunParts parts_;
@@ -115,10 +119,11 @@ class TrainingRun {
   Pace pace_;
   const Schedule rate_, decay_;
   const std::int64_t steps_;
-  const double memory_limit_;  // bytes; asked once, not at every step
-  TrainingState state_;        // step and position: of the last step launched
+  const double memory_limit_;                // bytes; asked once, not at every step
+  std::optional<GpuMonitor> gpu_monitor_{};  // on rank 0, on a GPU
+  GpuReadings gpu_{};                        // over the last log interval
+  TrainingState state_;                      // step and position: of the last step launched
   std::optional<Launched> launched_{};
-  double last_end_ = 0;  // when the last judged step ended
   std::vector<std::vector<std::byte>> staging_{};
   std::int64_t saved_step_ = -1;
   std::optional<BestSaved> best_saved_{};  // on rank 0, with checkpoint.keep_best

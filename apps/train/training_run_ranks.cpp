@@ -92,6 +92,7 @@ void TrainingRun::share_start() {
 
 // What every rank holds alike: copies of all matrices, rows of tokens, and the rest.
 void TrainingRun::check_replicas() {
+  const Pause pause(pace_);
   const std::string own = replica_hash(trainer_.model());
   std::vector<std::string> all;
   for (const Bytes& b : parts_.ranks.agree(bytes_of(own))) all.push_back(text_of(b));

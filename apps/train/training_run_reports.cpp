@@ -5,36 +5,40 @@
 #include <numeric>
 #include <utility>
 
-#include "apps/run/quantities.h"
+#include "apps/run/printable.h"
 #include "apps/train/training_run.h"
 
 namespace tern {
 
 void TrainingRun::report_step(const UpdateReport& update, const Launched& launched,
                               double step_seconds) {
-  const double flops = double(gemm_flop_per_token(config_.model)) * double(config_.batch.tokens);
-  // a device that is given steps ahead works while the next batch is read
-  const double busy = step_seconds - (parts_.runs_ahead ? 0 : launched.data_seconds);
+  const double rate = pace_.tokens_per_second();
+  const std::int64_t every = config_.logging.interval;
+  const bool recorded =
+      every > 0 && (launched.step % every == 0 || launched.step == 1 || launched.step == steps_);
+  if (recorded && gpu_monitor_) gpu_ = gpu_monitor_->mean_since_last_time();
   StepReport r{.step = launched.step,
                .steps = steps_,
                .tokens = tokens(launched.step),
                .loss = update.loss,
+               .loss_mean = state_.loss_mean.value(),
                .learning_rate = config_.optimizer.lr * rate_.at(launched.step - 1),
                .gradient_norm = update.grad_norm,
                .clipped = config_.optimizer.clip > 0 && update.grad_norm > config_.optimizer.clip,
-               .tokens_per_second = pace_.tokens_per_second(),
+               .tokens_per_second = rate,
                .step_seconds = step_seconds,
                .data_seconds = launched.data_seconds,
-               .share_of_peak = flops / busy / parts_.peak_flops,
+               .share_of_peak = rate * double(gemm_flop_per_token(config_.model)) /
+                                (parts_.peak_flops * parts_.ranks.size()),
                .memory_bytes = double(parts_.memory.peak),
                .memory_limit_bytes = memory_limit_,
-               .seconds_left = pace_.seconds_left(steps_ - launched.step),
+               .seconds_left =
+                   launched.step < steps_ ? pace_.seconds_left(steps_ - launched.step) : kUnknown,
                .skipped = state_.skipped,
                .zero_share = zero_share_,
-               .flip_rate = flip_rate_};
-  const std::int64_t every = config_.logging.interval;
-  if (record_)
-    record_->step(r, every > 0 && (r.step % every == 0 || r.step == 1 || r.step == steps_));
+               .flip_rate = flip_rate_,
+               .gpu = gpu_};
+  if (record_) record_->step(r, recorded);
 }
 
 void TrainingRun::report_diagnostics(std::int64_t step, const StepDiagnostics& diagnostics) {
@@ -100,6 +104,7 @@ bool TrainingRun::validate(const ValidationSet& set, LossSum& sum) {
 }
 
 void TrainingRun::validate() {
+  const Pause pause(pace_);
   parts_.console.live("validating");
   const double begin = monotonic_seconds();
   ValidationReport report{.step = state_.step, .tokens = tokens(state_.step)};
@@ -127,11 +132,11 @@ void TrainingRun::validate() {
   }
   if (report.sources.size() == 1) report.sources.clear();
   record(report);
-  pace_.pause(monotonic_seconds());
 }
 
 // By rank 0; before each prompt all agree to go on.
 void TrainingRun::sample() {
+  const Pause pause(pace_);
   parts_.console.live("writing samples");
   int index = 0;
   std::string why;
@@ -146,7 +151,6 @@ void TrainingRun::sample() {
                         .text = sample_text(prompt)});
     longest_sample_ = std::max(longest_sample_, monotonic_seconds() - begin);
   }
-  pace_.pause(monotonic_seconds());
 }
 
 std::string TrainingRun::sample_text(const std::string& prompt) {
@@ -165,31 +169,62 @@ void TrainingRun::event(std::int64_t step, const std::string& kind, const std::s
   record(EventReport{.step = step, .kind = kind, .text = text, .samples = samples});
 }
 
+// With the program's path as it was called, to be pasted into a shell.
+std::vector<std::string> TrainingRun::next_commands(const std::string& checkpoint) const {
+  const std::string program = parts_.command.empty() ? "tern" : parts_.command[0];
+  std::string prompt = "Once upon";
+  for (const std::string& sampled : config_.logging.sample_prompts)
+    if (!sampled.empty()) {
+      prompt = sampled;
+      break;
+    }
+  const std::vector<std::string> lines[] = {
+      {program, "generate", "--checkpoint", checkpoint, "--prompt", prompt, "-n", "200"},
+      {program, "inspect", checkpoint, "--verify"},
+      {program, "plot", parts_.directory->path().string()}};
+  std::vector<std::string> out;
+  for (const std::vector<std::string>& line : lines) out.push_back(shell_command(line));
+  return out;
+}
+
+// Without what would start the run anew. A rank's own command line starts no run.
+std::string TrainingRun::how_to_resume() const {
+  if (parts_.command.empty() || parts_.ranks.size() > 1)
+    return "run the same command again to resume, without --overwrite";
+  std::vector<std::string> line;
+  for (std::size_t i = 0; i < parts_.command.size(); ++i) {
+    const std::string& word = parts_.command[i];
+    i += word == "--resume";
+    if (word != "--resume" && word != "--overwrite" && !word.starts_with("--resume="))
+      line.push_back(word);
+  }
+  return "to resume, run: " + shell_command(line);
+}
+
 RunSummary TrainingRun::summary(const std::string& outcome) const {
-  const std::string run = parts_.directory->path().string();
   const std::string last =
       saved_step_ >= 0
           ? (parts_.directory->checkpoints() / checkpoint_name(std::uint64_t(saved_step_))).string()
           : "";
   RunSummary s{
-      .outcome = outcome,
+      .outcome = started_step_ < steps_
+                     ? outcome
+                     : fmt::format("nothing to train: {} of {} steps were done before",
+                                   started_step_, steps_),
       .step = state_.step,
       .steps = steps_,
       .tokens = tokens(state_.step),
       .wall_seconds = monotonic_seconds() - started_,
       .training_seconds = pace_.training_seconds(),
+      .tokens_per_second = pace_.mean_tokens_per_second(),
       .best_validation_loss = state_.best_loss,
       .best_step = state_.best_step,
       .peak_memory_bytes = double(trainer_.model().backend().pool().high_water()),
       .skipped = state_.skipped,
       .files = {parts_.directory->metrics().string(), parts_.directory->picture().string()}};
-  const double trained = double((state_.step - started_step_) * config_.batch.tokens);
-  if (pace_.training_seconds() > 0) s.tokens_per_second = trained / pace_.training_seconds();
   if (!last.empty()) {
     s.files.push_back(last);
-    s.next_commands = {
-        fmt::format("tern generate --checkpoint {} --prompt 'Once upon' -n 200", last),
-        fmt::format("tern inspect {} --verify", last), fmt::format("tern plot {}", run)};
+    s.next_commands = next_commands(last);
   }
   return s;
 }

@@ -46,6 +46,7 @@ void TrainingRun::save_or_postpone() {
 // would.
 void TrainingRun::save() {
   if (!writer_) return;
+  const Pause pause(pace_);
   const double begin = monotonic_seconds();
   poll_saves(true);  // what is best depends on whether the last save succeeds
   const double waited = monotonic_seconds() - begin;
@@ -71,7 +72,6 @@ void TrainingRun::save() {
   const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
   save_stall_ = waited + writer_->save(facts, tensors);
   if (!parts_.shards_saved) collect(writer_->poll());
-  pace_.pause(monotonic_seconds());
 }
 
 // On rank 0: of the checkpoints that are there.

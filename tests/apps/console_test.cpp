@@ -13,6 +13,7 @@
 namespace tern {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 using testing::Not;
@@ -22,6 +23,7 @@ StepReport example() {
           .steps = 20000,
           .tokens = 9'830'400,
           .loss = 3.912,
+          .loss_mean = 3.95,
           .learning_rate = 3.8e-3,
           .gradient_norm = 0.84,
           .tokens_per_second = 182'345,
@@ -79,8 +81,18 @@ std::vector<std::string> screen(const std::string& bytes) {
 
 TEST(StepLine, ReadsAsDocumented) {
   EXPECT_EQ(joined(step_parts(example())),
-            "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-            "peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
+            "182k tok/s  peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
+}
+
+TEST(StepLine, ShowsTheGpuWhereItFits) {
+  StepReport r = example();
+  r.gpu = {.utilization = 0.98, .power = 651.4, .temperature = 61, .clock = 1755};
+  EXPECT_THAT(joined(step_parts(r)), HasSubstr("data 0.4%  gpu 98% 651W 61C 1755MHz  eta"));
+  r.gpu = {.temperature = 61};
+  EXPECT_THAT(joined(step_parts(r)), HasSubstr("  gpu 61C  eta"));
+  EXPECT_THAT(joined(fitting(step_parts(r), 140)), HasSubstr("gpu"));
+  EXPECT_THAT(joined(fitting(step_parts(r), 80)), Not(HasSubstr("gpu")));
 }
 
 TEST(StepLine, LeavesOutTheUnknownAndShowsTheAlarming) {
@@ -88,13 +100,15 @@ TEST(StepLine, LeavesOutTheUnknownAndShowsTheAlarming) {
   EXPECT_EQ(joined(step_parts(r)), "step 3/9  33.3%  loss nan  lr 0.0e+00  |g| inf  skipped 2");
   r.zero_share = 0.31, r.flip_rate = 2e-4;
   EXPECT_THAT(joined(step_parts(r)), HasSubstr("zeros 31%  flips 2.0e-04"));
+  r.memory_bytes = 15.8e6, r.memory_limit_bytes = 23.8e9;
+  EXPECT_THAT(joined(step_parts(r)), HasSubstr("mem 15.8M/23.8G"));
 }
 
 TEST(StepLine, PartsGiveWayWhereItIsNarrow) {
   const auto at = [](int columns) { return joined(fitting(step_parts(example()), columns)); };
   EXPECT_THAT(at(100), Not(HasSubstr("ppl")));
   EXPECT_EQ(at(80),
-            "step  1200/20000   6.0%  loss 3.912  lr 3.8e-03  182k tok/s  peak 31%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  mean 3.950  lr 3.8e-03  182k tok/s  eta 1h07m");
   EXPECT_EQ(at(40), "step  1200/20000  loss 3.912  eta 1h07m");
   for (int columns = 28; columns < 140; ++columns) EXPECT_LE(at(columns).size(), columns);
 }
@@ -120,8 +134,8 @@ TEST(Console, PlainLinesInAPipe) {
                                    .layers = {{"a", 1e-3, .3, .02, 5}, {"b", 2e-3, .4, .01, 9}}});
       }),
       "hello\n"
-      "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-      "peak 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
+      "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
+      "182k tok/s  peak 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
       "val   step 1200  loss 3.801  ppl 44.7  bits/byte 1.214  2.1s  best\n"
       "sample at step 1200\n"
       "  | ROMEO:\n"
@@ -162,13 +176,30 @@ TEST(Console, SummarySaysWhatMatters) {
             "finished\n"
             "  steps        100 of 100\n"
             "  tokens       819k\n"
-            "  time         1m40s   90% in steps\n"
+            "  time         1m40s   90% of it in steps\n"
             "  speed        9.1k tok/s\n"
             "  best val     3.5000  ppl 33.12, step 90\n"
             "  peak memory  400 MB\n"
             "  files        runs/demo/loss.png\n"
             "  try next     tern plot runs/demo\n"
             "               tern generate\n");
+}
+
+// Nothing was trained, nothing is timed: no "?".
+TEST(Fault217, TheSummaryLeavesOutWhatIsNotKnown) {
+  const std::string text = in_a_pipe([](Console& c) {
+    c.report(RunSummary{.outcome = "nothing to train",
+                        .step = 300,
+                        .steps = 300,
+                        .tokens = 614400,
+                        .wall_seconds = 0.2,
+                        .skipped = 1});
+  });
+  EXPECT_EQ(text,
+            "nothing to train\n"
+            "  steps    300 of 300\n"
+            "  tokens   614k\n"
+            "  skipped  1 update\n");
 }
 
 TEST(Console, ATerminalHasOneLiveLineBelowPermanentOnes) {
@@ -185,8 +216,8 @@ TEST(Console, ATerminalHasOneLiveLineBelowPermanentOnes) {
   const std::vector<std::string> after = screen(bytes);
   ASSERT_EQ(after.size(), 3u);
   EXPECT_EQ(after[0],
-            "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-            "peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
+            "182k tok/s  peak 31%  mem 61/141G  data 0.4%  eta 1h07m");
   EXPECT_EQ(after[1], "val   step 1200  loss 3.801  ppl 44.7  2.0s");
   EXPECT_EQ(after[2], "");  // the live line is erased at the end
   EXPECT_THAT(bytes, HasSubstr("\r\x1b[K\x1b[2m[\x1b[0m=>                  \x1b[2m]"));
@@ -204,6 +235,19 @@ TEST(Console, ALiveLineLeavesOneColumnFreeAtAnyWidth) {
     EXPECT_LT(screen(line).back().size(), columns) << line;
     EXPECT_EQ(screen(line).size(), 1u);
   }
+}
+
+TEST(Console, WhatALayersLineShowsFitsTheTerminal) {
+  const auto play = [](Console& c) {
+    c.report(DiagnosticsReport{
+        .step = 1'200'000,
+        .layers = {{"a", 9.8e-4, .086, 3.4, 3.7}, {"b", 5.4e-3, .34, 14.4, 17.6}}});
+  };
+  EXPECT_THAT(screen(on_terminal(90, play))[0], HasSubstr("absmax 3.7..18"));
+  const std::string line = screen(on_terminal(80, play))[0];
+  EXPECT_LE(line.size(), 80u);
+  EXPECT_THAT(line,
+              AllOf(HasSubstr("zeros 8.6%..34%"), HasSubstr("absmax"), Not(HasSubstr("scale"))));
 }
 
 TEST(Console, LiveLinesComeAtMostTenTimesASecond) {

@@ -1,0 +1,178 @@
+// What a run says about itself: times, rates, means, and commands to go on with.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "apps/run/printable.h"
+#include "apps/train/train.h"
+#include "tests/apps/tiny_run.h"
+
+namespace tern::test {
+namespace {
+
+using testing::AllOf;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::Not;
+namespace fs = std::filesystem;
+
+// a key of the train lines of metrics.jsonl, by step; without those that do not have it
+std::map<int, double> numbers(const fs::path& run, const char* key) {
+  std::map<int, double> out;
+  std::ifstream in(run / "metrics.jsonl");
+  for (std::string text; std::getline(in, text);) {
+    const auto line = nlohmann::json::parse(text);
+    if (line["t"] == "train" && line.contains(key) && line[key].is_number())
+      out[line["step"].get<int>()] = line[key].get<double>();
+  }
+  return out;
+}
+
+// With the next step launched before the last is judged, as on a GPU.
+void train_ahead(const TinyRun& tiny, const std::string& name, const std::string& inject) {
+  const WithoutPictures here;
+  testing::internal::CaptureStdout();
+  train({.config = tiny.config(),
+         .overrides = {"run.name=" + name, "run.steps=12", "logging.validation_interval=0",
+                       "logging.sample_interval=0"},
+         .inject = inject,
+         .runs_ahead = true});
+  testing::internal::GetCapturedStdout();
+}
+
+TEST(Report, AStepTakesWhatLiesBetweenItsBeginAndItsEnd) {
+  const TinyRun tiny;
+  train_ahead(tiny, "slow", "sleep:step=7,seconds=0.3");
+  const auto step_ms = numbers(tiny.directory("slow"), "step_ms");
+  EXPECT_GE(step_ms.at(7), 300);
+  EXPECT_LT(step_ms.at(6), 300) << "judged while step 7 was on its way";
+  EXPECT_LT(step_ms.at(8), 300);
+}
+
+TEST(Report, TheFirstStepIsNoPartOfTheRate) {
+  const TinyRun tiny;
+  train_ahead(tiny, "start", "sleep:step=1,seconds=1");
+  const auto rate = numbers(tiny.directory("start"), "tok_s");
+  EXPECT_FALSE(rate.contains(1));
+  EXPECT_GT(rate.at(2), 64 / 0.5);  // 64 tokens a step
+  const auto share = numbers(tiny.directory("start"), "share_of_peak");
+  EXPECT_FALSE(share.contains(1));
+  EXPECT_LT(share.at(12), 1);
+}
+
+TEST(Report, RanksTogetherAreMeasuredByAllTheirPeaks) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("two", {"run.steps=6"}, {"--ranks", "2"})).exit_code, 0);
+  ASSERT_EQ(run(tiny.command("one", {"run.steps=6"})).exit_code, 0);
+  const std::string two = read_text(tiny.directory("two") / "train.log");
+  EXPECT_THAT(two, HasSubstr("cubed, on each rank"));
+  EXPECT_LT(numbers(tiny.directory("two"), "share_of_peak").at(6), 1);
+}
+
+TEST(Fault215, TheMeanOfTheLossGoesOnAfterAResumeAndSkipsSkippedSteps) {
+  const TinyRun tiny;
+  const std::vector<std::string> steps = {"run.steps=50"};
+  ASSERT_EQ(run(tiny.command("whole", steps)).exit_code, 0);
+  EXPECT_EQ(run(tiny.command("killed", steps, {"--inject", "kill:step=45"})).signal, SIGKILL);
+  ASSERT_EQ(run(tiny.command("killed", steps)).exit_code, 0);
+  const auto whole = numbers(tiny.directory("whole"), "loss_mean");
+  EXPECT_EQ(whole, numbers(tiny.directory("killed"), "loss_mean"));
+  EXPECT_EQ(whole.size(), 50u);
+  EXPECT_NEAR(whole.at(1), losses(tiny.directory("whole")).at(1), 1e-3);
+
+  ASSERT_EQ(run(tiny.command("skipped", steps, {"--inject", "nan:step=10"})).exit_code, 0);
+  const auto mean = numbers(tiny.directory("skipped"), "loss_mean");
+  EXPECT_EQ(mean.size(), 50u);
+  EXPECT_EQ(mean.at(10), mean.at(9));
+  EXPECT_FALSE(numbers(tiny.directory("skipped"), "loss").contains(10));
+}
+
+// The commands that a summary offers.
+std::vector<std::string> offered(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream in(text);
+  bool there = false;
+  for (std::string line; std::getline(in, line);) {
+    there = there || line.find("try next") != line.npos;
+    if (there && line.find("tern") != line.npos)
+      out.push_back(line.substr(line.find_first_of("/'")));
+  }
+  return out;
+}
+
+Outcome pasted(const std::string& command) {
+  return run({.args = {"bash", "-c", command}, .env = {{"OMP_NUM_THREADS", "1"}}});
+}
+
+TEST(Fault212, WhatASummaryOffersCanBePasted) {
+  const TinyRun tiny;
+  const fs::path odd = tiny.room() / "it's a room";
+  fs::create_directory(odd);
+  fs::create_symlink(sibling_program("tern"), odd / "tern");
+  Command command = tiny.command("a-b", {"run.steps=4", "run.directory=" + odd.string(),
+                                         "logging.sample_prompts=[\"ROMEO:\\n\"]"});
+  command.args[0] = (odd / "tern").string();
+  const Outcome trained = run(command);
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const std::vector<std::string> commands = offered(trained.out);
+  ASSERT_EQ(commands.size(), 3u) << trained.out;
+  EXPECT_THAT(commands[0], HasSubstr("$'ROMEO:\\n'"));
+  for (const std::string& c : commands) {
+    EXPECT_THAT(c, HasSubstr("room/tern'")) << "the program as it was called";
+    if (c.find(" plot ") != c.npos) continue;  // needs gnuplot
+    const Outcome outcome = pasted(c);
+    EXPECT_EQ(outcome.exit_code, 0) << c << '\n' << outcome.err;
+  }
+  EXPECT_TRUE(pasted(commands[0]).out.starts_with("ROMEO:\n"));
+}
+
+TEST(Fault212, AStoppedRunSaysTheCommandThatResumesIt) {
+  const TinyRun tiny;
+  Process process(tiny.command("stopped", {"run.steps=100000"}, {"--overwrite"}));
+  ASSERT_TRUE(process.wait_for(" 20/100000"));
+  process.send(SIGTERM);
+  const Outcome outcome = process.wait();
+  ASSERT_EQ(outcome.exit_code, 75) << outcome.err;
+  const std::string before = "to resume, run: ";
+  const std::size_t at = outcome.err.find(before);
+  ASSERT_NE(at, std::string::npos) << outcome.err;
+  std::string resume = outcome.err.substr(at + before.size());
+  resume.erase(resume.find('\n'));
+  EXPECT_THAT(resume, Not(HasSubstr("--overwrite"))) << "it would delete the run";
+  const Outcome again = pasted("timeout -s TERM 20 " + resume + " --inject kill:step=30");
+  EXPECT_THAT(again.out, HasSubstr("resuming from"));
+}
+
+TEST(Fault212, ShellWordsAreReadBackByAShell) {
+  const std::vector<std::string> words = {
+      "plain",           "",       "a b",        "it's",     "$HOME `id` \"x\" \\n !",
+      "line\nline\tend", "*?[a]~", "\x1b[2J\\'", "\xff\xfe", "\u00e4 \u0416",
+      "-x=1,y:2"};
+  const Outcome outcome = pasted("printf '%s\\0' " + shell_command(words));
+  std::string expected;
+  for (const std::string& w : words) expected += w + '\0';
+  EXPECT_EQ(outcome.out, expected);
+  EXPECT_EQ(shell_word("runs/demo/checkpoints/step-00000300"),
+            "runs/demo/checkpoints/step-00000300");
+  EXPECT_EQ(shell_word("ROMEO:\n"), "$'ROMEO:\\n'");
+  for (const std::string& w : words) EXPECT_EQ(printable(shell_word(w)), shell_word(w)) << w;
+}
+
+TEST(Fault217, ARunThatHasNothingToTrainSaysSo) {
+  const TinyRun tiny;
+  const std::vector<std::string> steps = {"run.steps=20"};
+  const Outcome first = run(tiny.command("done", steps));
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.out, AllOf(ContainsRegex("measured peak +[0-9.]+ [MGT]FLOP/s"),
+                               HasSubstr(" of it in steps"), ContainsRegex("speed .* tok/s")));
+  const Outcome again = run(tiny.command("done", steps));
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.out, AllOf(HasSubstr("nothing to train: 20 of 20 steps were done before"),
+                               Not(HasSubstr("?")), Not(HasSubstr("in steps"))));
+}
+
+}  // namespace
+}  // namespace tern::test
