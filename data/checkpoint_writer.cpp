@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "core/check.h"
@@ -82,8 +83,12 @@ double CheckpointWriter::save(const CheckpointFacts& facts, std::span<const Tens
   try {
     snapshot(tensors);
     const double stall = seconds_since(start);
-    thread_ = std::thread([this, facts, stall] { run(facts, stall); });
-  } catch (const std::exception& e) {  // no memory for the copy, or no thread
+    try {
+      thread_ = std::thread([this, facts, stall] { run(facts, stall); });
+    } catch (const std::system_error&) {  // the system allows no more threads: training waits
+      run(facts, seconds_since(start));
+    }
+  } catch (const std::exception& e) {  // no memory for the copy
     const std::lock_guard lock(mutex_);
     finished_.push_back({.step = facts.step, .error = std::string("snapshot: ") + e.what()});
   }

@@ -9,6 +9,7 @@
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
 #include "apps/run/quantities.h"
+#include "apps/train/initial_weights.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/training_data.h"
 
@@ -70,12 +71,33 @@ void print_exchange(const RunConfig& config, int ranks) {
       e.compute * 1e3, 100 * e.nothing_hidden, 100 * e.backward_hidden);
 }
 
+// Without data the tokenizer is known only where data.tokenizer names it.
+void assume_vocabulary(LoadedConfig& loaded) {
+  const std::string& tokenizer = loaded.config.data.tokenizer;
+  std::error_code error;
+  if (loaded.config.model.vocab_size == 0 && std::filesystem::exists(tokenizer, error))
+    return set_vocab_size(loaded, Tokenizer::load(tokenizer).vocab_size(), "data.tokenizer");
+  if (loaded.config.model.vocab_size == 0)
+    fmt::print(stderr,
+               "model.vocab_size is not given, and is the tokenizer's then; planning for {}\n",
+               ModelConfig{}.vocab_size);
+  set_vocab_size(loaded, ModelConfig{}.vocab_size, "an assumption");
+}
+
 void plan(const PlanOptions& o) {
   const Device device = device_to_plan(o.device);
-  const LoadedConfig loaded = load_config(o.config, o.overrides);
+  LoadedConfig loaded = load_config(o.config, o.overrides);
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
-  if (!o.without_data) tokens = TrainingData(config).token_counts();
+  if (o.without_data) {
+    assume_vocabulary(loaded);
+  } else {
+    const TrainingData data(config);
+    tokens = data.token_counts();
+    set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
+    if (needs_initial_weights(config, "", false))
+      find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
+  }
   fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)),
              memory_of_ranks(config, device, o.ranks, o.without_data));
   if (o.ranks > 1) print_exchange(config, o.ranks);
@@ -87,7 +109,9 @@ void add_plan(CLI::App& tern) {
   CLI::App& command =
       *tern.add_subcommand("plan", "What a run takes: parameters, FLOP, memory, disk, steps.");
   const auto o = std::make_shared<PlanOptions>();
-  command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")->required();
+  command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")
+      ->transform(path_argument())
+      ->required();
   add_settings(command, o->overrides);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");

@@ -62,25 +62,40 @@ bool is_real(StoredType type) {
   return type == StoredType::f64 || type == StoredType::f32 || type == StoredType::bf16;
 }
 
+std::string text_of(const std::vector<std::uint64_t>& shape) {
+  std::string text;
+  for (const std::uint64_t n : shape) text += (text.empty() ? "" : ", ") + std::to_string(n);
+  return "(" + text + ")";
+}
+
+// The saved tensor of a parameter's name, behind a prefix, and shape.
+const StoredTensor& require_tensor(const Checkpoint& checkpoint, const std::string& name,
+                                   const Shape& shape) {
+  const StoredTensor* found = checkpoint.find(name);
+  require(found, Fault::input, checkpoint.path().string(), ": no tensor '", name, "'");
+  require(found->shape == dimensions(shape) && is_real(found->type), Fault::input,
+          checkpoint.path().string(), ": tensor '", name, "': expected ",
+          text_of(dimensions(shape)), " of a real type, got ", text_of(found->shape), ' ',
+          name_of(found->type));
+  return *found;
+}
+
 // The rows that are held here of a saved tensor of a parameter's shape into `to`; another real
 // dtype is converted, to nearest.
 void load(const Checkpoint& checkpoint, const std::string& name, const Held& held,
           const Tensor& to) {
-  const StoredTensor* found = checkpoint.find(name);
-  require(found, Fault::input, checkpoint.path().string(), ": no tensor '", name, "'");
   const Shape& whole = held.parameter->shape;
-  require(found->shape == dimensions(whole) && is_real(found->type), Fault::input,
-          checkpoint.path().string(), ": tensor '", name, "': expected ", whole, ' ', to.dtype());
-  std::vector<std::byte> bytes(found->bytes());
+  const StoredTensor& found = require_tensor(checkpoint, name, whole);
+  std::vector<std::byte> bytes(found.bytes());
   checkpoint.read(name, bytes);
   const std::size_t row = bytes.size() / std::size_t(whole[0]);
   bytes.erase(bytes.begin() + std::ptrdiff_t(row * std::size_t(held.first_row + held.rows)),
               bytes.end());
   bytes.erase(bytes.begin(), bytes.begin() + std::ptrdiff_t(row * std::size_t(held.first_row)));
-  if (found->type == stored(to.dtype()))
+  if (found.type == stored(to.dtype()))
     to.backend().upload(to, bytes.data());
   else
-    upload_real(to, widen(found->type, bytes));
+    upload_real(to, widen(found.type, bytes));
 }
 
 }  // namespace
@@ -93,6 +108,8 @@ nlohmann::json to_json(const TrainingState& s) {
                       {"loss_mean", {{"sum", s.loss_mean.sum}, {"weight", s.loss_mean.weight}}},
                       {"tokenizer_hash", s.tokenizer_hash},
                       {"data_content", s.data_content},
+                      {"bos", s.documents.bos},
+                      {"eos", s.documents.eos},
                       {"algorithms", s.algorithms}};
   if (!std::isnan(s.best_loss)) j["best"] = {{"step", s.best_step}, {"loss", s.best_loss}};
   if (!std::isnan(s.validation_loss)) j["validation_loss"] = s.validation_loss;
@@ -116,6 +133,7 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
                     .skipped = j.at("skipped").get<std::int64_t>(),
                     .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
                     .data_content = j.value("data_content", std::vector<std::string>()),
+                    .documents = {.bos = j.value("bos", true), .eos = j.value("eos", true)},
                     .algorithms = j.value("algorithms", "")};
     if (j.contains("loss_mean"))
       s.loss_mean = {.sum = j["loss_mean"].at("sum").get<double>(),
@@ -180,6 +198,15 @@ RunConfig saved_config(const Checkpoint& checkpoint) {
     return parse_config(config["toml"].get<std::string>(), where).config;
   } catch (const Error& e) {
     fail(Fault::input, e.what());
+  }
+}
+
+void require_weights(const Checkpoint& checkpoint, Model& model, bool moments) {
+  for (const Parameter* p : model.parameters().parameters()) {
+    require_tensor(checkpoint, p->name, p->shape);
+    if (!moments) continue;
+    for (const char* moment : {kFirst, kSecond})
+      require_tensor(checkpoint, moment + p->name, p->shape);
   }
 }
 
