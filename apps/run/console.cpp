@@ -155,11 +155,16 @@ void Console::report(const DiagnosticsReport& r) {
     return text(*low.*field) + ".." + text(*high.*field);
   };
   const auto short_text = [](double x) { return fmt::format("{:.2g}", x); };
-  permanent(Style::dim, fmt::format("layers step {}  zeros {}  flips {}  scale {}  absmax {}",
-                                    r.step, range(&LayerDiagnostics::zero_share, share_text),
-                                    range(&LayerDiagnostics::flip_rate, short_text),
-                                    range(&LayerDiagnostics::scale, short_text),
-                                    range(&LayerDiagnostics::activation_absmax, short_text)));
+  const std::vector<LinePart> parts = {
+      {.before = "layers step ", .value = std::to_string(r.step)},
+      {.before = "zeros ", .value = range(&LayerDiagnostics::zero_share, share_text)},
+      {.before = "flips ", .value = range(&LayerDiagnostics::flip_rate, short_text)},
+      {.before = "scale ", .value = range(&LayerDiagnostics::scale, short_text), .gives_way = 2},
+      {.before = "absmax ",
+       .value = range(&LayerDiagnostics::activation_absmax, short_text),
+       .gives_way = 1}};
+  permanent(terminal_.styled(Style::dim, joined(fitting(parts, terminal_.columns()))),
+            joined(parts));
 }
 
 void Console::report(const RunSummary& r) {

@@ -11,7 +11,7 @@
 namespace tern {
 namespace {
 
-// "61/141G": both in the unit of the larger
+// "61/141G": both in the unit of the larger; "16M/24G" where that would show as nothing
 std::string memory_text(double used, double limit) {
   const std::string most = bytes_text(std::max(used, limit));
   const std::size_t gap = most.find(' ');
@@ -20,6 +20,7 @@ std::string memory_text(double used, double limit) {
   double scale = 1;
   for (const char* u = "BkMGTP"; *u != unit[0]; ++u) scale *= 1000;
   const double share = used / scale;
+  if (share < 0.095) return memory_text(used, 0) + "/" + memory_text(limit, 0);
   return fmt::format("{:.{}f}/{}{}", share, share < 9.95 ? 1 : 0, most.substr(0, gap), unit);
 }
 
@@ -52,6 +53,7 @@ enum Rank {
   kEta,
   kRate,
   kPercent,
+  kMean,
   kRateOfLearning,
   kPeak,
   kMemory,

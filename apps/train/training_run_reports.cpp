@@ -32,7 +32,8 @@ void TrainingRun::report_step(const UpdateReport& update, const Launched& launch
                                 (parts_.peak_flops * parts_.ranks.size()),
                .memory_bytes = double(parts_.memory.peak),
                .memory_limit_bytes = memory_limit_,
-               .seconds_left = pace_.seconds_left(steps_ - launched.step),
+               .seconds_left =
+                   launched.step < steps_ ? pace_.seconds_left(steps_ - launched.step) : kUnknown,
                .skipped = state_.skipped,
                .zero_share = zero_share_,
                .flip_rate = flip_rate_,

@@ -13,6 +13,7 @@
 namespace tern {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 using testing::Not;
@@ -99,13 +100,15 @@ TEST(StepLine, LeavesOutTheUnknownAndShowsTheAlarming) {
   EXPECT_EQ(joined(step_parts(r)), "step 3/9  33.3%  loss nan  lr 0.0e+00  |g| inf  skipped 2");
   r.zero_share = 0.31, r.flip_rate = 2e-4;
   EXPECT_THAT(joined(step_parts(r)), HasSubstr("zeros 31%  flips 2.0e-04"));
+  r.memory_bytes = 15.8e6, r.memory_limit_bytes = 23.8e9;
+  EXPECT_THAT(joined(step_parts(r)), HasSubstr("mem 15.8M/23.8G"));
 }
 
 TEST(StepLine, PartsGiveWayWhereItIsNarrow) {
   const auto at = [](int columns) { return joined(fitting(step_parts(example()), columns)); };
   EXPECT_THAT(at(100), Not(HasSubstr("ppl")));
   EXPECT_EQ(at(80),
-            "step  1200/20000   6.0%  loss 3.912  lr 3.8e-03  182k tok/s  peak 31%  eta 1h07m");
+            "step  1200/20000   6.0%  loss 3.912  mean 3.950  lr 3.8e-03  182k tok/s  eta 1h07m");
   EXPECT_EQ(at(40), "step  1200/20000  loss 3.912  eta 1h07m");
   for (int columns = 28; columns < 140; ++columns) EXPECT_LE(at(columns).size(), columns);
 }
@@ -232,6 +235,19 @@ TEST(Console, ALiveLineLeavesOneColumnFreeAtAnyWidth) {
     EXPECT_LT(screen(line).back().size(), columns) << line;
     EXPECT_EQ(screen(line).size(), 1u);
   }
+}
+
+TEST(Console, WhatALayersLineShowsFitsTheTerminal) {
+  const auto play = [](Console& c) {
+    c.report(DiagnosticsReport{
+        .step = 1'200'000,
+        .layers = {{"a", 9.8e-4, .086, 3.4, 3.7}, {"b", 5.4e-3, .34, 14.4, 17.6}}});
+  };
+  EXPECT_THAT(screen(on_terminal(90, play))[0], HasSubstr("absmax 3.7..18"));
+  const std::string line = screen(on_terminal(80, play))[0];
+  EXPECT_LE(line.size(), 80u);
+  EXPECT_THAT(line,
+              AllOf(HasSubstr("zeros 8.6%..34%"), HasSubstr("absmax"), Not(HasSubstr("scale"))));
 }
 
 TEST(Console, LiveLinesComeAtMostTenTimesASecond) {

@@ -112,7 +112,7 @@ TEST(Fault212, WhatASummaryOffersCanBePasted) {
   const fs::path odd = tiny.room() / "it's a room";
   fs::create_directory(odd);
   fs::create_symlink(sibling_program("tern"), odd / "tern");
-  Command command = tiny.command("a b", {"run.steps=4", "run.directory=" + odd.string(),
+  Command command = tiny.command("a-b", {"run.steps=4", "run.directory=" + odd.string(),
                                          "logging.sample_prompts=[\"ROMEO:\\n\"]"});
   command.args[0] = (odd / "tern").string();
   const Outcome trained = run(command);
