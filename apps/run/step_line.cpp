@@ -59,7 +59,6 @@ enum Rank {
   kMemory,
   kBar,
   kNorm,
-  kMean,
   kPerplexity,
   kGpu,
   kData,
