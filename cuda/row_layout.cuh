@@ -3,6 +3,7 @@
 // zero and are never written.
 #pragma once
 
+#include "core/device_traits.h"
 #include "cuda/device.cuh"
 #include "cuda/pieces.cuh"
 

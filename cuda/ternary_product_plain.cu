@@ -1,5 +1,6 @@
 #include <cuda_pipeline_primitives.h>
 
+#include "core/device_traits.h"
 #include "cuda/product_plain.h"
 
 namespace tern::cuda {
