@@ -1,7 +1,10 @@
 // tern: trains, evaluates and runs MatMul-free language models.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "apps/commands.h"
@@ -9,6 +12,7 @@
 #include "apps/run/terminal.h"
 #include "apps/run/threads.h"
 #include "core/check.h"
+#include "data/files.h"
 
 namespace {
 
@@ -18,10 +22,19 @@ int report(tern::Fault fault, const char* what) {
   return int(fault);
 }
 
+// Corpora, checkpoints and connections of many ranks: as many files as this process may ever have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   tern::occupy_standard_streams();
+  raise_descriptor_limit();
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   tern::add_commands(app, {argv, argv + argc});
   try {
@@ -29,6 +42,9 @@ int main(int argc, char** argv) {
     return tern::run_command_line(app, {argv + std::min(argc, 1), argv + argc});
   } catch (const tern::Error& e) {
     return report(e.fault, e.what());
+  } catch (const std::filesystem::filesystem_error& e) {
+    const tern::Error error = tern::as_error(e);
+    return report(error.fault, error.what());
   } catch (const std::bad_alloc&) {
     return report(tern::Fault::memory, "out of memory");
   } catch (const std::exception& e) {

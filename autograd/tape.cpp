@@ -201,7 +201,7 @@ void Tape::count_uses(const Node& node) {
         ++at->second.uses;
 }
 
-// Ops run backwards, so whoever used a parameter first is the last to add to its gradient.
+// Ops run backwards, so the first op that used a parameter is the last to add to its gradient.
 void Tape::report_ready(const Node& node) {
   for (const int input : node.inputs)
     if (input >= 0)
@@ -269,7 +269,7 @@ Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
 
 namespace {
 
-// An outer value as a leaf of the inner tape, its gradient written where the outer tape wants it.
+// An outer value as a leaf of the inner tape, its gradient written to the outer tape's destination.
 Parameter outer_input(const Tensor& value, const Grad& d) {
   Parameter p{.value = value, .grad = {.tensor = d.to}};
   if (d.add) p.grad.written = {{0, d.to.elements()}};

@@ -78,7 +78,7 @@ class Tape {
   int input_of(const char* op, const Var& v) const;  // its slot
   Grad claim(int slot);
   Grads::Destination destination(int slot);
-  Tensor finished(int slot);  // the gradient, or nothing if nobody wrote it
+  Tensor finished(int slot);  // the gradient, or nothing if it was not written
   bool overlap(int slot, int other) const;
   void seed(const Var& output, const Tensor& gradient);
   void seed_all(std::span<const Var> outputs, std::span<const Tensor> seeds);
@@ -87,7 +87,7 @@ class Tape {
   void report_ready(const Node& node);
 
   Ready ready_;
-  std::unordered_map<const GradBuffer*, Leaf> waited_for_{};  // if somebody wants to know
+  std::unordered_map<const GradBuffer*, Leaf> waited_for_{};  // for Ready
   std::vector<Slot> slots_;
   std::vector<Node> nodes_;
   std::unordered_map<const Parameter*, int> leaves_;
@@ -109,7 +109,7 @@ Var record(const char* op, const Tensor& output, std::vector<Var> inputs,
            std::function<void(const Tensor& dy, Tape::Grads d)> backward,
            std::optional<DType> codes_gradient = {});
 
-// The tape of the inputs that want gradients, null if none does; throws if they mix tapes.
+// The tape of the inputs that need gradients, null if none does; throws if they mix tapes.
 Tape* tape_of(const char* op, std::span<const Var> inputs);
 
 // Runs f without a tape now and again, on a tape of its own, during backward: activations are

@@ -1,5 +1,5 @@
-// Values on a tape. One that is cheap to make need not be kept until backward: whoever made it says
-// how to make it again, and the ops that read it keep that instead.
+// Values on a tape. A value that is cheap to compute need not be kept until backward: its op stores
+// a function that computes it again, and the ops that read the value keep that function instead.
 #pragma once
 
 #include <functional>

@@ -21,8 +21,8 @@ class [[nodiscard]] Pending {
   Pending() = default;  // done already
   explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
 
-  // What the compute stream is given from now on runs after the operation; where the stream is the
-  // calling thread, that waits. Error(Fault::communication) when there is no hope any more.
+  // Work given to the compute stream from now on runs after the operation. Where the stream is the
+  // calling thread, this call blocks. Error(Fault::communication) if the operation cannot finish.
   void wait() {
     if (const auto wait = std::exchange(wait_, nullptr)) wait();
   }
@@ -38,8 +38,8 @@ struct Owned {
 };
 
 // Three operations, because training needs three. Sums that every rank uses (loss, norm,
-// gradients): all_reduce. Sums that one rank uses, and what it makes of them for everybody (the
-// update of a matrix by its owner, the state of a run that rank 0 has read): reduce and broadcast.
+// gradients): all_reduce. Sums that one rank uses, and its results for all ranks (the update of a
+// matrix by its owner, the state of a run that rank 0 has read): reduce and broadcast.
 // Parts are whole matrices of unequal sizes, so that an all-gather would need padding; a call takes
 // many, and a library that can group messages does.
 class Communicator {
@@ -64,12 +64,12 @@ class Communicator {
   virtual void abort() noexcept = 0;
 };
 
-// Who is asked while an operation waits for other ranks.
+// Called while an operation waits for other ranks; decides when to give up.
 class Patience {
  public:
   virtual ~Patience() = default;
   virtual void begin() = 0;    // an operation is under way
-  virtual void waiting() = 0;  // again and again; throws to give up
+  virtual void waiting() = 0;  // called repeatedly; throws to give up
   virtual void end() noexcept = 0;
 };
 

@@ -1,4 +1,4 @@
-// What of a device decides how its kernels divide their work.
+// Properties of a device that determine how its kernels divide their work.
 #pragma once
 
 #include <cstdint>

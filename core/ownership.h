@@ -1,5 +1,5 @@
-// Who owns what when several ranks share the update of one model. Functions of sizes alone, so that
-// every rank, and a plan made by none of them, comes to the same answer.
+// Ownership of parameters when several ranks share the update of one model. Functions of sizes
+// alone: every rank, and a plan made without ranks, computes the same answer.
 #pragma once
 
 #include <span>

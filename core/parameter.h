@@ -18,11 +18,11 @@ struct GradBuffer {
 
   // Makes [begin, end) ready for a writer; true: add to what is there, false: overwrite.
   bool claim(Index begin, Index end);
-  void fill_unwritten();  // zeros what nobody wrote
+  void fill_unwritten();  // zeros the elements that were not written
   void let_go() { tensor = {}, fp8 = {}; }
 };
 
-// Where a gradient goes. Empty: nobody wants it. add: accumulate instead of overwrite.
+// Gradient destination. Empty: not needed. add: accumulate instead of overwrite.
 struct Grad {
   Tensor to{};
   bool add = false;

@@ -44,7 +44,7 @@ struct PackFormats {
 class ParameterPack {
  public:
   // Gives every parameter a value and, if gradients, a gradient of this real dtype. The parameters
-  // must outlive the pack and not move. Values are zero until somebody sets them. share: of the
+  // must outlive the pack and not move. Values are zero until they are set. share: of the
   // ownership.
   ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype, bool gradients,
                 Share share = {}, const PackFormats& formats = {});
@@ -70,11 +70,11 @@ class ParameterPack {
   Range range(const Parameter& p) const;
   Range room(const Parameter& p) const;
 
-  // Gives every decayed matrix a ternary copy, which updates then keep current. Whoever else
-  // changes values calls sum_magnitudes() and quantize() on the copies.
+  // Gives every decayed matrix a ternary copy, which updates then keep current. Code that changes
+  // values otherwise must call sum_magnitudes() and quantize() on the copies.
   void make_ternary_copies();
   TernaryCopies* ternary() const { return ternary_.get(); }  // of those held; null: none
-  TernaryWeight ternary(const Parameter& p) const;           // that of one matrix, whoever owns it
+  TernaryWeight ternary(const Parameter& p) const;           // of one matrix, on every rank
   std::size_t place_of(const Parameter& p) const;            // in parameters()
   // Of all matrices: codes (decayed) i8, scales (M) real, stats (M, 2) f64 or nothing.
   const Tensor& codes() const { return codes_; }

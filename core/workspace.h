@@ -16,17 +16,18 @@ Index column_sum_parts(const SwigluNormQuantizeBackward&, const DeviceTraits&);
 Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
 
 // Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
-// of what is not bf16. It wants rows of whole 16 bytes; a plain kernel does the rest.
+// of what is not bf16. It needs rows of whole 16 bytes; a plain kernel does the rest.
 bool library_product(DType activations, Index O, Index I);
 inline constexpr std::size_t kLibraryWorkspace = std::size_t(32) << 20;  // bytes, for the library
 inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the bf16 copies
-// Rows of x (N, I) that dw is made of at a time: at most 256 MB of them as bf16, whole tiles of K.
+// Rows of x (N, I) that one part of dw is computed from: at most 256 MB of them as bf16, whole
+// tiles of K.
 Index rows_expanded(Index N, Index I);
 // Whether the parts of dw are added in f32 workspace, since dw would be rounded for each of them.
 bool sums_parts(const TernaryProductBackward&);
 
-// Whether dx with fp8_dx is done by the library, in 8-bit floats: it wants rows of whole 16 bytes
-// and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded likewise.
+// Whether the library computes dx with fp8_dx, in 8-bit floats: it needs rows of whole 16 bytes
+// and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded the same way.
 bool library_fp8_product(const TernaryProductBackward&, const DeviceTraits&);
 // Its operands behind the two factors, in bytes, and how many rows of dy (N, O) it takes at a time:
 // at most 256 MB of them, in equal parts; also where dy comes in 8-bit floats, as the parts decide
@@ -36,12 +37,13 @@ struct Fp8Operands {
   std::size_t weights = 0;         // (I, O) e4m3
   std::size_t column_factors = 0;  // (I) f32
   std::size_t dy = 0;              // (rows, O) e4m3, unless it comes so
-  std::size_t row_factors = 0;     // (rows) f32, likewise
+  std::size_t row_factors = 0;     // (rows) f32, unless it comes so
   std::size_t bytes = 0;           // of all
 };
 Fp8Operands fp8_operands(const TernaryProductBackward&);
 
-// The parts that the rows of a repeated operand's gradient are summed in, likewise.
+// Number of parts in which the gradient of a repeated operand is summed over its rows; depends on
+// shape and device alone.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
 
 // The scan over time works on tiles of kScanChannels channels by some steps: a group of warps on

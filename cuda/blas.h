@@ -49,7 +49,7 @@ class Blas {
   // not take the table's
   void run(const BlasProduct& product, cudaStream_t stream);
 
-  // For whoever measures. observer(product) is called before every product; empty: no longer.
+  // For measurements. observer(product) is called before every product; empty: no longer.
   void observe(std::function<void(const BlasProduct&)> observer) {
     observer_ = std::move(observer);
   }

@@ -9,9 +9,9 @@
 
 namespace tern::cuda {
 
-// Whether a call has failed in a way that leaves nothing to hope for: an error inside a kernel
-// spoils everything that the process has on the device, and every later call only repeats it. So
-// nothing is called any more, not even to give memory back; the process is about to end.
+// Whether a call has failed for good: an error inside a kernel invalidates everything that the
+// process has on the device, and every later call only repeats the error. So nothing is called any
+// more, not even to free memory; the process is about to end.
 inline std::atomic<bool>& device_lost() {
   static std::atomic<bool> lost = false;
   return lost;

@@ -15,7 +15,7 @@ __device__ bool same_bits(bf16 a, bf16 b) {
   return __bfloat16_as_ushort(a) == __bfloat16_as_ushort(b);
 }
 
-// All blocks walk over both matrices together, a thread every so manieth element; the host adds the
+// All blocks walk over both matrices together, strided over all threads; the host adds the
 // parts. Twice the matrix's bytes: bound by memory. f64. Reproducible.
 template <class T>
 __global__ void __launch_bounds__(kThreads)

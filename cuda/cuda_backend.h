@@ -80,7 +80,7 @@ class CudaBackend final : public Backend {
 
  private:
   // The kernel's workspace, given back when the returned tensor is dropped: the one stream orders
-  // whoever gets the memory next behind this kernel. Empty if it needs none.
+  // the memory's next use behind this kernel. Empty if it needs none.
   template <class Kernel>
   Tensor workspace(const Kernel& kernel) {
     const std::size_t bytes = workspace_bytes(kernel, traits_);

@@ -31,8 +31,8 @@ __device__ inline bf16 from_float<bf16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
-// What a code is multiplied by to give the quotient code / row_scale. Whoever makes quotients does
-// it this way, so that all have the same bits.
+// The factor that turns a code into the quotient code / row_scale. All kernels compute quotients
+// with it, so that they have the same bits.
 __device__ inline float quotient_factor(float row_scale) {
   return __fdiv_rn(1.0f, row_scale);
 }

@@ -8,11 +8,11 @@ constexpr int kThreads = 256;
 constexpr int kWide = 8;     // elements of one vector: 16 bytes of bf16
 constexpr int kVectors = 4;  // vectors a thread, all loaded before the first is stored
 
-// What an element is multiplied by: nothing, or one over its row's scale.
+// Factor of an element: one, or one over its row's scale.
 struct Same {
   __device__ float operator()(unsigned) const { return 1.0f; }
 };
-// Whoever has the first vector also writes the product's factors: that saves a launch.
+// The thread of the first vector also writes the product's factors: that saves a launch.
 struct SameWithFactors {
   __device__ float operator()(unsigned vector) const {
     if (vector == 0) {

@@ -21,7 +21,7 @@ class Event {
   Event& operator=(const Event&) = delete;
   void record(cudaStream_t stream);
   void wait();                          // the host's thread, until the stream has got there
-  void hold_back(cudaStream_t stream);  // what `stream` is given from now on, likewise
+  void hold_back(cudaStream_t stream);  // later work of `stream` waits
 
  private:
   cudaEvent_t event_ = nullptr;

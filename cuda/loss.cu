@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads)
     all.take(x);
   }
   const float wanted = to_float(row[target]);
-  all.reduce(shared);  // its barriers stand between everybody's reading of `wanted` and the writes
+  all.reduce(shared);  // its barriers separate all reads of `wanted` from the writes
   if (threadIdx.x == 0) losses[n] = logf(all.sum) - (wanted - all.top);
   if (!gradient) return;
   const float factor = *weight / all.sum;

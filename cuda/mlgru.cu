@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(32 * kScanForward.warps * kScanForward.groups,
     gates(f, u, link, stage + 2 * place.lane, open);
     states.link(link);
     if (states.folds()) states.fold(round);
-    __syncwarp();  // everybody has read the stage
+    __syncwarp();  // all lanes have read the stage
     fetch<aligned>(stage, a, rows.after(int(kScanStages) * ahead));
     states.states(state);
     if (aligned && rows.whole(R))

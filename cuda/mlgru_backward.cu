@@ -200,7 +200,7 @@ __global__ void __launch_bounds__(32 * kScanBackward.warps * kScanBackward.group
       write_gradients<aligned, aligned>(a, place, rows, stage + 2 * place.lane, g, dbound, gate);
     else if (rows.exist())
       write_gradients<aligned, false>(a, place, rows, stage + 2 * place.lane, g, dbound, gate);
-    __syncwarp();  // everybody has read the stage
+    __syncwarp();  // all lanes have read the stage
     fetch<aligned>(stage, a, rows.after(int(kScanStages) * ahead));
   }
   if (a.dbound) add_up(a, place, all_stages, dbound);

@@ -28,7 +28,7 @@ struct Forward {
 
 // A block owns a row, a thread its Items * V columns. Each input is read once and each output
 // written once, (2 R + A) D + K D bytes with int8 rows, K A D with real ones (weights come from
-// L1): bound by memory. f32; the sum is rounded to R first, as whoever reads it again will see it.
+// L1): bound by memory. f32; the sum is rounded to R first: later readers see that value.
 // The two norms and K maxima come out of one reduction: with w the block weight, u = s r w, so
 // sum(u^2) = r^2 sum((s w)^2) and max |u w_k| = r max |s w w_k|. Reproducible: fixed tree.
 template <class L, class R, class A, class Writer, int K>

@@ -148,9 +148,9 @@ const bf16* quotients(const Quantized& x, Index first, Index rows, const Library
   return library.copy();
 }
 
-// dw = dy^T (q / row_scale), so many rows at a time. Quotients that need no copy are cut likewise,
-// since that decides the last bits. Parts of a dw in bf16 are added in f32 behind the copies and
-// rounded once.
+// dw = dy^T (q / row_scale), so many rows at a time. Quotients that need no copy are cut the same
+// way, since that decides the last bits. Parts of a dw in bf16 are added in f32 behind the copies
+// and rounded once.
 void backward_w(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1], most = rows_expanded(N, I);

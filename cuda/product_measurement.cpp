@@ -78,7 +78,7 @@ class Contest {
     return good;
   }
 
-  // in turns, so that a warmer chip is everybody's
+  // in turns, so that all share a warmer chip
   void race(std::vector<Candidate>& candidates, int rounds) {
     for (Candidate& c : candidates) c.times.clear();
     for (int round = 0; round < rounds; ++round)

@@ -1,5 +1,5 @@
 // A row in registers, as it is stored, in 8-bit floats (e4m3): what a product with fp8_dx
-// multiplies (core/kernels/product.h). Codes are the CPU's, whoever makes them.
+// multiplies (core/kernels/product.h). Codes equal the CPU's, whichever kernel computes them.
 #pragma once
 
 #include <cuda_fp8.h>

@@ -84,7 +84,7 @@ __device__ inline void round_row(typename L::Row& x) {
   }
 }
 
-// A gradient's rows; null: nobody wants it.
+// A gradient's rows; null: not needed.
 template <class T>
 struct RowGrad {
   RowGrad() = default;

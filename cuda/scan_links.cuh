@@ -19,9 +19,9 @@ __device__ inline Link then(const Link& first, const Link& second) {
 }
 
 // The links of a cluster's blocks, received by every block: in two places to a group of warps, by
-// turns. Whoever sends to a place again has received what this block sent in between, after it had
-// read what came there first. And no block ends before it received everything: so nobody stores to
-// a block that is gone. A cluster of one block has none.
+// turns. A block that sends to a place again has received what this block sent in between, after
+// this block had read the place's first content. No block ends before it has received everything,
+// so no store reaches a block that has ended. A cluster of one block has none.
 class ClusterLinks {
  public:
   // memory: of all groups, size() links

@@ -6,7 +6,7 @@
 
 namespace tern::cuda {
 
-// The copy engine wants rows of whole 16 bytes, y vectors of 8 elements; sums stay below 2^22.
+// The copy engine needs rows of whole 16 bytes, y vectors of 8 elements; sums stay below 2^22.
 template <class A>
 bool hopper_product_fits(const IntegerProduct<A>& p) {
   return p.I > 0 && p.I <= 32768 && p.I % 16 == 0 && p.O % 8 == 0 && aligned<16>(p.q) &&

@@ -4,8 +4,8 @@
 // do, tells the other blocks, and knows the states before its own warps' steps and after the turn.
 // A block's groups of warps take the turns by turns, so that one works while another waits.
 //
-// All of it is the same operations in the same order whoever comes first: the bits depend on the
-// cut alone.
+// The same operations run in the same order, whichever block is first: the bits depend on the cut
+// alone.
 #pragma once
 
 #include "cuda/scan_links.cuh"

@@ -17,7 +17,7 @@ EncodedBatch BatchEncoder::encode(const TextBatch& batch) {
     } else if (source.format != SourceFormat::json_lines) {
       append_tokens(batch.of(item), item, run);
     } else {
-      const JsonLine line = read_json_line(batch.of(item));
+      const JsonLine line = read_json_line(batch.of(item), json_field_);
       if (!line.problem.empty())
         encoded.problems.push_back(source.path.string() + ':' + std::to_string(item.line) + ": " +
                                    line.problem);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/corpus_manifest.h"
 #include "data/corpus_shard.h"
 #include "data/text_source.h"
 #include "data/tokenizer.h"
@@ -19,14 +20,15 @@ struct EncodedBatch {
   std::uint64_t consumed = 0;
 };
 
-struct DocumentLayout {
-  bool bos = true, eos = true;
-};
-
 class BatchEncoder {
  public:
-  BatchEncoder(Tokenizer tokenizer, SharedSources sources, DocumentLayout layout)
-      : tokenizer_(tokenizer), encoder_(tokenizer), sources_(std::move(sources)), layout_(layout) {}
+  BatchEncoder(Tokenizer tokenizer, SharedSources sources, DocumentLayout layout,
+               std::string json_field = "text")
+      : tokenizer_(tokenizer),
+        encoder_(tokenizer),
+        sources_(std::move(sources)),
+        layout_(layout),
+        json_field_(std::move(json_field)) {}
 
   // Token files keep their ids as they are, without bos and eos of ours; Fault::input with the byte
   // offset of an id outside the vocabulary.
@@ -40,6 +42,7 @@ class BatchEncoder {
   Encoder encoder_;
   SharedSources sources_;
   DocumentLayout layout_;
+  std::string json_field_;
 };
 
 }  // namespace tern

@@ -30,6 +30,11 @@ struct CorpusShard {
 nlohmann::json to_json(const CorpusShard& shard);
 CorpusShard shard_from_json(const nlohmann::json& value, const std::string& where);
 
+// What stands before and after each document.
+struct DocumentLayout {
+  bool bos = true, eos = true;
+};
+
 struct CorpusManifest {
   std::string tokenizer_hash;  // of tokenizer.model, a copy of which lies beside the manifest
   std::int32_t vocab_size = 0;

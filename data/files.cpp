@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -26,6 +27,10 @@ int open_descriptor(const fs::path& path, int flags, Fault fault, const char* pu
   const int error = errno;
   require(error != ELOOP, fault, path.string(),
           ": expected a regular file, got a symbolic link (or a loop of them)");
+  require(error != EMFILE, Fault::disk, path.string(), ": cannot ", purpose, ": ",
+          system_message(error), ": raise the limit of this process (ulimit -n)");
+  require(error != ENFILE, Fault::disk, path.string(), ": cannot ", purpose, ": ",
+          system_message(error), ": fs.file-max is the limit");
   fail(fault, path.string(), ": cannot ", purpose, ": ", system_message(error));
 }
 
@@ -106,6 +111,14 @@ std::uint64_t File::size() const {
   return std::uint64_t(status.st_size);
 }
 
+FileIdentity File::identity() const {
+  struct stat s {};
+  if (::fstat(descriptor_, &s) != 0) return {};
+  return {std::uint64_t(s.st_dev),          std::uint64_t(s.st_ino),
+          std::uint64_t(s.st_size),         std::uint64_t(s.st_mtim.tv_sec),
+          std::uint64_t(s.st_mtim.tv_nsec), s.st_nlink > 0};
+}
+
 // A write that moves nothing would repeat for ever; the kernel does not do that for regular files.
 void File::write_all(std::span<const std::byte> bytes) {
   repeat(bytes.size(), path_, "writing", [&](std::size_t done, std::size_t count) {
@@ -181,9 +194,59 @@ void write_file_atomically(const fs::path& path, const std::function<void(File&)
   fsync_directory(path.parent_path());
 }
 
+std::string expand_home(const std::string& path) {
+  if (!path.starts_with('~')) return path;
+  require(path.size() == 1 || path[1] == '/', Fault::usage, path,
+          ": the home directory of another user is not looked up: write the whole path, or ./",
+          path, " for a file of that name");
+  const char* home = std::getenv("HOME");
+  require(home && *home, Fault::usage, path, ": HOME is not set: write the whole path");
+  return home + path.substr(1);
+}
+
+void make_directories(const fs::path& directory) {
+  std::error_code error;
+  if (directory.empty() || fs::is_directory(directory, error)) return;
+  const fs::path parent = directory.parent_path();
+  make_directories(parent);
+  const bool made = ::mkdir(directory.c_str(), 0777) == 0;
+  const int reason = errno;
+  const bool there = !made && reason == EEXIST && fs::is_directory(directory, error);
+  require(made || there || directory.filename().empty(), Fault::disk, directory.string(),
+          ": cannot be created: ", system_message(reason),
+          "; choose a directory that you may write to");
+  if (made) fsync_directory(parent);
+}
+
+Error as_error(const fs::filesystem_error& error) {
+  const int reason = error.code().value();
+  const bool disk = reason == ENOSPC || reason == EDQUOT || reason == EROFS || reason == EIO;
+  return Error(disk ? Fault::disk : Fault::input,
+               error.path1().string() + ": " + error.code().message());
+}
+
 void write_file_atomically(const fs::path& path, std::string_view content) {
   write_file_atomically(path,
                         [&](File& file) { file.write_all(std::as_bytes(std::span(content))); });
+}
+
+bool path_exists(const fs::path& path, Fault fault) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0) return true;
+  const int error = errno;
+  require(error == ENOENT || error == ENOTDIR, fault, path.string(), ": ", system_message(error));
+  return false;
+}
+
+void require_replaceable(const fs::path& path) {
+  struct stat status {};
+  require(::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode), Fault::disk,
+          path.string(), ": cannot replace: it is a directory");
+  fs::path temporary = path;
+  temporary += ".tmp";
+  ::unlink(temporary.c_str());
+  File::create(temporary);
+  ::unlink(temporary.c_str());
 }
 
 std::string read_file(const fs::path& path, std::uint64_t max_bytes, Links links) {

@@ -10,11 +10,21 @@
 #include <string>
 #include <string_view>
 
+#include "core/check.h"
+
 namespace tern {
 
 // Whether the last component of a path may be a symbolic link: yes for paths that a user typed, no
 // for what lies inside a directory of ours.
 enum class Links { refuse, follow };
+
+// What tells whether a path still means the file that it meant.
+struct FileIdentity {
+  std::uint64_t device = 0, inode = 0, bytes = 0, seconds = 0,
+                nanoseconds = 0;  // of the last write
+  bool linked = false;            // it has a name
+  bool operator==(const FileIdentity&) const = default;
+};
 
 class File {
  public:
@@ -33,7 +43,8 @@ class File {
 
   const std::filesystem::path& path() const { return path_; }
   int descriptor() const { return descriptor_; }
-  std::uint64_t size() const;  // bytes, now
+  std::uint64_t size() const;     // bytes, now
+  FileIdentity identity() const;  // now; nothing of it if the system does not tell
 
   // Fault::disk with the system's reason; interrupted and short writes are continued
   void write_all(std::span<const std::byte> bytes);
@@ -63,9 +74,28 @@ void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(File&)>& write);
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+// Whether there is anything of that name, links followed. The fault with the system's reason when
+// it does not tell: no permission, a name too long, links in a circle.
+bool path_exists(const std::filesystem::path& path, Fault fault = Fault::input);
+
+// Fault::disk, with the system's reason, unless write_file_atomically can write there: before work
+// of minutes.
+void require_replaceable(const std::filesystem::path& path);
+
 // a whole regular file; Fault::input when it is longer than max_bytes
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes,
                       Links links = Links::refuse);
+
+// "~" and "~/..." with the home directory in its place; any other path as it is. Fault::usage for
+// "~name" (a file of that name is "./~name") and where HOME is not set.
+std::string expand_home(const std::string& path);
+
+// Makes a directory and its missing parents, durably. Fault::disk, naming the one that fails.
+void make_directories(const std::filesystem::path& directory);
+
+// What the standard library reports about a path, as an Error that names it: Fault::disk if the
+// disk is full, read-only or broken, else Fault::input.
+Error as_error(const std::filesystem::filesystem_error& error);
 
 // what errno means, in words
 std::string system_message(int error);

@@ -1,5 +1,12 @@
 #include "data/hdf5_library.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "data/files.h"
+
 namespace tern::hdf5 {
 namespace {
 
@@ -37,6 +44,13 @@ std::string reason() {
 
 std::filesystem::path path_of(int descriptor) {
   return "/proc/self/fd/" + std::to_string(descriptor);
+}
+
+void require_openable(int descriptor, const std::string& name) {
+  const int opened = ::open(path_of(descriptor).c_str(), O_RDONLY | O_CLOEXEC);
+  require(opened >= 0, Fault::disk, name, ": HDF5 cannot open it: ", system_message(errno),
+          errno == EMFILE ? ": raise the limit of this process (ulimit -n)" : "");
+  ::close(opened);
 }
 
 Handle access_properties() {

@@ -53,6 +53,10 @@ Status require_done(Status status, Fault fault, const Parts&... what) {
   fail(fault, what..., " (HDF5: ", reason(), ')');
 }
 
+// Fault::disk with the system's reason when not even the system can open path_of(descriptor): there
+// are too many open files, or no /proc.
+void require_openable(int descriptor, const std::string& name);
+
 // how HDF5 opens what a descriptor refers to, whatever happens to its path
 std::filesystem::path path_of(int descriptor);
 

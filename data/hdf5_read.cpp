@@ -122,6 +122,7 @@ Structure read_structure(const File& file) {
   const Handle access = hdf5::access_properties();
   const auto opened_as = hdf5::path_of(file.descriptor());
   const Handle h5(H5Fopen(opened_as.c_str(), H5F_ACC_RDONLY, access), H5Fclose);
+  if (h5 < 0) hdf5::require_openable(file.descriptor(), path);
   require_done(hid_t(h5), Fault::input, path, ": expected an HDF5 file, truncated or damaged");
 
   Names links{.most = kMaxDatasets}, texts{.most = kMaxAttributes};

@@ -1,4 +1,4 @@
-// One line of a .jsonl file: the text in the "text" field of its object.
+// One line of a .jsonl file: the text in one field of its object.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@ struct JsonLine {
 };
 
 // Strict JSON: one object, UTF-8, nothing after it, no field twice at its top level, at most 64
-// levels deep. Other fields are ignored.
-JsonLine read_json_line(std::string_view line);
+// levels deep. Other fields are ignored. field "a.b" is field b of the object in field a, or a
+// field whose name is "a.b".
+JsonLine read_json_line(std::string_view line, const std::string& field = "text");
 
 }  // namespace tern

@@ -1,5 +1,6 @@
 #include "data/loader.h"
 
+#include <system_error>
 #include <utility>
 
 #include "core/check.h"
@@ -14,8 +15,12 @@ Loader::Loader(BatchReader reader, std::uint64_t sequences, std::size_t prefetch
 }
 
 void Loader::start() {
-  thread_ = std::jthread(
-      [this, first = position_](std::stop_token stop) { read_ahead(std::move(stop), first); });
+  try {
+    thread_ = std::jthread(
+        [this, first = position_](std::stop_token stop) { read_ahead(std::move(stop), first); });
+  } catch (const std::system_error&) {  // the system allows no more threads: next() reads
+    thread_ = {};
+  }
 }
 
 void Loader::stop() {
@@ -44,6 +49,11 @@ void Loader::read_ahead(std::stop_token stop, std::uint64_t first) {
 }
 
 Batch Loader::next() {
+  if (!thread_.joinable()) {
+    Batch batch = reader_.read(position_, sequences_);
+    position_ += sequences_;
+    return batch;
+  }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !ready_.empty() || error_; });
   if (ready_.empty()) std::rethrow_exception(error_);

@@ -1,5 +1,5 @@
-// The batches of a training run, read ahead by a thread. Its state is one number: position(), the
-// global index of the next sample.
+// The batches of a training run, read ahead by a thread if the system allows one more. Its state is
+// one number: position(), the global index of the next sample.
 #pragma once
 
 #include <condition_variable>

@@ -28,16 +28,16 @@ void for_each_block(const Corpus& corpus, std::uint64_t tokens,
 // The text of the corpus, document after document, as symbols 0 to 255. Returns its bytes.
 std::uint64_t for_each_text(const Corpus& corpus, std::uint64_t tokens,
                             const std::function<void(Ids)>& use) {
-  const std::vector<std::uint64_t> starts = corpus.document_starts();
   Decoder decoder(corpus.tokenizer());
   std::vector<std::int32_t> symbols;
   const auto append = [&](std::string_view text) {
     for (const char byte : text) symbols.push_back(std::uint8_t(byte));
   };
-  auto next_start = starts.begin();
   std::uint64_t bytes = 0;
   for_each_block(corpus, tokens, [&](std::uint64_t first, Ids ids) {
     symbols.clear();
+    const std::vector<std::uint64_t> starts = corpus.document_starts(first, first + ids.size());
+    auto next_start = starts.begin();
     for (std::size_t i = 0; i < ids.size(); ++i) {
       for (; next_start != starts.end() && *next_start == first + i; ++next_start)
         append(decoder.finish());

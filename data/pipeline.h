@@ -2,6 +2,7 @@
 // the consumer sees the same. What is under way is bounded by weight (bytes).
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -25,10 +27,16 @@ class Pipeline {
     std::function<std::uint64_t(const In&)> weight;
     std::uint64_t max_weight = 0;  // of all that is produced and not consumed; one item always fits
     int threads = 1;
+    // Told how many workers there are if the system allows fewer threads; 0: the caller does it
+    // all.
+    std::function<void(int)> fewer = [](int) {};
   };
 
   // Returns when everything is consumed; the first exception of a stage, in order, is rethrown.
-  static void run(Stages stages) { Pipeline(std::move(stages)).consume_all(); }
+  static void run(Stages stages) {
+    Pipeline pipeline(std::move(stages));
+    pipeline.start() ? pipeline.consume_all() : pipeline.run_alone();
+  }
 
  private:
   struct Slot {
@@ -40,10 +48,7 @@ class Pipeline {
   };
   using Lock = std::unique_lock<std::mutex>;
 
-  explicit Pipeline(Stages stages) : stages_(std::move(stages)) {
-    threads_.emplace_back([this] { produce_all(); });
-    for (int i = 0; i < stages_.threads; ++i) threads_.emplace_back([this] { work(); });
-  }
+  explicit Pipeline(Stages stages) : stages_(std::move(stages)) {}
   ~Pipeline() {
     {
       const Lock lock(mutex_);
@@ -51,6 +56,24 @@ class Pipeline {
     }
     changed_.notify_all();
     for (std::thread& thread : threads_) thread.join();
+  }
+
+  // A worker, the producer, then the other workers; false if there is not one of each.
+  bool start() {
+    threads_.reserve(std::size_t(stages_.threads) + 1);
+    try {
+      threads_.emplace_back([this] { work(); });
+      threads_.emplace_back([this] { produce_all(); });
+      for (int i = 1; i < stages_.threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      stages_.fewer(std::max(0, int(threads_.size()) - 1));
+    }
+    return threads_.size() >= 2;
+  }
+
+  void run_alone() {
+    const auto worker = stages_.make_worker();
+    while (auto item = stages_.produce()) stages_.consume(worker(std::move(*item)));
   }
 
   // An exception of produce() takes a place in the order, like a result.

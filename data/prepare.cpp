@@ -11,8 +11,10 @@
 #include "data/prepare_journal.h"
 #include "data/source_list.h"
 #include "data/text_source.h"
+#include "data/token_files.h"
 
 namespace tern {
+namespace fs = std::filesystem;
 namespace {
 
 using Sources = std::vector<SourceFile>;
@@ -26,9 +28,14 @@ constexpr std::uint64_t kBytesPerToken = 16, kSmallestShardBytes = std::uint64_t
 // Everything that decides the content of the corpus.
 nlohmann::json arguments_of(const PrepareOptions& options, const Tokenizer& tokenizer,
                             const Sources& sources) {
-  return {{"tokenizer_xxh3", tokenizer.hash()}, {"sources", source_summary(sources)},
-          {"validation", options.validation},   {"bos", options.layout.bos},
-          {"eos", options.layout.eos},          {"shard_tokens", options.shard_tokens}};
+  nlohmann::json all = {
+      {"tokenizer_xxh3", tokenizer.hash()}, {"sources", source_summary(sources)},
+      {"validation", options.validation},   {"bos", options.layout.bos},
+      {"eos", options.layout.eos},          {"shard_tokens", options.shard_tokens}};
+  if (!options.rules.separator.empty()) all["separator"] = options.rules.separator;
+  if (options.rules.json_field != DocumentRules().json_field)
+    all["json_field"] = options.rules.json_field;
+  return all;
 }
 
 void check_options(const PrepareOptions& options, const Tokenizer& tokenizer) {
@@ -121,14 +128,22 @@ void encode_all(TextSource& source, const Tokenizer& tokenizer, const SharedSour
       {.produce = [&] { return source.next(); },
        .make_worker =
            [&] {
-             const auto encoder =
-                 std::make_shared<BatchEncoder>(tokenizer, sources, options.layout);
+             const auto encoder = std::make_shared<BatchEncoder>(tokenizer, sources, options.layout,
+                                                                 options.rules.json_field);
              return [encoder](TextBatch&& batch) { return encoder->encode(batch); };
            },
        .consume = consume,
        .weight = [](const TextBatch& batch) { return std::uint64_t(batch.bytes.size()); },
        .max_weight = std::uint64_t(options.threads) * (4 << 20),
-       .threads = options.threads});
+       .threads = options.threads,
+       .fewer =
+           [&](int workers) {
+             if (options.notice)
+               options.notice("--threads " + std::to_string(options.threads) +
+                              ": the system allows " +
+                              (workers > 0 ? "only " + std::to_string(workers) : "none") +
+                              " (see ulimit -u): slower, the result is the same");
+           }});
 }
 
 CorpusManifest manifest_of(const PrepareJournal& journal, const Tokenizer& tokenizer,
@@ -153,12 +168,15 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
                              const std::function<void(const PrepareProgress&)>& report) {
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
   check_options(options, tokenizer);
-  const auto shared = std::make_shared<const Sources>(list_sources(options.inputs, options.format));
+  const auto shared =
+      std::make_shared<const Sources>(list_sources(options.inputs, options.format, options.notice));
   const Sources& sources = *shared;
-  const SplitRule rule(options.validation, sources);
+  check_token_files(sources, options.format.has_value(), tokenizer.vocab_size());
+  require_documents_fit(sources, options.rules);
+  const SplitRule rule(options.validation, sources, !options.rules.separator.empty());
   const nlohmann::json arguments = arguments_of(options, tokenizer, sources);
   std::optional<PrepareJournal> journal = PrepareJournal::open(options.out, arguments, sources);
-  const std::filesystem::path manifest_path = options.out / kCorpusManifestName;
+  const fs::path manifest_path = options.out / kCorpusManifestName;
   if (!journal)
     return {.manifest = parse_corpus_manifest(read_file(manifest_path, kMaxCorpusManifestBytes),
                                               manifest_path.string()),
@@ -173,7 +191,8 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   const bool known = std::none_of(sources.begin(), sources.end(),
                                   [](const SourceFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
-  TextSource source(shared, rule, cut, journal->state().next);
+  TextSource source(shared, rule, cut, journal->state().next,
+                    {.separator = options.rules.separator});
   CorpusWriter writer(*journal, options, tokenizer);
   encode_all(source, tokenizer, shared, options, [&](EncodedBatch&& batch) {
     writer.append(batch);

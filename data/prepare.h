@@ -22,9 +22,11 @@ struct PrepareOptions {
   std::optional<SourceFormat> format{};
   double validation = 0;      // as for SplitRule
   std::uint64_t max_bad = 0;  // JSON lines that may be skipped
+  DocumentRules rules{};
   DocumentLayout layout{};
   std::uint64_t shard_tokens = std::uint64_t(64) << 20;  // a shard ends once it has that many
   int threads = 1;
+  Notice notice{};  // takes lines about what is left out
 };
 
 struct PrepareProgress {

@@ -2,6 +2,8 @@
 
 #include <sys/file.h>
 
+#include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <system_error>
@@ -39,23 +41,40 @@ TextPosition position_from(const json& v) {
           v.at("document"), v.at("inside"), v.at("tail")};
 }
 
-std::string shortened(const json& value) {
-  const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  return text.size() <= 60 ? text : text.substr(0, 60) + "...";
+// "0.1 then, 0.2 now". Of long texts that begin alike the beginnings are left out.
+std::string then_and_now(const json& then, const json& now) {
+  constexpr std::size_t kShown = 60;
+  const auto text_of = [](const json& value) {
+    if (value.is_null()) return std::string("none");
+    return value.dump(-1, ' ', true, json::error_handler_t::replace);
+  };
+  const std::string before = text_of(then), after = text_of(now);
+  std::size_t alike = 0;
+  while (alike < std::min(before.size(), after.size()) && before[alike] == after[alike]) ++alike;
+  const std::size_t from = alike < kShown - 20 ? 0 : alike - 20;
+  const auto cut = [&](const std::string& text) {
+    return (from > 0 ? "..." : "") + text.substr(from, kShown) +
+           (text.size() > from + kShown ? "..." : "");
+  };
+  return cut(before) + " then, " + cut(after) + " now";
 }
 
-// "validation: 0.1 then, 0.2 now"; of the inputs, the first that differs.
+// "validation: 0.1 then, 0.2 now"; of the inputs, the first that differs. "": they mean the same.
 std::string difference(const fs::path& directory, const json& then, const json& now,
                        const std::vector<SourceFile>& sources) {
   std::string text;
-  for (const auto& [key, value] : now.items()) {
-    const json before = then.is_object() ? then.value(key, json()) : json();
-    if (before == value) continue;
-    const std::string input = key == "sources" ? source_difference(directory, sources) : "";
-    text += (text.empty() ? "" : "; ") +
-            (input.empty() ? key + ": " + shortened(before) + " then, " + shortened(value) + " now"
-                           : input);
-  }
+  const auto compare = [&](const std::string& key, const json& before, const json& after) {
+    if (before == after) return;
+    std::optional<std::string> input;
+    if (key == "sources") input = source_difference(directory, sources);
+    if (input && input->empty()) return;
+    text += (text.empty() ? "" : "; ") + input.value_or(key + ": " + then_and_now(before, after));
+  };
+  for (const auto& [key, value] : now.items())
+    compare(key, then.is_object() ? then.value(key, json()) : json(), value);
+  if (then.is_object())
+    for (const auto& [key, value] : then.items())
+      if (!now.contains(key)) compare(key, value, json());
   return text;
 }
 
@@ -63,14 +82,21 @@ std::string difference(const fs::path& directory, const json& then, const json& 
 bool is_finished(const fs::path& directory, const json& arguments,
                  const std::vector<SourceFile>& sources) {
   const fs::path path = directory / kCorpusManifestName;
-  if (!fs::exists(path)) return false;
+  if (!path_exists(path, Fault::disk)) return false;
   const CorpusManifest manifest =
       parse_corpus_manifest(read_file(path, kMaxCorpusManifestBytes), path.string());
-  require(manifest.arguments == stored(arguments), Fault::usage, directory.string(),
-          ": holds a corpus made from other arguments (",
-          difference(directory, manifest.arguments, stored(arguments), sources),
+  const std::string other = difference(directory, manifest.arguments, stored(arguments), sources);
+  require(other.empty(), Fault::usage, directory.string(),
+          ": holds a corpus made from other arguments (", other,
           "): choose another --out, or delete it");
   return true;
+}
+
+fs::directory_iterator entries_of(const fs::path& directory) {
+  std::error_code error;
+  fs::directory_iterator entries(directory, error);
+  require(!error, Fault::disk, directory.string(), ": cannot be listed: ", error.message());
+  return entries;
 }
 
 bool is_ours(const fs::path& name) {
@@ -91,9 +117,9 @@ std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory, co
     fs::remove(path, error);
     return std::nullopt;
   }
-  const bool exists = fs::exists(path);
+  const bool exists = path_exists(path, Fault::disk);
   if (!exists)
-    for (const auto& entry : fs::directory_iterator(directory))
+    for (const auto& entry : entries_of(directory))
       require(is_ours(entry.path().filename()), Fault::usage, directory.string(),
               ": is not empty and holds no corpus: choose another --out");
   PrepareJournal journal(directory, exists ? File::open_to_write(path) : File::create(path));
@@ -126,10 +152,13 @@ void PrepareJournal::read(std::string_view text, const json& arguments,
     const json line = parse_json(text.substr(size_, end - size_), where);
     try {
       if (first) {
-        const json then = with_summary(line.at("arguments"));
-        require(line.at("format") == kCorpusFormat && then == stored(arguments), Fault::usage,
-                directory_.string(), ": holds an unfinished corpus of other arguments (",
-                difference(directory_, then, stored(arguments), sources),
+        require(line.at("format") == kCorpusFormat, Fault::usage, directory_.string(),
+                ": holds an unfinished corpus of another release of tern: finish it with that, ",
+                "choose another --out, or delete the directory");
+        const std::string other =
+            difference(directory_, with_summary(line.at("arguments")), stored(arguments), sources);
+        require(other.empty(), Fault::usage, directory_.string(),
+                ": holds an unfinished corpus of other arguments (", other,
                 "): finish it with those, choose another --out, or delete the directory");
       } else {
         state_.next = position_from(line.at("next"));
@@ -183,7 +212,7 @@ void PrepareJournal::remove_leftovers() const {
   std::set<std::string> known;
   for (const auto& shards : state_.shards)
     for (const CorpusShard& shard : shards) known.insert(shard.file);
-  for (const auto& entry : fs::directory_iterator(directory_)) {
+  for (const auto& entry : entries_of(directory_)) {
     const fs::path name = entry.path().filename();
     if (name.extension() == ".tmp" ||
         (name.extension() == ".h5" && !known.contains(name.string()))) {

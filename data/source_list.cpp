@@ -73,6 +73,20 @@ std::string described(const std::string& line) {
          ")";
 }
 
+// under another spelling of its path: absolute or relative, or through links
+bool is_same_file(const std::string& line, const SourceFile& source) {
+  const json entry = json::parse(line, nullptr, false);
+  if (!entry.is_object() || !entry.contains("path") || !entry["path"].is_string()) return false;
+  const std::string path = entry["path"].get<std::string>();
+  if (path == "-" || source.path == "-") return false;
+  std::error_code unknown;
+  const fs::path then = fs::weakly_canonical(path, unknown);
+  if (then.empty() || then != fs::weakly_canonical(source.path, unknown)) return false;
+  json now = json::parse(line_of(source), nullptr, false);
+  now["path"] = path;
+  return now == entry;
+}
+
 }  // namespace
 
 json source_summary(const std::vector<SourceFile>& sources, std::size_t most) {
@@ -102,16 +116,17 @@ void write_source_list(const fs::path& directory, const std::vector<SourceFile>&
   });
 }
 
-std::string source_difference(const fs::path& directory, const std::vector<SourceFile>& sources) {
+std::optional<std::string> source_difference(const fs::path& directory,
+                                             const std::vector<SourceFile>& sources) {
   std::ifstream list(directory / kCorpusSourcesName, std::ios::binary);
-  if (!list) return "";
+  if (!list) return std::nullopt;
   std::string line;
   for (std::size_t n = 0; n <= sources.size(); ++n) {
     const bool listed = bool(std::getline(list, line));
     const bool given = n < sources.size();
     if (!listed && !given) return "";
     const std::string now = given ? line_of(sources[n]) : "";
-    if (listed && given && line == now) continue;
+    if (listed && given && (line == now || is_same_file(line, sources[n]))) continue;
     return "input " + std::to_string(n + 1) + ": " + (listed ? described(line) : "none") +
            " then, " + (given ? described(now) : "none") + " now";
   }

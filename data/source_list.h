@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,7 @@
 namespace tern {
 
 constexpr std::string_view kCorpusSourcesName = "sources.jsonl";
-constexpr std::size_t kMaxSources = 20'000'000;  // some 200 B of memory for each
+constexpr std::size_t kMaxSources = 20'000'000;  // some 600 B of memory for each
 
 // {"list", "files", "bytes", "xxh3" of the list}. Fault::input for more files than `most`.
 nlohmann::json source_summary(const std::vector<SourceFile>& sources,
@@ -28,8 +29,9 @@ void write_source_list(const std::filesystem::path& directory,
                        const std::vector<SourceFile>& sources);
 
 // The first file in which the list of the directory differs from these: "input 2: a.txt (5 B, text)
-// then, b.txt (7 B, text) now"; "" where there is no list, or no difference.
-std::string source_difference(const std::filesystem::path& directory,
-                              const std::vector<SourceFile>& sources);
+// then, b.txt (7 B, text) now". "": they are the same files, perhaps under other spellings of their
+// paths. Nothing: there is no list.
+std::optional<std::string> source_difference(const std::filesystem::path& directory,
+                                             const std::vector<SourceFile>& sources);
 
 }  // namespace tern

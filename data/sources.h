@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,8 +17,8 @@
 namespace tern {
 
 enum class SourceFormat {
-  text,        // one document per file
-  json_lines,  // one object with a "text" field per line
+  text,        // one document per file, or several with a separator
+  json_lines,  // one object per line, the document in one of its fields
   u16,         // token ids, little-endian, no header: one document per file
   u32,
 };
@@ -33,13 +34,26 @@ struct SourceFile {
 
 using SharedSources = std::shared_ptr<const std::vector<SourceFile>>;  // there may be millions
 
-// The extension decides: .txt .jsonl .bin (u16) .u16 .u32, each also with .gz .zst .xz; `forced`
-// overrides it for all inputs, and is what standard input needs unless it is text. Directories are
-// searched recursively, in the order of their paths; other files in them are left out.
-// Fault::input: an input that does not exist or cannot be read, a glob or directory without a file;
-// Fault::usage: an unknown extension.
+constexpr std::size_t kMaxSeparatorBytes = 1024;
+
+// How documents are found in sources.
+struct DocumentRules {
+  std::string separator{};          // between documents of a text; empty: a file is one document
+  std::string json_field = "text";  // of a JSON line; "a.b": field b of the object in field a
+};
+
+// Takes one line about files of a directory that are left out, by kind.
+using Notice = std::function<void(const std::string&)>;
+
+// The extension decides, in any case: .txt .text .md .markdown .rst, .jsonl .ndjson, .bin (u16)
+// .u16 .u32, each also with .gz .zst .xz; `forced` overrides it for all inputs, and is what
+// standard input needs unless it is text. Directories are searched recursively, in the order of
+// their paths. Left out of them, with a notice: hidden names, other extensions (unless forced),
+// what is no file, and what was met before: linked directories and files count once. Fault::input:
+// an input that does not exist or cannot be read, a glob or directory without a file; Fault::usage:
+// an unknown extension.
 std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
-                                     std::optional<SourceFormat> forced);
+                                     std::optional<SourceFormat> forced, const Notice& notice = {});
 
 // bytes of the source after decompression; reads all of it if it is compressed
 std::uint64_t decompressed_bytes(const SourceFile& source);

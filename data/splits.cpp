@@ -12,19 +12,22 @@ std::string_view name_of(Split split) {
   return split == Split::train ? "train" : "validation";
 }
 
-SplitRule::SplitRule(double fraction, const std::vector<SourceFile>& sources)
+SplitRule::SplitRule(double fraction, const std::vector<SourceFile>& sources, bool separated)
     : fraction_(fraction) {
   require(fraction >= 0 && fraction < 1, Fault::usage,
           "--validation: expected a fraction from 0 to less than 1, got ", fraction);
   if (fraction == 0) return;
   by_document_ = double(sources.size()) * fraction >= 2 ||
-                 std::any_of(sources.begin(), sources.end(), [](const SourceFile& s) {
-                   return s.format == SourceFormat::json_lines;
+                 std::any_of(sources.begin(), sources.end(), [&](const SourceFile& s) {
+                   return s.format == SourceFormat::json_lines ||
+                          (separated && s.format == SourceFormat::text);
                  });
   if (by_document_) return;
   for (const SourceFile& source : sources) {
-    require(source.path != "-", Fault::usage,
-            "--validation cannot divide standard input: its size is not known; give it as a file");
+    require(
+        source.path != "-", Fault::usage,
+        "--validation cannot divide standard input: its size is not known; give it as a file, or "
+        "divide it into documents with --separator");
     const double size = double(decompressed_bytes(source));
     tails_.push_back(std::uint64_t(std::floor(size * (1 - fraction))));
   }

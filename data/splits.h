@@ -23,7 +23,8 @@ class SplitRule {
   // last fraction, from byte floor(size * (1 - fraction)) on (moved back to the beginning of a
   // character or token), becomes a document for validation. Standard input can be divided only by
   // documents (Fault::usage).
-  SplitRule(double fraction, const std::vector<SourceFile>& sources);
+  // separated: texts hold documents with separators between them, which are drawn like lines.
+  SplitRule(double fraction, const std::vector<SourceFile>& sources, bool separated = false);
 
   bool by_document() const { return by_document_; }
   // of document number n, counted over all sources; by_document() only

@@ -18,8 +18,25 @@ std::size_t token_bytes(SourceFormat format) {
 
 }  // namespace
 
-TextSource::TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start)
-    : sources_(std::move(sources)), rule_(std::move(rule)), cut_(std::move(cut)), at_(start) {
+void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules) {
+  for (const SourceFile& s : sources) {
+    const bool one = s.format == SourceFormat::text && rules.separator.empty();
+    require(!one || s.codec != Codec::none || s.bytes <= kMaxDocumentBytes, Fault::input,
+            s.path.string(), ": is one document of ", s.bytes, " B, expected at most ",
+            kMaxDocumentBytes,
+            ": say what separates its documents (--separator TEXT), or use JSON "
+            "lines");
+  }
+}
+
+TextSource::TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start,
+                       TextOptions options)
+    : sources_(std::move(sources)),
+      rule_(std::move(rule)),
+      cut_(std::move(cut)),
+      at_(start),
+      options_(std::move(options)),
+      document_begin_(start.offset) {
   check(start.source <= sources_->size(), "[text source] expected a position in ", sources_->size(),
         " sources, got ", start.source);
   for (std::size_t i = 0; i < start.source; ++i) finished_ += (*sources_)[i].bytes;
@@ -79,6 +96,19 @@ std::size_t TextSource::part_of_text(std::uint64_t limit, std::size_t window, bo
   return unit == 1 ? cut_(text) : text.size() / unit * unit;
 }
 
+// The same for a text with separators: up to the next one. What may be the beginning of one is not
+// handed out.
+std::size_t TextSource::part_of_document(std::size_t window, bool& last, bool& separated) const {
+  const std::string_view text = unread().substr(0, window);
+  const std::size_t end = text.find(options_.separator);
+  separated = end != text.npos;
+  const bool all = ended_ && text.size() == unread().size();
+  last = separated || all;
+  if (separated) return end;
+  if (all) return text.size();
+  return cut_(text.substr(0, text.size() - (options_.separator.size() - 1)));
+}
+
 bool TextSource::take_text(TextBatch& batch) {
   const bool is_text = token_bytes((*sources_)[at_.source].format) == 1;
   fill(kReadBytes + 1);  // one more tells whether the text ends here
@@ -91,16 +121,24 @@ bool TextSource::take_text(TextBatch& batch) {
   const std::uint64_t tail = rule_.tail_begin(std::size_t(at_.source));
   const bool in_head = !at_.tail && tail != SplitRule::kNoTail;
   const std::uint64_t limit = in_head ? tail - std::min(tail, at_.offset) : SplitRule::kNoTail;
-  bool last = false;
+  const bool divided = is_text && !options_.separator.empty();
+  bool last = false, separated = false;
   std::size_t window = kReadBytes;
-  std::size_t n = part_of_text(limit, window, last);
+  const auto part = [&] {
+    return divided ? part_of_document(window, last, separated) : part_of_text(limit, window, last);
+  };
+  std::size_t n = part();
   while (n == 0 && !last) {
     fill((window += kReadBytes) + 1);
-    n = part_of_text(limit, window, last);
+    n = part();
   }
-  require(!is_text || at_.offset + n <= kMaxDocumentBytes, Fault::input, place(),
-          ": is longer than one document may be (", kMaxDocumentBytes,
-          " B): divide it, or use JSON lines");
+  if (divided && !at_.inside) document_begin_ = at_.offset;
+  require(
+      !is_text || at_.offset + n - (divided ? document_begin_ : 0) <= options_.max_document_bytes,
+      Fault::input, place(), ": the document at byte ", divided ? document_begin_ : 0,
+      " is longer than one document may be (", options_.max_document_bytes, " B): ",
+      divided ? "does --separator stand between the documents of this file?"
+              : "say what separates its documents (--separator TEXT), or use JSON lines");
   if (n > 0 || at_.inside) {
     const Split split =
         at_.tail ? Split::validation : rule_.of_document(at_.document - (at_.inside ? 1 : 0));
@@ -108,8 +146,9 @@ bool TextSource::take_text(TextBatch& batch) {
     take(batch, n, {.split = split, .first = !at_.inside, .last = last});
     at_.inside = !last;
   }
+  if (separated) used_ += options_.separator.size(), at_.offset += options_.separator.size();
   if (last && in_head) at_.tail = true;
-  return !last || in_head;
+  return !last || in_head || separated;
 }
 
 bool TextSource::take_line(TextBatch& batch) {

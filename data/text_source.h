@@ -49,13 +49,22 @@ struct TextBatch {
   }
 };
 
+struct TextOptions {
+  std::string separator{};  // as in DocumentRules
+  std::uint64_t max_document_bytes = kMaxDocumentBytes;
+};
+
+// Fault::input for a text that is one document and too long for one, as far as its size is known.
+void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules);
+
 class TextSource {
  public:
   // How much of the beginning of a long text may be handed out before the rest is known.
   using Cut = std::function<std::size_t(std::string_view)>;
 
   // Texts lose a UTF-8 byte-order mark at their beginning; empty documents and lines are left out.
-  TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start = {});
+  TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start = {},
+             TextOptions options = {});
 
   // Fault::input with the place: UTF-16, documents over 1 GiB, lines over 64 MiB, half a token,
   // what ByteStream finds.
@@ -69,12 +78,15 @@ class TextSource {
   bool take_text(TextBatch& batch);  // these return whether the source goes on
   bool take_line(TextBatch& batch);
   std::size_t part_of_text(std::uint64_t limit, std::size_t window, bool& last) const;
+  std::size_t part_of_document(std::size_t window, bool& last, bool& separated) const;
   std::string place() const;
 
   SharedSources sources_;
   SplitRule rule_;
   Cut cut_;
   TextPosition at_;
+  TextOptions options_;
+  std::uint64_t document_begin_ = 0;  // where this document began in its source, or reading did
   std::optional<ByteStream> stream_;
   std::uint64_t finished_ = 0;  // bytes of the files before this one
   std::string buffer_;          // from used_ on: not handed out yet

@@ -78,9 +78,10 @@ class Encoder {
 // at the end of a character, as far as the tokens spell UTF-8.
 class Decoder {
  public:
-  // text_begins: whether the first token begins a document
-  explicit Decoder(Tokenizer tokenizer, bool text_begins = true)
-      : tokenizer_(std::move(tokenizer)), text_begins_(text_begins) {}
+  // text_begins: whether the first token begins a document; held: the beginning of a character that
+  // the first tokens complete
+  explicit Decoder(Tokenizer tokenizer, bool text_begins = true, std::string held = {})
+      : tokenizer_(std::move(tokenizer)), held_(std::move(held)), text_begins_(text_begins) {}
 
   std::string push(std::int32_t id);
   std::string finish();  // what an unfinished character left; then a new text may begin

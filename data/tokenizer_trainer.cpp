@@ -3,7 +3,11 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <iomanip>
+#include <sstream>
+#include <system_error>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/check.h"
@@ -16,6 +20,8 @@ namespace tern {
 namespace {
 
 constexpr std::size_t kMaxSentenceBytes = 4096;
+constexpr double kUsualCoverage = 0.9995;       // SentencePiece's own
+constexpr std::int32_t kOtherPieces = 3 + 256;  // unk, bos, eos and bytes
 
 // An evenly spread random sample of sentences within a number of bytes: each sentence draws a
 // number; those below a threshold stay, and the threshold is halved whenever they are too many.
@@ -101,15 +107,17 @@ class Sentences : public sentencepiece::SentenceIterator {
 
 // The texts of a batch, one after the other; counts the lines that have none.
 std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sources,
-                     std::uint64_t max_bad, std::uint64_t& bad) {
+                     const TokenizerTraining& options, std::uint64_t& bad) {
+  const std::uint64_t max_bad = options.max_bad;
   std::string texts;
   for (const TextItem& item : batch.items) {
     const SourceFile& source = sources[std::size_t(item.source)];
     if (source.format == SourceFormat::text) {
       texts += batch.of(item);
+      if (item.last && !options.rules.separator.empty()) texts += '\n';
       continue;
     }
-    const JsonLine line = read_json_line(batch.of(item));
+    const JsonLine line = read_json_line(batch.of(item), options.rules.json_field);
     bad += !line.problem.empty();
     require(bad <= max_bad, Fault::input, source.path.string(), ':', item.line, ": ", line.problem,
             " (bad line ", bad, ", --max-bad ", max_bad, " allows ", max_bad, ")");
@@ -118,13 +126,94 @@ std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sour
   return texts;
 }
 
+// The characters of a text, the most frequent first.
+class Characters {
+ public:
+  explicit Characters(const std::vector<std::string>& texts) {
+    std::unordered_map<char32_t, std::uint64_t> counts;
+    for (std::string_view rest : texts)
+      while (!rest.empty()) {
+        const Character next = first_character(rest);
+        ++counts[next.code];
+        rest.remove_prefix(next.bytes);
+      }
+    for (const auto& [code, count] : counts) counts_.push_back({count, code}), all_ += count;
+    std::sort(counts_.begin(), counts_.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
+  }
+  std::size_t size() const { return counts_.size(); }
+  // how many reach this share of the text
+  std::size_t needed(double coverage) const {
+    std::size_t n = 0;
+    for (std::uint64_t sum = 0; n < size() && double(sum) < coverage * double(all_); ++n)
+      sum += counts_[n].first;
+    return n;
+  }
+  double share(std::size_t n) const {  // of the first n
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += counts_[i].first;
+    return double(sum) / double(all_);
+  }
+  std::unordered_set<char32_t> first(std::size_t n) const {
+    std::unordered_set<char32_t> out;
+    for (std::size_t i = 0; i < n; ++i) out.insert(counts_[i].second);
+    return out;
+  }
+
+ private:
+  std::vector<std::pair<std::uint64_t, char32_t>> counts_;
+  std::uint64_t all_ = 0;
+};
+
+// The parts of texts between characters that are not kept.
+std::vector<std::string> parts_of(const std::vector<std::string>& texts,
+                                  const std::unordered_set<char32_t>& kept) {
+  std::vector<std::string> parts;
+  for (std::string_view rest : texts) {
+    parts.emplace_back();
+    while (!rest.empty()) {
+      const Character next = first_character(rest);
+      if (kept.contains(next.code) && next.code != kInvalidCharacter)
+        parts.back() += rest.substr(0, next.bytes);
+      else if (!parts.back().empty())
+        parts.emplace_back();
+      rest.remove_prefix(next.bytes);
+    }
+    if (parts.back().empty()) parts.pop_back();
+  }
+  return parts;
+}
+
+// Takes characters out of the text that are to have no piece, if any: those beyond the coverage
+// that is asked for, or else beyond half of the pieces if the usual coverage does not fit.
+// SentencePiece itself takes no coverage below 0.98. Returns whether it did.
+bool cover(std::vector<std::string>& texts, const TokenizerTraining& options) {
+  const Characters characters(texts);
+  const auto room = std::size_t(std::max(0, options.vocab_size - kOtherPieces));
+  std::size_t kept = characters.needed(options.character_coverage);
+  if (options.character_coverage == 0) {
+    if (room < 2 || characters.needed(kUsualCoverage) <= room) return false;
+    kept = room / 2;
+    std::ostringstream text;
+    text << "a vocabulary of " << options.vocab_size << " has no room for the " << characters.size()
+         << " characters of this text: the " << kept << " most frequent get a piece ("
+         << std::setprecision(4) << 100 * characters.share(kept)
+         << " % of the text), bytes spell the others; see --character-coverage";
+    if (options.notice) options.notice(text.str());
+  }
+  texts = parts_of(texts, characters.first(kept));
+  return true;
+}
+
 }  // namespace
 
 std::string train_tokenizer(const std::function<std::optional<std::string>()>& next,
                             const TokenizerTraining& options) {
-  const std::vector<std::string> texts = sentences_of(next, options.max_bytes);
+  std::vector<std::string> texts = sentences_of(next, options.max_bytes);
   require(!texts.empty(), Fault::input, "tokenizer: the inputs hold no text to learn from");
-  const std::unordered_map<std::string, std::string> arguments = {
+  const bool covered = cover(texts, options);
+  std::unordered_map<std::string, std::string> arguments = {
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(options.vocab_size)},
       {"normalization_rule_name", "identity"},
@@ -137,16 +226,25 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
       {"num_threads", "1"},
       {"minloglevel", "3"},
   };
+  if (covered) arguments.insert_or_assign("character_coverage", std::string("1"));
   Sentences sentences(texts);
   std::string model;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
+  const auto status = [&] {
+    try {
+      return sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
+    } catch (const std::system_error& e) {  // it needs one thread beside this
+      fail(Fault::memory, "tokenizer: the system allows no more threads (", e.what(),
+           "): raise ulimit -u, or the limit of the container");
+    }
+  }();
   if (!status.ok()) {
     std::string_view message = status.message();
     if (const auto reason = message.find("] "); reason != message.npos)  // after the place in code
       message.remove_prefix(reason + 2);
     message = message.substr(0, message.find(" Increase vocab_size"));  // names options of its own
     fail(Fault::usage, "tokenizer: a vocabulary of ", options.vocab_size,
-         " does not fit this text: ", message);
+         " does not fit this text: ", message,
+         options.character_coverage > 0 ? " (or lower --character-coverage)" : "");
   }
   return model;
 }
@@ -157,13 +255,14 @@ std::string train_tokenizer(const std::vector<SourceFile>& sources,
     require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
             s.path.string(), ": holds tokens: a tokenizer is trained on text");
   const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
-  TextSource source(std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources),
-                    cut);
+  TextSource source(
+      std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources), cut, {},
+      {.separator = options.rules.separator, .max_document_bytes = SplitRule::kNoTail});
   std::uint64_t bad = 0;
   const auto next = [&]() -> std::optional<std::string> {
     const std::optional<TextBatch> batch = source.next();
     if (!batch) return std::nullopt;
-    return texts_of(*batch, sources, options.max_bad, bad);
+    return texts_of(*batch, sources, options, bad);
   };
   return train_tokenizer(next, options);
 }

@@ -19,6 +19,11 @@ struct TokenizerTraining {
   // spread sample of this size is used, the same in every run.
   std::uint64_t max_bytes = std::uint64_t(64) << 20;
   std::uint64_t max_bad = 0;  // JSON lines that may be skipped
+  DocumentRules rules{};      // of files
+  // The share of the text whose characters get a piece, the most frequent first; bytes spell the
+  // others. 0: 0.9995, or less if those characters would leave no pieces to merge.
+  double character_coverage = 0;
+  Notice notice{};  // takes a line about a coverage that was lowered
 };
 
 // next: the text in parts of any size, then nothing. Returns the bytes of a .model file: no dummy

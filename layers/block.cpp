@@ -6,8 +6,8 @@
 namespace tern {
 namespace {
 
-// What a layer reads once is moved to its reader, or let go, so that memory is free for what comes
-// next: where nothing else keeps it, it would only stand in the way.
+// A value that is read once is moved into its reader, so that its memory is free as early as
+// possible.
 Var project(const Pass& pass, const char* name, BitLinear& layer, QuantizedVar x, bool fp8_dx) {
   const std::string prefix = name;
   pass.see(prefix + ".input", x);

@@ -31,7 +31,8 @@ struct Glu {
   }
 };
 
-// The residual stream between two layers: its value is x + branch, added by whoever reads it next.
+// The residual stream between two layers: its value is x + branch, added by the next op that reads
+// it.
 struct Residual {
   Var x{};       // (N, D)
   Var branch{};  // (N, D) or empty

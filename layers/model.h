@@ -26,7 +26,7 @@ struct ModelOptions {
   DType dtype = DType::f32;            // of parameters: f32 or f64
   std::optional<DType> gradients{};    // of parameters' gradients: dtype, or bf16 beside f32
   std::optional<DType> activations{};  // of what products write: dtype, or bf16 beside f32
-  std::optional<DType> residual{};     // of the stream that blocks add to: likewise
+  std::optional<DType> residual{};     // of the stream that blocks add to: dtype, or bf16
   Index loss_rows = 1024;              // rows of logits that exist at a time
   bool trainable = true;               // allocate gradients
   Recompute recompute = Recompute::none;

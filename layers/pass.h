@@ -1,4 +1,4 @@
-// One forward pass: where gradients are recorded, and who looks at the intermediates.
+// One forward pass: the tape that records gradients, and the observer of intermediates.
 #pragma once
 
 #include <functional>

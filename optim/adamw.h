@@ -60,7 +60,7 @@ class AdamWOptimizer {
   }
 
   const Tensor& first_moment() const { return m_; }   // like pack.values()
-  const Tensor& second_moment() const { return v_; }  // likewise
+  const Tensor& second_moment() const { return v_; }  // same layout
   double adam_steps() const;                          // updates taken so far
   void set_adam_steps(double steps);
 

@@ -25,8 +25,8 @@ head -c 400000 "$source/configs/demo/tinyshakespeare.txt" >texts/a.txt
 head -n 2000 "$source/configs/demo/tinyshakespeare.txt" | sed 's/.*/{"text": "&"}/' | gzip >more.jsonl.gz
 
 # tern COMMAND...: in quick mode with a model and a run that take a second
-small=(--set run.steps=2 --set batch.tokens=256 --set batch.context=64 --set model.hidden_size=32
-  --set model.num_hidden_layers=1 --set batch.micro_batch=4 --set run.validation_interval=0)
+small=(--set run.tokens=512 --set batch.tokens=256 --set batch.context=64 --set model.hidden_size=32
+  --set model.num_hidden_layers=1)
 tern() {
   echo "\$ tern $*"
   if [ $quick = 1 ] && [[ $1 == train || $1 == plan ]]; then set -- "$@" "${small[@]}"; fi

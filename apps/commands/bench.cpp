@@ -86,9 +86,9 @@ void print_kernels(const OpsBench& r, int steps) {
 void run(const BenchOptions& options) {
   const Device device(options.device);
   const DeviceTraits traits = device.facts().traits;
-  const RunConfig config = options.config.empty()
-                               ? options.size.config(1, options.overrides)
-                               : load_config(options.config, options.overrides).config;
+  RunConfig config = options.config.empty() ? options.size.config(1, options.overrides)
+                                            : load_config(options.config, options.overrides).config;
+  if (config.model.vocab_size == 0) config.model.vocab_size = ModelConfig{}.vocab_size;
   const BenchSetup setup{.config = config, .memory = choose_memory_plan(config, device)};
   print_model(setup, device);
   const auto backend = device.make_backend(bench_bytes(setup, traits));
@@ -105,7 +105,8 @@ void add_bench_train(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
       "train", "Training steps on random tokens: speed against a plain product, time by kernel");
   CLI::Option* file =
-      command.add_option("--config", o->config, "a run's TOML file, in place of the sizes below");
+      command.add_option("--config", o->config, "a run's TOML file, in place of the sizes below")
+          ->transform(path_argument());
   add_size_options(command, o->size, file);
   add_settings(command, o->overrides);
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();

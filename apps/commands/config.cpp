@@ -23,7 +23,7 @@ void add_config(CLI::App& tern) {
   const auto options = std::make_shared<Options>();
   CLI::App* show = config->add_subcommand(
       "show", "Check a configuration and print every value with where it came from.");
-  show->add_option("file", options->file, "TOML file")->required();
+  show->add_option("file", options->file, "TOML file")->transform(path_argument())->required();
   add_settings(*show, options->overrides);
   show->callback([options] {
     fmt::print("{}", resolved_config(load_config(options->file, options->overrides)));

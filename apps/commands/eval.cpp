@@ -19,6 +19,11 @@ struct EvalOptions {
   bool train_split = false;
 };
 
+std::string ends_text(const DocumentLayout& layout) {
+  if (layout.bos) return layout.eos ? "bos and eos" : "bos and no eos";
+  return layout.eos ? "eos and no bos" : "neither bos nor eos";
+}
+
 void eval(const EvalOptions& options) {
   const auto corpus =
       std::make_shared<Corpus>(options.train_split ? Corpus::open(options.data, Split::train)
@@ -34,6 +39,11 @@ void eval(const EvalOptions& options) {
   require(corpus->tokenizer().hash() == loaded.tokenizer.hash(), Fault::input, options.data,
           ": expected data of the checkpoint's tokenizer (", loaded.tokenizer.hash(), "), got ",
           corpus->tokenizer().hash());
+  const DocumentLayout here = corpus->layout(), there = loaded.documents;
+  if (here.bos != there.bos || here.eos != there.eos)
+    fmt::print(stderr,
+               "tern: warning: {}: documents have {}, those that the model was trained on {}\n",
+               options.data, ends_text(here), ends_text(there));
   SequentialPass pass(token_source(corpus, options.data, 1), std::uint64_t(context),
                       std::uint64_t(sequences), config.model.vocab_size);
   LossSum sum;
@@ -59,8 +69,12 @@ void add_eval(CLI::App& tern) {
   CLI::App& command =
       *tern.add_subcommand("eval", "Loss, perplexity and bits per byte on prepared text.");
   const auto o = std::make_shared<EvalOptions>();
-  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
-  command.add_option("--data", o->data, "folder that tern prepare wrote")->required();
+  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+      ->transform(path_argument())
+      ->required();
+  command.add_option("--data", o->data, "folder that tern prepare wrote")
+      ->transform(path_argument())
+      ->required();
   command.add_flag("--train-split", o->train_split,
                    "the training part of the folder, not the part set aside for validation");
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();

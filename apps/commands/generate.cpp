@@ -8,6 +8,7 @@
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/run/printable.h"
+#include "data/utf8.h"
 
 namespace tern {
 namespace {
@@ -42,8 +43,9 @@ void generate(const GenerateOptions& options) {
     rehearsal.next();
   });
   Generator generator(*loaded.model, options.sampling);
-  show(options.prompt);
-  continue_text(generator, loaded.tokenizer, options.prompt, options.tokens, show);
+  show(options.prompt.substr(0, options.prompt.size() - incomplete_suffix(options.prompt)));
+  continue_text(generator, loaded.tokenizer, loaded.documents, options.prompt, options.tokens,
+                show);
   show("\n");
 }
 
@@ -52,7 +54,9 @@ void generate(const GenerateOptions& options) {
 void add_generate(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand("generate", "Write text with a trained model.");
   const auto o = std::make_shared<GenerateOptions>();
-  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")->required();
+  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+      ->transform(path_argument())
+      ->required();
   command.add_option("--prompt", o->prompt, "what the text begins with");
   command.add_option("-n,--tokens", o->tokens, "tokens to write")->capture_default_str();
   command.add_option("--temperature", o->sampling.temperature, "0: always the likeliest token")

@@ -45,7 +45,9 @@ void add_golden(CLI::App& tern) {
   auto options = std::make_shared<GoldenOptions>();
   CLI::App* command = tern.add_subcommand(
       "golden", "Check this build against golden files: logits, loss, gradients, training.");
-  add_list(*command, "FILE", options->files, "golden .safetensors files")->required();
+  add_list(*command, "FILE", options->files, "golden .safetensors files")
+      ->transform(path_argument())
+      ->required();
   command->add_option("--dtype", options->dtype, "f64, or f32 with float64's decisions replayed")
       ->check(CLI::IsMember({"f64", "f32"}))
       ->capture_default_str();

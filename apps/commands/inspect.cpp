@@ -1,5 +1,5 @@
-// tern inspect PATH: what a checkpoint, or every checkpoint of a run, holds, and whether it is
-// good.
+// tern inspect PATH: what a checkpoint, every checkpoint of a run, or a corpus holds, and whether
+// it is good.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,9 +10,12 @@
 #include "apps/commands.h"
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
+#include "apps/run/terminal.h"
+#include "apps/train/verify_data.h"
 #include "core/check.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_directory.h"
+#include "data/corpus.h"
 
 namespace tern {
 namespace {
@@ -121,7 +124,47 @@ void inspect_directory(const fs::path& directory, bool verify) {
   if (!verify) fmt::print("sizes and structures were checked; --verify reads every byte\n");
 }
 
+void print_split(const CorpusManifest& manifest, Split split, bool all) {
+  CorpusShard sum;
+  for (const CorpusShard& s : manifest.of(split)) {
+    sum.tokens += s.tokens;
+    sum.documents += s.documents;
+    sum.text_bytes += s.text_bytes;
+  }
+  if (sum.tokens == 0) return;
+  fmt::print("  {:<11} {} tokens, {} documents, {} bytes of text, {} shards\n", name_of(split),
+             sum.tokens, sum.documents, sum.text_bytes, manifest.of(split).size());
+  for (const CorpusShard& s : manifest.of(split))
+    if (all)
+      fmt::print("    {:<24} {:>12} tokens {:>10} documents\n", s.file, s.tokens, s.documents);
+}
+
+void print_corpus(const fs::path& path, const CorpusManifest& m, bool all) {
+  fmt::print("{}\n", path.string());
+  fmt::print("  tokenizer   {} pieces, hash {}\n", m.vocab_size, printable(m.tokenizer_hash));
+  fmt::print("  token type  {}\n", name_of(m.token_type));
+  for (const Split split : kSplits) print_split(m, split, all);
+  if (m.skipped_lines > 0) fmt::print("  skipped     {} lines\n", m.skipped_lines);
+  fmt::print("made from\n{}\n", printable(m.arguments.dump(2)));
+}
+
+void inspect_corpus(const InspectOptions& options) {
+  print_corpus(options.path, read_corpus_manifest(options.path), options.all);
+  std::fflush(stdout);
+  const std::vector<std::string> problems = verify_with_progress(options.path, options.verify);
+  Terminal(2).clear_status();
+  for (const std::string& problem : problems) fmt::print("BAD: {}\n", printable(problem));
+  std::fflush(stdout);
+  require(problems.empty(), Fault::input, options.path.string(), ": ", problems.size(),
+          " problems, listed above");
+  fmt::print("{}\n", options.verify
+                         ? "good: every byte matches its hash"
+                         : "sizes and structures were checked; --verify reads every byte");
+}
+
 void inspect(const InspectOptions& options) {
+  require(path_exists(options.path), Fault::input, options.path.string(), ": does not exist");
+  if (is_corpus(options.path)) return inspect_corpus(options);
   const fs::path inside = options.path / "checkpoints";
   std::error_code error;
   if (fs::is_directory(inside, error)) return inspect_directory(inside, options.verify);
@@ -133,11 +176,16 @@ void inspect(const InspectOptions& options) {
 }  // namespace
 
 void add_inspect(CLI::App& tern) {
-  CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints.");
+  CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints and corpora.");
   const auto options = std::make_shared<InspectOptions>();
-  command.add_option("PATH", options->path, "a checkpoint, or a run directory")->required();
-  command.add_flag("--verify", options->verify, "read everything: hashes, NaN and infinity");
-  command.add_flag("--all", options->all, "all tensors, and the configuration");
+  command
+      .add_option("PATH", options->path,
+                  "a checkpoint, a run directory, or a corpus of tern prepare")
+      ->transform(path_argument())
+      ->required();
+  command.add_flag("--verify", options->verify,
+                   "read everything: hashes; in checkpoints NaN and infinity");
+  command.add_flag("--all", options->all, "all tensors, and the configuration; all shards");
   command.callback([options] { inspect(*options); });
 }
 

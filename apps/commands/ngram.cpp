@@ -35,7 +35,9 @@ void add_ngram(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand(
       "ngram", "Bits per byte that n-gram models reach on the validation split of a corpus.");
   const auto options = std::make_shared<NgramOptions>();
-  command.add_option("--data", options->data, "a corpus with a validation split")->required();
+  command.add_option("--data", options->data, "a corpus with a validation split")
+      ->transform(path_argument())
+      ->required();
   command.add_option("--max-order", options->highest, "highest order")
       ->capture_default_str()
       ->check(CLI::Range(1, 8));

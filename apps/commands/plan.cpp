@@ -9,6 +9,7 @@
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
 #include "apps/run/quantities.h"
+#include "apps/train/initial_weights.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/training_data.h"
 #include "layers/device_limits.h"
@@ -64,9 +65,9 @@ std::string memory_of_ranks(const RunConfig& config, const Device& device, int r
   return text;
 }
 
-std::vector<std::int64_t> token_counts(const RunConfig& config) {
+std::unique_ptr<TrainingData> open_data(const RunConfig& config) {
   try {
-    return TrainingData(config).token_counts();
+    return std::make_unique<TrainingData>(config);
   } catch (const Error& error) {
     if (error.fault != Fault::input) throw;
     fail(error.fault, error.what(), "; --without-data plans without it");
@@ -92,12 +93,33 @@ void print_exchange(const RunConfig& config, int ranks) {
       e.compute * 1e3, 100 * e.nothing_hidden, 100 * e.backward_hidden);
 }
 
+// Without data the tokenizer is known only where data.tokenizer names it.
+void assume_vocabulary(LoadedConfig& loaded) {
+  const std::string& tokenizer = loaded.config.data.tokenizer;
+  std::error_code error;
+  if (loaded.config.model.vocab_size == 0 && std::filesystem::exists(tokenizer, error))
+    return set_vocab_size(loaded, Tokenizer::load(tokenizer).vocab_size(), "data.tokenizer");
+  if (loaded.config.model.vocab_size == 0)
+    fmt::print(stderr,
+               "model.vocab_size is not given, and is the tokenizer's then; planning for {}\n",
+               ModelConfig{}.vocab_size);
+  set_vocab_size(loaded, ModelConfig{}.vocab_size, "an assumption");
+}
+
 void plan(const PlanOptions& o) {
   const Device device = device_to_plan(o.device);
-  const LoadedConfig loaded = load_config(o.config, o.overrides);
+  LoadedConfig loaded = load_config(o.config, o.overrides);
   const RunConfig& config = loaded.config;
   std::vector<std::int64_t> tokens(config.data.sources.size(), 0);
-  if (!o.without_data) tokens = token_counts(config);
+  if (o.without_data) {
+    assume_vocabulary(loaded);
+  } else {
+    const std::unique_ptr<TrainingData> data = open_data(config);
+    tokens = data->token_counts();
+    set_vocab_size(loaded, data->tokenizer().vocab_size(), "the data's tokenizer");
+    if (needs_initial_weights(config, "", false))
+      find_initial_weights(config, device.facts().traits, data->tokenizer().hash());
+  }
   fmt::print("{}\n", plan_text(config, make_plan(config, tokens)));
   std::fflush(stdout);  // before what may not fit
   const std::string slow = slow_sizes(config.model, device.facts().traits);
@@ -112,7 +134,9 @@ void add_plan(CLI::App& tern) {
   CLI::App& command =
       *tern.add_subcommand("plan", "What a run takes: parameters, FLOP, memory, disk, steps.");
   const auto o = std::make_shared<PlanOptions>();
-  command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")->required();
+  command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")
+      ->transform(path_argument())
+      ->required();
   add_settings(command, o->overrides);
   command.add_flag("--without-data", o->without_data,
                    "plan a run whose data is not prepared yet, on a machine that need not hold it");

@@ -29,9 +29,12 @@ fs::path default_picture(const std::vector<fs::path>& runs) {
 void add_plot(CLI::App& tern) {
   CLI::App& plot = *tern.add_subcommand("plot", "Draw the loss curves of runs as a PNG.");
   const auto options = std::make_shared<PlotOptions>();
-  add_list(plot, "RUN", options->runs, "run directories, or metrics.jsonl files")->required();
+  add_list(plot, "RUN", options->runs, "run directories, or metrics.jsonl files")
+      ->transform(path_argument())
+      ->required();
   plot.add_option("--out", options->out,
-                  "the picture (default: RUN/loss.png, or loss.png for several)");
+                  "the picture (default: RUN/loss.png, or loss.png for several)")
+      ->transform(path_argument());
   plot.callback([options] {
     const fs::path out = options->out.empty() ? default_picture(options->runs) : options->out;
     plot_runs(options->runs, out);

@@ -99,8 +99,12 @@ void add_prepare(CLI::App& tern) {
   PrepareOptions& o = a->options;
   o.threads = int(std::max(1u, std::thread::hardware_concurrency()));
   add_source_options(command, a->sources);
-  command.add_option("--tokenizer", o.tokenizer, "a SentencePiece .model file")->required();
-  command.add_option("--out", o.out, "the directory to make")->required();
+  command.add_option("--tokenizer", o.tokenizer, "a SentencePiece .model file")
+      ->transform(path_argument())
+      ->required();
+  command.add_option("--out", o.out, "the directory to make")
+      ->transform(path_argument())
+      ->required();
   command
       .add_option("--validation", o.validation,
                   "fraction kept for validation: whole documents, or the end of each text if there "
@@ -117,6 +121,8 @@ void add_prepare(CLI::App& tern) {
   command.callback([a] {
     a->options.inputs = a->sources.inputs;
     a->options.format = a->sources.forced_format();
+    a->options.rules = a->sources.rules;
+    a->options.notice = warn;
     a->options.layout = {.bos = !a->no_bos, .eos = !a->no_eos};
     prepare(a->options);
   });

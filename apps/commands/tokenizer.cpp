@@ -2,17 +2,21 @@
 #include "data/tokenizer.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "apps/commands.h"
 #include "apps/commands/source_options.h"
+#include "core/check.h"
 #include "data/files.h"
 #include "data/tokenizer_trainer.h"
 
 namespace tern {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct TokenizerOptions {
   SourceOptions sources;
@@ -20,8 +24,22 @@ struct TokenizerOptions {
   std::string out;
 };
 
-void train(const TokenizerOptions& o) {
-  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format());
+// Makes the folder of the file; Error(Fault::disk) before the training, not after it.
+void check_can_write(const fs::path& file) {
+  const fs::path folder = fs::absolute(file).parent_path();
+  std::error_code error;
+  fs::create_directories(folder, error);
+  require(!error, Fault::disk, folder.string(), ": cannot make this folder: ", error.message());
+  require(!fs::is_directory(file, error), Fault::usage, "--out: expected a file, got the folder ",
+          file.string());
+  require_replaceable(file);
+}
+
+void train(TokenizerOptions& o) {
+  check_can_write(o.out);
+  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format(), warn);
+  o.training.rules = o.sources.rules;
+  o.training.notice = warn;
   const std::string model = train_tokenizer(sources, o.training);
   const Tokenizer tokenizer = Tokenizer::parse(model, o.out);
   write_file_atomically(o.out, model);
@@ -43,12 +61,20 @@ void add_tokenizer(CLI::App& tern) {
                   "pieces in all, 259 of them for unk, bos, eos and bytes")
       ->required()
       ->check(CLI::Range(260, 1'000'000));
-  command.add_option("--out", options->out, "the model file to write")->required();
+  command.add_option("--out", options->out, "the model file to write")
+      ->transform(path_argument())
+      ->required();
   command
       .add_option("--max-bytes", options->training.max_bytes,
                   "learn from a random sample of this size if there is more text")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t(1), std::uint64_t(4) << 30));
+  command
+      .add_option("--character-coverage", options->training.character_coverage,
+                  "share of the text whose characters get a piece, bytes spell the others; 0: "
+                  "0.9995, or less if the vocabulary has no room for so many")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   command
       .add_option("--max-bad", options->training.max_bad,
                   "JSON lines that may be skipped because they hold no text")

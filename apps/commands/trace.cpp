@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/golden/golden_model.h"
 #include "apps/run/quantities.h"
@@ -76,9 +77,8 @@ void trace_golden(const TraceOptions& o) {
 
 std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string& text) {
   const auto tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path());
-  std::vector<std::int32_t> ids = tokenizer.encode(text);
-  if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
-  return ids;
+  const std::string where = checkpoint.path().string();
+  return prompt_ids(tokenizer, training_state(checkpoint.manifest(), where).documents, text);
 }
 
 void trace_checkpoint(const TraceOptions& o) {
@@ -100,14 +100,17 @@ void add_trace(CLI::App& tern) {
       *tern.add_subcommand("trace", "Write every intermediate of one forward pass as .npy files.");
   const auto o = std::make_shared<TraceOptions>();
   CLI::Option_group& model = *command.add_option_group("model");
-  model.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory");
-  model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64");
+  model.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+      ->transform(path_argument());
+  model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64")
+      ->transform(path_argument());
   model.require_option(1);
   CLI::Option_group& input = *command.add_option_group("input");
   input.add_option("--tokens", o->ids, "ids, as 1,15,7 (default: the golden file's)");
-  input.add_option("--text", o->text, "encoded by the checkpoint's tokenizer, bos in front");
+  input.add_option("--text", o->text,
+                   "encoded by the checkpoint's tokenizer, after bos if its data has it");
   input.require_option(0, 1);
-  command.add_option("--out", o->out, "a new directory")->required();
+  command.add_option("--out", o->out, "a new directory")->transform(path_argument())->required();
   command.callback([o, given = input.get_option("--tokens")] {
     if (given->count()) o->tokens = parse_ids(o->ids);
     require(o->golden.empty() || o->text.empty(), Fault::usage,

@@ -41,15 +41,20 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
       *tern.add_subcommand("train", "Train a model as a configuration file says.");
   const auto options = std::make_shared<TrainOptions>();
   options->command = command_line;
-  train_command.add_option("CONFIG", options->config, "TOML file (docs/config.md)")->required();
+  train_command.add_option("CONFIG", options->config, "TOML file (docs/config.md)")
+      ->transform(path_argument())
+      ->required();
   add_settings(train_command, options->overrides);
-  train_command.add_option(
-      "--resume", options->resume,
-      "auto: from the newest good checkpoint; PATH: from that one; none: a new run. Not given: go "
-      "on if the directory holds this very run");
+  train_command
+      .add_option("--resume", options->resume,
+                  "auto: from the newest good checkpoint; PATH: from that one; none: a new run. "
+                  "Not given: go "
+                  "on if the directory holds this very run")
+      ->transform(path_argument());
   train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")
       ->capture_default_str();
-  train_command.add_flag("--overwrite", options->overwrite, "delete the run that is there");
+  train_command.add_flag("--overwrite", options->overwrite,
+                         "replace the run that is there, once the new one has made a step");
   const auto ranks = std::make_shared<int>(1);
   train_command
       .add_option("--ranks", *ranks, "start so many processes on this machine that train together")

@@ -206,9 +206,11 @@ void Checker::checkpoints() {
            "checkpoint.keep_every",
            fmt::format("expected a multiple of checkpoint.interval = {}, got {}", c.interval,
                        c.keep_every));
-  if (sound({"init_from.path", "init_from.moments"}))
-    expect(!config_.init_from.moments || !config_.init_from.path.empty(), "init_from.moments",
-           "expected init_from.path beside it, got none");
+  const InitFromSection& from = config_.init_from;
+  for (const auto& [key, given] : {std::pair("init_from.moments", from.moments),
+                                   std::pair("init_from.other_tokenizer", from.other_tokenizer)})
+    if (sound({"init_from.path", key}))
+      expect(!given || !from.path.empty(), key, "expected init_from.path beside it, got none");
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ struct ConfigKey {
   NumberRange range{};
   std::vector<std::string> choices{};  // what a text may be, empty: anything
   bool required = false;
+  bool path = false;  // of a file or directory: ~ is expanded, and spelling does not matter
   std::string unit{};
   std::string doc{};
   // where it lives, filled in by binding.h; the index counts the tables of a list, else it is 0

@@ -31,4 +31,10 @@ LoadedConfig parse_config(const std::string& text, const std::string& file,
   return loader.finish();
 }
 
+void set_vocab_size(LoadedConfig& loaded, std::int64_t size, const std::string& from) {
+  if (loaded.config.model.vocab_size != 0) return;
+  loaded.config.model.vocab_size = size;
+  loaded.origins["model.vocab_size"] = {ValueOrigin::Kind::derived, 0, 0, from};
+}
+
 }  // namespace tern

@@ -28,4 +28,7 @@ LoadedConfig load_config(const std::filesystem::path& path,
 LoadedConfig parse_config(const std::string& text, const std::string& file,
                           const std::vector<std::string>& overrides = {});
 
+// The size of the vocabulary where model.vocab_size is 0; from: whose it is.
+void set_vocab_size(LoadedConfig& loaded, std::int64_t size, const std::string& from);
+
 }  // namespace tern

@@ -8,6 +8,7 @@
 #include "apps/config/schema.h"
 #include "apps/config/suggest.h"
 #include "apps/config/toml_value.h"
+#include "data/files.h"
 
 namespace tern {
 
@@ -75,7 +76,14 @@ void ConfigLoader::assign(const toml::node& node, Table table, const ConfigKey& 
     bad_.insert(member_name(table.section, key.name));
     return problems_.add(at, fmt::format("{}: {}", name, mistake->text));
   }
-  key.set(loaded_.config, table.index, std::get<ConfigValue>(read));
+  ConfigValue value = std::get<ConfigValue>(read);
+  if (key.path) try {
+      value = expand_home(std::get<std::string>(value));
+    } catch (const Error& e) {
+      bad_.insert(member_name(table.section, key.name));
+      return problems_.add(at, fmt::format("{}: {}", name, e.what()));
+    }
+  key.set(loaded_.config, table.index, value);
   loaded_.origins[name] = at;
 }
 

@@ -15,8 +15,9 @@ This page is the output of `tern config reference`; do not edit it.
 A run is described by one TOML file of at most 64 KiB. Every key has a place in one of the tables
 below; an unknown key is an error. `--set table.key=value` on the command line overrides the file, the
 last one wins; strings need no quotes there, and tables of a list are numbered from 0, as in
-`--set data.source.0.path=corpora/books`. Relative paths mean: relative to the current directory.
-`tern config show FILE` checks a file and prints every value with where it came from.
+`--set data.source.0.path=corpora/books`. Relative paths are relative to the current
+directory; `~/` is the home directory. `tern config show FILE` checks a file and prints every value with
+where it came from.
 )";
 
 std::string default_text(const ConfigKey& key) {

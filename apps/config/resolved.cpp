@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "apps/config/schema.h"
 
@@ -23,6 +24,18 @@ std::string origin_text(const LoadedConfig& loaded, const std::string& key) {
       return "from " + origin.text;
   }
   return "";
+}
+
+// "" stays: it means that there is none
+std::string normalized(const std::string& path) {
+  if (path.empty()) return path;
+  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  return whole.has_filename() ? whole.string() : whole.parent_path().string();
+}
+
+std::string comparable(const ConfigKey& key, const RunConfig& config, std::size_t index) {
+  const ConfigValue value = key.get(config, index);
+  return to_toml(key.path ? ConfigValue(normalized(std::get<std::string>(value))) : value);
 }
 
 }  // namespace
@@ -48,13 +61,31 @@ std::vector<Difference> differences(const RunConfig& before, const RunConfig& af
     const std::size_t m = section.count(before), n = section.count(after);
     for (std::size_t i = 0; i < std::max(m, n); ++i)
       for (const ConfigKey& key : section.keys) {
-        const std::string old_value = i < m ? to_toml(key.get(before, i)) : "";
-        const std::string new_value = i < n ? to_toml(key.get(after, i)) : "";
-        if (old_value != new_value)
-          found.push_back({full_name(section, i, key), old_value, new_value});
+        if (i < m && i < n && comparable(key, before, i) == comparable(key, after, i)) continue;
+        found.push_back({full_name(section, i, key), i < m ? to_toml(key.get(before, i)) : "",
+                         i < n ? to_toml(key.get(after, i)) : ""});
       }
   }
   return found;
+}
+
+std::string text_of(const std::vector<Difference>& differences) {
+  const auto named = [](const std::string& value) { return value.empty() ? "not there" : value; };
+  std::string text;
+  for (const Difference& d : differences)
+    text += fmt::format("{}{} was {}, is {}", text.empty() ? "" : "; ", d.key, named(d.before),
+                        named(d.after));
+  return text;
+}
+
+std::string values_without_paths(const RunConfig& config) {
+  std::string text;
+  for (const ConfigSection& section : schema())
+    for (std::size_t i = 0; i < section.count(config); ++i)
+      for (const ConfigKey& key : section.keys)
+        if (!key.path)
+          text += fmt::format("{} = {}\n", full_name(section, i, key), to_toml(key.get(config, i)));
+  return text;
 }
 
 }  // namespace tern

@@ -16,7 +16,15 @@ struct Difference {
   std::string key, before, after;  // values as TOML; "" where a list has no such table
 };
 
-// key by key, in the order of the schema; empty for equal configurations
+// Key by key, in the order of the schema; empty for equal configurations. Paths are compared as
+// absolute ones without "." and "..".
 std::vector<Difference> differences(const RunConfig& before, const RunConfig& after);
+
+// "optimizer.lr was 0.01, is 0.001; ..."
+std::string text_of(const std::vector<Difference>& differences);
+
+// Every key with its value, one a line, less those that hold paths: what ranks must agree about,
+// however their files are written. What lies at the paths is compared by its hash.
+std::string values_without_paths(const RunConfig& config);
 
 }  // namespace tern

@@ -9,8 +9,8 @@ namespace tern {
 
 struct RunConfig {
   RunSection run;
-  std::string model_size = "custom";  // or the name of a published size, already applied to model
-  ModelConfig model;
+  std::string model_size = "custom";   // or the name of a published size, already applied to model
+  ModelConfig model{.vocab_size = 0};  // 0: that of the data's tokenizer, see set_vocab_size
   DataSection data;
   OptimizerSection optimizer;
   ScheduleSection schedule;

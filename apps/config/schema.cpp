@@ -16,7 +16,7 @@ ConfigSection run_section() {
                         .doc = "Name of the run and of its folder: letters, digits, `.`, `_`, `-`. "
                                "Empty: the configuration file's name without its extension."}),
        field(&S::directory,
-             {.name = "directory", .doc = "The run's files go to `directory/name`."}),
+             {.name = "directory", .path = true, .doc = "The run's files go to `directory/name`."}),
        field(&S::seed,
              {.name = "seed",
               .range = {.low = 0},
@@ -50,12 +50,12 @@ ConfigSection model_section() {
               .choices = sizes,
               .doc = "A published size, which sets `hidden_size` and `num_hidden_layers`, or "
                      "`custom`: both are given."})});
-  const ConfigSection numbers = table<S>(
+  ConfigSection numbers = table<S>(
       "model", "", &RunConfig::model,
       {field(&S::vocab_size, {.name = "vocab_size",
-                              .range = between(1, kMaxVocabSize),
+                              .range = between(0, kMaxVocabSize),
                               .unit = "tokens",
-                              .doc = "Size of the tokenizer's vocabulary."}),
+                              .doc = "Size of the vocabulary; 0: that of the data's tokenizer."}),
        field(&S::width, {.name = "hidden_size", .range = between(1, kMaxWidth), .doc = "Width D."}),
        field(&S::layers, {.name = "num_hidden_layers",
                           .range = between(1, kMaxLayers),
@@ -76,6 +76,7 @@ ConfigSection model_section() {
                         .choices = {"reference", "normal"},
                         .doc = "`reference`: as the published code initialises; `normal`: every "
                                "matrix N(0, 0.02)."})});
+  numbers.keys.front().fallback = RunConfig{}.model.vocab_size;
   section.keys.insert(section.keys.end(), numbers.keys.begin(), numbers.keys.end());
   return section;
 }
@@ -89,8 +90,14 @@ ConfigSection data_section() {
                          .doc = "Order of the training sequences. Shuffled by `run.seed`, the same "
                                 "for any number of processes."}),
        field(&S::tokenizer, {.name = "tokenizer",
+                             .path = true,
                              .doc = "SentencePiece `.model` file for sample texts. Empty: the one "
-                                    "that the data was prepared with."})});
+                                    "that the data was prepared with."}),
+       field(&S::verify,
+             {.name = "verify",
+              .doc = "Read all data at the start and compare it with the stored hashes, on every "
+                     "rank. Takes as long as reading it once. Damage stops the run (exit code 3); "
+                     "`tern inspect --verify DATA` does the same without a run."})});
 }
 
 ConfigSection source_section() {
@@ -98,13 +105,16 @@ ConfigSection source_section() {
   return tables<S>(
       "data.source", "The prepared corpora, at least one; each begins with `[[data.source]]`.",
       [](auto& c) -> auto& { return c.data.sources; },
-      {field(&S::path,
-             {.name = "path", .required = true, .doc = "Folder that `tern prepare` wrote."}),
+      {field(&S::path, {.name = "path",
+                        .required = true,
+                        .path = true,
+                        .doc = "Folder that `tern prepare` wrote."}),
        field(&S::weight, {.name = "weight",
                           .range = above(0, 1e6),
                           .doc = "Share of the training sequences, relative to other weights."}),
        field(&S::validation,
              {.name = "validation",
+              .path = true,
               .doc = "Another prepared folder to validate on: the part it set aside, "
                      "or all of it. Empty: the part that "
                      "`tern prepare --validation` set aside here."})});

@@ -211,9 +211,17 @@ ConfigSection init_from_section() {
       "init_from",
       "Start from another run's checkpoint, at step 0 of this run's data and schedule.",
       &RunConfig::init_from,
-      {field(&S::path, {.name = "path", .doc = "The checkpoint's folder; empty: new weights."}),
+      {field(&S::path, {.name = "path",
+                        .path = true,
+                        .doc = "A checkpoint's folder, a run's (its newest good checkpoint) or its "
+                               "`checkpoints/latest`; empty: new weights."}),
        field(&S::moments, {.name = "moments",
-                           .doc = "Take over the optimizer's moments too, not only weights."})});
+                           .doc = "Take over the optimizer's moments too, not only weights."}),
+       field(
+           &S::other_tokenizer,
+           {.name = "other_tokenizer",
+            .doc = "Accept a checkpoint that was trained with another tokenizer of the same size: "
+                   "its token ids mean other texts."})});
 }
 
 ConfigSection numerics_section() {

@@ -31,6 +31,7 @@ struct DataSection {
   std::vector<DataSource> sources;
   DataOrder order = DataOrder::shuffled;
   std::string tokenizer;  // "": the one that the data was prepared with
+  bool verify = false;    // reads every byte of it at the start
 };
 
 enum class Stored { f32, bf16 };  // f32: as the parameters
@@ -77,6 +78,7 @@ struct CheckpointSection {
 struct InitFromSection {
   std::string path;
   bool moments = false;
+  bool other_tokenizer = false;
 };
 
 struct NumericsSection {

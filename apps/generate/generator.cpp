@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/host.h"
+#include "data/utf8.h"
 
 namespace tern {
 namespace {
@@ -32,6 +33,11 @@ std::vector<std::int32_t> candidates(std::span<const double> logits, const Sampl
 std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling,
                           double uniform) {
   check(!logits.empty(), "[sample_token] expected at least one logit");
+  const auto odd =
+      std::find_if_not(logits.begin(), logits.end(), [](double x) { return std::isfinite(x); });
+  require(odd == logits.end(), Fault::diverged, "the model's logit of token ", odd - logits.begin(),
+          " is ", *odd, ": expected finite numbers: its training diverged, ",
+          "or its weights are damaged (tern inspect --verify)");
   if (sampling.temperature <= 0)
     return std::int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
   const std::vector<std::int32_t> order = candidates(logits, sampling);
@@ -75,17 +81,30 @@ std::int32_t Generator::next() {
   return id;
 }
 
-void continue_text(Generator& generator, const Tokenizer& tokenizer, const std::string& prompt,
-                   std::int64_t tokens, const std::function<void(const std::string&)>& show) {
+std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const DocumentLayout& documents,
+                                     const std::string& prompt) {
   std::vector<std::int32_t> ids = tokenizer.encode(prompt);
-  if (tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
-  require(!ids.empty(), Fault::usage, "prompt: expected text: the tokenizer has no bos token");
+  if (documents.bos && tokenizer.bos_id() >= 0)
+    ids.insert(ids.begin(), tokenizer.bos_id());
+  else if (ids.empty() && documents.eos && tokenizer.eos_id() >= 0)
+    ids.push_back(tokenizer.eos_id());
+  return ids;
+}
+
+void continue_text(Generator& generator, const Tokenizer& tokenizer,
+                   const DocumentLayout& documents, const std::string& prompt, std::int64_t tokens,
+                   const std::function<void(const std::string&)>& show) {
+  const std::vector<std::int32_t> ids = prompt_ids(tokenizer, documents, prompt);
+  require(
+      !ids.empty(), Fault::usage,
+      "prompt: expected text: documents of the training data begin without a token of their own");
   generator.read(ids);
-  Decoder decoder(tokenizer);  // of the whole text: a space before its first word is dropped
-  for (const std::int32_t id : ids) decoder.push(id);
+  const std::int32_t end = documents.eos ? tokenizer.eos_id() : tokenizer.bos_id();
+  Decoder decoder(tokenizer, prompt.empty(),
+                  prompt.substr(prompt.size() - incomplete_suffix(prompt)));
   for (std::int64_t i = 0; i < tokens; ++i) {
     const std::int32_t id = generator.next();
-    if (id == tokenizer.eos_id()) break;
+    if (id == end) break;
     show(decoder.push(id));
   }
   show(decoder.finish());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/rng.h"
+#include "data/corpus_manifest.h"
 #include "data/tokenizer.h"
 #include "layers/model.h"
 
@@ -17,12 +18,14 @@ namespace tern {
 struct Sampling {
   double temperature = 1;  // 0: always the most likely token
   std::int64_t top_k = 0;  // only the k most likely; 0: all
-  double top_p = 1;        // only the most likely whose probabilities sum to p
+  double top_p = 1;        // only the most likely whose probabilities sum to p; at least one
   std::uint64_t seed = 0;
 };
 
-// An index drawn from softmax(logits / temperature) after top_k and top_p; uniform in (0, 1) is the
-// random number. Ties and order are fixed, so the same inputs give the same token everywhere.
+// An index drawn from softmax(logits / temperature) after top_k and then top_p (Holtzman et al.
+// 2020: the smallest set of the likeliest whose probabilities sum to p or more); uniform in (0, 1)
+// is the random number. Of equal logits the lower index comes first, so the same inputs give the
+// same token everywhere. Fault::diverged for a logit that is not finite.
 std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling, double uniform);
 
 class Generator {
@@ -42,9 +45,16 @@ class Generator {
   std::vector<double> logits_;  // (V) after the last token read
 };
 
-// Reads the prompt (after bos, if the tokenizer has one) and shows what follows it, up to `tokens`
-// tokens or eos, in parts of whole characters. Fault::usage for a prompt without any token.
-void continue_text(Generator& generator, const Tokenizer& tokenizer, const std::string& prompt,
-                   std::int64_t tokens, const std::function<void(const std::string&)>& show);
+// The prompt as documents of the training data begin: after bos if they have it. An empty prompt
+// without bos begins after the eos of another document; without that it has no ids.
+std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const DocumentLayout& documents,
+                                     const std::string& prompt);
+
+// Reads the prompt and shows what follows it, in parts of whole characters, up to `tokens` tokens
+// or the end of the document: eos, or bos where documents have no eos. The beginning of a character
+// at the end of the prompt is shown with what follows. Fault::usage for a prompt without any token.
+void continue_text(Generator& generator, const Tokenizer& tokenizer,
+                   const DocumentLayout& documents, const std::string& prompt, std::int64_t tokens,
+                   const std::function<void(const std::string&)>& show);
 
 }  // namespace tern

@@ -7,6 +7,7 @@
 #include "apps/config/run_config.h"
 #include "apps/run/device.h"
 #include "data/checkpoint.h"
+#include "data/corpus_manifest.h"
 #include "data/tokenizer.h"
 #include "layers/model.h"
 
@@ -17,9 +18,11 @@ struct LoadedModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Model> model;
   Tokenizer tokenizer;
+  DocumentLayout documents;  // how those begin and end that it was trained on
 };
 
-// path: a checkpoint, or a run directory. Fault::input with the reason if there is no good one.
+// path: a checkpoint, the `latest` beside it, or a run directory (its newest good one).
+// Fault::input with the reason if there is no good one.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
 // use: what will be done with the model, rehearsed for its memory

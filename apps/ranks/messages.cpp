@@ -1,10 +1,12 @@
 #include "apps/ranks/messages.h"
 
+#include <filesystem>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/check.h"
+#include "data/files.h"
 
 namespace tern {
 namespace {
@@ -87,6 +89,9 @@ Parting parting_of(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const Error& e) {
     return {.fault = e.fault, .why = e.what()};
+  } catch (const std::filesystem::filesystem_error& e) {
+    const Error named = as_error(e);
+    return {.fault = named.fault, .why = named.what()};
   } catch (const std::bad_alloc&) {
     return {.fault = Fault::memory, .why = "out of memory"};
   } catch (const std::exception& e) {

@@ -32,7 +32,12 @@ Watch::Watch(int rank, int size, std::vector<Connection> links, RankLimits limit
       peers_.emplace(r, Peer{std::move(links[std::size_t(r - 1)]), now});
   else
     peers_.emplace(0, Peer{std::move(links[0]), now});
-  thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
+  try {
+    thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
+  } catch (const std::system_error& e) {
+    fail(Fault::memory, "rank ", rank, ": the system allows no thread to watch the other ranks (",
+         e.what(), "): raise ulimit -u, or the limit of the container");
+  }
 }
 
 Watch::~Watch() {

@@ -50,7 +50,8 @@ LossCurve parse_losses(std::string_view metrics) {
 }
 
 LossCurve read_losses(const std::filesystem::path& run) {
-  const bool directory = std::filesystem::is_directory(run);
+  std::error_code error;
+  const bool directory = std::filesystem::is_directory(run, error);
   return parse_losses(read_file(directory ? run / "metrics.jsonl" : run, kLongestFile));
 }
 

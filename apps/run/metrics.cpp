@@ -142,6 +142,9 @@ void Metrics::write(const EventReport& r) {
   Line line("event", r.step);
   line.add("kind", r.kind).add("text", r.text);
   if (!r.samples.empty()) line.add("samples", r.samples);
+  Json changes = Json::object();
+  for (const Difference& d : r.changes) changes[d.key] = {d.before, d.after};
+  if (!changes.empty()) line.add("changes", std::move(changes));
   append(line.finish());
 }
 
@@ -159,7 +162,7 @@ void Metrics::write(const DiagnosticsReport& r) {
 }
 
 void drop_metrics_after(const std::filesystem::path& path, std::int64_t step) {
-  if (!std::filesystem::exists(path)) return;
+  if (!path_exists(path)) return;
   constexpr std::uint64_t kMostBytes = 4ull << 30;
   const std::string all = read_file(path, kMostBytes);
   std::string kept;

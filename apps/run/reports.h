@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "apps/config/resolved.h"
+
 namespace tern {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
@@ -62,6 +64,7 @@ struct EventReport {
   std::string kind{};
   std::string text{};                   // for people
   std::vector<std::int64_t> samples{};  // global indices of the batch, where they matter
+  std::vector<Difference> changes{};    // of the configuration
 };
 
 struct LayerDiagnostics {

@@ -6,7 +6,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <sstream>
 #include <vector>
 
 #include "core/check.h"
@@ -21,9 +20,15 @@ constexpr const char* kConfig = "config.resolved.toml";
 constexpr const char* kLock = ".lock";
 constexpr std::uint64_t kLongestConfig = 1 << 20;
 
-// what --overwrite removes; anything else in a run's directory is the user's
-constexpr std::array kWritten = {kConfig,    "env.json",    "metrics.jsonl", "train.log",
-                                 "loss.png", "checkpoints", "samples",       "SAVE"};
+// what --overwrite replaces; anything else in a run's directory is the user's
+constexpr std::array kWritten = {kConfig,    "env.json",    "earlier", "metrics.jsonl", "train.log",
+                                 "loss.png", "checkpoints", "samples", "SAVE"};
+
+// The files of a run that is being replaced; the same on their way there or back; the same when
+// they are being deleted. A process that dies leaves one of them, and put_back sees which.
+constexpr const char* kReplaced = ".replaced";
+constexpr const char* kMoving = ".replaced.tmp";
+constexpr const char* kDoomed = ".replaced.old";
 
 bool has_entries(const fs::path& directory) {
   std::error_code error;
@@ -47,13 +52,6 @@ void require_ours(const fs::path& path) {
           ": expected a run or an empty directory, found other files; choose another directory");
 }
 
-void make(const fs::path& directory) {
-  std::error_code error;
-  fs::create_directories(directory, error);
-  require(!error, Fault::disk, directory.string(), ": cannot be created: ", error.message(),
-          "; choose a directory that you may write to");
-}
-
 // makes, and takes away, a file of one byte: permissions alone do not say what the disk will do
 void require_writable(const fs::path& directory) {
   const std::string probe = directory / (".probe-" + std::to_string(getpid()));
@@ -65,19 +63,7 @@ void require_writable(const fs::path& directory) {
           "; choose a directory that you may write to");
 }
 
-// "line 3: was lr = 1, is lr = 2", or nothing if the texts are the same
-std::string first_difference(std::string_view before, std::string_view now) {
-  std::istringstream a{std::string(before)}, b{std::string(now)};
-  for (int line = 1;; ++line) {
-    std::string was, is;
-    const bool more_a = bool(std::getline(a, was)), more_b = bool(std::getline(b, is));
-    if (!more_a && !more_b) return {};
-    if (was != is || more_a != more_b)
-      return "line " + std::to_string(line) + " was `" + was + "`, is `" + is + "`";
-  }
-}
-
-void require_welcome(const fs::path& path, Existing existing, std::string_view config) {
+void require_welcome(const fs::path& path, Existing existing, const OtherRun& other_run) {
   constexpr const char* kChoices =
       ": continue it with --resume auto, replace it with --overwrite, or choose another directory";
   if (existing == Existing::resume || existing == Existing::overwrite || !holds_run(path)) return;
@@ -87,42 +73,119 @@ void require_welcome(const fs::path& path, Existing existing, std::string_view c
   require(fs::exists(path / kConfig, error), Fault::usage, path.string(), " holds a run without ",
           kConfig, kChoices);
   const std::string difference =
-      first_difference(read_file(path / kConfig, kLongestConfig), config);
-  require(difference.empty(), Fault::usage, path.string(), " holds a different run (", kConfig, ' ',
-          difference, ')', kChoices);
+      other_run(read_file(path / kConfig, kLongestConfig), (path / kConfig).string());
+  require(difference.empty(), Fault::usage, path.string(), " holds a different run: ", difference,
+          kChoices);
 }
 
-void remove_run(const fs::path& path) {
-  for (const char* name : kWritten) {
-    std::error_code error;
-    fs::remove_all(path / name, error);
-    require(!error, Fault::disk, (path / name).string(), ": cannot be removed: ", error.message());
+void delete_all(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  require(!error, Fault::disk, path.string(), ": cannot be removed: ", error.message());
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(fs::symlink_status(path, error));
+}
+
+void move(const fs::path& from, const fs::path& to) {
+  const bool renamed = ::rename(from.c_str(), to.c_str()) == 0;
+  require(renamed, Fault::disk, from.string(), ": cannot be renamed to ", to.string(), ": ",
+          system_message(errno));
+}
+
+void move_run(const fs::path& from, const fs::path& to) {
+  for (const char* name : kWritten)
+    if (is_there(from / name)) move(from / name, to / name);
+}
+
+// A run that was to be replaced, but its successor has not made a step.
+void put_back(const fs::path& path) {
+  delete_all(path / kDoomed);
+  if (is_there(path / kReplaced)) {
+    for (const char* name : kWritten) delete_all(path / name);
+    move(path / kReplaced, path / kMoving);
   }
+  if (!is_there(path / kMoving)) return;
+  move_run(path / kMoving, path);
+  delete_all(path / kMoving);
+  fsync_directory(path);
+}
+
+void put_aside(const fs::path& path) {
+  make_directories(path / kMoving);
+  move_run(path, path / kMoving);
+  fsync_directory(path / kMoving);
+  move(path / kMoving, path / kReplaced);
+  fsync_directory(path);
 }
 
 // the directory exists and is empty or a run's
 fs::path prepared(const fs::path& path) {
   std::error_code error;
   if (fs::exists(path, error)) require_ours(path);
-  make(path);
+  make_directories(path);
   require_writable(path);
   return path;
 }
 
 }  // namespace
 
-RunDirectory::RunDirectory(const fs::path& path, Existing existing,
-                           std::string_view resolved_config)
+RunDirectory::RunDirectory(const fs::path& path, Existing existing, const OtherRun& other_run)
     : path_(prepared(path)), lock_(path_ / kLock) {
-  require_welcome(path_, existing, resolved_config);
-  if (existing == Existing::overwrite) remove_run(path_);
-  for (const fs::path& directory : {path_ / "samples", checkpoints()}) {
-    make(directory);
-    require_writable(directory);
+  put_back(path_);
+  require_welcome(path_, existing, other_run);
+  if (existing == Existing::overwrite) put_aside(path_);
+  replacing_ = existing == Existing::overwrite;
+  try {
+    for (const fs::path& directory : {path_ / "samples", checkpoints()}) {
+      make_directories(directory);
+      require_writable(directory);
+    }
+  } catch (...) {
+    if (replacing_) put_back(path_);
+    throw;
   }
 }
 
+RunDirectory::~RunDirectory() {
+  if (!replacing_) return;
+  try {
+    put_back(path_);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "tern: the run that was to be replaced lies in %s: %s\n",
+                 (path_ / kReplaced).c_str(), e.what());
+  }
+}
+
+void RunDirectory::keep() {
+  if (!std::exchange(replacing_, false)) return;
+  move(path_ / kReplaced, path_ / kDoomed);
+  delete_all(path_ / kDoomed);
+}
+
+fs::path RunDirectory::now_at(const fs::path& canonical) const {
+  std::error_code error;
+  const fs::path inside = canonical.lexically_relative(fs::canonical(path_, error));
+  if (!replacing_ || inside.empty() || *inside.begin() == "..") return canonical;
+  return path_ / kReplaced / inside;
+}
+
+// env.json says when and by which command each start was: it differs from one to the next.
 void RunDirectory::begin(std::string_view resolved_config, const Environment& environment) const {
+  const fs::path earlier = path_ / "earlier";
+  if (is_there(path_ / kConfig) && is_there(path_ / "env.json")) {
+    make_directories(earlier);
+    int n = 1;
+    const auto numbered = [&](const char* name) {
+      return earlier / (std::to_string(n) + '-' + name);
+    };
+    while (is_there(numbered("env.json"))) ++n;
+    const std::string config = read_file(path_ / kConfig, kLongestConfig);
+    if (config != resolved_config) write_file_atomically(numbered(kConfig), config);
+    write_file_atomically(numbered("env.json"), read_file(path_ / "env.json", kLongestConfig));
+  }
   write_file_atomically(path_ / kConfig, resolved_config);
   write_file_atomically(path_ / "env.json", environment_json(environment));
 }

@@ -1,11 +1,13 @@
 // The directory of a run, made or opened, locked and proved writable before the first step:
-//   config.resolved.toml env.json metrics.jsonl train.log loss.png samples/ checkpoints/
+//   config.resolved.toml env.json earlier/ metrics.jsonl train.log loss.png samples/ checkpoints/
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "apps/run/environment.h"
 #include "apps/run/run_lock.h"
@@ -15,21 +17,38 @@ namespace tern {
 // What to do when the directory already holds a run.
 enum class Existing {
   refuse,     // --resume none: a new run needs a new directory
-  same,       // neither --resume nor --overwrite: go on, if the resolved configuration is the same
+  same,       // neither --resume nor --overwrite: go on, if it is the same run
   resume,     // --resume: go on; the checkpoint decides what may differ
-  overwrite,  // --overwrite: delete that run's files first
+  overwrite,  // --overwrite: put that run's files aside
 };
+
+// What makes the run of the config.resolved.toml that it is given, and its path, another one; "" if
+// nothing does.
+using OtherRun = std::function<std::string(const std::string& saved, const std::string& where)>;
 
 class RunDirectory {
  public:
   // Fault::usage: in use by another process, holds another run, or holds files that are no run's.
-  // Fault::disk: cannot be made or written to. An existing run stays as it is unless overwritten.
-  RunDirectory(const std::filesystem::path& path, Existing existing,
-               std::string_view resolved_config);
+  // Fault::disk: cannot be made or written to. An existing run stays as it is; one that is to be
+  // overwritten lies in .replaced/ until keep(), and is put back if that is not reached: by the
+  // destructor or, after a crash, by whatever opens the directory next.
+  RunDirectory(const std::filesystem::path& path, Existing existing, const OtherRun& other_run);
+  RunDirectory(RunDirectory&& other) noexcept
+      : path_(std::move(other.path_)),
+        lock_(std::move(other.lock_)),
+        replacing_(std::exchange(other.replacing_, false)) {}
+  ~RunDirectory();
 
-  // Writes config.resolved.toml and env.json. Once nothing can be wrong any more, the checkpoint to
-  // resume from included: a failed attempt must not change what the run is. Fault::disk.
+  // Writes config.resolved.toml and env.json; those of the last start go to earlier/ with a number.
+  // Once nothing can be wrong any more, the checkpoint to resume from included: a failed attempt
+  // must not change what the run is. Fault::disk.
   void begin(std::string_view resolved_config, const Environment& environment) const;
+
+  // The new run stands: deletes the one that it replaces, if there is one. Fault::disk.
+  void keep();
+  // Where a file or directory is now that lay there before this one was opened: it may belong to
+  // the run that is being replaced. An absolute path without links.
+  std::filesystem::path now_at(const std::filesystem::path& canonical) const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
@@ -46,6 +65,7 @@ class RunDirectory {
  private:
   std::filesystem::path path_;
   RunLock lock_;
+  bool replacing_ = false;
 };
 
 }  // namespace tern

@@ -86,6 +86,12 @@ NewestGood newest_of_course(const fs::path& checkpoints, std::uint64_t most) {
   return newest;
 }
 
+bool has_course(const fs::path& checkpoints) {
+  std::error_code error;
+  return !checkpoint_steps(checkpoints).empty() ||
+         fs::exists(fs::symlink_status(checkpoints / kStart, error));
+}
+
 std::string begin_course(const RunDirectory& directory, const Checkpoint& start) {
   const fs::path checkpoints = directory.checkpoints();
   const std::uint64_t step = start.manifest().step;

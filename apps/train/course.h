@@ -17,6 +17,9 @@ namespace tern {
 NewestGood newest_of_course(const std::filesystem::path& checkpoints,
                             std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
+// Whether there is anything that a run might go on from: a checkpoint, or one elsewhere.
+bool has_course(const std::filesystem::path& checkpoints);
+
 // Before training goes on from `start`, wherever it lies: sets aside all checkpoints that do not
 // lead to it, corrects `latest` and `best`, and removes metrics and samples of later steps. What
 // was set aside, for people, or "". A process killed on the way leaves a directory that is of one

@@ -68,23 +68,38 @@ bool is_real(StoredType type) {
   return type == StoredType::f64 || type == StoredType::f32 || type == StoredType::bf16;
 }
 
+std::string text_of(const std::vector<std::uint64_t>& shape) {
+  std::string text;
+  for (const std::uint64_t n : shape) text += (text.empty() ? "" : ", ") + std::to_string(n);
+  return "(" + text + ")";
+}
+
+// The saved tensor of a parameter's name, behind a prefix, and shape.
+const StoredTensor& require_tensor(const Checkpoint& checkpoint, const std::string& name,
+                                   const Shape& shape) {
+  const StoredTensor* found = checkpoint.find(name);
+  require(found, Fault::input, checkpoint.path().string(), ": no tensor '", name, "'");
+  require(found->shape == dimensions(shape) && is_real(found->type), Fault::input,
+          checkpoint.path().string(), ": tensor '", name, "': expected ",
+          text_of(dimensions(shape)), " of a real type, got ", text_of(found->shape), ' ',
+          name_of(found->type));
+  return *found;
+}
+
 // The rows that are held here of a saved tensor of a parameter's shape into `to`; another real
 // dtype is converted, to nearest.
 void load(const Checkpoint& checkpoint, const std::string& name, const Held& held,
           const Tensor& to) {
-  const StoredTensor* found = checkpoint.find(name);
-  require(found, Fault::input, checkpoint.path().string(), ": no tensor '", name, "'");
   const Shape& whole = held.parameter->shape;
-  require(found->shape == dimensions(whole) && is_real(found->type), Fault::input,
-          checkpoint.path().string(), ": tensor '", name, "': expected ", whole, ' ', to.dtype());
+  const StoredTensor& found = require_tensor(checkpoint, name, whole);
   const Tensor flat = to.reshape({to.elements()});
   const auto upload = [&](std::uint64_t offset, std::span<const std::byte> block) {
-    const std::size_t item = item_bytes(found->type);
+    const std::size_t item = item_bytes(found.type);
     const Tensor part = flat.slice(Index(offset / item), Index(block.size() / item));
-    if (found->type == stored(to.dtype()))
+    if (found.type == stored(to.dtype()))
       to.backend().upload(part, block.data());
     else
-      upload_real(part, widen(found->type, block));
+      upload_real(part, widen(found.type, block));
   };
   checkpoint.read_rows(name, std::uint64_t(held.first_row), std::uint64_t(held.rows), upload);
 }
@@ -98,6 +113,8 @@ nlohmann::json to_json(const TrainingState& s) {
                       {"skipped", s.skipped},
                       {"tokenizer_hash", s.tokenizer_hash},
                       {"data_content", s.data_content},
+                      {"bos", s.documents.bos},
+                      {"eos", s.documents.eos},
                       {"algorithms", s.algorithms}};
   if (!std::isnan(s.best_loss)) j["best"] = {{"step", s.best_step}, {"loss", s.best_loss}};
   if (!std::isnan(s.validation_loss)) j["validation_loss"] = s.validation_loss;
@@ -121,6 +138,7 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
                     .skipped = j.at("skipped").get<std::int64_t>(),
                     .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
                     .data_content = j.value("data_content", std::vector<std::string>()),
+                    .documents = {.bos = j.value("bos", true), .eos = j.value("eos", true)},
                     .algorithms = j.value("algorithms", "")};
     s.validation_loss = j.value("validation_loss", kUnknown);
     if (j.contains("best")) {
@@ -181,6 +199,15 @@ RunConfig saved_config(const Checkpoint& checkpoint) {
     return parse_config(config["toml"].get<std::string>(), where).config;
   } catch (const Error& e) {
     fail(Fault::input, e.what());
+  }
+}
+
+void require_weights(const Checkpoint& checkpoint, Model& model, bool moments) {
+  for (const Parameter* p : model.parameters().parameters()) {
+    require_tensor(checkpoint, p->name, p->shape);
+    if (!moments) continue;
+    for (const char* moment : {kFirst, kSecond})
+      require_tensor(checkpoint, moment + p->name, p->shape);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "apps/train/trainer.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_layout.h"
+#include "data/corpus_manifest.h"
 
 namespace tern {
 
@@ -34,7 +35,8 @@ struct TrainingState {
   std::string tokenizer_hash{};
   // of each source's tokens; none in checkpoints of a release that ordered samples by path
   std::vector<std::string> data_content{};
-  std::string algorithms{};  // Device::algorithms_hash() of where it was trained
+  DocumentLayout documents{};  // of the data; in checkpoints that do not say so: bos and eos
+  std::string algorithms{};    // Device::algorithms_hash() of where it was trained
 };
 
 nlohmann::json to_json(const TrainingState& state);
@@ -47,6 +49,10 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
 
 // The configuration that a checkpoint's run had.
 RunConfig saved_config(const Checkpoint& checkpoint);
+
+// That all of a model's weights are there, and moments if they are wanted. Fault::input naming the
+// first tensor that is missing, has another shape or is not real.
+void require_weights(const Checkpoint& checkpoint, Model& model, bool moments);
 
 // What this rank holds. Fault::input naming the tensor if one is missing, has another shape or
 // dtype.

@@ -9,20 +9,26 @@
 namespace tern {
 namespace {
 
-// Keys that may change from one start of a run to the next. What is not here decides what the run
-// computes: batches, model, numbers.
-bool may_change(const std::string& key) {
-  static constexpr std::string_view sections[] = {
-      "logging.",   "checkpoint.", "numerics.",  "memory.",
-      "optimizer.", "schedule.",   "init_from.", "weight_decay_schedule.",
-      "ranks.",     "parallel."};
-  static constexpr std::string_view keys[] = {
-      "run.name",       "run.directory",     "run.steps",     "run.tokens",
-      "run.time_limit", "batch.micro_batch", "data.tokenizer"};
+// What a key decides, and so when it may change from one start of a run to the next.
+enum class Decides {
+  run,     // batches, model, numbers: never
+  course,  // how training goes on from here: when --resume asks for it
+  place,   // where and how it is computed and reported: whenever; data is compared by its hash
+};
+
+Decides decides(const std::string& key) {
+  static constexpr std::string_view places[] = {
+      "logging.",       "checkpoint.",       "memory.",       "ranks.",
+      "parallel.",      "run.name",          "run.directory", "run.time_limit",
+      "data.tokenizer", "batch.micro_batch", "data.verify"};
+  static constexpr std::string_view courses[] = {
+      "optimizer.", "schedule.", "weight_decay_schedule.", "numerics.", "init_from.",
+      "run.steps",  "run.tokens"};
+  const auto begins = [&](std::string_view name) { return key.starts_with(name); };
   const bool data_path =
-      key.starts_with("data.source") && (key.ends_with(".path") || key.ends_with(".validation"));
-  return data_path || std::ranges::find(keys, key) != std::end(keys) ||
-         std::ranges::any_of(sections, [&](std::string_view s) { return key.starts_with(s); });
+      key.starts_with("data.source.") && (key.ends_with(".path") || key.ends_with(".validation"));
+  if (data_path || std::ranges::any_of(places, begins)) return Decides::place;
+  return std::ranges::any_of(courses, begins) ? Decides::course : Decides::run;
 }
 
 std::string joined(const std::vector<std::string>& lines) {
@@ -68,6 +74,16 @@ Existing existing_for(const std::string& resume, bool overwrite) {
   return resume.empty() ? Existing::same : Existing::resume;
 }
 
+std::string other_run(const std::string& saved, const std::string& where, const RunConfig& config) {
+  try {
+    std::vector<Difference> all = differences(parse_config(saved, where).config, config);
+    std::erase_if(all, [](const Difference& d) { return decides(d.key) == Decides::place; });
+    return text_of(all);
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
+
 std::optional<Checkpoint> find_start(const std::string& resume, const RunDirectory& directory,
                                      Console& console) {
   if (resume == "none") return std::nullopt;
@@ -90,11 +106,10 @@ std::optional<Checkpoint> find_start(const std::string& resume, const RunDirecto
 }
 
 void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
-  std::vector<std::string> lines;
-  for (const Difference& d : differences(saved_config(checkpoint), config))
-    if (!may_change(d.key)) lines.push_back(d.key + " was " + d.before + ", is " + d.after);
-  require(lines.empty(), Fault::input, checkpoint.path().string(),
-          " is of another run: ", joined(lines),
+  std::vector<Difference> all = differences(saved_config(checkpoint), config);
+  std::erase_if(all, [](const Difference& d) { return decides(d.key) != Decides::run; });
+  require(all.empty(), Fault::input, checkpoint.path().string(),
+          " is of another run: ", text_of(all),
           " (use init_from to start a new run from its weights)");
 }
 

@@ -15,6 +15,11 @@ namespace tern {
 // What --resume asks of the run directory. Fault::usage for --resume together with --overwrite.
 Existing existing_for(const std::string& resume, bool overwrite);
 
+// What makes this configuration another run than the one that a config.resolved.toml was written
+// for, in one line; "" if it is the same. Paths, logging, checkpoints, limits of time and memory
+// may differ; rates, schedules and the length may when --resume asks for it.
+std::string other_run(const std::string& saved, const std::string& where, const RunConfig& config);
+
 // The checkpoint that the run goes on from. "auto" or "": the newest good one of its course, and a
 // warning for each newer one with the reason; nothing if there never was one, Fault::input if there
 // are some and none is good. A path: that one, and Fault::input if it is not good. "none": nothing.

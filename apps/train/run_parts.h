@@ -16,7 +16,7 @@ namespace tern {
 // Opened and checked before its first step.
 struct RunParts {
   const LoadedConfig& loaded;
-  const RunDirectory* directory;  // null but on rank 0
+  RunDirectory* directory;  // null but on rank 0
   Console& console;
   TrainingData& data;
   const Device& device;

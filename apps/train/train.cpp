@@ -13,8 +13,10 @@
 #include "apps/run/square_product.h"
 #include "apps/train/banner.h"
 #include "apps/train/course.h"
+#include "apps/train/initial_weights.h"
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
+#include "apps/train/verify_data.h"
 #include "data/files.h"
 #include "data/hash.h"
 #include "layers/device_limits.h"
@@ -35,22 +37,21 @@ double measure_peak_flops(const Device& device) {
   return product.flops() / best;
 }
 
-void load_initial_weights(const InitFromSection& from, Trainer& trainer, TrainingRun& run) {
-  const Checkpoint checkpoint = Checkpoint::open(from.path);
+void start_from_weights(const std::string& path, const InitFromSection& from, Console& console,
+                        Trainer& trainer, TrainingRun& run) {
+  const Checkpoint checkpoint = Checkpoint::open(path);
   load_weights(checkpoint, trainer.model());
-  if (!from.moments) return;
-  load_moments(checkpoint, trainer);
-  run.start_adam_at(training_state(checkpoint.manifest(), from.path).adam_steps);
+  if (from.moments) {
+    load_moments(checkpoint, trainer);
+    run.start_adam_at(training_state(checkpoint.manifest(), path).adam_steps);
+  }
+  console.say(fmt::format("starting from the weights of {} (step {})", from.path,
+                          checkpoint.manifest().step));
 }
 
-void start_fresh(const RunConfig& config, Console& console, Trainer& trainer, TrainingRun& run) {
-  if (config.init_from.path.empty())
-    trainer.model().initialize(std::uint64_t(config.run.seed));
-  else
-    load_initial_weights(config.init_from, trainer, run);
-  console.say(config.init_from.path.empty()
-                  ? fmt::format("starting with new weights, seed {}", config.run.seed)
-                  : "starting from the weights of " + config.init_from.path);
+void start_with_new_weights(const RunConfig& config, Console& console, Trainer& trainer) {
+  trainer.model().initialize(std::uint64_t(config.run.seed));
+  console.say(fmt::format("starting with new weights, seed {}", config.run.seed));
 }
 
 void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, TrainingRun& run) {
@@ -59,13 +60,7 @@ void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, Tra
   load_moments(start, trainer);
   run.start_at(saved);
   console.say(fmt::format("resuming from {} (step {})", start.path().string(), saved.step));
-}
-
-// Each rank reads what it holds; rank 0 has chosen and checked the checkpoint.
-void start_together(const std::string& path, const RunConfig& config, Console& console,
-                    Trainer& trainer, TrainingRun& run) {
-  if (path.empty()) return start_fresh(config, console, trainer, run);
-  go_on_from(Checkpoint::open(path), console, trainer, run);
+  run.note_changes(saved_config(start));
 }
 
 Environment environment_on(const Device& device, const std::vector<std::string>& command) {
@@ -98,12 +93,13 @@ std::string hash_of(const std::string& text) {
   return hash_hex(std::as_bytes(std::span(text)));
 }
 
-Identity identity_of(const LoadedConfig& loaded, const TrainingData& data, const Device& device) {
+Identity identity_of(const RunConfig& config, const TrainingData& data, const Device& device) {
   std::string read = data.tokenizer().hash();
   for (const std::string& hash : data.hashes()) read += " " + hash;
+  for (const ValidationSet& set : data.validation()) read += " " + set.tokens.content;
   constexpr std::uint64_t kLongestProgram = std::uint64_t(4) << 30;
   const bool gpu = device.facts().traits.is_gpu();
-  return {.config = hash_of(resolved_config(loaded) + (gpu ? "on GPUs" : "on CPUs")),
+  return {.config = hash_of(values_without_paths(config) + (gpu ? "on GPUs" : "on CPUs")),
           .binary = hash_of(read_file("/proc/self/exe", kLongestProgram, Links::follow) +
                             device.algorithms_hash()),
           .data = hash_of(read),
@@ -130,6 +126,7 @@ struct Member {
   const Device& device;
   TrainingData& data;
   const MemoryPlan& memory;
+  const std::filesystem::path& initial_weights;  // "": new ones
   Ranks& ranks;
   std::unique_ptr<Backend>& backend;  // to be made
   const Injection& injection;
@@ -162,9 +159,13 @@ struct Opened {
   Opened(const TrainOptions& options, const LoadedConfig& loaded, const Member& me)
       : environment(environment_on(me.device, options.command)),
         directory(std::filesystem::path(loaded.config.run.directory) / loaded.config.run.name,
-                  existing_for(options.resume, options.overwrite), resolved_config(loaded)),
+                  existing_for(options.resume, options.overwrite),
+                  [&](const std::string& saved, const std::string& where) {
+                    return other_run(saved, where, loaded.config);
+                  }),
         console(STDOUT_FILENO, directory.log()),
-        start(find_start(options.resume, directory, console)) {
+        start(find_start(options.resume, directory, console)),
+        weights(start ? std::filesystem::path() : directory.now_at(initial_weights(loaded, me))) {
     if (start) {
       require_same_run(*start, loaded.config);
       require_same_data(*start, me.data);
@@ -180,10 +181,19 @@ struct Opened {
     directory.begin(resolved_config(loaded), environment);
   }
   const Environment environment;
-  const RunDirectory directory;
+  RunDirectory directory;
   Console console;
   const std::optional<Checkpoint> start;
   std::vector<EventReport> events{};
+  const std::filesystem::path weights;  // of init_from, if the run is new and has it
+
+ private:
+  // checked by now, unless no checkpoint of the run itself turned out to be good
+  static std::filesystem::path initial_weights(const LoadedConfig& loaded, const Member& me) {
+    if (!me.initial_weights.empty()) return me.initial_weights;
+    return find_initial_weights(loaded.config, me.device.facts().traits,
+                                me.data.tokenizer().hash());
+  }
 };
 
 void train_with(const TrainOptions& options, const LoadedConfig& loaded, const Member& me) {
@@ -215,9 +225,21 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
   Trainer trainer(*me.backend, config, me.memory.micro_batch,
                   me.place.size > 1 ? &me.ranks.communicator() : nullptr);
   TrainingRun run(parts, trainer);
-  const std::string start =
-      me.ranks.control().from_first(opened && opened->start ? opened->start->path().string() : "");
-  if (opened || parts.shards_saved) start_together(start, config, console, trainer, run);
+  // rank 0 has chosen and checked a checkpoint, its own or init_from's; each rank reads what it
+  // holds
+  const auto from_first = [&](const std::filesystem::path& path) {
+    return me.ranks.control().from_first(path.string());
+  };
+  const std::string start = from_first(opened && opened->start ? opened->start->path() : "");
+  const std::string weights = from_first(opened ? opened->weights : "");
+  if (opened || parts.shards_saved) {
+    if (!start.empty())
+      go_on_from(Checkpoint::open(start), console, trainer, run);
+    else if (!weights.empty())
+      start_from_weights(weights, config.init_from, console, trainer, run);
+    else
+      start_with_new_weights(config, console, trainer);
+  }
   run.share_start();
   run.run();
 }
@@ -226,18 +248,23 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
 
 void train(const TrainOptions& options) {
   die_with_launcher();
-  const LoadedConfig loaded = load_config(options.config, options.overrides);
+  LoadedConfig loaded = load_config(options.config, options.overrides);
   const RunConfig& config = loaded.config;
   const RankPlace place = find_place(variables_with_flags(options));
   const Device device(device_of(place, options.device));
   const bool gpu = device.facts().traits.is_gpu();
   const Injection injection = Injection::parse(options.inject, gpu);
   TrainingData data(config);
+  verify_data(config.data);
+  set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
   MemoryPlan memory =
       choose_memory_plan(config, device, {place.rank, place.size}, place.local_size);
+  std::filesystem::path initial_weights;
+  if (place.rank == 0 && needs_initial_weights(config, options.resume, options.overwrite))
+    initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
   Ranks ranks(
       {.place = place,
-       .identity = identity_of(loaded, data, device),
+       .identity = identity_of(config, data, device),
        .device_plugin = device.plugin_path(),
        .gpu = gpu,
        .start_timeout = double(config.ranks.start_timeout),
@@ -251,6 +278,7 @@ void train(const TrainOptions& options) {
                 .device = device,
                 .data = data,
                 .memory = memory,
+                .initial_weights = initial_weights,
                 .ranks = ranks,
                 .backend = backend,
                 .injection = injection});

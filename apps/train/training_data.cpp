@@ -34,19 +34,21 @@ TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name
 TrainingData::TrainingData(const RunConfig& config) : config_(config) {
   std::vector<TokenSource> tokens;
   for (const DataSource& source : config.data.sources) open_source(source, tokens);
-  require(tokenizer_->vocab_size() == config.model.vocab_size, Fault::usage,
-          "model.vocab_size: expected ", tokenizer_->vocab_size(),
-          ", the size of the data's tokenizer, got ", config.model.vocab_size);
+  std::int64_t& vocabulary = config_.model.vocab_size;
+  if (vocabulary == 0) vocabulary = tokenizer_->vocab_size();
+  require(tokenizer_->vocab_size() == vocabulary, Fault::usage, "model.vocab_size: expected ",
+          tokenizer_->vocab_size(), ", the size of the data's tokenizer, got ", vocabulary,
+          ": leave it out of the configuration, or set 0");
   loader_ = std::make_unique<Loader>(
       BatchReader(std::move(tokens), {.context = std::uint64_t(config.batch.context),
-                                      .vocabulary = config.model.vocab_size,
+                                      .vocabulary = vocabulary,
                                       .seed = std::uint64_t(config.run.seed),
                                       .shuffled = config.data.order == DataOrder::shuffled}),
       std::uint64_t(config.batch.tokens / config.batch.context));
 }
 
 void TrainingData::open_source(const DataSource& source, std::vector<TokenSource>& tokens) {
-  const auto corpus = std::make_shared<Corpus>(Corpus::open(source.path, Split::train));
+  const auto corpus = std::make_shared<Corpus>(Corpus::open(source.path, Split::train, files_));
   if (!tokenizer_) {
     tokenizer_ = std::make_unique<Tokenizer>(config_.data.tokenizer.empty()
                                                  ? corpus->tokenizer()
@@ -58,7 +60,7 @@ void TrainingData::open_source(const DataSource& source, std::vector<TokenSource
 
   const std::string path = source.validation.empty() ? source.path : source.validation;
   if (source.validation.empty() && !has_split(*corpus, Split::validation)) return;
-  const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path));
+  const auto held_out = std::make_shared<Corpus>(Corpus::open_held_out(path, files_));
   require_same_tokenizer(*held_out, path, *tokenizer_);
   validation_.push_back({.name = path,
                          .tokens = token_source(held_out, path, 1),
@@ -75,6 +77,15 @@ TrainingBatch TrainingData::next() {
     out.samples.push_back(out.position + std::int64_t(i));
   out.next_position = out.position + std::int64_t(batch.samples.size());
   return out;
+}
+
+DocumentLayout TrainingData::layout() const {
+  DocumentLayout any{.bos = false, .eos = false};
+  for (const auto& corpus : corpora_) {
+    const DocumentLayout one = corpus->layout();
+    any = {.bos = any.bos || one.bos, .eos = any.eos || one.eos};
+  }
+  return any;
 }
 
 std::vector<std::string> TrainingData::hashes() const {

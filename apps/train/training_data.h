@@ -28,14 +28,16 @@ struct ValidationSet {
 
 class TrainingData {
  public:
-  // Fault::input, Fault::usage: a corpus or tokenizer that is missing, damaged, or does not fit the
-  // model's vocabulary or the others' tokenizer.
+  // model.vocab_size may be 0. Fault::input, Fault::usage: a corpus or tokenizer that is missing,
+  // damaged, or does not fit the model's vocabulary or the others' tokenizer.
   explicit TrainingData(const RunConfig& config);
 
   TrainingBatch next();
   void seek(std::int64_t position) { loader_->seek(std::uint64_t(position)); }
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // bos, eos: whether documents of any source have them
+  DocumentLayout layout() const;
   std::vector<std::string> hashes() const;         // of each source's training part
   std::vector<std::int64_t> token_counts() const;  // of each source's training part
   const std::vector<ValidationSet>& validation() const { return validation_; }
@@ -45,7 +47,8 @@ class TrainingData {
  private:
   void open_source(const DataSource& source, std::vector<TokenSource>& tokens);
 
-  const RunConfig config_;
+  std::shared_ptr<FileCache> files_ = std::make_shared<FileCache>();  // of all corpora
+  RunConfig config_;  // with the size of the vocabulary
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::shared_ptr<Corpus>> corpora_;  // training parts, in the config's order
   std::vector<ValidationSet> validation_;

@@ -63,17 +63,34 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
   if (parts.directory || parts.shards_saved) writer_.emplace(checkpoint_options(parts));
   state_.tokenizer_hash = parts.data.tokenizer().hash();
   state_.data_content = parts.data.hashes();
+  state_.documents = parts.data.layout();
   state_.algorithms = parts.device.algorithms_hash();
 }
 
 void TrainingRun::start_at(const TrainingState& state) {
   state_ = state;
+  state_.documents = parts_.data.layout();
   state_.algorithms = parts_.device.algorithms_hash();
   saved_step_ = started_step_ = state.step;
   recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped, state.bad.in_a_row,
                               state.bad.rewinds);
   trainer_.optimizer().set_adam_steps(state.adam_steps);
   parts_.data.seek(state.position);
+}
+
+void TrainingRun::note_changes(const RunConfig& before) {
+  std::vector<Difference> changes = differences(before, config_);
+  std::erase_if(
+      changes, [](const Difference& d) { return d.key == "run.name" || d.key == "run.directory"; });
+  if (changes.empty()) return;
+  std::string text = text_of(changes);
+  const auto rate = [&](const RunConfig& config) {
+    return config.optimizer.lr * learning_rate_schedule(config).at(state_.step);
+  };
+  if (state_.step < std::min(steps_, total_steps(before)) && rate(before) != rate(config_))
+    text += fmt::format("; learning rate of the next step was {:.2e}, is {:.2e}", rate(before),
+                        rate(config_));
+  record(EventReport{.step = state_.step, .kind = "changed", .text = text, .changes = changes});
 }
 
 void TrainingRun::start_adam_at(double steps) {
@@ -221,6 +238,15 @@ TrainingRun::Launched TrainingRun::launch() {
           .data_seconds = data_seconds};
 }
 
+// What cannot be deleted of a replaced run stops no new one.
+void TrainingRun::keep_run() {
+  try {
+    if (parts_.directory) parts_.directory->keep();
+  } catch (const Error& e) {
+    event(state_.step, "warning", e.what());
+  }
+}
+
 UpdateReport TrainingRun::report_of(const PendingUpdate& update) {
   const Turn turn(parts_.ranks);  // the device may be waiting for other ranks
   return update.report();
@@ -235,6 +261,7 @@ bool TrainingRun::judge(const Launched& launched) {
   pace_.step(end, config_.batch.tokens);
   report_diagnostics(launched.step, launched.diagnostics);
   report_step(update, launched, seconds);
+  keep_run();
   return handle_verdict(update, launched);
 }
 

@@ -28,6 +28,8 @@ class TrainingRun {
   // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
   // from rank 0, or copies of each other's parts.
   void start_at(const TrainingState& state);
+  // Tells, on rank 0, which keys differ from those that the checkpoint was trained with.
+  void note_changes(const RunConfig& before);
   void share_start();
   const TrainingState& state() const { return state_; }
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
@@ -58,6 +60,7 @@ class TrainingRun {
   bool train_step();
   bool settle();  // judges the last step launched
   bool judge(const Launched& launched);
+  void keep_run();
   UpdateReport report_of(const PendingUpdate& update);  // waits for it
   bool handle_verdict(const UpdateReport& update, const Launched& launched);
 
@@ -78,7 +81,7 @@ class TrainingRun {
   void validate();
   bool validate(const ValidationSet& set, LossSum& sum);  // false: broken off
   void sample();
-  std::string sample_text(const std::string& prompt);
+  std::optional<std::string> sample_text(const std::string& prompt);
   void check_replicas();  // Fault::communication, naming ranks whose copies differ
   [[noreturn]] void end_with_first(Fault fault, const std::string& why);
   void save();

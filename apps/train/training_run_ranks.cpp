@@ -29,12 +29,12 @@ bool TrainingRun::stop_wanted(std::string& why, double next) {
   }
   const TimeLimit limit(double(config_.run.time_limit));
   const bool time_up = limit.reached(seconds_since_process_start(), next, longest_save_);
-  const bool save =
-      signals_.take_save_request() | (parts_.directory && parts_.directory->take_save_request());
+  const bool by_signal = signals_.take_save_request();
+  const bool by_file = parts_.directory && parts_.directory->take_save_request();
   const StepDecision all =
       decide(parts_.ranks.agree_on(StepNote{.signal = signals_.stop_signal(),
                                             .time_up = time_up,
-                                            .save = save,
+                                            .save = by_signal || by_file,
                                             .busy_seconds = std::exchange(busy_seconds_, 0)}));
   save_asked_ = save_asked_ || all.save;
   if (!all.straggler.empty() && monotonic_seconds() > warned_straggler_ + kStragglerPause) {

@@ -137,26 +137,37 @@ void TrainingRun::sample() {
   std::string why;
   for (const std::string& prompt : config_.logging.sample_prompts) {
     if (stop_wanted(why, longest_sample_)) break;
-    if (!record_ || (prompt.empty() && parts_.data.tokenizer().bos_id() < 0)) continue;
+    if (!record_ || prompt_ids(parts_.data.tokenizer(), state_.documents, prompt).empty())
+      continue;  // nothing to begin with
     const double begin = monotonic_seconds();
+    const std::optional<std::string> text = sample_text(prompt);
+    if (!text) continue;
     record(SampleReport{.step = state_.step,
                         .tokens = tokens(state_.step),
                         .index = index++,
                         .prompt = prompt,
-                        .text = sample_text(prompt)});
+                        .text = *text});
     longest_sample_ = std::max(longest_sample_, monotonic_seconds() - begin);
   }
   pace_.pause(monotonic_seconds());
 }
 
-std::string TrainingRun::sample_text(const std::string& prompt) {
+// Nothing, and an event, if the logits are not finite: a sample does not decide whether training
+// goes on.
+std::optional<std::string> TrainingRun::sample_text(const std::string& prompt) {
   Generator generator(trainer_.model(),
                       {.temperature = 0.8,
                        .top_k = 50,
                        .seed = std::uint64_t(config_.run.seed) + std::uint64_t(state_.step)});
   std::string text;
-  continue_text(generator, parts_.data.tokenizer(), prompt, config_.logging.sample_tokens,
-                [&](const std::string& part) { text += part; });
+  try {
+    continue_text(generator, parts_.data.tokenizer(), state_.documents, prompt,
+                  config_.logging.sample_tokens, [&](const std::string& part) { text += part; });
+  } catch (const Error& e) {
+    if (e.fault != Fault::diverged) throw;
+    event(state_.step, "sample", e.what());
+    return std::nullopt;
+  }
   return text;
 }
 

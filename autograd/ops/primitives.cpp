@@ -140,7 +140,7 @@ Var matmul(const Var& x, const Var& w) {
   on.run(Matmul{.y = y.reshape({N, O}), .x = x.value.reshape({N, I}), .w = w.value});
   return record(
       "matmul", y, {x, w},
-      [&on, N = N, O = O, I = I, x = in_backward(x), w = w.value](const Tensor& dy, Tape::Grads d) {
+      [&on, N, O, I, x = in_backward(x), w = w.value](const Tensor& dy, Tape::Grads d) {
         const Shape rows{N, I};
         Grad dx = d[0];
         if (dx) dx.to = dx.to.reshape(rows);

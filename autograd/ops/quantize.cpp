@@ -3,7 +3,7 @@
 namespace tern {
 namespace {
 
-// What rows are made for: the product that comes next, or its gradients, when they are made again.
+// Purpose of the rows: the next product's forward pass, or its gradients (recomputed rows).
 enum class For { forward, backward };
 
 // How rows (N, D) are written: int8 codes beside a scale, or, without a scale, real numbers. For

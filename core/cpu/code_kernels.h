@@ -15,8 +15,8 @@ inline constexpr Index kFloatColumns = 64;    // columns of one float tile
 inline constexpr Index kFloatDepth = 256;     // terms that one float tile sums at most
 inline constexpr Index kFloatRowStride = kFloatDepth + 16;  // elements; no power of two
 
-// sums (rows, kIntegerColumns) = q (rows, I) . (t + 1)^T. The instructions want one operand
-// unsigned, so weights enter as t + 1 in {0, 1, 2} and the caller subtracts the sum of q's row.
+// sums (rows, kIntegerColumns) = q (rows, I) . (t + 1)^T. The instructions take one unsigned
+// operand, so weights enter as t + 1 in {0, 1, 2} and the caller subtracts the sum of q's row.
 struct IntegerTile {
   std::int32_t* sums = nullptr;  // out, row-major
   const std::int8_t* q = nullptr;

@@ -95,7 +95,7 @@ void reduce_partials(const Grad& to, const std::vector<R>& partials, Index n) {
   });
 }
 
-// room for the partial sums of a reduction over N rows of n columns; empty if nobody wants it
+// room for the partial sums of a reduction over N rows of n columns; empty if not needed
 template <class R>
 std::vector<R> partials_for(const Grad& wanted, Index N, Index n) {
   const Index size = reduction_chunk(N);

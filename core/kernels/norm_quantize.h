@@ -12,8 +12,8 @@ namespace tern {
 
 // One consumer of a normalised row: its own norm weight and its own quantised copy.
 // With an empty row_scale nothing is rounded and q (real) holds the normalised row itself. A real q
-// beside a row_scale receives the quotients: codes over row_scale, which is what backward wants of
-// them. All consumers of one kernel take the same of these three.
+// with a row_scale receives the quotients, codes over row_scale, which backward reads. All
+// consumers of one kernel use the same one of these three forms.
 struct NormalizedRow {
   Quantized y{};    // out (N, D) i8 and (N) real; or (N, D) real, and (N) real or empty
   Tensor weight{};  // in  (D) real

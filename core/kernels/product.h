@@ -31,9 +31,9 @@ struct TernaryProduct {
 //
 // With fp8_dx the dy of dx (not that of dw) is rounded, row by row, to e4m3(dy r) (1 / r) with
 // r = 448 / max(absmax of the row, 1e-30): 8-bit floats of 4 exponent and 3 mantissa bits, halves
-// to even. A row that is not finite becomes NaN. Whoever makes dy can do that on the way: codes
-// e4m3(dy r) and factors 1 / r of dy as it is stored, 0 and NaN where a row is not finite. It
-// changes no bit of dx.
+// to even. A row that is not finite becomes NaN. The kernel that writes dy may supply them
+// (dy_fp8): codes e4m3(dy r) and factors 1 / r of dy as stored, 0 and NaN where a row is not
+// finite. This changes no bit of dx.
 struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
   Grad dw{};          // out (O, I) stored
@@ -41,7 +41,7 @@ struct TernaryProductBackward {
   Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
   TernaryWeight w{};  // in  as in the forward pass
   bool fp8_dx = false;
-  Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats for fp8_dx; or empty: it is made of dy
+  Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats for fp8_dx; empty: computed from dy
 };
 
 }  // namespace tern

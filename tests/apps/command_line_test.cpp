@@ -232,6 +232,22 @@ TEST(Fault119, ValuesAreTakenAsTyped) {
   }
 }
 
+// Training takes minutes: a file that cannot be written is found before.
+TEST(Fault214, TheTokenizersFolderIsMadeOrRefusedFirst) {
+  const TemporaryDirectory room;
+  write_text(room / "a.txt", "some words to learn from, some more words to learn from");
+  const auto train = [&](const std::string& out) {
+    return tern_with({"tokenizer", "train", "--vocab-size", "280", "--out", out, "a.txt"},
+                     room.path());
+  };
+  EXPECT_EQ(train("new/folder/t.model").exit_code, 0);
+  EXPECT_TRUE(std::filesystem::exists(room / "new/folder/t.model"));
+  const Outcome below_a_file = train("a.txt/t.model");
+  EXPECT_EQ(below_a_file.exit_code, 6);
+  EXPECT_THAT(below_a_file.err, HasSubstr("a.txt: cannot make this folder: "));
+  EXPECT_EQ(train("new").exit_code, 2);
+}
+
 // CLI11's own vectors change what was typed.
 TEST(Fault119, NoOptionUsesALibraryVector) {
   CLI::App app{"", "tern"};

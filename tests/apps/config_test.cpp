@@ -126,9 +126,15 @@ sample_prompts = ["To be,\nor", 'C:\new "x"']
 
 // Every key, set to something else than its default, survives writing and reading.
 TEST(Config, EveryKeyRoundTrips) {
-  const std::set<std::string> kTied = {
-      "run.steps",         "model.size",        "batch.tokens",          "batch.context",
-      "init_from.moments", "optimizer.moments", "checkpoint.keep_every", "logging.sample_interval"};
+  const std::set<std::string> kTied = {"run.steps",
+                                       "model.size",
+                                       "batch.tokens",
+                                       "batch.context",
+                                       "init_from.moments",
+                                       "optimizer.moments",
+                                       "checkpoint.keep_every",
+                                       "logging.sample_interval",
+                                       "init_from.other_tokenizer"};
   std::vector<std::string> overrides = {"run.steps=0", "run.tokens=1000000", "run.name=x"};
   const LoadedConfig base = parse_config(kValid, "small.toml", overrides);
   for (const ConfigSection& section : schema())

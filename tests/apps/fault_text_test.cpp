@@ -5,8 +5,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/generate/generator.h"
+#include "apps/train/model_files.h"
 #include "data/corpus.h"
 #include "tests/apps/tiny_run.h"
+#include "tests/support/npy.h"
 
 namespace tern::test {
 namespace {
@@ -86,6 +89,106 @@ TEST(Fault108, EvalAndTrainingAgree) {
   const auto first = bytes_of_first(corpus, 1);
   EXPECT_THAT(eval.out, HasSubstr("(" + std::to_string(corpus.text_bytes() - first) + " bytes"))
       << "the first token is not scored";
+}
+
+std::string generated(const TinyRun& tiny, const std::string& name, const std::string& prompt) {
+  const Outcome o = tern_command(
+      {"generate", "--checkpoint", tiny.directory(name).string(), "-n", "12", "--prompt", prompt});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  return o.out;
+}
+
+TEST(Fault122, APromptThatEndsInsideACharacterIsShownOnce) {
+  const TinyRun tiny;
+  ASSERT_EQ(run(tiny.command("a", {"run.steps=1"})).exit_code, 0);
+  for (const std::string prompt :
+       {"x\xc3", "x\xe4\xbd", "\xf0\x9f\x98", "x\xff\xe4", "x\xff", "x\xe4\xbd\xa0"}) {
+    const std::string text = generated(tiny, "a", prompt);
+    EXPECT_TRUE(text.starts_with(prompt)) << testing::PrintToString(text);
+    const std::size_t n = std::min<std::size_t>(prompt.size(), 2);
+    const std::string end = prompt.substr(prompt.size() - n);
+    EXPECT_NE(text.substr(prompt.size(), n), end) << testing::PrintToString(text);
+  }
+}
+
+TEST(Fault122, ACharacterIsCompletedByTheTokensThatFollow) {
+  const Tokenizer t = Corpus::open(tiny_corpus(), Split::train).tokenizer();
+  Decoder decoder(t, false, "\xe4\xbd");
+  EXPECT_EQ(decoder.push(t.encode("\xa0")[0]), "\u4f60");
+  EXPECT_EQ(decoder.finish(), "");
+  Decoder cut(t, false, "\xe4\xbd");
+  EXPECT_EQ(cut.push(t.encode("a")[0]),
+            "\xe4\xbd"
+            "a")
+      << "nothing is lost";
+}
+
+// bos, eos that a checkpoint of one step on this data says
+std::pair<bool, bool> ends(const TinyRun& tiny, const std::string& name, const fs::path& data) {
+  const Outcome o = run(tiny.command(name, {"run.steps=1", "data.source.0.path=" + data.string()}));
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  const auto manifest =
+      nlohmann::json::parse(read_text(tiny.checkpoint(name, 1) / "manifest.json"));
+  const nlohmann::json& state = manifest.at("state");
+  return {state.at("bos").get<bool>(), state.at("eos").get<bool>()};
+}
+
+std::string first_ids(const TinyRun& tiny, const std::string& name, const std::string& text) {
+  const std::string out = (tiny.room() / (name + "-trace")).string();
+  fs::remove_all(out);
+  const Outcome o = tern_command(
+      {"trace", "--checkpoint", tiny.directory(name).string(), "--text", text, "--out", out});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  return std::to_string(read_npy(out + "/lm_head.output.npy").shape[0]);
+}
+
+TEST(Fault124, DocumentsBeginAsTheDataWasMade) {
+  const TinyRun tiny;
+  const fs::path bare = rare_corpus(tiny, {"--no-bos"});
+  EXPECT_EQ(ends(tiny, "with", tiny_corpus()), std::pair(true, true));
+  EXPECT_EQ(ends(tiny, "bare", bare), std::pair(false, true));
+  EXPECT_EQ(first_ids(tiny, "with", "~~"), "3");
+  EXPECT_EQ(first_ids(tiny, "bare", "~~"), "2") << "no bos in front";
+  EXPECT_EQ(generated(tiny, "bare", "").size() > 1, true) << "begins after eos";
+  const Outcome eval = tern_command(
+      {"eval", "--checkpoint", tiny.directory("bare").string(), "--data", tiny_corpus().string()});
+  EXPECT_THAT(eval.err, HasSubstr("documents have bos and eos, those that the model was trained on "
+                                  "eos and no bos"));
+}
+
+TEST(Fault124, TokenFilesSayItThemselves) {
+  const TinyRun tiny;
+  for (const int bos : {0, 1}) {
+    std::string bytes;
+    for (int i = 0; i < 300; ++i)
+      bytes += std::string{char(i % 100 == 0 && bos ? 1 : 65 + i % 7), '\0'};
+    const std::string file = (tiny.room() / ("t" + std::to_string(bos) + ".bin")).string();
+    write_text(file, bytes);
+    const fs::path out = tiny.room() / std::to_string(bos);
+    ASSERT_EQ(tern_command({"prepare", "--tokenizer", (tiny_corpus() / "tokenizer.model").string(),
+                            "--out", out.string(), file})
+                  .exit_code,
+              0);
+    const DocumentLayout layout = Corpus::open(out, Split::train).layout();
+    EXPECT_EQ(layout.bos, bos == 1);
+    EXPECT_FALSE(layout.eos);
+  }
+}
+
+TEST(Fault124, PromptsFollowTheLayout) {
+  const Tokenizer t = Corpus::open(tiny_corpus(), Split::train).tokenizer();
+  const auto x = t.encode("~")[0];
+  using Ids = std::vector<std::int32_t>;
+  EXPECT_EQ(prompt_ids(t, {.bos = true, .eos = true}, "~"), (Ids{t.bos_id(), x}));
+  EXPECT_EQ(prompt_ids(t, {.bos = true, .eos = false}, ""), (Ids{t.bos_id()}));
+  EXPECT_EQ(prompt_ids(t, {.bos = false, .eos = true}, "~"), (Ids{x}));
+  EXPECT_EQ(prompt_ids(t, {.bos = false, .eos = true}, ""), (Ids{t.eos_id()}));
+  EXPECT_EQ(prompt_ids(t, {.bos = false, .eos = false}, ""), Ids{});
+  EXPECT_TRUE(training_state(nlohmann::json::parse(R"({"step": 1, "position": 0, "adam_steps": 1,
+      "skipped": 0, "tokenizer_hash": "", "data_hashes": []})"),
+                             "old")
+                  .documents.bos)
+      << "checkpoints that do not say so";
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ using testing::Not;
 TEST(RunRecord, SaysEverythingEverywhere) {
   const TemporaryDirectory d;
   const auto body = [&] {
-    const RunDirectory directory(d / "r", Existing::refuse, "");
+    const RunDirectory directory(d / "r", Existing::refuse, {});
     Console console(STDERR_FILENO, directory.log());
     RunRecord record(directory, console, sibling_program("tern"));
     for (int i = 1; i <= 20; ++i)

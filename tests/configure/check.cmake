@@ -35,9 +35,9 @@ expect(tree PASS "left out: ${ROOM}/bin/nvcc-gone --version says no version"
   -DTERN_NVCC=${ROOM}/bin/nvcc-gone)
 expect(tree PASS "left out: ${ROOM}/bin/nvcc-13.0 cannot compile" -DTERN_NVCC=${ROOM}/bin/nvcc-13.0)
 
-write_program(g++-11 "exec ${COMPILER} -U__GNUC__ -D__GNUC__=11 \"$@\"")
+write_program(g++-11 "exec ${COMPILER} -U__clang__ -U__GNUC__ -D__GNUC__=11 \"$@\"")
 write_program(clang-14
-  "exec ${COMPILER} -D__clang__ -D__clang_major__=14 -D__clang_minor__=0 -D__clang_patchlevel__=6 \"$@\"")
+  "exec ${COMPILER} -U__clang__ -D__clang__ -U__clang_major__ -D__clang_major__=14 -D__clang_minor__=0 -D__clang_patchlevel__=6 \"$@\"")
 foreach(compiler g++-11 clang-14)
   expect(${compiler} FAIL "expected g++ 12 or newer, or clang 19 or newer"
     -DCMAKE_CXX_COMPILER=${ROOM}/bin/${compiler})

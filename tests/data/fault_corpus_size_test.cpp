@@ -117,9 +117,9 @@ TEST(Fault104, ShardsUpToTheLimitAreReadAndMoreAreNotWritten) {
 
 TEST(Fault104, TooSmallShardsAreRefusedAtTheStart) {
   const PrepareFixture f;
-  write_text(f / "a.txt", "");
-  fs::resize_file(f / "a.txt", std::uintmax_t(64) << 30);  // holes
-  PrepareOptions options = f.options("out", {f / "a.txt"});
+  write_text(f / "a.jsonl", "");
+  fs::resize_file(f / "a.jsonl", std::uintmax_t(64) << 30);  // holes
+  PrepareOptions options = f.options("out", {f / "a.jsonl"});
   options.shard_tokens = 1000;
   EXPECT_THAT(message_of(Fault::usage, [&] { prepare_corpus(options, no_report); }),
               HasSubstr("at most 100000 shards"));

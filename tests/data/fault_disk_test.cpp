@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "core/check.h"
+#include "data/files.h"
 #include "tests/data/checkpoint_support.h"
+#include "tests/support/complaint.h"
 #include "tests/support/process.h"
 
 namespace tern {
@@ -221,6 +223,16 @@ TEST(Fault15, AFileInPlaceOfTheDirectory) {
 }
 
 // The kernel writes up to the limit, a short write, and refuses the rest.
+// each is fsynced in its parent; only a crash of the machine would show it
+TEST(Fault318, NewParentsAreMadeAndTheOneThatFailsIsNamed) {
+  const TemporaryDirectory d;
+  for (int again = 0; again < 2; ++again) make_directories(d / "a/b/./c/");
+  EXPECT_TRUE(fs::is_directory(d / "a/b/c"));
+  write_text(d / "a/file", "");
+  EXPECT_THAT(complaint([&] { make_directories(d / "a/file/x/y"); }),
+              HasSubstr(d / "a/file: cannot be created: File exists"));
+}
+
 TEST(Fault17, ShortWritesAreContinuedAndReported) {
   const TemporaryDirectory directory;
   const fs::path path = directory.path() / "file";

@@ -85,11 +85,11 @@ TEST(Fault24, MissingKeysAreNamed) {
   const json good = json::parse(to_text(example()));
   for (const auto& [key, value] : good.items())
     if (key != "hash") {
-      EXPECT_THAT(changed([&key = key](json& m) { m.erase(key); }),
+      EXPECT_THAT(changed([&key](json& m) { m.erase(key); }),
                   HasSubstr("the key \"" + key + "\" is missing"));
     }
   for (const auto& [key, value] : good["tensors"][0]["pieces"][0].items())
-    EXPECT_THAT(changed([&key = key](json& m) { m["tensors"][0]["pieces"][0].erase(key); }),
+    EXPECT_THAT(changed([&key](json& m) { m["tensors"][0]["pieces"][0].erase(key); }),
                 HasSubstr("tensor w: the key \"" + key + "\" is missing"));
 }
 

@@ -62,7 +62,7 @@ TEST(Sources, FilesDirectoriesAndGlobsInOrder) {
   const TemporaryDirectory d;
   fs::create_directories(d / "in/deep");
   for (const char* name :
-       {"in/b.txt", "in/a.jsonl", "in/deep/c.txt.gz", "in/notes.md", "x1.txt", "x0.txt"})
+       {"in/b.txt", "in/a.jsonl", "in/deep/c.txt.gz", "in/notes.pdf", "x1.txt", "x0.txt"})
     write_text(d / name, "");
   const auto names = [&](const std::vector<std::string>& inputs) {
     std::vector<std::string> out;
@@ -75,8 +75,8 @@ TEST(Sources, FilesDirectoriesAndGlobsInOrder) {
   const auto one = sources_of({d / "in/deep/c.txt.gz"}).at(0);
   EXPECT_EQ(one.codec, Codec::gzip);
   EXPECT_EQ(one.format, SourceFormat::text);
-  EXPECT_THROW(sources_of({d / "in/notes.md"}), Error);
-  const std::vector<std::string> notes = {d / "in/notes.md"};
+  EXPECT_THROW(sources_of({d / "in/notes.pdf"}), Error);
+  const std::vector<std::string> notes = {d / "in/notes.pdf"};
   EXPECT_EQ(list_sources(notes, SourceFormat::text).size(), 1u);
 }
 

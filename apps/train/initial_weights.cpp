@@ -1,0 +1,38 @@
+#include "apps/train/initial_weights.h"
+
+#include "apps/generate/load_model.h"
+#include "apps/train/course.h"
+#include "apps/train/model_files.h"
+#include "core/dry/dry_backend.h"
+
+namespace tern {
+namespace fs = std::filesystem;
+
+bool needs_initial_weights(const RunConfig& config, const std::string& resume, bool overwrite) {
+  if (config.init_from.path.empty()) return false;
+  if (overwrite || resume == "none") return true;
+  if (!resume.empty() && resume != "auto") return false;
+  return !has_course(fs::path(config.run.directory) / config.run.name / "checkpoints");
+}
+
+fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
+                              const std::string& tokenizer_hash) {
+  const InitFromSection& from = config.init_from;
+  if (from.path.empty()) return {};
+  const Checkpoint checkpoint = open_checkpoint(from.path);
+  const std::string where = checkpoint.path().string();
+  const Findings findings = checkpoint.verify();
+  require(findings.problems.empty(), Fault::input,
+          "init_from.path: ", findings.problems.empty() ? "" : findings.problems[0]);
+  const std::string theirs = training_state(checkpoint.manifest(), where).tokenizer_hash;
+  require(theirs == tokenizer_hash || from.other_tokenizer, Fault::input, "init_from.path: ", where,
+          " was trained with another tokenizer (hash ", theirs, ", the data's has ", tokenizer_hash,
+          "): its token ids mean other texts. Prepare the data with its tokenizer, or set "
+          "init_from.other_tokenizer = true");
+  DryBackend dry(device);
+  Model model(dry, config.model, model_options(config, device, true));
+  require_weights(checkpoint, model, from.moments);
+  return fs::canonical(checkpoint.path());
+}
+
+}  // namespace tern
