@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "apps/config/plan.h"
 #include "apps/generate/generator.h"
 #include "apps/run/quantities.h"
 #include "apps/train/model_files.h"
@@ -53,6 +54,18 @@ std::string advice(const RunConfig& config, Index largest) {
   return batch + (config.recompute == Recompute::none
                       ? "; memory.recompute = \"cheap\" or \"full\" needs less"
                       : "; memory.recompute = \"full\" needs less");
+}
+
+// What needs no rehearsal, which would itself take memory: the state of this rank alone does not
+// fit.
+void require_state_fits(const RunConfig& config, std::size_t available, Share share) {
+  const Plan plan = make_plan(config, std::vector<std::int64_t>(config.data.sources.size()));
+  const double owners = config.parallel.zero ? share.size : 1;
+  const double bytes = double(plan.checkpoint_bytes) / owners + double(plan.gradient_bytes);
+  require(bytes <= double(available), Fault::memory, "out of memory: the run needs more than ",
+          bytes_text(bytes), " for parameters, gradients and moments, but only ",
+          bytes_text(double(available)),
+          " are available: no micro_batch fits: use a smaller model");
 }
 
 // A run on one of several ranks, planned for micro-batches of any size.
@@ -105,6 +118,10 @@ std::size_t saved_bytes(Trainer& trainer, const RunConfig& config, Share share) 
 
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
                        Share share) {
+  constexpr std::int64_t kMost = std::int64_t(1) << 42;  // tables grow with them
+  const std::int64_t parameters = count_parameters(config.model).total();
+  require(parameters <= kMost, Fault::memory, "too large to be planned: expected at most ", kMost,
+          " parameters, got ", parameters);
   DryBackend dry(device);
   SelfCommunicator others(share.rank, share.size);
   Trainer trainer(dry, config, micro_batch, share.alone() ? nullptr : &others);
@@ -135,6 +152,7 @@ MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Sha
   const DeviceTraits traits = device.facts().traits;
   const std::size_t available = device.available_memory(on_machine);
   const Index sequences = largest_share(config, share.size);
+  require_state_fits(config, available, share);
   const Planner planner(config, traits, share);
   const Index wanted = config.batch.micro_batch;
   Index micro_batch = std::min(wanted, sequences);

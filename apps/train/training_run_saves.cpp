@@ -45,11 +45,12 @@ void TrainingRun::save_or_postpone() {
 // All ranks wait for those that write: a checkpoint without a copy may take longer than
 // ranks.timeout.
 void TrainingRun::save_together() {
-  Watch* watch = parts_.ranks.watch();
-  if (watch) watch->finishing();
   save();
+  Watch* watch = parts_.ranks.watch();
+  if (!watch) return;
+  watch->finishing();
   parts_.ranks.agree({});
-  if (watch) watch->finishing(false);
+  watch->finishing(false);
 }
 
 // After a good step; after a skipped one at the end only, where a resumed run goes on as this
@@ -80,6 +81,7 @@ void TrainingRun::save() {
     if (!begin_save()) return;
   }
   const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model());
+  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
   save_stall_ = waited + writer_->save(facts, tensors);
   if (!parts_.shards_saved) collect(writer_->poll());
 }

@@ -22,7 +22,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::vector<std::string> kMegabytes = {"model.hidden_size=512", "model.num_hidden_layers=1",
-                                             "run.steps=2", "logging.validation_interval=0"};
+                                             "model.intermediate_size=1024", "run.steps=2",
+                                             "logging.validation_interval=0"};
 
 // A limit on resident memory, which Linux does not enforce but tern reads: the run fits, and `more`
 // bytes.
@@ -86,7 +87,7 @@ TEST(Fault305, EachRankCopiesWhatItSaves) {
 TEST(Fault106, MicroBatchesAreChosenWithinLimitsAndWithTheCopy) {
   const TinyRun tiny;
   std::vector<std::string> overrides = {"batch.tokens=65536", "batch.context=1024",
-                                        "model.hidden_size=64"};
+                                        "model.hidden_size=64", "logging.validation_tokens=1024"};
   const RunConfig config = load_config(tiny.config(), overrides).config;
   const MemoryPlan wanted = plan_memory(config, 16, DeviceTraits{});
   Command command{.args = {sibling_program("tern"), "plan", tiny.config()},
@@ -172,9 +173,9 @@ TEST(Fault213, APlanPrintsSizesBeforeWhatDoesNotFit) {
                                    "plan",
                                    tiny.config(),
                                    "--set",
-                                   "model.hidden_size=65536",
+                                   "model.hidden_size=16384",
                                    "--set",
-                                   "model.num_hidden_layers=1000"};
+                                   "model.num_hidden_layers=100"};
   const Outcome refused = run({.args = args});
   EXPECT_EQ(refused.exit_code, 5);
   EXPECT_THAT(refused.out, HasSubstr("one checkpoint"));
@@ -184,6 +185,11 @@ TEST(Fault213, APlanPrintsSizesBeforeWhatDoesNotFit) {
   EXPECT_EQ(planned.exit_code, 0) << planned.err;
   EXPECT_THAT(planned.out, HasSubstr("too large for this machine, planned for another: "));
   EXPECT_THAT(planned.out, HasSubstr("memory, 1 sequences at once"));
+  for (const char* largest : {"model.hidden_size=65536", "model.num_hidden_layers=1024"})
+    args.insert(args.end(), {"--set", largest});
+  const Outcome absurd = run({.args = args});
+  EXPECT_EQ(absurd.exit_code, 5);
+  EXPECT_THAT(absurd.err, HasSubstr("expected at most 4398046511104 parameters"));
 }
 
 TEST(Fault213, APlanWithoutDataChoosesMicroBatchesTooAndIsNamedWhereDataIsMissing) {
