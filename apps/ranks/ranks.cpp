@@ -76,8 +76,9 @@ void Ranks::Relay::begin() {
 
 void Ranks::Relay::waiting() {
   if (to) return to->waiting();
-  require(monotonic_seconds() < deadline_, Fault::communication,
-          "the ranks did not meet in time: MPI cannot carry rank 0's address to all of them");
+  require(
+      monotonic_seconds() < deadline_, Fault::communication,
+      "the ranks did not find each other in time: MPI cannot send rank 0's address to all of them");
 }
 
 void Ranks::Relay::end() noexcept {

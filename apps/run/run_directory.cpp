@@ -154,7 +154,7 @@ RunDirectory::~RunDirectory() {
   try {
     put_back(path_);
   } catch (const Error& e) {
-    std::fprintf(stderr, "tern: the run that was to be replaced lies in %s: %s\n",
+    std::fprintf(stderr, "tern: the run that was to be replaced is in %s: %s\n",
                  (path_ / kReplaced).c_str(), e.what());
   }
 }

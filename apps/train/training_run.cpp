@@ -182,7 +182,7 @@ void TrainingRun::finish(const std::string& why) {
   parts_.ranks.agree({});  // rank 0 has saved what all of them end with
   if (stopped && !record_) throw Error(Fault::stopped, "");  // rank 0 says it
   require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_,
-          "; the same command goes on from there");
+          "; run the same command again to resume");
 }
 
 std::string TrainingRun::last_good() const {

@@ -132,7 +132,7 @@ TEST(Fault62, ARankThatIsBehindIsNamedAfterTheTimeOut) {
         if (c.rank() == 2) std::this_thread::sleep_for(std::chrono::seconds(2));
         c.agree({});
       });
-  EXPECT_THAT(complaints[0], HasSubstr("rank 2 did not come as far as the others within 1 s"));
+  EXPECT_THAT(complaints[0], HasSubstr("rank 2 fell behind the others within 1 s"));
 }
 
 TEST(Fault62, AnOperationWithinAnotherDoesNotEndTheWait) {

@@ -98,8 +98,8 @@ TEST(Fault59, ReplicasThatDifferAreFoundAndNamed) {
 
 TEST(Fault59, TheMajorityIsRight) {
   EXPECT_EQ(ranks_that_differ({"a", "a"}), "");
-  EXPECT_THAT(ranks_that_differ({"b", "a", "a"}), HasSubstr("rank 0 holds other copies of the "
-                                                            "model than rank 1"));
+  EXPECT_THAT(ranks_that_differ({"b", "a", "a"}),
+              HasSubstr("rank 0 holds copies of the model that differ from those of rank 1"));
   EXPECT_THAT(ranks_that_differ({"a", "b", "a", "c"}), HasSubstr("ranks 1, 3 hold other copies"));
   EXPECT_THAT(ranks_that_differ({"a", "b"}), HasSubstr("rank 1 holds"));
 }

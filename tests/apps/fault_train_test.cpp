@@ -49,7 +49,7 @@ TEST(Fault05, SigtermFinishesTheStepSavesAndExits75) {
   process.send(SIGTERM);
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("the same command goes on"));
+  EXPECT_THAT(outcome.err, HasSubstr("run the same command again to resume"));
   const NewestGood newest = newest_good(tiny.directory("stopped") / "checkpoints");
   ASSERT_TRUE(newest.path);
   EXPECT_GE(Checkpoint::open(*newest.path).manifest().step, 30u);
