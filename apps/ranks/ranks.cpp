@@ -26,7 +26,7 @@ std::unique_ptr<Listener> inherited_listener() {
   const char* number = std::getenv("TERN_LISTENER");
   if (!number) return nullptr;
   auto listener = std::make_unique<Listener>(Descriptor(std::atoi(number)));
-  unsetenv("TERN_LISTENER");  // it is nobody else's
+  unsetenv("TERN_LISTENER");  // for this process only
   return listener;
 }
 

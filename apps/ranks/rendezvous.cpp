@@ -13,7 +13,7 @@
 namespace tern {
 namespace {
 
-constexpr std::size_t kMostGuests = 64;  // connections that have not said who they are
+constexpr std::size_t kMostGuests = 64;  // connections that are not identified yet
 constexpr double kQuietSeconds = 10;     // of waiting, before it is mentioned
 constexpr double kLongestPause = 0.5;    // between two attempts to connect
 
@@ -158,7 +158,7 @@ Connection connect(const RankPlace& place, double end) {
 RankLinks join(const RankPlace& place, const Identity& identity, const Rendezvous& how) {
   const double end = monotonic_seconds() + how.seconds;
   const std::string where = address_text(place.host, place.port);
-  // rank 0 gives up first, and says who is missing
+  // rank 0 times out first, and names the missing ranks
   const Waiting waiting =
       until(end + how.handshake_seconds, "rank 0 at " + where + " does not answer");
   Hello hello{.job = place.job, .rank = place.rank, .size = place.size, .identity = identity};

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kRound = 50;            // ms
 constexpr double kStopped = 1;        // seconds: a round this long means that we were stopped
-constexpr double kLongestSend = 0.2;  // seconds: nobody reads there
+constexpr double kLongestSend = 0.2;  // seconds: the other side does not read
 
 void give_up_soon(double begin) {
   require(monotonic_seconds() < begin + kLongestSend, Fault::communication,
@@ -119,7 +119,7 @@ void Watch::leave() {
 void Watch::finishing(bool now) {
   const std::scoped_lock lock(mutex_);
   finishing_ = now;
-  failed_at_ = monotonic_seconds();  // the time that it took is nobody's fault
+  failed_at_ = monotonic_seconds();  // the time that it took is not counted
 }
 
 void Watch::run(std::stop_token stop) {
@@ -189,7 +189,7 @@ void Watch::beat() {
   }
 }
 
-// The first failure counts. Rank 0 tells the others, who need not tell people again.
+// The first failure counts. Rank 0 tells the others, which need not print it again.
 void Watch::fail_because(const Parting& parting) {
   if (failure_) return;
   failure_ = parting;
@@ -240,7 +240,7 @@ void Watch::look_at_work(double now, double pause) {
 std::optional<std::string> Watch::hopeless(double now, double slack) const {
   if (finishing_ || (operation_since_ < 0 && !work_)) return std::nullopt;
   const double since = operation_since_ < 0 ? work_since_ : operation_since_;
-  // rank 0 speaks first: it knows who is behind
+  // rank 0 reports first: it knows which rank is behind
   const double limit = limits_.timeout + slack + (rank_ == 0 ? 0 : limits_.grace);
   if (now - since > limit) return laggards() + " within " + seconds_text(limits_.timeout);
   const int signal = Signals::stop_seen();
@@ -264,7 +264,7 @@ std::string Watch::laggards() const {
       if (progress.*part < most) list += (list.empty() ? "" : ", ") + std::to_string(rank);
     if (!list.empty())
       return (list.find(',') == std::string::npos ? "rank " : "ranks ") + list +
-             " fell behind the others";
+             " did not catch up with the others";
   }
   return operation_since_ < 0 ? "no device made progress" : "an operation of all ranks did not end";
 }

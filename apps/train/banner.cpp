@@ -73,7 +73,7 @@ TableRow device_row(const Device& device) {
   return {"device", device.facts().name, device.facts().library};
 }
 
-// who works together, and how that is known
+// the ranks, and the source of that information
 TableRow ranks_row(const RankPlace& place, const std::string& transport) {
   return {"ranks", fmt::format("{}", place.size),
           place.size == 1 ? "one process"

@@ -52,7 +52,7 @@ void require_no_checkpoint(const std::filesystem::path& checkpoints,
   for (const std::string& name : set_aside(checkpoints))
     reasons.push_back(
         name + " belongs to an abandoned course of the run: to go back to it, use --resume " +
-        (checkpoints / name).string() + " goes back to it");
+        (checkpoints / name).string());
   constexpr std::size_t kMost = 8;
   const std::size_t more = reasons.size() - std::min(reasons.size(), kMost);
   reasons.resize(reasons.size() - more);

@@ -119,13 +119,17 @@ TEST(Console, PlainLinesInAPipe) {
         c.report(DiagnosticsReport{.step = 7,
                                    .layers = {{"a", 1e-3, .3, .02, 5}, {"b", 2e-3, .4, .01, 9}}});
       }),
-      "hello\nstep  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
-      "peak 31%  mem 61/141G  data 0.4%  eta 1h07m\nval   step 1200  loss 3.801  ppl 44.7  "
-      "bits/byte 1.214  2.1s  best\nsample at step 1200\n  | ROMEO:\n  | O\\x1b[2J!\ncheckpoint "
-      "step 1000 -> runs/x/checkpoints/step-00001000 (1.5 GB, 2.1s, verified)\nwarning: checkpoint "
-      "step 1100 failed: No space left on device; training continues\nskip at step 7: loss is nan "
-      "(samples 4 5)\nlayers step 7  zeros 30%..40%  flips 0.001..0.002  scale 0.01..0.02  absmax "
-      "5..9\n");
+      "hello\n"
+      "step  1200/20000   6.0%  loss 3.912  ppl 50.0  lr 3.8e-03  |g| 0.84  182k tok/s  "
+      "peak 31%  mem 61/141G  data 0.4%  eta 1h07m\n"
+      "val   step 1200  loss 3.801  ppl 44.7  bits/byte 1.214  2.1s  best\n"
+      "sample at step 1200\n"
+      "  | ROMEO:\n"
+      "  | O\\x1b[2J!\n"
+      "checkpoint step 1000 -> runs/x/checkpoints/step-00001000 (1.5 GB, 2.1s, verified)\n"
+      "warning: checkpoint step 1100 failed: No space left on device; training continues\n"
+      "skip at step 7: loss is nan (samples 4 5)\n"
+      "layers step 7  zeros 30%..40%  flips 0.001..0.002  scale 0.01..0.02  absmax 5..9\n");
 }
 
 TEST(Console, TablesAreAligned) {
