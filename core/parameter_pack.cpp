@@ -111,7 +111,8 @@ void ParameterPack::allocate(Backend& backend, DType dtype, bool gradients,
                              const PackFormats& formats) {
   const DType stored = formats.gradients.value_or(dtype), table = formats.table.value_or(dtype);
   check(stored == dtype || (stored == DType::bf16 && dtype == DType::f32),
-        "[ParameterPack] expected gradients in ", dtype, ", or in bf16 beside f32, got ", stored);
+        "[ParameterPack] expected gradients in ", dtype, ", or in bf16 with f32 parameters, got ",
+        stored);
   const Index held = segments_.empty() ? 0 : segments_.back().at + segments_.back().all.count;
   const Index total = parameters_.empty() ? 0 : ranges_.back().first + room_of(*parameters_.back());
   values_ = filled(backend, {held}, dtype);

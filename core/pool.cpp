@@ -32,7 +32,7 @@ void* Pool::allocate(std::size_t bytes) {
     holes_.erase(best);
     if (rest) holes_[offset + want] = rest;
   } else {
-    require(want <= capacity_ - end_, Fault::memory, "[Pool] out of memory: wanted ", want,
+    require(want <= capacity_ - end_, Fault::memory, "[Pool] out of memory: requested ", want,
             " B, free ", capacity_ - used_, " B (", capacity_ - end_, " B at the end), slab ",
             capacity_, " B");
     end_ += want;

@@ -38,7 +38,7 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
     cudaStreamDestroy(stream_);
     std::size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    fail(Fault::memory, "[CudaBackend] out of device memory: wanted a slab of ", slab_bytes,
+    fail(Fault::memory, "[CudaBackend] out of device memory: requested a slab of ", slab_bytes,
          " B, free are ", free, " of ", total, " B");
   }
   pool_ = std::make_unique<Pool>(slab_, slab_bytes);

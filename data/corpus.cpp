@@ -26,7 +26,7 @@ std::string manifest_text(const fs::path& directory) {
   if (!path_exists(path)) {
     const bool unfinished = path_exists(directory / kPrepareJournalName);
     fail(Fault::input, directory.string(),
-         unfinished ? ": this corpus is unfinished: run the same tern prepare again, it continues"
+         unfinished ? ": this corpus is unfinished: run the same tern prepare again to resume"
                     : ": holds no corpus (no manifest.json): make one with tern prepare");
   }
   return read_file(path, kMaxCorpusManifestBytes);

@@ -56,7 +56,7 @@ void add_attribute(hid_t to, const std::string& name, const std::string& value) 
                "[hdf5] cannot write the attribute ", name);
 }
 
-// Allocated now and never filled: its bytes have their place, and nobody has touched them.
+// Allocated now and never filled: its bytes have their place, and are not written.
 std::uint64_t add_dataset(hid_t file, const Dataset& d) {
   check(!d.name.empty() && d.name.size() <= 512 && d.name.find('/') == std::string::npos &&
             d.name != "." && d.shape.size() <= 8,

@@ -24,8 +24,7 @@ void require_documents_fit(const std::vector<SourceFile>& sources, const Documen
     require(!one || s.codec != Codec::none || s.bytes <= kMaxDocumentBytes, Fault::input,
             s.path.string(), ": is one document of ", s.bytes, " B, expected at most ",
             kMaxDocumentBytes,
-            ": say what separates its documents (--separator TEXT), or use JSON "
-            "lines");
+            ": name the text that separates its documents (--separator TEXT), or use JSON lines");
   }
 }
 
@@ -138,7 +137,7 @@ bool TextSource::take_text(TextBatch& batch) {
       Fault::input, place(), ": the document at byte ", divided ? document_begin_ : 0,
       " is longer than one document may be (", options_.max_document_bytes, " B): ",
       divided ? "does --separator stand between the documents of this file?"
-              : "say what separates its documents (--separator TEXT), or use JSON lines");
+              : "name the text that separates its documents (--separator TEXT), or use JSON lines");
   if (n > 0 || at_.inside) {
     const Split split =
         at_.tail ? Split::validation : rule_.of_document(at_.document - (at_.inside ? 1 : 0));

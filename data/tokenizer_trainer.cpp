@@ -199,7 +199,7 @@ bool cover(std::vector<std::string>& texts, const TokenizerTraining& options) {
     text << "a vocabulary of " << options.vocab_size << " has no room for the " << characters.size()
          << " characters of this text: the " << kept << " most frequent get a piece ("
          << std::setprecision(4) << 100 * characters.share(kept)
-         << " % of the text), bytes spell the others; see --character-coverage";
+         << " % of the text), the others are encoded as bytes; see --character-coverage";
     if (options.notice) options.notice(text.str());
   }
   texts = parts_of(texts, characters.first(kept));

@@ -28,7 +28,7 @@ AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
   Backend& on = pack.values().backend();
   const DType real = pack.values().dtype(), stored = options.moments.value_or(real);
   check(stored == real || (stored == DType::bf16 && real == DType::f32),
-        "[AdamW] expected moments in ", real, ", or in bf16 beside f32, got ", stored);
+        "[AdamW] expected moments in ", real, ", or in bf16 with f32 parameters, got ", stored);
   m_ = Tensor(on, pack.values().shape(), stored);
   v_ = Tensor(on, pack.values().shape(), stored);
   scalars_ = Tensor(on, {StepScalars::kCount}, DType::f64);

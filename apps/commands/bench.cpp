@@ -112,7 +112,7 @@ void add_bench_train(CLI::App& bench) {
   add_size_options(command, o->size, file);
   add_settings(command, o->overrides);
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
-  command.add_option("--steps", o->steps, "steps that are measured")
+  command.add_option("--steps", o->steps, "number of measured steps")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command.callback([o] { run(*o); });

@@ -59,7 +59,7 @@ void add_bench_bit_linear(CLI::App& bench) {
   number("--inputs", o->size.inputs, "I");
   number("--outputs", o->size.outputs, "O");
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
-  command.add_option("--steps", o->passes, "passes that are measured")
+  command.add_option("--steps", o->passes, "number of measured passes")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command.callback([o] { run_bit_linear(*o); });

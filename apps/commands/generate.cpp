@@ -57,8 +57,9 @@ void add_generate(CLI::App& tern) {
   command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
       ->transform(path_argument())
       ->required();
-  command.add_option("--prompt", o->prompt, "what the text begins with");
-  command.add_option("-n,--tokens", o->tokens, "tokens to write")->capture_default_str();
+  command.add_option("--prompt", o->prompt, "beginning of the text");
+  command.add_option("-n,--tokens", o->tokens, "number of tokens to generate")
+      ->capture_default_str();
   command.add_option("--temperature", o->sampling.temperature, "0: always the likeliest token")
       ->capture_default_str();
   command.add_option("--top-k", o->sampling.top_k, "draw from the k likeliest only; 0: from all")

@@ -31,7 +31,7 @@ void run_golden(const GoldenOptions& options) {
   const DType dtype = options.dtype == "f64" ? DType::f64 : DType::f32;
   const Device device(options.device);
   require(dtype == DType::f32 || !device.facts().traits.is_gpu(), Fault::usage,
-          "--device cuda: expected --dtype f32 beside it");
+          "--device cuda: expected --dtype f32 with it");
   std::string failed;
   for (const std::string& file : options.files)
     if (!print(file, check_golden(file, dtype, device))) failed += " " + file;

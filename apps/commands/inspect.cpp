@@ -120,7 +120,7 @@ void inspect_directory(const fs::path& directory, bool verify) {
           " checkpoints are bad, for the reasons above");
   const std::vector<std::string> aside = set_aside(directory);
   for (const std::string& name : aside)
-    fmt::print("{}  set aside: of an abandoned course of the run\n", name);
+    fmt::print("{}  set aside: belongs to an abandoned course of the run\n", name);
   if (!verify) fmt::print("sizes and structures were checked; --verify reads every byte\n");
 }
 

@@ -43,7 +43,7 @@ void add_ngram(CLI::App& tern) {
       ->check(CLI::Range(1, 8));
   command
       .add_option("--max-tokens", options->max_tokens,
-                  "train on that many tokens at most (60 bytes of memory per distinct n-gram)")
+                  "train on at most this many tokens (60 bytes of memory per distinct n-gram)")
       ->capture_default_str();
   command.callback([options] { print_baselines(*options); });
 }

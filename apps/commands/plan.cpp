@@ -100,9 +100,10 @@ void assume_vocabulary(LoadedConfig& loaded) {
   if (loaded.config.model.vocab_size == 0 && std::filesystem::exists(tokenizer, error))
     return set_vocab_size(loaded, Tokenizer::load(tokenizer).vocab_size(), "data.tokenizer");
   if (loaded.config.model.vocab_size == 0)
-    fmt::print(stderr,
-               "model.vocab_size is not given, and is the tokenizer's then; planning for {}\n",
-               ModelConfig{}.vocab_size);
+    fmt::print(
+        stderr,
+        "model.vocab_size is not given (training uses the tokenizer's size); planning for {}\n",
+        ModelConfig{}.vocab_size);
   set_vocab_size(loaded, ModelConfig{}.vocab_size, "an assumption");
 }
 
@@ -132,18 +133,19 @@ void plan(const PlanOptions& o) {
 
 void add_plan(CLI::App& tern) {
   CLI::App& command =
-      *tern.add_subcommand("plan", "What a run takes: parameters, FLOP, memory, disk, steps.");
+      *tern.add_subcommand("plan", "Show what a run needs: parameters, FLOP, memory, disk, steps.");
   const auto o = std::make_shared<PlanOptions>();
   command.add_option("CONFIG", o->config, "TOML file (docs/config.md)")
       ->transform(path_argument())
       ->required();
   add_settings(command, o->overrides);
-  command.add_flag("--without-data", o->without_data,
-                   "plan a run whose data is not prepared yet, on a machine that need not hold it");
+  command.add_flag(
+      "--without-data", o->without_data,
+      "plan a run without its data, which may not be prepared yet, or not be on this machine");
   command
       .add_option("--ranks,--world", o->ranks,
-                  "memory of so many processes on one machine, rank 0 and the one that needs the "
-                  "most, and what they exchange")
+                  "number of processes on one machine: plan the memory of rank 0 and of the "
+                  "largest rank, and the data that they exchange")
       ->check(CLI::Range(1, 1 << 16));
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { plan(*o); });

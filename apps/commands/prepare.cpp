@@ -86,10 +86,9 @@ void prepare(const PrepareOptions& options) {
 }  // namespace
 
 void add_prepare(CLI::App& tern) {
-  CLI::App& command = *tern.add_subcommand(
-      "prepare",
-      "Tokenize texts into a corpus for training. After an interruption the same command "
-      "goes on where it was.");
+  CLI::App& command = *tern.add_subcommand("prepare",
+                                           "Tokenize texts into a corpus for training. After an "
+                                           "interruption, run the same command again to resume.");
   struct Arguments {
     SourceOptions sources;
     PrepareOptions options;
@@ -102,7 +101,7 @@ void add_prepare(CLI::App& tern) {
   command.add_option("--tokenizer", o.tokenizer, "a SentencePiece .model file")
       ->transform(path_argument())
       ->required();
-  command.add_option("--out", o.out, "the directory to make")
+  command.add_option("--out", o.out, "the directory to create")
       ->transform(path_argument())
       ->required();
   command
@@ -110,11 +109,13 @@ void add_prepare(CLI::App& tern) {
                   "fraction kept for validation: whole documents, or the end of each text if there "
                   "are few")
       ->capture_default_str();
-  command.add_option("--max-bad", o.max_bad, "JSON lines that may be skipped: not JSON, no text")
+  command
+      .add_option("--max-bad", o.max_bad,
+                  "maximum number of JSON lines to skip because they are not JSON or hold no text")
       ->capture_default_str();
-  command.add_option("--threads", o.threads, "threads that tokenize; the result is the same")
+  command.add_option("--threads", o.threads, "number of threads; does not change the result")
       ->capture_default_str();
-  command.add_option("--shard-tokens", o.shard_tokens, "a shard ends once it has that many")
+  command.add_option("--shard-tokens", o.shard_tokens, "end a shard once it has this many tokens")
       ->capture_default_str();
   command.add_flag("--no-bos", a->no_bos, "no token for the beginning of each document");
   command.add_flag("--no-eos", a->no_eos, "no token for the end of each document");

@@ -49,15 +49,15 @@ void add_source_options(CLI::App& command, SourceOptions& options) {
            ".jsonl .ndjson (one a line),\n.bin .u16 .u32 (token ids), each also .gz, .zst, .xz")
       ->transform(path_argument())
       ->required();
-  command.add_option("--format", options.format, "what the inputs are, whatever their names say")
+  command.add_option("--format", options.format, "format of the inputs, whatever their names are")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "text", "jsonl", "u16", "u32"}));
   command
       .add_option_function<std::string>(
           "--separator",
           [&options](const std::string& text) { options.rules.separator = unescaped(text); },
-          "what stands between the documents of a text, such as '<|endoftext|>' or '\\n\\n\\n'; "
-          "it is left out (default: a file is one document)")
+          "separator between the documents of a text, such as '<|endoftext|>' or '\\n\\n\\n'; it "
+          "is left out (default: a file is one document)")
       ->type_name("TEXT");
   command
       .add_option("--json-field", options.rules.json_field,

@@ -53,7 +53,8 @@ void add_tokenizer(CLI::App& tern) {
   CLI::App& tokenizer = *tern.add_subcommand("tokenizer", "Make tokenizers.");
   tokenizer.require_subcommand(1);
   CLI::App& command = *tokenizer.add_subcommand(
-      "train", "Learn a byte-pair tokenizer (SentencePiece) from text; every text survives it.");
+      "train",
+      "Learn a byte-pair tokenizer (SentencePiece) from text; it encodes every text without loss.");
   const auto options = std::make_shared<TokenizerOptions>();
   add_source_options(command, options->sources);
   command
@@ -66,18 +67,18 @@ void add_tokenizer(CLI::App& tern) {
       ->required();
   command
       .add_option("--max-bytes", options->training.max_bytes,
-                  "learn from a random sample of this size if there is more text")
+                  "if the text is larger, learn from a random sample of this size")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t(1), std::uint64_t(4) << 30));
   command
       .add_option("--character-coverage", options->training.character_coverage,
-                  "share of the text whose characters get a piece, bytes spell the others; 0: "
-                  "0.9995, or less if the vocabulary has no room for so many")
+                  "share of the text whose characters get a piece; other characters are encoded as "
+                  "bytes; 0: 0.9995, or less if the vocabulary is too small for it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   command
       .add_option("--max-bad", options->training.max_bad,
-                  "JSON lines that may be skipped because they hold no text")
+                  "maximum number of JSON lines to skip because they hold no text")
       ->capture_default_str();
   command.callback([options] { train(*options); });
 }

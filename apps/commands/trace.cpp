@@ -51,7 +51,7 @@ void check_ids(const Tokens& tokens, std::int64_t vocabulary) {
 void write(Model& model, const Tokens& tokens, const std::string& to) {
   ArrayDirectory out(to);
   trace(model, tokens.shape, tokens.ids, out);
-  std::printf("%s: %zu arrays, %s; index.json says what they are\n", to.c_str(), out.arrays(),
+  std::printf("%s: %zu arrays, %s; index.json describes them\n", to.c_str(), out.arrays(),
               bytes_text(double(out.bytes())).c_str());
 }
 
@@ -83,7 +83,7 @@ std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string
 
 void trace_checkpoint(const TraceOptions& o) {
   require(!o.tokens.empty() || !o.text.empty(), Fault::usage,
-          "--checkpoint: expected --text or --tokens beside it");
+          "--checkpoint: expected --text or --tokens with it");
   const Checkpoint checkpoint = open_checkpoint(o.checkpoint);
   const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
   const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};

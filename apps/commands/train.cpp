@@ -48,23 +48,23 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
   train_command
       .add_option("--resume", options->resume,
                   "auto: from the newest good checkpoint; PATH: from that one; none: a new run. "
-                  "Not given: go "
-                  "on if the directory holds this very run")
+                  "Not given: resume if the directory holds the same run")
       ->transform(path_argument());
   train_command.add_option("--device", options->device, "cpu, cuda or cuda:N")
       ->capture_default_str();
   train_command.add_flag("--overwrite", options->overwrite,
-                         "replace the run that is there, once the new one has made a step");
+                         "replace the existing run, once the new one has completed a step");
   const auto ranks = std::make_shared<int>(1);
   train_command
-      .add_option("--ranks", *ranks, "start so many processes on this machine that train together")
+      .add_option("--ranks", *ranks,
+                  "number of processes to start on this machine, which train together")
       ->check(CLI::Range(1, 4096));
   for (const char* flag : {"--rank", "--world-size", "--local-rank", "--rendezvous"})
     train_command
         .add_option(flag, options->rank_flags[flag],
-                    "this process among others, where no launcher says it (docs/distributed.md)")
+                    "this process's rank, if no launcher sets it (docs/distributed.md)")
         ->group("Ranks");
-  train_command.add_option("--inject", options->inject, "a fault to provoke, for tests")->group("");
+  train_command.add_option("--inject", options->inject, "a fault to inject, for tests")->group("");
   train_command.callback([options, ranks] {
     if (*ranks > 1)
       launch(*options, *ranks);

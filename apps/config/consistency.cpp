@@ -106,7 +106,7 @@ void Checker::model() {
          "precision.backward",
          "\"fp8_dx\" needs ternary weights: expected model.quantize = \"ternary\"");
   expect(config_.parallel.zero == 0 || model.quantize == Quantize::ternary, "parallel.zero",
-         "1 needs ternary weights, which are what ranks give each other: expected model.quantize = "
+         "1 needs ternary weights, because ranks exchange ternary codes: expected model.quantize = "
          "\"ternary\"");
 }
 
@@ -210,7 +210,7 @@ void Checker::checkpoints() {
   for (const auto& [key, given] : {std::pair("init_from.moments", from.moments),
                                    std::pair("init_from.other_tokenizer", from.other_tokenizer)})
     if (sound({"init_from.path", key}))
-      expect(!given || !from.path.empty(), key, "expected init_from.path beside it, got none");
+      expect(!given || !from.path.empty(), key, "expected init_from.path with it, got none");
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ namespace tern {
 
 namespace {
 
-// 1e9 as such: nobody counts zeros
+// 1e9 as such: zeros are hard to count
 std::string limit(double x) {
   const double power = std::log10(x);
   if (x >= 1e6 && power == std::trunc(power)) return fmt::format("1e{:.0f}", power);

@@ -11,23 +11,22 @@ constexpr NumberRange kShareBelowOne{.low = 0, .high = 1, .below_high = true};
 ConfigSection run_section() {
   using S = RunSection;
   return table<S>(
-      "run", "How long to train, and where the results go.", &RunConfig::run,
+      "run", "Length of the run, and the folder of its results.", &RunConfig::run,
       {field(&S::name, {.name = "name",
                         .doc = "Name of the run and of its folder: letters, digits, `.`, `_`, `-`. "
                                "Empty: the configuration file's name without its extension."}),
        field(&S::directory,
              {.name = "directory", .path = true, .doc = "The run's files go to `directory/name`."}),
-       field(&S::seed,
-             {.name = "seed",
-              .range = {.low = 0},
-              .doc = "Seed of the initial weights, the data order, the samples and what is "
-                     "rounded at random."}),
+       field(&S::seed, {.name = "seed",
+                        .range = {.low = 0},
+                        .doc = "Seed of the initial weights, the data order, the samples and the "
+                               "stochastic rounding."}),
        field(&S::steps,
              {.name = "steps",
               .range = between(0, kMaxSteps),
               .unit = "steps",
-              .doc = "Length of the run in optimizer steps. Give this or `tokens`; one that is "
-                     "given by `--set` replaces the other in the file."}),
+              .doc = "Length of the run in optimizer steps. Give either this or `tokens`; a value "
+                     "given by `--set` replaces either of them in the file."}),
        field(&S::tokens, {.name = "tokens",
                           .range = between(0, kMaxTokens),
                           .unit = "tokens",
@@ -45,17 +44,17 @@ ConfigSection model_section() {
   sizes.insert(sizes.begin(), "custom");
   ConfigSection section = table<RunConfig>(
       "model", "The model. Keys are named as in Hugging Face's `config.json`.", std::identity{},
-      {field(&RunConfig::model_size,
-             {.name = "size",
-              .choices = sizes,
-              .doc = "A published size, which sets `hidden_size` and `num_hidden_layers`, or "
-                     "`custom`: both are given."})});
+      {field(&RunConfig::model_size, {.name = "size",
+                                      .choices = sizes,
+                                      .doc = "A published size sets `hidden_size` and "
+                                             "`num_hidden_layers`; with `custom`, give both."})});
   ConfigSection numbers = table<S>(
       "model", "", &RunConfig::model,
-      {field(&S::vocab_size, {.name = "vocab_size",
-                              .range = between(0, kMaxVocabSize),
-                              .unit = "tokens",
-                              .doc = "Size of the vocabulary; 0: that of the data's tokenizer."}),
+      {field(&S::vocab_size,
+             {.name = "vocab_size",
+              .range = between(0, kMaxVocabSize),
+              .unit = "tokens",
+              .doc = "Size of the vocabulary; 0: the size of the data's tokenizer."}),
        field(&S::width, {.name = "hidden_size", .range = between(1, kMaxWidth), .doc = "Width D."}),
        field(&S::layers, {.name = "num_hidden_layers",
                           .range = between(1, kMaxLayers),
@@ -71,11 +70,11 @@ ConfigSection model_section() {
        field(&S::quantize, {.name = "quantize",
                             .choices = {"ternary", "none"},
                             .doc = "`none` leaves weights and activations in float: the control "
-                                   "experiment for what ternary costs."}),
+                                   "experiment, which shows the cost of ternary weights."}),
        field(&S::init, {.name = "init",
                         .choices = {"reference", "normal"},
-                        .doc = "`reference`: as the published code initialises; `normal`: every "
-                               "matrix N(0, 0.02)."})});
+                        .doc = "`reference`: the initial values of the published code; `normal`: "
+                               "every matrix N(0, 0.02)."})});
   numbers.keys.front().fallback = RunConfig{}.model.vocab_size;
   section.keys.insert(section.keys.end(), numbers.keys.begin(), numbers.keys.end());
   return section;
@@ -84,15 +83,15 @@ ConfigSection model_section() {
 ConfigSection data_section() {
   using S = DataSection;
   return table<S>(
-      "data", "What is read.", &RunConfig::data,
+      "data", "The training and validation data.", &RunConfig::data,
       {field(&S::order, {.name = "order",
                          .choices = {"shuffled", "sequential"},
                          .doc = "Order of the training sequences. Shuffled by `run.seed`, the same "
                                 "for any number of processes."}),
        field(&S::tokenizer, {.name = "tokenizer",
                              .path = true,
-                             .doc = "SentencePiece `.model` file for sample texts. Empty: the one "
-                                    "that the data was prepared with."}),
+                             .doc = "SentencePiece `.model` file for sample texts. Empty: the "
+                                    "tokenizer that prepared the data."}),
        field(&S::verify,
              {.name = "verify",
               .doc = "Read all data at the start and compare it with the stored hashes, on every "
@@ -112,12 +111,13 @@ ConfigSection source_section() {
        field(&S::weight, {.name = "weight",
                           .range = above(0, 1e6),
                           .doc = "Share of the training sequences, relative to other weights."}),
-       field(&S::validation,
-             {.name = "validation",
-              .path = true,
-              .doc = "Another prepared folder to validate on: the part it set aside, "
-                     "or all of it. Empty: the part that "
-                     "`tern prepare --validation` set aside here."})});
+       field(
+           &S::validation,
+           {.name = "validation",
+            .path = true,
+            .doc =
+                "Another prepared folder for validation: its validation part, or all of it if it "
+                "has none. Empty: the validation part of `path` (`tern prepare --validation`)."})});
 }
 
 ConfigSection optimizer_section() {
@@ -136,23 +136,24 @@ ConfigSection optimizer_section() {
            {.name = "eps", .range = above(0, 1), .doc = "Added to the root of the second moment."}),
        field(&S::weight_decay, {.name = "weight_decay",
                                 .range = between(0, 10),
-                                .doc = "Decoupled weight decay, multiplied by the rate."}),
+                                .doc = "Decoupled weight decay, multiplied by the learning rate."}),
        field(&S::clip, {.name = "clip",
                         .range = between(0, 1e6),
-                        .doc = "Largest norm of all gradients together; 0: no clipping."}),
+                        .doc = "Maximum global norm of the gradients; 0: no clipping."}),
        field(&S::moments,
              {.name = "moments",
               .choices = {"f32", "bf16"},
-              .doc = "What both moments are stored in. `f32`: as `precision.dtype`; `bf16`: beside "
-                     "f32, rounded at random by `run.seed`, 4 bytes less for each parameter."}),
+              .doc = "Data type for storing both moments. `f32`: the same as `precision.dtype`; "
+                     "`bf16`: only with `precision.dtype = \"f32\"`; rounded stochastically "
+                     "(`run.seed`); saves 4 bytes per parameter."}),
        field(&S::gradients,
              {.name = "gradients",
               .choices = {"f32", "bf16"},
-              .doc =
-                  "What gradients of parameters are stored in, and added up in over ranks. "
-                  "`f32`: as `precision.dtype`; `bf16`: beside f32, 2 bytes less for each "
-                  "parameter (the head's also in f32 until the loss is complete). Rounded to "
-                  "nearest once for each micro-batch, so meant for steps of few micro-batches."})});
+              .doc = "Data type for storing parameter gradients and reducing them across ranks. "
+                     "`f32`: the same as `precision.dtype`; `bf16`: only with `precision.dtype = "
+                     "\"f32\"`; saves 2 bytes per parameter (the head's gradient is also kept in "
+                     "f32 until the loss is complete). Each micro-batch rounds them to nearest "
+                     "once, so use it for steps of few micro-batches."})});
 }
 
 ConfigSchema all_sections() {

@@ -34,9 +34,11 @@ ConfigSection schedule_section() {
        field(&S::floor, {.name = "floor",
                          .range = between(0, 1),
                          .doc = "Factor at the end; `cosine_halved` ends at half of it."}),
-       field(&S::middle, {.name = "middle",
-                          .range = between(0, kMaxSteps),
-                          .doc = "Where `cosine_halved` halves and `two_stage` changes stage."}),
+       field(
+           &S::middle,
+           {.name = "middle",
+            .range = between(0, kMaxSteps),
+            .doc = "Step at which `cosine_halved` halves the rate and `two_stage` changes stage."}),
        field(&S::first_stage_end, {.name = "first_stage_end",
                                    .range = between(0, 1),
                                    .doc = "Factor at the end of the first of two stages."}),
@@ -58,7 +60,7 @@ ConfigSection segment_section(std::string name, std::string doc, Access of) {
       {field(&S::curve, {.name = "curve",
                          .choices = kCurves,
                          .required = true,
-                         .doc = "Way from `from` to `to`."}),
+                         .doc = "Curve from `from` to `to`."}),
        field(&S::from, {.name = "from",
                         .range = between(0, 1000),
                         .required = true,
@@ -67,7 +69,8 @@ ConfigSection segment_section(std::string name, std::string doc, Access of) {
              {.name = "to",
               .range = between(0, 1000),
               .required = true,
-              .doc = "Factor that it moves to; the step at `until` is the next segment's."}),
+              .doc =
+                  "Factor at the segment's end; the step at `until` belongs to the next segment."}),
        field(&S::until, {.name = "until",
                          .range = between(0, kMaxSteps),
                          .required = true,
@@ -90,7 +93,7 @@ ConfigSection decay_section() {
 ConfigSection batch_section() {
   using S = BatchSection;
   return table<S>(
-      "batch", "What one optimizer step sees.", &RunConfig::batch,
+      "batch", "The data of one optimizer step.", &RunConfig::batch,
       {field(&S::tokens, {.name = "tokens",
                           .range = between(1, 1e9),
                           .unit = "tokens",
@@ -105,9 +108,10 @@ ConfigSection batch_section() {
            {.name = "micro_batch",
             .range = between(0, 1 << 20),
             .unit = "sequences",
-            .doc = "Sequences computed at once; 0: as many as fit into the memory that is free, on "
-                   "a CPU beside the copy for a checkpoint. Changes memory and speed, not the "
-                   "batches."})});
+            .doc =
+                "Sequences computed at once; 0: the largest number that fits into free memory, on "
+                "a CPU together with the copy for a checkpoint. Changes memory and speed, not the "
+                "batches."})});
 }
 
 ConfigSection precision_section() {
@@ -120,25 +124,25 @@ ConfigSection precision_section() {
        field(&RunConfig::activations,
              {.name = "activations",
               .choices = {"auto", "f32", "bf16"},
-              .doc = "What products write and branches carry. `auto`: bf16 on GPUs, `dtype` on "
-                     "CPUs; bf16 exists on GPUs only."}),
-       field(&RunConfig::residual,
-             {.name = "residual",
-              .choices = {"auto", "f32", "bf16"},
-              .doc = "The stream that blocks add to. `auto`: as `activations`; bf16 beside bf16 "
-                     "activations only."}),
+              .doc = "Data type of the outputs of matrix products and of the residual branches. "
+                     "`auto`: bf16 on GPUs, `dtype` on CPUs; bf16 exists on GPUs only."}),
+       field(&RunConfig::residual, {.name = "residual",
+                                    .choices = {"auto", "f32", "bf16"},
+                                    .doc = "Data type of the residual stream. `auto`: the same as "
+                                           "`activations`; bf16 requires bf16 activations."}),
        field(&RunConfig::backward,
              {.name = "backward",
               .choices = {"bf16", "fp8_dx"},
-              .doc = "The blocks' products in backward. `bf16`: gradients as they are, bf16 on "
-                     "GPUs. `fp8_dx`: the gradient by the input from `dy` rounded to 8-bit floats "
-                     "with a scale per row: faster on GPUs of compute capability 9.0 (H100, H200), "
-                     "rounds more than the reference; the weights' gradients stay exact."})});
+              .doc = "Matrix products of the blocks in backward. `bf16`: gradients as they are "
+                     "stored (bf16 on GPUs). `fp8_dx`: the gradient of the input is computed from "
+                     "`dy` rounded to 8-bit floats with a scale per row: faster on GPUs of compute "
+                     "capability 9.0 (H100, H200), rounds more than the reference; the weights' "
+                     "gradients stay exact."})});
 }
 
 ConfigSection memory_section() {
   return table<RunConfig>(
-      "memory", "What can be traded for time.", std::identity{},
+      "memory", "Trade speed for memory.", std::identity{},
       {field(
           &RunConfig::recompute,
           {.name = "recompute",
@@ -146,14 +150,14 @@ ConfigSection memory_section() {
            .doc =
                "`cheap`: recompute norms, quantisers and the scan in backward, not the products: a "
                "third less activation memory for a few percent of speed. `full`: keep only each "
-               "block's input and run the block again. The results are the same bits."})});
+               "block's input and run the block again. The results are bit-identical."})});
 }
 
 ConfigSection logging_section() {
   using S = LoggingSection;
   const NumberRange steps = between(0, kMaxSteps);
   return table<S>(
-      "logging", "What is reported. Intervals are in steps; 0: never.", &RunConfig::logging,
+      "logging", "Reports of a run. Intervals are in steps; 0: never.", &RunConfig::logging,
       {field(&S::interval,
              {.name = "interval", .range = steps, .unit = "steps", .doc = "A line of progress."}),
        field(&S::diagnostics_interval,
@@ -163,9 +167,9 @@ ConfigSection logging_section() {
               .doc = "Per layer: flip rate, share of zeros, scale, largest activation."}),
        field(&S::sample_interval,
              {.name = "sample_interval", .range = steps, .unit = "steps", .doc = "Sample texts."}),
-       field(&S::sample_prompts,
-             {.name = "sample_prompts",
-              .doc = "A sample is made for each; `samples/step-N.txt` holds them all."}),
+       field(&S::sample_prompts, {.name = "sample_prompts",
+                                  .doc = "Prompts of the sample texts, one sample for each; "
+                                         "`samples/step-N.txt` holds them all."}),
        field(&S::sample_tokens, {.name = "sample_tokens",
                                  .range = between(1, 1 << 20),
                                  .unit = "tokens",
@@ -174,11 +178,11 @@ ConfigSection logging_section() {
                                        .range = steps,
                                        .unit = "steps",
                                        .doc = "Validation loss, for each source."}),
-       field(&S::validation_tokens,
-             {.name = "validation_tokens",
-              .range = between(1, kMaxTokens),
-              .unit = "tokens",
-              .doc = "How much of each source's validation part, at least one context."})});
+       field(&S::validation_tokens, {.name = "validation_tokens",
+                                     .range = between(1, kMaxTokens),
+                                     .unit = "tokens",
+                                     .doc = "Number of tokens to use of each source's validation "
+                                            "part, at least one context."})});
 }
 
 ConfigSection checkpoint_section() {
@@ -188,21 +192,22 @@ ConfigSection checkpoint_section() {
       {field(&S::interval, {.name = "interval",
                             .range = between(0, kMaxSteps),
                             .unit = "steps",
-                            .doc = "Save every so many steps; 0: at the end only."}),
+                            .doc = "Steps between two checkpoints; 0: save at the end only."}),
        field(&S::keep_last, {.name = "keep_last",
                              .range = between(1, 1e6),
-                             .doc = "How many of the newest are kept."}),
-       field(&S::keep_every, {.name = "keep_every",
-                              .range = between(0, kMaxSteps),
-                              .unit = "steps",
-                              .doc = "Those at multiples of it are kept for good; 0: none."}),
+                             .doc = "Number of newest checkpoints to keep."}),
+       field(&S::keep_every,
+             {.name = "keep_every",
+              .range = between(0, kMaxSteps),
+              .unit = "steps",
+              .doc = "Checkpoints at multiples of this number are never deleted; 0: none."}),
        field(&S::keep_best,
              {.name = "keep_best",
-              .doc = "The one with the lowest validation loss is kept too, and `checkpoints/best` "
+              .doc = "Also keep the checkpoint with the lowest validation loss; `checkpoints/best` "
                      "names it. Only steps that are both validated and saved count."}),
        field(&S::required, {.name = "required",
-                            .doc = "Stop with exit code 6 when one cannot be saved, instead of "
-                                   "going on with a warning."})});
+                            .doc = "Stop with exit code 6 if a checkpoint cannot be saved, instead "
+                                   "of continuing with a warning."})});
 }
 
 ConfigSection init_from_section() {
@@ -216,7 +221,7 @@ ConfigSection init_from_section() {
                         .doc = "A checkpoint's folder, a run's (its newest good checkpoint) or its "
                                "`checkpoints/latest`; empty: new weights."}),
        field(&S::moments, {.name = "moments",
-                           .doc = "Take over the optimizer's moments too, not only weights."}),
+                           .doc = "Also load the optimizer's moments, not only the weights."}),
        field(
            &S::other_tokenizer,
            {.name = "other_tokenizer",
@@ -228,8 +233,7 @@ ConfigSection numerics_section() {
   using S = NumericsSection;
   return table<S>(
       "numerics",
-      "What happens when a loss or a gradient norm is not finite. Such an update is always "
-      "skipped, "
+      "Handling of a loss or a gradient norm that is not finite. Such an update is always skipped, "
       "before any weight changes.",
       &RunConfig::numerics,
       {field(&S::max_skipped, {.name = "max_skipped",
@@ -237,13 +241,14 @@ ConfigSection numerics_section() {
                                .unit = "steps",
                                .doc = "Skipped updates in a row before going back to the last good "
                                       "checkpoint."}),
-       field(&S::max_rewinds, {.name = "max_rewinds",
-                               .range = between(0, 1e6),
-                               .doc = "How often to go back before giving up with exit code 4."}),
+       field(&S::max_rewinds,
+             {.name = "max_rewinds",
+              .range = between(0, 1e6),
+              .doc = "Maximum number of times to go back; then the run ends with exit code 4."}),
        field(&S::skip_window, {.name = "skip_window",
                                .range = between(1, 1e6),
                                .unit = "steps",
-                               .doc = "After going back, how many batches are left out, from the "
+                               .doc = "Number of batches to leave out after going back, from the "
                                       "first skipped one on."})});
 }
 

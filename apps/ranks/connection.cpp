@@ -32,7 +32,7 @@ void wait_for(int socket, short events) {
   ::poll(&one, 1, kPatience);
 }
 
-constexpr const char* kForeign = "what it sent is no message of tern's";
+constexpr const char* kForeign = "it sent data that is not a message of tern";
 
 void require_link(bool holds, const std::string& how) {
   if (!holds) throw LinkBroken(how);

@@ -22,7 +22,7 @@ inline constexpr std::size_t kMostAgreedBytes = 2 * kMaxManifestBytes;
 
 class ControlPlane final : public Patience {
  public:
-  // Waits for all ranks; errors as meet(). One rank alone needs nobody and opens nothing.
+  // Waits for all ranks; errors as meet(). A single rank opens no connection.
   ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how, RankLimits limits);
 
   int rank() const { return rank_; }

@@ -15,7 +15,8 @@ struct Launch {
 // Returns when all have ended well. Rank 0 has this terminal; of the others one sees errors alone,
 // with the rank before them, and a line that several write once. SIGINT, SIGTERM, SIGUSR1 and
 // SIGUSR2 are passed on. An Error with the exit code that the run as a whole has: 75 and the like
-// as the ranks gave it, Fault::communication for one that was killed, saying who and how.
+// as the ranks gave it, Fault::communication for one that was killed, naming the rank and the
+// cause.
 void launch_ranks(const Launch& launch);
 
 // In a process that launch_ranks started: it is killed when its launcher is gone.

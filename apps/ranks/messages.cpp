@@ -26,7 +26,7 @@ void parse_json(const std::string& text, const Fill& fill) {
     require(text.size() <= kLongest, Fault::communication, "a message is too long");
     fill(Json::parse(text));
   } catch (const Json::exception&) {
-    fail(Fault::communication, "what it sent is no message of tern's");
+    fail(Fault::communication, "it sent data that is not a message of tern");
   }
 }
 

@@ -1,4 +1,4 @@
-// What ranks say to each other in words: who one is, and why one leaves.
+// Text messages between ranks: identity of a rank, and reason of its exit.
 #pragma once
 
 #include <exception>
@@ -25,7 +25,7 @@ struct Parting {
   Fault fault = Fault::communication;
   int rank = 0;          // that is the cause
   std::string why{};     // for people; empty with `orderly`
-  bool told = false;     // somebody else shows it to people
+  bool told = false;     // another process prints it
   bool orderly = false;  // the rank is done: no failure
 
   std::string text() const;

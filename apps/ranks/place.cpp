@@ -226,7 +226,7 @@ RankPlace find_place(const Variables& variables) {
   if (first->local_size == 0 && is_loopback(first->host)) first->local_size = first->size;
   if (first->local_rank < 0 && first->one_machine()) first->local_rank = first->rank;
   require(first->local_rank >= 0, Fault::usage, first->launcher, " say rank ", first->rank, " of ",
-          first->size, " but not which on its machine: set LOCAL_RANK");
+          first->size, " but not its rank on the machine: set LOCAL_RANK");
   if (variables.contains("TERN_LAUNCHER")) first->launcher = "--ranks";
   return *first;
 }

@@ -10,11 +10,12 @@ using Variables = std::map<std::string, std::string>;
 
 struct RankPlace {
   int rank = 0, size = 1;
-  int local_rank = 0, local_size = 1;    // among those on this machine; local_size 0: unknown
-  std::string host{};                    // where rank 0 listens; empty: not known yet
-  int port = 0;                          // 0: not known yet
-  std::string job{};                     // what tells this run's processes from another's
-  std::string launcher = "one process";  // who said so: "torchrun variables", "Open MPI", ...
+  int local_rank = 0, local_size = 1;  // among those on this machine; local_size 0: unknown
+  std::string host{};                  // where rank 0 listens; empty: not known yet
+  int port = 0;                        // 0: not known yet
+  std::string job{};                   // what tells this run's processes from another's
+  std::string launcher =
+      "one process";  // source of the rank: "torchrun variables", "Open MPI", ...
 
   bool one_machine() const { return local_size == size; }
 };

@@ -26,7 +26,7 @@ std::unique_ptr<Listener> inherited_listener() {
   const char* number = std::getenv("TERN_LISTENER");
   if (!number) return nullptr;
   auto listener = std::make_unique<Listener>(Descriptor(std::atoi(number)));
-  unsetenv("TERN_LISTENER");  // it is nobody else's
+  unsetenv("TERN_LISTENER");  // for this process only
   return listener;
 }
 
@@ -76,8 +76,9 @@ void Ranks::Relay::begin() {
 
 void Ranks::Relay::waiting() {
   if (to) return to->waiting();
-  require(monotonic_seconds() < deadline_, Fault::communication,
-          "the ranks did not meet in time: MPI cannot carry rank 0's address to all of them");
+  require(
+      monotonic_seconds() < deadline_, Fault::communication,
+      "the ranks did not find each other in time: MPI cannot send rank 0's address to all of them");
 }
 
 void Ranks::Relay::end() noexcept {

@@ -13,7 +13,7 @@
 namespace tern {
 namespace {
 
-constexpr std::size_t kMostGuests = 64;  // connections that have not said who they are
+constexpr std::size_t kMostGuests = 64;  // connections that are not identified yet
 constexpr double kQuietSeconds = 10;     // of waiting, before it is mentioned
 constexpr double kLongestPause = 0.5;    // between two attempts to connect
 
@@ -70,10 +70,10 @@ class Host {
   bool heard(Guest& guest) {
     try {
       require(monotonic_seconds() < guest.deadline, Fault::communication,
-              "it did not say who it is");
+              "it did not identify itself");
       const std::optional<Frame> frame = guest.connection.poll();
       if (!frame) return false;
-      require(frame->kind == FrameKind::hello, Fault::communication, "it did not say who it is");
+      require(frame->kind == FrameKind::hello, Fault::communication, "it did not identify itself");
       admit(Hello::parse(text_of(frame->bytes)), guest.connection);
     } catch (const Error& e) {
       how_.log("dropped a connection from " + guest.connection.peer() + ": " + e.what());
@@ -128,7 +128,8 @@ class Host {
 
   static void say(Connection& to, FrameKind kind, const std::string& text) {
     try {
-      to.send(kind, 0, bytes_of(text), until(monotonic_seconds() + 1, "it does not listen"));
+      to.send(kind, 0, bytes_of(text),
+              until(monotonic_seconds() + 1, "it does not receive messages"));
     } catch (const Error&) {
       // it will be missed soon enough
     }
@@ -157,7 +158,7 @@ Connection connect(const RankPlace& place, double end) {
 RankLinks join(const RankPlace& place, const Identity& identity, const Rendezvous& how) {
   const double end = monotonic_seconds() + how.seconds;
   const std::string where = address_text(place.host, place.port);
-  // rank 0 gives up first, and says who is missing
+  // rank 0 times out first, and names the missing ranks
   const Waiting waiting =
       until(end + how.handshake_seconds, "rank 0 at " + where + " does not answer");
   Hello hello{.job = place.job, .rank = place.rank, .size = place.size, .identity = identity};
@@ -170,12 +171,13 @@ RankLinks join(const RankPlace& place, const Identity& identity, const Rendezvou
     out.watch[0].send(FrameKind::hello, 0, bytes_of(hello.text()), waiting);
     const Frame answer = out.loop[0].receive(waiting);
     if (answer.kind == FrameKind::refusal) Parting::parse(text_of(answer.bytes)).raise();
-    require(answer.kind == FrameKind::welcome, Fault::communication, "it is no rank 0");
+    require(answer.kind == FrameKind::welcome, Fault::communication, "it is not rank 0");
     return out;
   } catch (const Error& e) {
     const std::string text = e.what();
     if (e.fault != Fault::communication || text.empty() || text.starts_with("rank")) throw;
-    fail(e.fault, "rank ", place.rank, " was not taken in by what answers at ", where, ": ", text);
+    fail(e.fault, "rank ", place.rank, " was not accepted by the process that answers at ", where,
+         ": ", text);
   }
 }
 

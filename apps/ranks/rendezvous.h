@@ -1,4 +1,4 @@
-// How the processes of a run find each other: all connect to rank 0, say who they are, and hear
+// How the processes of a run find each other: all connect to rank 0, identify themselves, and learn
 // whether they belong together.
 #pragma once
 
@@ -31,7 +31,7 @@ Callers callers_of(const RankPlace& place);
 
 struct Rendezvous {
   double seconds = 300;           // that all ranks have to come
-  double handshake_seconds = 10;  // that one connection has to say who it is
+  double handshake_seconds = 10;  // for one connection to identify itself
   std::function<void(const std::string&)> log = [](const std::string&) {};
   std::unique_ptr<Listener> listener{};  // on rank 0: where they come, if it is open already
 };

@@ -16,10 +16,11 @@ namespace {
 
 constexpr int kRound = 50;            // ms
 constexpr double kStopped = 1;        // seconds: a round this long means that we were stopped
-constexpr double kLongestSend = 0.2;  // seconds: nobody reads there
+constexpr double kLongestSend = 0.2;  // seconds: the other side does not read
 
 void give_up_soon(double begin) {
-  require(monotonic_seconds() < begin + kLongestSend, Fault::communication, "it does not listen");
+  require(monotonic_seconds() < begin + kLongestSend, Fault::communication,
+          "it does not receive messages");
 }
 
 }  // namespace
@@ -118,7 +119,7 @@ void Watch::leave() {
 void Watch::finishing(bool now) {
   const std::scoped_lock lock(mutex_);
   finishing_ = now;
-  failed_at_ = monotonic_seconds();  // the time that it took is nobody's fault
+  failed_at_ = monotonic_seconds();  // the time that it took is not counted
 }
 
 void Watch::run(std::stop_token stop) {
@@ -165,7 +166,7 @@ void Watch::take(int rank, const Frame& frame) {
     std::memcpy(&peers_.at(rank).progress, frame.bytes.data(), sizeof(Progress));
     return;
   }
-  require(frame.kind == FrameKind::farewell, Fault::communication, "what it sent was not expected");
+  require(frame.kind == FrameKind::farewell, Fault::communication, "it sent an unexpected message");
   Parting parting = Parting::parse(text_of(frame.bytes));
   peers_.at(rank).gone = peers_.at(rank).gone || parting.orderly;
   if (parting.orderly) return;
@@ -188,7 +189,7 @@ void Watch::beat() {
   }
 }
 
-// The first failure counts. Rank 0 tells the others, who need not tell people again.
+// The first failure counts. Rank 0 tells the others, which need not print it again.
 void Watch::fail_because(const Parting& parting) {
   if (failure_) return;
   failure_ = parting;
@@ -239,7 +240,7 @@ void Watch::look_at_work(double now, double pause) {
 std::optional<std::string> Watch::hopeless(double now, double slack) const {
   if (finishing_ || (operation_since_ < 0 && !work_)) return std::nullopt;
   const double since = operation_since_ < 0 ? work_since_ : operation_since_;
-  // rank 0 speaks first: it knows who is behind
+  // rank 0 reports first: it knows which rank is behind
   const double limit = limits_.timeout + slack + (rank_ == 0 ? 0 : limits_.grace);
   if (now - since > limit) return laggards() + " within " + seconds_text(limits_.timeout);
   const int signal = Signals::stop_seen();
@@ -252,7 +253,7 @@ std::optional<std::string> Watch::hopeless(double now, double slack) const {
 // Behind in what they have begun; where none is, in what their devices have come to.
 std::string Watch::laggards() const {
   if (rank_ != 0)
-    return operation_since_ < 0 ? "its device did not get on" : "rank 0 did not answer";
+    return operation_since_ < 0 ? "its device made no progress" : "rank 0 did not answer";
   std::map<int, Progress> all = {{0, {begun_, reached_ ? reached_() : 0}}};
   for (const auto& [rank, peer] : peers_) all.emplace(rank, peer.progress);
   for (const auto part : {&Progress::begun, &Progress::reached}) {
@@ -263,9 +264,9 @@ std::string Watch::laggards() const {
       if (progress.*part < most) list += (list.empty() ? "" : ", ") + std::to_string(rank);
     if (!list.empty())
       return (list.find(',') == std::string::npos ? "rank " : "ranks ") + list +
-             " did not come as far as the others";
+             " did not catch up with the others";
   }
-  return operation_since_ < 0 ? "no device got on" : "an operation of all ranks did not end";
+  return operation_since_ < 0 ? "no device made progress" : "an operation of all ranks did not end";
 }
 
 void Watch::end_process(const std::string& why) const {

@@ -1,5 +1,5 @@
-// The thread that watches over the other ranks while the training loop computes: signs of life both
-// ways, who is gone and why, and an end for a process that hangs.
+// The thread that watches over the other ranks while the training loop computes: heartbeats both
+// ways, which rank is gone and why, and an end for a process that hangs.
 #pragma once
 
 #include <atomic>
@@ -42,8 +42,8 @@ class Watch {
   // replaced; empty: not known.
   void follow(std::function<std::uint64_t()> reached);
 
-  // While it waits: an Error if there is no hope. Fault::communication naming the rank that is gone
-  // or behind; what another rank has announced; without text where rank 0 shows it to people.
+  // While it waits: an Error if it cannot succeed. Fault::communication naming the rank that is
+  // gone or behind; what another rank has announced; without text where rank 0 shows it to people.
   void waiting();
   // The connection to a rank has broken: throws what is known about why.
   [[noreturn]] void lost(int rank, const std::string& how);

@@ -125,7 +125,7 @@ void Console::report(const SampleReport& r) {
 
 void Console::report(const CheckpointReport& r) {
   if (!r.problem.empty()) {
-    warn(fmt::format("checkpoint step {} failed: {}; training goes on", r.step, r.problem));
+    warn(fmt::format("checkpoint step {} failed: {}; training continues", r.step, r.problem));
     return;
   }
   permanent(Style::good,

@@ -19,7 +19,7 @@ struct TableRow {
   std::string note{};  // a third column: where the value comes from, what it means
 };
 
-// Not for several threads: one of them speaks.
+// Not thread-safe: one thread prints.
 class Console {
  public:
   // log: the path of train.log, or empty for none. Fault::disk when it cannot be opened.

@@ -88,7 +88,7 @@ void Metrics::append(const std::string& line) {
   ++lost_;
   if (!std::exchange(warned_, true))
     warn_("metrics.jsonl: " + file_.problem() + ": lines are lost until there is room; " +
-          "training goes on");
+          "training continues");
 }
 
 void Metrics::write(const StepReport& r) {

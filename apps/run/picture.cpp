@@ -25,7 +25,8 @@ bool Picture::idle() {
   child_.reset();
   // 3: no losses there yet
   if (code != 0 && code != int(Fault::input))
-    warn_once("exit code " + std::to_string(code) + "; `tern plot " + run_.string() + "` says why");
+    warn_once("exit code " + std::to_string(code) + "; `tern plot " + run_.string() +
+              "` shows the cause");
   return true;
 }
 

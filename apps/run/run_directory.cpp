@@ -42,7 +42,7 @@ bool holds_run(const fs::path& path) {
   return (!error && bytes > 0) || has_entries(path / "checkpoints");
 }
 
-// Into an empty directory, or one that was a run's before: never between somebody's other files.
+// Into an empty directory, or one that was a run's before: never among other files.
 void require_ours(const fs::path& path) {
   std::error_code error;
   require(fs::is_directory(path, error), Fault::usage, path.string(),
@@ -154,7 +154,7 @@ RunDirectory::~RunDirectory() {
   try {
     put_back(path_);
   } catch (const Error& e) {
-    std::fprintf(stderr, "tern: the run that was to be replaced lies in %s: %s\n",
+    std::fprintf(stderr, "tern: the run that was to be replaced is in %s: %s\n",
                  (path_ / kReplaced).c_str(), e.what());
   }
 }

@@ -22,9 +22,9 @@ class Signals {
   int stop_signal() const;   // the first that asked to stop; 0: none
   bool take_save_request();  // true once for each SIGUSR2, or several at once
 
-  // The same for those who must not hang while a Signals lives elsewhere: 0 if none does.
+  // The same for callers that must not hang while a Signals lives elsewhere: 0 if none does.
   static int stop_seen();
-  static double stop_seen_at();  // when somebody first asked and there was one, monotonic seconds
+  static double stop_seen_at();  // when a stop was first requested, monotonic seconds
 
  private:
   static constexpr std::array kHandled = {SIGTERM, SIGUSR1, SIGINT, SIGUSR2,

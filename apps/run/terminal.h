@@ -18,7 +18,7 @@ class Terminal {
   Terminal& operator=(const Terminal&) = delete;
 
   bool live() const { return live_; }      // can rewrite a line: a terminal, and not a dumb one
-  bool broken() const { return broken_; }  // nobody listens any more
+  bool broken() const { return broken_; }  // its output is closed
   int columns() const;                     // of the terminal now; very many where it is none
 
   // wrapped in the codes of the style where the terminal has colours and NO_COLOR is not set

@@ -76,11 +76,11 @@ TableRow device_row(const Device& device) {
   return {"device", device.facts().name, device.facts().library};
 }
 
-// who works together, and how that is known
+// the ranks, and the source of that information
 TableRow ranks_row(const RankPlace& place, const std::string& transport) {
   return {"ranks", fmt::format("{}", place.size),
           place.size == 1 ? "one process"
-                          : fmt::format("found by {}, talking over {}, this is rank 0",
+                          : fmt::format("found by {}, connected over {}, this is rank 0",
                                         place.launcher, transport)};
 }
 

@@ -30,7 +30,7 @@ bool lies_in(const fs::path& checkpoints, const Checkpoint& checkpoint) {
   if (real.parent_path() != fs::canonical(checkpoints) || !checkpoint_step(real.filename()))
     return false;
   require(real.filename() == checkpoint_name(step), Fault::input, checkpoint.path().string(),
-          ": expected the name ", checkpoint_name(step), ", as it is of step ", step);
+          ": expected the name ", checkpoint_name(step), ", because it holds step ", step);
   return true;
 }
 

@@ -19,8 +19,8 @@ namespace {
 Index largest_share(const RunConfig& config, int ranks) {
   const Index sequences = config.batch.tokens / config.batch.context;
   require(sequences >= ranks, Fault::usage, "batch.tokens: a step of ", sequences, " sequences of ",
-          config.batch.context, " tokens has none for some of ", ranks,
-          " ranks: raise it or start fewer");
+          config.batch.context, " tokens has fewer sequences than the ", ranks,
+          " ranks: raise it or start fewer ranks");
   return (sequences + ranks - 1) / ranks;
 }
 

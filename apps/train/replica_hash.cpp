@@ -35,8 +35,9 @@ std::string ranks_that_differ(const std::vector<std::string>& hashes) {
     }
   if (odd == 0) return {};
   return (odd > 1 ? "ranks " : "rank ") + ranks + (odd > 1 ? " hold" : " holds") +
-         " other copies of the model than rank " + std::to_string(most - hashes.begin()) +
-         ": memory or the network has changed bits; go on from a checkpoint";
+         " copies of the model that differ from those of rank " +
+         std::to_string(most - hashes.begin()) +
+         ": memory or the network has changed bits; resume from a checkpoint";
 }
 
 }  // namespace tern

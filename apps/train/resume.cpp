@@ -50,8 +50,9 @@ std::filesystem::path without_link(std::filesystem::path path) {
 void require_no_checkpoint(const std::filesystem::path& checkpoints,
                            std::vector<std::string> reasons) {
   for (const std::string& name : set_aside(checkpoints))
-    reasons.push_back(name + " is of an abandoned course: --resume " +
-                      (checkpoints / name).string() + " goes back to it");
+    reasons.push_back(
+        name + " belongs to an abandoned course of the run: to go back to it, use --resume " +
+        (checkpoints / name).string());
   constexpr std::size_t kMost = 8;
   const std::size_t more = reasons.size() - std::min(reasons.size(), kMost);
   reasons.resize(reasons.size() - more);
@@ -67,7 +68,7 @@ Existing existing_for(const std::string& resume, bool overwrite) {
   if (overwrite) {
     require(resume.empty() || resume == "none", Fault::usage,
             "--overwrite deletes the run that --resume ", resume,
-            " would go on with: give one of them");
+            " would continue: give only one of the two options");
     return Existing::overwrite;
   }
   if (resume == "none") return Existing::refuse;
@@ -109,7 +110,7 @@ void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
   std::vector<Difference> all = differences(saved_config(checkpoint), config);
   std::erase_if(all, [](const Difference& d) { return decides(d.key) != Decides::run; });
   require(all.empty(), Fault::input, checkpoint.path().string(),
-          " is of another run: ", text_of(all),
+          " belongs to another run: ", text_of(all),
           " (use init_from to start a new run from its weights)");
 }
 
@@ -124,8 +125,9 @@ void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
       ": was saved by a release that ordered samples by the path of the data: resumed here, the "
       "run would see some samples of this epoch twice and others never; start a new run from it "
       "(init_from.path, init_from.moments = true)");
-  require(saved.data_content == data.hashes(), Fault::input, where,
-          ": the training data is not what this run has read so far (hashes differ)");
+  require(
+      saved.data_content == data.hashes(), Fault::input, where,
+      ": the training data differs from the data that this run has read so far (hashes differ)");
 }
 
 void warn_of_other_algorithms(const Checkpoint& checkpoint, const std::string& algorithms_hash,
@@ -134,7 +136,7 @@ void warn_of_other_algorithms(const Checkpoint& checkpoint, const std::string& a
   const std::string saved = training_state(checkpoint.manifest(), where).algorithms;
   const auto named = [](const std::string& hash) { return hash.empty() ? "none" : hash; };
   if (saved != algorithms_hash)
-    console.warn(where + ": the run took other measured algorithms of products (" + named(saved) +
+    console.warn(where + ": the run used other measured algorithms of products (" + named(saved) +
                  ", here " + named(algorithms_hash) + "): last bits may differ");
 }
 

@@ -10,7 +10,7 @@ namespace tern {
 struct StepNote {
   std::int32_t signal = 0;   // that asked this rank to stop
   std::int32_t time_up = 0;  // run.time_limit is reached
-  std::int32_t save = 0;     // somebody asked for a checkpoint
+  std::int32_t save = 0;     // a checkpoint was requested
   std::int32_t padding = 0;
   double busy_seconds = 0;  // of the last step, without waiting for other ranks
 };
@@ -18,7 +18,7 @@ struct StepNote {
 struct StepDecision {
   std::string stop{};  // why to stop; empty: go on
   bool save = false;
-  std::string straggler{};  // who was much slower than the others, with everybody's seconds
+  std::string straggler{};  // a rank that was much slower, with the seconds of all
 };
 
 // notes: of every rank, by rank

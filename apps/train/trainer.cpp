@@ -29,7 +29,7 @@ AdamWOptions optimizer_options(const RunConfig& config) {
   return options;
 }
 
-// Who owns the parameters: this process alone, or each rank some.
+// Owners of the parameters: this process alone, or each rank some.
 Share share_of(const RunConfig& config, const Communicator* ranks) {
   return ranks && config.parallel.zero ? Share{ranks->rank(), ranks->size()} : Share{};
 }

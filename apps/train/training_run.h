@@ -1,6 +1,6 @@
 // One training run from an opened run directory to the last checkpoint: what happens between steps.
 // The arithmetic is Trainer's, the looks are RunRecord's. Where there are several ranks, each has
-// one and all of them do the same, but only rank 0 has a directory, writes and speaks.
+// one and all of them do the same, but only rank 0 has a directory, writes and prints.
 #pragma once
 
 #include <optional>
@@ -50,7 +50,7 @@ class TrainingRun {
     std::unique_ptr<Timestamp> begin, end;  // by the device's clock
     double data_seconds;                    // of the host
   };
-  struct Due {  // now, and somebody sees the weights for it
+  struct Due {  // now, and the weights are read for it
     bool validation, sample, save, replicas;
     bool any() const { return validation || sample || save || replicas; }
   };

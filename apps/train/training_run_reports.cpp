@@ -113,7 +113,7 @@ void TrainingRun::validate() {
   for (const ValidationSet& set : parts_.data.validation()) {
     LossSum sum;
     if (!validate(set, sum))
-      return event(state_.step, "validation_stopped", "the run is to stop: there is no result");
+      return event(state_.step, "validation_stopped", "the run stops: there is no result");
     report.sources.emplace_back(set.name, sum.loss / double(sum.targets));
     loss += sum.loss;
     targets += sum.targets;

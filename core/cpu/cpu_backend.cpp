@@ -15,7 +15,7 @@ constexpr Index kPiece = 1 << 20;  // bytes or elements that one thread copies o
 
 void* map_slab(std::size_t bytes) {
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  require(p != MAP_FAILED, Fault::memory, "[CpuBackend] out of host memory: wanted a slab of ",
+  require(p != MAP_FAILED, Fault::memory, "[CpuBackend] out of host memory: requested a slab of ",
           bytes, " B");
   madvise(p, bytes, MADV_HUGEPAGE);
   return p;

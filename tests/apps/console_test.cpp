@@ -141,7 +141,7 @@ TEST(Console, PlainLinesInAPipe) {
       "  | ROMEO:\n"
       "  | O\\x1b[2J!\n"
       "checkpoint step 1000 -> runs/x/checkpoints/step-00001000 (1.5 GB, 2.1s, verified)\n"
-      "warning: checkpoint step 1100 failed: No space left on device; training goes on\n"
+      "warning: checkpoint step 1100 failed: No space left on device; training continues\n"
       "skip at step 7: loss is nan (samples 4 5)\n"
       "layers step 7  zeros 30%..40%  flips 0.001..0.002  scale 0.01..0.02  absmax 5..9\n");
 }

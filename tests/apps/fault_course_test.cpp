@@ -230,7 +230,7 @@ TEST_F(Fault103, ADirectoryThatCannotBeListedIsNoEmptyOne) {
 
 TEST_F(Fault103, OnlyAbandonedOnesAreNamed) {
   set_aside_after(checkpoints(), std::nullopt);
-  expect_refused("step-00000040.superseded is of an abandoned course");
+  expect_refused("step-00000040.superseded belongs to an abandoned course");
 }
 
 TEST(Fault103OfANewRun, WithoutAnyCheckpointARunStartsAgain) {

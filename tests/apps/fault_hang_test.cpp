@@ -35,7 +35,7 @@ TEST(Fault310, ARankWhoseDeviceHangsIsNamed) {
         std::chrono::seconds(20));
     EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(std::string("rank ") + rank +
-                                       " did not come as far as the others within 1 s"));
+                                       " did not catch up with the others within 1 s"));
     EXPECT_THAT(outcome.err, testing::Not(HasSubstr("is gone"))) << outcome.err;
     expect_good_checkpoint(tiny.directory(rank));
   }
@@ -63,7 +63,7 @@ TEST(Fault310, TheDeviceThatIsBehindIsNamed) {
     const DeviceWork work(c, on.pool());
     wait_for(c, milliseconds(3000));
   });
-  EXPECT_THAT(complaints[0], HasSubstr("rank 1 did not come as far as the others within 0.5 s"));
+  EXPECT_THAT(complaints[0], HasSubstr("rank 1 did not catch up with the others within 0.5 s"));
   EXPECT_EQ(complaints[1], "") << "rank 0 has said it";
 }
 

@@ -90,7 +90,8 @@ TEST(Fault59, ReplicasThatDifferAreFoundAndNamed) {
     const Outcome outcome = run(tiny.command(
         "bad", checked, {"--ranks", "3", "--overwrite", "--inject", "flip:rank=2,step=30"}));
     EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr("after step 32: rank 2 holds other copies of the model"));
+    EXPECT_THAT(outcome.err,
+                HasSubstr("after step 32: rank 2 holds copies of the model that differ"));
     EXPECT_EQ(events(tiny.directory("bad"), "replicas_differ"), 1);
     expect_good_checkpoint(tiny.directory("bad"));
   }
@@ -98,9 +99,10 @@ TEST(Fault59, ReplicasThatDifferAreFoundAndNamed) {
 
 TEST(Fault59, TheMajorityIsRight) {
   EXPECT_EQ(ranks_that_differ({"a", "a"}), "");
-  EXPECT_THAT(ranks_that_differ({"b", "a", "a"}), HasSubstr("rank 0 holds other copies of the "
-                                                            "model than rank 1"));
-  EXPECT_THAT(ranks_that_differ({"a", "b", "a", "c"}), HasSubstr("ranks 1, 3 hold other copies"));
+  EXPECT_THAT(ranks_that_differ({"b", "a", "a"}),
+              HasSubstr("rank 0 holds copies of the model that differ from those of rank 1"));
+  EXPECT_THAT(ranks_that_differ({"a", "b", "a", "c"}),
+              HasSubstr("ranks 1, 3 hold copies of the model that differ"));
   EXPECT_THAT(ranks_that_differ({"a", "b"}), HasSubstr("rank 1 holds"));
 }
 

@@ -48,7 +48,7 @@ TEST(Fault09, ASignalWhileARankHangsEndsTheRunWithinTheGrace) {
   process.send(SIGTERM);
   const Outcome outcome = process.wait(std::chrono::seconds(20));
   EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("rank 1 did not come as far"));
+  EXPECT_THAT(outcome.err, HasSubstr("rank 1 did not catch up"));
   EXPECT_THAT(outcome.err, HasSubstr("the last good checkpoint is of step 20"));
   expect_good_checkpoint(tiny.directory("hung"));
 }

@@ -48,7 +48,7 @@ TEST(Ranks, TheSameUnderMpirun) {
     const std::string name = std::to_string(ranks);
     const Outcome outcome = run(under_mpirun(tiny.command(name, kExact), ranks));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_THAT(outcome.out, HasSubstr("found by Open MPI, talking over MPI"));
+    EXPECT_THAT(outcome.out, HasSubstr("found by Open MPI, connected over MPI"));
     expect_near(losses(tiny.directory(name)), losses(tiny.directory("one")));
   }
 }

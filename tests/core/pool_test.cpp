@@ -65,7 +65,7 @@ TEST(Pool, OutOfMemorySaysWantedFreeAndSlab) {
     EXPECT_EQ(e.fault, Fault::memory);
     EXPECT_STREQ(
         e.what(),
-        "[Pool] out of memory: wanted 1280 B, free 1792 B (768 B at the end), slab 2048 B");
+        "[Pool] out of memory: requested 1280 B, free 1792 B (768 B at the end), slab 2048 B");
   }
   EXPECT_EQ(pool.used(), 256u);
   EXPECT_EQ(offset(pool.allocate(1024)), 0u);  // a refusal changes nothing

@@ -131,7 +131,8 @@ TEST(StoredGradients, AreOneBufferOfThePack) {
   };
   EXPECT_THAT(
       refused(DType::f64, DType::bf16),
-      HasSubstr("[ParameterPack] expected gradients in f64, or in bf16 beside f32, got bf16"));
+      HasSubstr(
+          "[ParameterPack] expected gradients in f64, or in bf16 with f32 parameters, got bf16"));
   EXPECT_THAT(refused(DType::f32, DType::f64), HasSubstr("got f64"));
 }
 

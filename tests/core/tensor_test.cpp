@@ -55,7 +55,7 @@ TEST_F(TensorTest, ABackendWithoutRoomLeavesNothingBehind) {
   EXPECT_THAT(complaint([&] {
                 Tensor(cpu_, {1 << 20, 1 << 10}, DType::f64);
               }),
-              HasSubstr("out of memory: wanted 8589934592 B"));
+              HasSubstr("out of memory: requested 8589934592 B"));
   EXPECT_EQ(cpu_.pool().used(), 0u);
 }
 

@@ -138,8 +138,9 @@ TEST(HalfMoments, ASkippedStepChangesNoBit) {
 
 TEST(HalfMoments, AreRefusedBesideDoubles) {
   CpuBackend cpu(std::size_t(32) << 20);
-  EXPECT_THAT(complaint([&] { UpdateCase(cpu, kHalf, DType::f64); }),
-              HasSubstr("[AdamW] expected moments in f64, or in bf16 beside f32, got bf16"));
+  EXPECT_THAT(
+      complaint([&] { UpdateCase(cpu, kHalf, DType::f64); }),
+      HasSubstr("[AdamW] expected moments in f64, or in bf16 with f32 parameters, got bf16"));
 }
 
 }  // namespace
