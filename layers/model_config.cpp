@@ -50,9 +50,9 @@ void validate(const ModelConfig& model) {
   require_between("vocab_size", 1, kMaxVocabSize, model.vocab_size);
   require_between("hidden_size", 1, kMaxWidth, model.width);
   require_between("num_hidden_layers", 1, kMaxLayers, model.layers);
-  require_between("intermediate_size", 0,
-                  model.quantize == Quantize::none ? kMaxGluWidth : kMaxExactInputs,
-                  model.explicit_glu_width);
+  require_between("intermediate_size", 0, kMaxGluWidth, model.explicit_glu_width);
+  if (model.quantize == Quantize::ternary)  // sums of products are exact in f32
+    require_between("intermediate_size", 1, kMaxExactInputs, model.glu_width());
   require(std::isfinite(model.rms_norm_eps) && model.rms_norm_eps > 0, Fault::usage,
           "[model] rms_norm_eps: expected a number > 0, got ", model.rms_norm_eps);
 }

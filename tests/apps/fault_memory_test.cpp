@@ -21,8 +21,11 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-const std::vector<std::string> kMegabytes = {"model.hidden_size=512", "model.num_hidden_layers=1",
-                                             "model.intermediate_size=1024", "run.steps=2",
+const std::vector<std::string> kMegabytes = {"model.hidden_size=512",
+                                             "model.num_hidden_layers=1",
+                                             "model.intermediate_size=1024",
+                                             "batch.micro_batch=4",
+                                             "run.steps=2",
                                              "logging.validation_interval=0"};
 
 // A limit on resident memory, which Linux does not enforce but tern reads: the run fits, and `more`
@@ -39,7 +42,7 @@ TEST(Fault305, WithoutMemoryForACopyTheSameCheckpointIsStreamed) {
   ASSERT_GT(plan.snapshot, 20'000'000u);
   Command whole = tiny.command("whole", kMegabytes),
           streamed = tiny.command("streamed", kMegabytes);
-  streamed.limits = {{RLIMIT_RSS, limit_for(plan, plan.snapshot / 2)}};
+  streamed.limits = {{RLIMIT_RSS, limit_for(plan, plan.snapshot / 3)}};
   const Outcome a = run(whole), b = run(streamed);
   ASSERT_EQ(a.exit_code, 0) << a.err;
   ASSERT_EQ(b.exit_code, 0) << b.err;
