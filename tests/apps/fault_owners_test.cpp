@@ -88,12 +88,12 @@ TEST(Fault59, ReplicasThatDifferAreFoundAndNamed) {
     const Strings checked = {zero, "parallel.replica_check=4"};
     expect_success(tiny.command("good", checked, kTwo + Strings{"--overwrite"}));
     const Outcome outcome = run(tiny.command(
-        "bad", checked, {"--ranks", "3", "--overwrite", "--inject", "flip:rank=2,step=30"}));
+        "bad", checked, {"--ranks", "3", "--overwrite", "--inject", "flip:rank=2,step=54"}));
     EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
     EXPECT_THAT(outcome.err,
-                HasSubstr("after step 32: rank 2 holds copies of the model that differ"));
+                HasSubstr("after step 56: rank 2 holds copies of the model that differ"));
     EXPECT_EQ(events(tiny.directory("bad"), "replicas_differ"), 1);
-    expect_good_checkpoint(tiny.directory("bad"));
+    expect_good_checkpoint(tiny.directory("bad"));  // of step 20: the save of step 40 waits for it
   }
 }
 
