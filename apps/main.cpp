@@ -10,6 +10,7 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/run/terminal.h"
+#include "apps/run/threads.h"
 #include "core/check.h"
 #include "data/files.h"
 
@@ -37,6 +38,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains, evaluates and runs MatMul-free language models.", "tern"};
   tern::add_commands(app, {argv, argv + argc});
   try {
+    tern::set_up_threads(argv);
     return tern::run_command_line(app, {argv + std::min(argc, 1), argv + argc});
   } catch (const tern::Error& e) {
     return report(e.fault, e.what());

@@ -3,6 +3,7 @@
 // zero and are never written.
 #pragma once
 
+#include "core/device_traits.h"
 #include "cuda/device.cuh"
 #include "cuda/pieces.cuh"
 
@@ -31,6 +32,8 @@ using ShortRow = RowLayout<4, 2, 512, true>;     // up to 4096 columns
 using LongRow = RowLayout<4, 4, 512, true>;      // up to 8192
 using WideRow = RowLayout<4, 8, 1024, false>;    // up to 32768: must work, may spill
 using ScalarRow = RowLayout<1, 8, 1024, false>;  // any width up to 8192, any alignment
+static_assert(WideRow::widest == kGpuRow && ScalarRow::widest == kGpuOddRow,
+              "what plans and configurations are checked with");
 
 // f(item, v) for every element that this thread holds
 template <class L, class F>

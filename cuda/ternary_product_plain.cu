@@ -1,5 +1,6 @@
 #include <cuda_pipeline_primitives.h>
 
+#include "core/device_traits.h"
 #include "cuda/product_plain.h"
 
 namespace tern::cuda {
@@ -181,7 +182,7 @@ int tiles(Index N, Index O, Index tile) {
 template <class A>
 void ternary_product_plain(const IntegerProduct<A>& p, cudaStream_t stream) {
   if (p.N == 0 || p.O == 0) return;
-  if (p.I % 16 == 0 && aligned<16>(p.q) && aligned<16>(p.t))
+  if (p.I % kGpuCodes == 0 && aligned<16>(p.q) && aligned<16>(p.t))
     ternary_product_tensor<<<tiles(p.N, p.O, kTile), kThreads, 0, stream>>>(p);
   else
     ternary_product_bytes<<<tiles(p.N, p.O, kSmallTile), kThreads, 0, stream>>>(p);

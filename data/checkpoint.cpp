@@ -89,12 +89,36 @@ void Checkpoint::read(const std::string& name, std::span<std::byte> to) const {
   require(tensor != nullptr, Fault::input, path_.string(), ": it has no tensor ", name);
   check(to.size() == tensor->bytes(), "[checkpoint] ", name, ": expected room for ",
         tensor->bytes(), " B, got ", to.size());
+  read_rows(name, 0, tensor->rows(), [&](std::uint64_t offset, std::span<const std::byte> block) {
+    std::copy(block.begin(), block.end(), to.begin() + std::ptrdiff_t(offset));
+  });
+}
+
+void Checkpoint::read_rows(
+    const std::string& name, std::uint64_t first, std::uint64_t count,
+    const std::function<void(std::uint64_t, std::span<const std::byte>)>& take) const {
+  constexpr std::uint64_t kBlock = 4 << 20;  // a multiple of every element size
+  const StoredTensor* tensor = find(name);
+  require(tensor != nullptr, Fault::input, path_.string(), ": it has no tensor ", name);
+  const std::uint64_t row = tensor->bytes() / std::max<std::uint64_t>(tensor->rows(), 1);
+  const std::uint64_t begin = first * row, end = begin + count * row;
+  check(first + count <= tensor->rows(), "[checkpoint] ", name, ": expected rows below ",
+        tensor->rows(), ", got ", first + count);
+  std::vector<std::byte> room(std::min(kBlock, tensor->bytes()));
   for (const Piece& piece : tensor->pieces) {
+    const std::uint64_t at = piece.first_row * row;
+    if (at >= end || at + piece.bytes <= begin) continue;
     const File file = File::open(path_ / piece.file);
-    const auto bytes = to.first(piece.bytes);
-    to = to.subspan(piece.bytes);
-    file.pread_all(piece.offset, bytes);
-    require(hash_hex(bytes) == piece.hash, Fault::input, file.path().string(), ": tensor ", name,
+    Hash hash;
+    for (std::uint64_t done = 0; done < piece.bytes; done += kBlock) {
+      const auto block = std::span(room).first(std::min(kBlock, piece.bytes - done));
+      file.pread_all(piece.offset + done, block);
+      hash.update(block);
+      const std::uint64_t from = std::max(begin, at + done);
+      const std::uint64_t to = std::min(end, at + done + block.size());
+      if (from < to) take(from - begin, block.subspan(from - at - done, to - from));
+    }
+    require(hash.hex() == piece.hash, Fault::input, file.path().string(), ": tensor ", name,
             " is damaged: expected XXH3-128 ", piece.hash, " of its ", piece.bytes, " B at offset ",
             piece.offset);
   }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
@@ -31,6 +32,13 @@ class Checkpoint {
 
   // The whole tensor, row-major, its hashes checked; to.size() must be its size.
   void read(const std::string& name, std::span<std::byte> to) const;
+
+  // Rows [first, first + count), in order, in blocks of a few MiB and whole elements: `take` gets
+  // each block and its offset in those rows. The hash of a piece is checked behind its last block:
+  // when this throws, `take` may have got damaged bytes.
+  void read_rows(
+      const std::string& name, std::uint64_t first, std::uint64_t count,
+      const std::function<void(std::uint64_t offset, std::span<const std::byte>)>& take) const;
 
   // Reads everything: hashes, what HDF5 finds in the files, NaN and infinity in float tensors.
   // Files that the manifest does not list are warnings.

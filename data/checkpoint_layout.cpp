@@ -65,13 +65,13 @@ std::uint64_t TensorBytes::row_bytes() const {
 
 std::uint64_t TensorBytes::rows() const {
   if (shape.empty()) return 1;
-  return row_bytes() ? bytes.size() / row_bytes() : shape[0];
+  return row_bytes() ? size() / row_bytes() : shape[0];
 }
 
 std::vector<Part> plan_parts(std::span<const TensorBytes> tensors, std::uint64_t part_bytes) {
   Planner planner(part_bytes);
   for (std::size_t i = 0; i < tensors.size(); ++i)
-    planner.add(i, tensors[i].rows(), tensors[i].bytes.size());
+    planner.add(i, tensors[i].rows(), tensors[i].size());
   return planner.take();
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,15 +13,19 @@
 
 namespace tern {
 
-// A tensor to save, or consecutive rows of it: their bytes, row-major, little-endian, in host
-// memory.
+// A tensor to save, or consecutive rows of it: their bytes, row-major, little-endian.
 struct TensorBytes {
   std::string name;  // 1 to 512 bytes without '/'
   StoredType type = StoredType::f32;
   std::vector<std::uint64_t> shape;  // of the whole tensor
-  std::span<const std::byte> bytes;
-  std::uint64_t first_row = 0;  // of the bytes
+  std::span<const std::byte> bytes;  // in host memory, or none
+  std::uint64_t first_row = 0;       // of the bytes
+  bool constant = false;             // they do not change while a save is on its way
+  // Of a tensor in a device's memory: how many bytes, and how to get those from `offset` on.
+  std::uint64_t device_bytes = 0;
+  std::function<void(std::uint64_t offset, std::span<std::byte> to)> download{};
 
+  std::uint64_t size() const { return download ? device_bytes : bytes.size(); }
   std::uint64_t row_bytes() const;
   std::uint64_t rows() const;  // in the bytes
 };

@@ -16,14 +16,11 @@ namespace tern {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kBlock = 4 << 20;  // hashed while in cache, then written
-
 Dataset dataset_of(const TensorBytes& t, const Rows& rows) {
   Dataset d{t.name, t.type, t.shape};
-  const bool part =
-      t.row_bytes() > 0 && t.bytes.size() % t.row_bytes() == 0 && t.bytes.size() < d.bytes();
-  check(part || d.bytes() == t.bytes.size(), "[checkpoint] ", t.name, ": expected ", d.bytes(),
-        " B, or whole rows, got ", t.bytes.size());
+  const bool part = t.row_bytes() > 0 && t.size() % t.row_bytes() == 0 && t.size() < d.bytes();
+  check(part || d.bytes() == t.size(), "[checkpoint] ", t.name, ": expected ", d.bytes(),
+        " B, or whole rows, got ", t.size());
   if (!d.shape.empty()) d.shape[0] = rows.count;
   return d;
 }
@@ -32,7 +29,7 @@ Dataset dataset_of(const TensorBytes& t, const Rows& rows) {
 void require_space(const CheckpointOptions& options, std::span<const TensorBytes> tensors) {
   const fs::path& directory = options.directory;
   std::uint64_t bytes = 0;
-  for (const TensorBytes& t : tensors) bytes += t.bytes.size();
+  for (const TensorBytes& t : tensors) bytes += t.size();
   struct statvfs space {};
   if (::statvfs(directory.c_str(), &space) != 0) return;  // writing will tell
   bytes *= std::uint64_t(options.world);
@@ -42,11 +39,30 @@ void require_space(const CheckpointOptions& options, std::span<const TensorBytes
           " B on the disk, ", available, " B are free: make room");
 }
 
-// Hashes and writes; the disk starts on a block while the next one is being hashed.
-std::string write_hashed(File& file, std::uint64_t offset, std::span<const std::byte> bytes) {
+// Bytes [first, first + size) of a tensor, one block at a time, without a copy where they are in
+// host memory already.
+class Blocks {
+ public:
+  std::span<const std::byte> at(const TensorBytes& t, std::uint64_t first, std::size_t size) {
+    if (!t.download) return t.bytes.subspan(first, size);
+    room_.resize(kCheckpointBlock);
+    const auto block = std::span(room_).first(size);
+    t.download(first, block);
+    return block;
+  }
+
+ private:
+  std::vector<std::byte> room_;
+};
+
+// Writes bytes [first, first + size) of a tensor and hashes them; the disk starts on a block while
+// the next one is being hashed.
+std::string write_hashed(File& file, std::uint64_t offset, const TensorBytes& t,
+                         std::uint64_t first, std::uint64_t size, Blocks& blocks) {
   Hash hash;
-  for (std::size_t done = 0; done < bytes.size(); done += kBlock) {
-    const auto block = bytes.subspan(done, std::min(kBlock, bytes.size() - done));
+  for (std::uint64_t done = 0; done < size; done += kCheckpointBlock) {
+    const auto block =
+        blocks.at(t, first + done, std::min<std::uint64_t>(kCheckpointBlock, size - done));
     hash.update(block);
     file.pwrite_all(offset + done, block);
     ::sync_file_range(file.descriptor(), off_t(offset + done), off_t(block.size()),
@@ -57,7 +73,7 @@ std::string write_hashed(File& file, std::uint64_t offset, std::span<const std::
 
 // Writes one file and notes it, and its pieces, in the manifest.
 void write_part(const fs::path& path, const Part& part, std::span<const TensorBytes> tensors,
-                Manifest& manifest) {
+                Blocks& blocks, Manifest& manifest) {
   Structure structure{.attributes = {{"tern", shard_label(manifest.step)}}};
   for (const Rows& rows : part)
     structure.datasets.push_back(dataset_of(tensors[rows.tensor], rows));
@@ -67,10 +83,10 @@ void write_part(const fs::path& path, const Part& part, std::span<const TensorBy
   for (std::size_t i = 0; i < part.size(); ++i) {
     const TensorBytes& t = tensors[part[i].tensor];
     const Dataset& d = structure.datasets[i];
-    const auto bytes = t.bytes.subspan(part[i].first * t.row_bytes(), d.bytes());
-    manifest.tensors[part[i].tensor].pieces.push_back({name, d.offset, d.bytes(),
-                                                       t.first_row + part[i].first, part[i].count,
-                                                       write_hashed(file, d.offset, bytes)});
+    const std::string hash =
+        write_hashed(file, d.offset, t, part[i].first * t.row_bytes(), d.bytes(), blocks);
+    manifest.tensors[part[i].tensor].pieces.push_back(
+        {name, d.offset, d.bytes(), t.first_row + part[i].first, part[i].count, hash});
   }
   const std::string around = read_structure_bytes(file, extents_of(manifest, name));
   manifest.files.push_back(
@@ -110,8 +126,9 @@ Manifest write_parts(const CheckpointOptions& options, const CheckpointFacts& fa
   Manifest manifest = facts_of(options, facts);
   for (const TensorBytes& t : tensors) manifest.tensors.push_back({t.name, t.type, t.shape, {}});
   const std::vector<Part> parts = plan_parts(tensors, options.part_bytes);
+  Blocks blocks;
   for (std::size_t i = 0; i < parts.size(); ++i)
-    write_part(temporary / part_name(options.rank, i), parts[i], tensors, manifest);
+    write_part(temporary / part_name(options.rank, i), parts[i], tensors, blocks, manifest);
   return manifest;
 }
 

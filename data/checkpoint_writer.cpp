@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -33,6 +34,12 @@ void prepare(const fs::path& directory) {
 
 }  // namespace
 
+std::uint64_t snapshot_bytes(std::span<const TensorBytes> tensors) {
+  std::uint64_t bytes = 0;
+  for (const TensorBytes& t : tensors) bytes += t.constant ? 0 : t.size();
+  return bytes;
+}
+
 std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointFacts& saved) {
   try {
     note_latest(options.directory, checkpoint_name(saved.step));
@@ -59,57 +66,76 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
+// Whether there is a buffer of that size: the pages of one that is there have been paid for.
+bool CheckpointWriter::reserve(std::uint64_t bytes) {
+  if (bytes <= staging_bytes_) return true;
+  staging_.reset();  // before the new one: there may not be memory for both
+  staging_bytes_ = 0;
+  if (options_.free_memory && bytes > options_.free_memory()) return false;
+  staging_.reset(new (std::nothrow) std::byte[bytes]);
+  if (staging_) staging_bytes_ = bytes;
+  return staging_ != nullptr;
+}
+
 void CheckpointWriter::snapshot(std::span<const TensorBytes> tensors) {
-  std::size_t bytes = 0;
-  for (const TensorBytes& t : tensors) bytes += t.bytes.size();
-  if (bytes > staging_bytes_) {
-    staging_.reset();  // before the new one: there may not be memory for both
-    staging_bytes_ = 0;
-    staging_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
-    staging_bytes_ = bytes;
-  }
   staged_.assign(tensors.begin(), tensors.end());
   std::byte* to = staging_.get();
   for (TensorBytes& t : staged_) {
-    if (!t.bytes.empty()) std::memcpy(to, t.bytes.data(), t.bytes.size());
-    t.bytes = {to, t.bytes.size()};
-    to += t.bytes.size();
+    if (t.constant || t.size() == 0) continue;
+    const std::span<std::byte> room(to, t.size());
+    if (t.download)
+      t.download(0, room);
+    else
+      std::memcpy(to, t.bytes.data(), t.bytes.size());
+    t.download = nullptr;
+    t.bytes = room;
+    to += room.size();
   }
 }
 
 double CheckpointWriter::save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors) {
   const auto start = Clock::now();
   if (thread_.joinable()) thread_.join();
-  try {
+  if (reserve(snapshot_bytes(tensors))) {
     snapshot(tensors);
     const double stall = seconds_since(start);
     try {
-      thread_ = std::thread([this, facts, stall] { run(facts, stall); });
-    } catch (const std::system_error&) {  // the system allows no more threads: training waits
-      run(facts, seconds_since(start));
+      thread_ = std::thread([this, facts, stall] {
+        SaveResult result = write(facts, staged_);
+        result.stall_seconds = stall;
+        finished(std::move(result));
+      });
+      return stall;
+    } catch (const std::system_error&) {
+      // no thread: this one writes
     }
-  } catch (const std::exception& e) {  // no memory for the copy
-    const std::lock_guard lock(mutex_);
-    finished_.push_back({.step = facts.step, .error = std::string("snapshot: ") + e.what()});
   }
+  SaveResult result = write(facts, tensors);
+  result.streamed = true;
+  result.stall_seconds = seconds_since(start);
+  finished(std::move(result));
   return seconds_since(start);
 }
 
-void CheckpointWriter::run(const CheckpointFacts& facts, double stall_seconds) {
+SaveResult CheckpointWriter::write(const CheckpointFacts& facts,
+                                   std::span<const TensorBytes> tensors) const {
   const auto start = Clock::now();
-  SaveResult result{.step = facts.step, .stall_seconds = stall_seconds};
-  result.path = options_.directory / checkpoint_name(facts.step);
+  SaveResult result{.step = facts.step, .path = options_.directory / checkpoint_name(facts.step)};
   try {
     if (options_.world > 1) {
-      result.shard = write_shard(options_, facts, staged_);
+      result.shard = write_shard(options_, facts, tensors);
     } else {
-      result.bytes = write_checkpoint(options_, facts, staged_);
+      result.bytes = write_checkpoint(options_, facts, tensors);
       result.warning = tidy_checkpoints(options_, facts);
     }
   } catch (const std::exception& e) {
     result.error = e.what();
   }
   result.seconds = seconds_since(start);
+  return result;
+}
+
+void CheckpointWriter::finished(SaveResult result) {
   const std::lock_guard lock(mutex_);
   finished_.push_back(std::move(result));
 }

@@ -1,11 +1,13 @@
 // Saves checkpoints while training goes on: save() copies the tensors and returns, a thread writes
-// the copy; where several processes write one, its shard of it. A save that fails leaves the
+// the copy. Without memory for the copy, save() writes the tensors itself, a block at a time. Where
+// several processes write a checkpoint, each writes its shard. A save that fails leaves the
 // previous checkpoints as they were and is reported, not thrown.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -25,7 +27,15 @@ struct CheckpointOptions {
   std::uint64_t part_bytes = std::uint64_t(1) << 30;  // the longest file
   std::string version{};                              // of tern
   int rank = 0, world = 1;                            // of the processes that write it together
+  // Bytes of host memory that the copy may take, asked at the first save. Empty: enough.
+  std::function<std::uint64_t()> free_memory{};
 };
+
+// What a save takes of host memory for tensors in a device's memory, beside a copy of all or none.
+inline constexpr std::size_t kCheckpointBlock = 4 << 20;  // bytes; hashed while in cache
+
+// Bytes of the copy that save() makes: of all that may change in the meantime.
+std::uint64_t snapshot_bytes(std::span<const TensorBytes> tensors);
 
 // What a checkpoint says beside its tensors.
 struct CheckpointFacts {
@@ -44,6 +54,7 @@ struct SaveResult {
   std::uint64_t bytes = 0;   // of all its files
   double seconds = 0;        // from the snapshot to the last fsync
   double stall_seconds = 0;  // that save() took
+  bool streamed = false;     // written without a copy, while the caller waited
   std::string error{};       // why it was not saved; empty: it was
   std::string shard{};       // where several write: what complete_checkpoint() wants of this one
   std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
@@ -56,8 +67,9 @@ class CheckpointWriter {
   explicit CheckpointWriter(CheckpointOptions options);
   ~CheckpointWriter();  // waits for the save in flight
 
-  // Starts a save; waits before for one that is in flight. Returns the seconds that the caller
-  // waited in all. The tensors may change as soon as it returns.
+  // Starts a save, or makes it where there is no memory for a copy; waits before for one that is in
+  // flight. Returns the seconds that the caller waited in all. The tensors may change as soon as it
+  // returns. What a download throws before there is a copy is thrown.
   double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
 
   const CheckpointOptions& options() const { return options_; }
@@ -66,12 +78,14 @@ class CheckpointWriter {
   std::vector<SaveResult> wait();  // the same, after the save in flight
 
  private:
+  bool reserve(std::uint64_t bytes);
   void snapshot(std::span<const TensorBytes> tensors);
-  void run(const CheckpointFacts& facts, double stall_seconds);
+  SaveResult write(const CheckpointFacts& facts, std::span<const TensorBytes> tensors) const;
+  void finished(SaveResult result);
 
   CheckpointOptions options_;
   std::unique_ptr<std::byte[]> staging_;  // kept for the run: its pages are paid for once
-  std::size_t staging_bytes_ = 0;
+  std::uint64_t staging_bytes_ = 0;
   std::vector<TensorBytes> staged_;
   std::mutex mutex_;
   std::vector<SaveResult> finished_;

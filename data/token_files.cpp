@@ -1,6 +1,6 @@
 #include "data/token_files.h"
 
-#include <algorithm>
+#include <cctype>
 #include <cstring>
 
 #include "core/check.h"
@@ -61,6 +61,12 @@ void check_token_file(const SourceFile& source, bool forced, std::int32_t vocab_
           "every other id is 0)");
 }
 
+bool is_bin(const std::filesystem::path& name) {
+  std::string extension = name.extension().string();
+  for (char& c : extension) c = char(std::tolower(std::uint8_t(c)));
+  return extension == ".bin";
+}
+
 }  // namespace
 
 void check_token_files(const std::vector<SourceFile>& sources, bool forced,
@@ -70,7 +76,7 @@ void check_token_files(const std::vector<SourceFile>& sources, bool forced,
     if (source.path == "-" || (!wide && source.format != SourceFormat::u16)) continue;
     const std::filesystem::path name =
         source.codec == Codec::none ? source.path : source.path.stem();
-    require(forced || wide || name.extension() != ".bin" || vocab_size <= 65'536, Fault::input,
+    require(forced || wide || !is_bin(name) || vocab_size <= 65'536, Fault::input,
             source.path.string(),
             ": .bin is read as 16-bit ids, which do not hold a vocabulary of ", vocab_size,
             ": give --format u32 (or --format u16 if no id is above 65535)");

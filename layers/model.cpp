@@ -2,11 +2,13 @@
 
 #include "autograd/ops/primitives.h"
 #include "core/host.h"
+#include "layers/device_limits.h"
 
 namespace tern {
 
 Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& options)
     : backend_(backend), config_(config), options_(options) {
+  require_supported(config, options.fp8_dx, backend.traits());
   const Index V = config.vocab_size, D = config.width, L = config.layers;
   embeddings_.shape = {V, D};
   embeddings_.divided = true;

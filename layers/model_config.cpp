@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "autograd/ops/product.h"
 #include "core/check.h"
 
 namespace tern {
@@ -50,6 +51,8 @@ void validate(const ModelConfig& model) {
   require_between("hidden_size", 1, kMaxWidth, model.width);
   require_between("num_hidden_layers", 1, kMaxLayers, model.layers);
   require_between("intermediate_size", 0, kMaxGluWidth, model.explicit_glu_width);
+  if (model.quantize == Quantize::ternary)  // sums of products are exact in f32
+    require_between("intermediate_size", 1, kMaxExactInputs, model.glu_width());
   require(std::isfinite(model.rms_norm_eps) && model.rms_norm_eps > 0, Fault::usage,
           "[model] rms_norm_eps: expected a number > 0, got ", model.rms_norm_eps);
 }

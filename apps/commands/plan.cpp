@@ -12,6 +12,7 @@
 #include "apps/train/initial_weights.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/training_data.h"
+#include "layers/device_limits.h"
 
 namespace tern {
 namespace {
@@ -35,21 +36,42 @@ Device device_to_plan(const std::string& name) {
   }
 }
 
+// As the run will choose it; a plan without data need not fit into this machine.
+MemoryPlan plan_of_first(const RunConfig& config, const Device& device, int ranks,
+                         bool without_data) {
+  try {
+    return choose_memory_plan(config, device, {0, ranks}, ranks);
+  } catch (const Error& error) {
+    if (!without_data || error.fault != Fault::memory) throw;
+    fmt::print("too large for this machine, planned for another: {}\n", error.what());
+    const Index micro_batch = std::max<Index>(1, config.batch.micro_batch);
+    return plan_memory(config, micro_batch, device.facts().traits, {0, ranks});
+  }
+}
+
 // Of several ranks: that of rank 0, and that of the one that needs the most.
 std::string memory_of_ranks(const RunConfig& config, const Device& device, int ranks,
                             bool without_data) {
   const DeviceTraits& traits = device.facts().traits;
-  const Index micro_batch = std::max<Index>(1, config.batch.micro_batch);
-  const MemoryPlan first = without_data ? plan_memory(config, micro_batch, traits, {0, ranks})
-                                        : choose_memory_plan(config, device, {0, ranks}, ranks);
+  const MemoryPlan first = plan_of_first(config, device, ranks, without_data);
   if (ranks == 1) return memory_text(first);
   const int largest = largest_rank(config, first.micro_batch, traits, ranks);
   std::string text = "rank 0: " + memory_text(first);
-  if (largest > 0)
-    text +=
-        fmt::format("rank {}, which needs the most: {}", largest,
-                    memory_text(plan_memory(config, first.micro_batch, traits, {largest, ranks})));
+  if (largest > 0) {
+    MemoryPlan most = plan_memory(config, first.micro_batch, traits, {largest, ranks});
+    plan_snapshot(most, config, device, ranks);
+    text += fmt::format("rank {}, which needs the most: {}", largest, memory_text(most));
+  }
   return text;
+}
+
+std::unique_ptr<TrainingData> open_data(const RunConfig& config) {
+  try {
+    return std::make_unique<TrainingData>(config);
+  } catch (const Error& error) {
+    if (error.fault != Fault::input) throw;
+    fail(error.fault, error.what(), "; --without-data plans without it");
+  }
 }
 
 void print_exchange(const RunConfig& config, int ranks) {
@@ -92,14 +114,17 @@ void plan(const PlanOptions& o) {
   if (o.without_data) {
     assume_vocabulary(loaded);
   } else {
-    const TrainingData data(config);
-    tokens = data.token_counts();
-    set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
+    const std::unique_ptr<TrainingData> data = open_data(config);
+    tokens = data->token_counts();
+    set_vocab_size(loaded, data->tokenizer().vocab_size(), "the data's tokenizer");
     if (needs_initial_weights(config, "", false))
-      find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
+      find_initial_weights(config, device.facts().traits, data->tokenizer().hash());
   }
-  fmt::print("{}\n{}", plan_text(config, make_plan(config, tokens)),
-             memory_of_ranks(config, device, o.ranks, o.without_data));
+  fmt::print("{}\n", plan_text(config, make_plan(config, tokens)));
+  std::fflush(stdout);  // before what may not fit
+  const std::string slow = slow_sizes(config.model, device.facts().traits);
+  if (!slow.empty()) fmt::print(stderr, "tern: {}\n", slow);
+  fmt::print("{}", memory_of_ranks(config, device, o.ranks, o.without_data));
   if (o.ranks > 1) print_exchange(config, o.ranks);
 }
 

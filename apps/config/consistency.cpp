@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "apps/config/value.h"
+#include "autograd/ops/product.h"
 #include "core/check.h"
 
 namespace tern {
@@ -93,6 +94,14 @@ void Checker::model() {
   };
   expect_number("model.hidden_size", model.width, named.width);
   expect_number("model.num_hidden_layers", model.layers, named.layers);
+  const auto expect_exact = [&](const std::string& key, std::int64_t inputs) {
+    expect(model.quantize == Quantize::none || inputs <= kMaxExactInputs, key,
+           fmt::format("expected at most {} with model.quantize = \"ternary\", whose sums must be "
+                       "exact in f32, got {}",
+                       kMaxExactInputs, inputs));
+  };
+  if (sound({"model.intermediate_size"}))
+    expect_exact("model.intermediate_size", model.glu_width());
   expect(config_.backward == BackwardProducts::bf16 || model.quantize == Quantize::ternary,
          "precision.backward",
          "\"fp8_dx\" needs ternary weights: expected model.quantize = \"ternary\"");

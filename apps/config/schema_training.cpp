@@ -100,12 +100,14 @@ ConfigSection batch_section() {
                            .range = between(1, 1 << 20),
                            .unit = "tokens",
                            .doc = "Length T of a training sequence."}),
-       field(&S::micro_batch,
-             {.name = "micro_batch",
-              .range = between(0, 1 << 20),
-              .unit = "sequences",
-              .doc = "Sequences computed at once; 0: as many as fit. Changes memory "
-                     "and speed, not the batches."})});
+       field(
+           &S::micro_batch,
+           {.name = "micro_batch",
+            .range = between(0, 1 << 20),
+            .unit = "sequences",
+            .doc = "Sequences computed at once; 0: as many as fit into the memory that is free, on "
+                   "a CPU beside the copy for a checkpoint. Changes memory and speed, not the "
+                   "batches."})});
 }
 
 ConfigSection precision_section() {

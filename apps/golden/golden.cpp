@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/golden/golden_model.h"
+#include "apps/train/memory_plan.h"
 #include "core/host.h"
 
 namespace tern {
@@ -28,12 +29,29 @@ void note(GoldenResult& result, double error, const std::string& where) {
   }
 }
 
+// With memory for all that is compared.
+std::unique_ptr<Backend> backend_for(const SafetensorsFile& file, DType dtype,
+                                     const Device& device) {
+  return make_backend(device, [&](Backend& dry) {
+    GoldenModel model(file, dtype, dry);
+    model.logits({});
+    model.loss_and_gradients({});
+    if (model.train_steps() > 0) model.train_step(0, 0, {});
+  });
+}
+
 // The model under test and, for f32, the float64 one whose decisions it replays.
 class Comparison {
  public:
   Comparison(const SafetensorsFile& file, DType dtype, const Device& device)
-      : file_(file), ours_(file, dtype, device), replays_(dtype != DType::f64) {
-    if (replays_) exact_ = std::make_unique<GoldenModel>(file, DType::f64, Device("cpu"));
+      : file_(file),
+        backend_(backend_for(file, dtype, device)),
+        ours_(file, dtype, *backend_),
+        replays_(dtype != DType::f64) {
+    if (replays_) {
+      exact_backend_ = backend_for(file, DType::f64, Device("cpu"));
+      exact_ = std::make_unique<GoldenModel>(file, DType::f64, *exact_backend_);
+    }
     tolerance_ = replays_ ? 1e-5 : 1e-6;
   }
 
@@ -101,6 +119,7 @@ class Comparison {
   }
 
   const SafetensorsFile& file_;
+  std::unique_ptr<Backend> backend_, exact_backend_;
   GoldenModel ours_;
   std::unique_ptr<GoldenModel> exact_;
   bool replays_;

@@ -1,5 +1,8 @@
 #include "apps/golden/golden_model.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "core/host.h"
 #include "data/json.h"
 
@@ -20,15 +23,33 @@ T field(const SafetensorsFile& file, const nlohmann::json& json, const char* key
   return json[key].get<T>();
 }
 
-// memory for the model, its update and one batch of a golden file
-std::size_t slab_bytes(const SafetensorsFile& file) {
-  return std::size_t(64) << 20 | 64 * std::size_t(file.entry("logits").bytes);
+// A key that is passed over might change what the file's numbers mean.
+void require_known(const SafetensorsFile& file, const nlohmann::json& json, const char* metadata,
+                   const std::vector<std::string>& keys) {
+  const std::string where = file.path().string() + ": metadata '" + metadata + "': ";
+  require(json.is_object(), Fault::input, where, "expected an object");
+  for (const auto& [key, value] : json.items())
+    require(std::ranges::find(keys, key) != keys.end(), Fault::input, where, "the key '", key,
+            "' is not known: this build cannot check a model that depends on it");
+}
+
+// What this build computes with a value that it has no key for.
+void require_fixed(const SafetensorsFile& file, const nlohmann::json& json, const char* key,
+                   const nlohmann::json& value) {
+  require(!json.contains(key) || json[key] == value, Fault::input, file.path().string(),
+          ": metadata: ", key, ": expected ", value.dump(), ", got ", json.value(key, value).dump(),
+          ": this build computes no other");
 }
 
 }  // namespace
 
 ModelConfig golden_config(const SafetensorsFile& file) {
   const auto json = parse_json(metadata(file, "config"), file.path().string());
+  require_known(file, json, "config",
+                {"vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size",
+                 "use_lower_bound", "rms_norm_eps", "num_heads", "expand_ratio", "hidden_ratio"});
+  require_fixed(file, json, "num_heads", 1);
+  require_fixed(file, json, "expand_ratio", 1);
   ModelConfig c;
   c.vocab_size = field<std::int64_t>(file, json, "vocab_size");
   c.width = field<std::int64_t>(file, json, "hidden_size");
@@ -58,12 +79,17 @@ void load_golden(const SafetensorsFile& file, Model& model) {
   model.quantize();
 }
 
-GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, const Device& device)
-    : file_(file), backend_(device.make_backend(slab_bytes(file))) {
-  model_ = std::make_unique<Model>(*backend_, golden_config(file), ModelOptions{.dtype = dtype});
+GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, Backend& backend)
+    : file_(file), backend_(backend) {
+  model_ = std::make_unique<Model>(backend_, golden_config(file), ModelOptions{.dtype = dtype});
   AdamWOptions options;
   if (file.metadata().contains("train")) {
     const auto json = parse_json(metadata(file, "train"), file.path().string());
+    require_known(file, json, "train",
+                  {"beta1", "beta2", "eps", "clip", "weight_decay", "peak_lr", "total_steps",
+                   "warmup_steps", "min_lr_ratio", "decay"});
+    require_fixed(file, json, "decay",
+                  "every *_proj.weight, lm_head.weight; not embeddings, norms, lower_bounds");
     options = {.beta1 = field<double>(file, json, "beta1"),
                .beta2 = field<double>(file, json, "beta2"),
                .eps = field<double>(file, json, "eps"),
@@ -89,32 +115,31 @@ Observer GoldenModel::recorder(Decisions& seen, const Decisions* other, bool rep
     if (value.dtype() != DType::i8) return;
     std::vector<std::int8_t>& codes = seen[name];
     codes.resize(value.elements());
-    backend_->download(codes.data(), value);
+    backend_.download(codes.data(), value);
     if (!other) return;
     const auto at = other->find(name);
     check(at != other->end() && at->second.size() == codes.size(),
           "[golden] nothing to replay for ", name);
     for (std::size_t i = 0; i < codes.size(); ++i) differing += codes[i] != at->second[i];
-    if (replay) backend_->upload(value, at->second.data());
+    if (replay) backend_.upload(value, at->second.data());
   };
 }
 
 std::vector<double> GoldenModel::logits(const Observer& observe) {
-  const Tensor ids = upload_ids(*backend_, golden_shape(file_), file_.read_i32("input_ids"));
+  const Tensor ids = upload_ids(backend_, golden_shape(file_), file_.read_i32("input_ids"));
   return download_real(model_->logits({.observe = observe}, ids));
 }
 
 double GoldenModel::backward(const std::vector<std::int32_t>& ids,
                              const std::vector<std::int32_t>& targets, Shape shape,
                              const Observer& observe) {
-  const Tensor weight(*backend_, {1}, model_->dtype());
+  const Tensor weight(backend_, {1}, model_->dtype());
   upload_real(weight, {1.0 / double(ids.size())});
   Tape tape;
-  const Var loss =
-      model_
-          ->loss({.tape = &tape, .observe = observe}, upload_ids(*backend_, shape, ids),
-                 upload_ids(*backend_, shape, targets), weight)
-          .loss;
+  const Var loss = model_
+                       ->loss({.tape = &tape, .observe = observe}, upload_ids(backend_, shape, ids),
+                              upload_ids(backend_, shape, targets), weight)
+                       .loss;
   optimizer_->add_loss(loss.value);
   tape.backward(loss);
   return download_real(loss.value)[0];

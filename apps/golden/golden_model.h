@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 
-#include "apps/run/device.h"
 #include "data/safetensors.h"
 #include "layers/model.h"
 #include "optim/adamw.h"
@@ -23,7 +22,8 @@ void load_golden(const SafetensorsFile& file, Model& model);
 
 class GoldenModel {
  public:
-  GoldenModel(const SafetensorsFile& file, DType dtype, const Device& device);
+  // Fault::input, naming the key, if the file's model or update is not one that is computed here.
+  GoldenModel(const SafetensorsFile& file, DType dtype, Backend& backend);
 
   Model& model() { return *model_; }
   void load_parameters();
@@ -44,7 +44,7 @@ class GoldenModel {
   double backward(const std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& targets,
                   Shape shape, const Observer& observe);
   const SafetensorsFile& file_;
-  std::unique_ptr<Backend> backend_;
+  Backend& backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<AdamWOptimizer> optimizer_;
   double weight_decay_ = 0, peak_rate_ = 0;

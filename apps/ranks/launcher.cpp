@@ -11,11 +11,11 @@
 #include <filesystem>
 #include <memory>
 #include <set>
-#include <thread>
 
 #include "apps/ranks/connection.h"
 #include "apps/ranks/place.h"
 #include "apps/run/child.h"
+#include "apps/run/machine_limits.h"
 #include "apps/run/pace.h"
 #include "core/check.h"
 
@@ -82,8 +82,7 @@ void Launcher::start(int rank, const Listener& listener) {
   Variables variables = environment_variables();
   std::erase_if(variables, [](const auto& v) { return is_rank_variable(v.first); });
   const auto number = [](int n) { return std::to_string(n); };
-  const int cores = int(std::thread::hardware_concurrency());
-  variables.emplace("OMP_NUM_THREADS", number(std::max(1, cores / launch_.ranks)));
+  variables.emplace("OMP_NUM_THREADS", number(std::max(1, usable_cores() / launch_.ranks)));
   variables["RANK"] = variables["LOCAL_RANK"] = number(rank);
   variables["WORLD_SIZE"] = variables["LOCAL_WORLD_SIZE"] = number(launch_.ranks);
   variables["MASTER_ADDR"] = "127.0.0.1";

@@ -128,9 +128,10 @@ void Console::report(const CheckpointReport& r) {
     warn(fmt::format("checkpoint step {} failed: {}; training goes on", r.step, r.problem));
     return;
   }
-  permanent(Style::good, fmt::format("checkpoint step {} -> {} ({}, {}{})", r.step, r.path,
-                                     bytes_text(double(r.bytes)), duration_text(r.seconds),
-                                     r.verified ? ", verified" : ""));
+  permanent(Style::good,
+            fmt::format("checkpoint step {} -> {} ({}, {}{}{})", r.step, r.path,
+                        bytes_text(double(r.bytes)), duration_text(r.seconds),
+                        r.streamed ? ", streamed" : "", r.verified ? ", verified" : ""));
 }
 
 void Console::report(const EventReport& r) {

@@ -2,9 +2,10 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <charconv>
-#include <fstream>
 
+#include "apps/run/machine_limits.h"
 #include "apps/run/plugin.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/hash.h"
@@ -13,17 +14,12 @@ namespace tern {
 namespace {
 
 constexpr const char* kPlugin = "libtern_cuda.so";
-constexpr std::size_t kReserve = std::size_t(1) << 30;  // libraries' and the driver's own, on a GPU
+// What is not planned for: on a GPU the libraries' and the driver's own; on a CPU the threads' own
+// and that of what reads data and writes files.
+constexpr std::size_t kReserve = std::size_t(1) << 30, kHostReserve = std::size_t(64) << 20;
 
-std::size_t available_host_memory() {
-  std::ifstream in("/proc/meminfo");
-  for (std::string key, unit; in >> key;) {
-    std::size_t kilobytes = 0;
-    in >> kilobytes;
-    std::getline(in, unit);
-    if (key == "MemAvailable:") return kilobytes * 1024;
-  }
-  return std::size_t(1) << 40;  // the system does not say: let the allocation decide
+std::size_t less(std::size_t free, std::size_t reserve) {
+  return free > reserve ? free - reserve : 0;
 }
 
 // the N of "cuda:N", 0 for "cuda"
@@ -76,10 +72,13 @@ Device Device::recorded_h200() {
   return device;
 }
 
-std::size_t Device::available_memory() const {
-  if (!facts_.traits.is_gpu()) return available_host_memory();
-  const std::size_t free = plugin_ ? plugin_->describe(index_).free_bytes : facts_.free_bytes;
-  return free > kReserve ? free - kReserve : 0;
+std::size_t free_host_memory(int processes) {
+  return less(usable_memory().available(processes), kHostReserve);
+}
+
+std::size_t Device::available_memory(int processes) const {
+  if (!facts_.traits.is_gpu()) return free_host_memory(processes);
+  return less(plugin_ ? plugin_->describe(index_).free_bytes : facts_.free_bytes, kReserve);
 }
 
 std::unique_ptr<Backend> Device::make_backend(std::size_t slab_bytes) const {

@@ -9,6 +9,9 @@
 
 namespace tern {
 
+// Bytes of the machine's memory that this process can take now, one of so many like it.
+std::size_t free_host_memory(int processes = 1);
+
 class Device {
  public:
   // Error(Fault::usage) in one line: no such name, no plugin, no GPU, one that cannot be used.
@@ -21,7 +24,8 @@ class Device {
   const std::string& name() const { return name_; }  // "cpu", "cuda:0"
   const DeviceFacts& facts() const { return facts_; }
   const std::string& plugin_path() const { return plugin_path_; }  // empty on a CPU
-  std::size_t available_memory() const;  // bytes that it can give to this process now
+  // Bytes that it can give to this process now. A CPU's memory is shared by so many like it.
+  std::size_t available_memory(int processes = 1) const;
 
   // With a slab of this size. Error(Fault::memory) if there is none.
   std::unique_ptr<Backend> make_backend(std::size_t slab_bytes) const;

@@ -1,17 +1,14 @@
 #include "apps/run/environment.h"
 
-#include <sched.h>
-#include <sys/sysinfo.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "apps/run/machine_limits.h"
 #include "apps/version.h"
 
 namespace tern {
@@ -25,21 +22,6 @@ std::string cpu_model() {
       if (colon != std::string::npos) return line.substr(colon + 2);
     }
   return {};
-}
-
-int usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return int(sysconf(_SC_NPROCESSORS_ONLN));
-  return CPU_COUNT(&set);
-}
-
-double usable_memory() {
-  struct sysinfo about {};
-  sysinfo(&about);
-  double bytes = double(about.totalram) * about.mem_unit;
-  double limit = 0;
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) bytes = std::min(bytes, limit);
-  return bytes;
 }
 
 std::string compiler() {
@@ -71,7 +53,7 @@ Environment describe_environment(std::vector<std::string> command,
           .compiler = compiler(),
           .cpu = cpu_model(),
           .cores = usable_cores(),
-          .memory_bytes = usable_memory(),
+          .memory_bytes = double(usable_memory().total),
           .system = std::string(system.sysname) + ' ' + system.release,
           .host = system.nodename,
           .started = local_time(),

@@ -139,6 +139,7 @@ void Metrics::write(const CheckpointReport& r) {
   append(line.add("bytes", r.bytes)
              .measured("seconds", r.seconds)
              .measured("stall_ms", r.stall_seconds * 1e3)
+             .add("streamed", r.streamed)
              .add("verified", r.verified)
              .finish());
 }

@@ -66,6 +66,7 @@ struct CheckpointReport {
   std::int64_t bytes = 0;
   double seconds = 0;        // from snapshot to rename
   double stall_seconds = 0;  // of training
+  bool streamed = false;     // there was no memory for a copy: training waited
   bool verified = false;
 };
 

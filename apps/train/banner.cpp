@@ -65,6 +65,7 @@ std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
        bytes("  gradients", double(memory.gradients)), bytes("  moments", double(memory.moments)),
        bytes("  ternary copies", double(memory.ternary)),
        bytes("  activations", double(memory.activations)),
+       bytes("copy for a checkpoint", double(memory.snapshot), snapshot_text(memory)),
        bytes("a checkpoint", double(plan.checkpoint_bytes),
              fmt::format("{} on disk at most", bytes_text(plan.disk_bytes)))});
   return rows;

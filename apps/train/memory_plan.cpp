@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <string>
 
+#include "apps/config/plan.h"
 #include "apps/generate/generator.h"
 #include "apps/run/quantities.h"
+#include "apps/train/model_files.h"
 #include "apps/train/trainer.h"
 #include "core/dry/dry_backend.h"
+#include "data/checkpoint_writer.h"
 
 namespace tern {
 namespace {
@@ -35,37 +38,90 @@ void rehearse_sample(Model& model) {
 }
 
 void require_fits(const MemoryPlan& plan, std::size_t available, const std::string& advice) {
-  require(plan.peak <= available, Fault::memory, "out of memory: this run needs ",
+  require(plan.peak <= available, Fault::memory, "out of memory: the run needs ",
           bytes_text(double(plan.peak)), " with micro_batch = ", plan.micro_batch, " (parameters ",
           bytes_text(double(plan.parameters)), ", gradients ", bytes_text(double(plan.gradients)),
           ", moments ", bytes_text(double(plan.moments)), ", ternary copies ",
           bytes_text(double(plan.ternary)), ", activations ", bytes_text(double(plan.activations)),
-          "), available are ", bytes_text(double(available)), ": ", advice);
-}
-
-// The largest micro-batch below `too_many` that fits, 0 if none does: more never needs less.
-Index largest_that_fits(const RunConfig& config, Index too_many, std::size_t available,
-                        const DeviceTraits& device, Share share) {
-  Index fits = 0;
-  while (too_many - fits > 1) {
-    const Index middle = fits + (too_many - fits) / 2;
-    (plan_memory(config, middle, device, share).peak <= available ? fits : too_many) = middle;
-  }
-  return fits;
+          "), but only ", bytes_text(double(available)), " are available: ", advice);
 }
 
 std::string advice(const RunConfig& config, Index largest) {
   const std::string batch =
-      largest > 0 ? fmt::format("the largest micro_batch that fits is {}; ", largest)
-                  : "no micro_batch fits; use a smaller model, a shorter batch.context, ";
-  if (config.recompute == Recompute::full) return batch + "nothing is left to recompute";
-  return batch + "memory.recompute = \"cheap\" or \"full\" needs less";
+      largest > 0 ? fmt::format("the largest micro_batch that fits is {}", largest)
+                  : "no micro_batch fits: use a smaller model or a shorter batch.context";
+  if (config.recompute == Recompute::full) return batch;
+  return batch + (config.recompute == Recompute::none
+                      ? "; memory.recompute = \"cheap\" or \"full\" needs less"
+                      : "; memory.recompute = \"full\" needs less");
+}
+
+// What needs no rehearsal, which would itself take memory: the state of this rank alone does not
+// fit.
+void require_state_fits(const RunConfig& config, std::size_t available, Share share) {
+  const Plan plan = make_plan(config, std::vector<std::int64_t>(config.data.sources.size()));
+  const double owners = config.parallel.zero ? share.size : 1;
+  const double bytes = double(plan.checkpoint_bytes) / owners + double(plan.gradient_bytes);
+  require(bytes <= double(available), Fault::memory, "out of memory: the run needs more than ",
+          bytes_text(bytes), " for parameters, gradients and moments, but only ",
+          bytes_text(double(available)),
+          " are available: no micro_batch fits: use a smaller model");
+}
+
+// A run on one of several ranks, planned for micro-batches of any size.
+class Planner {
+ public:
+  Planner(const RunConfig& config, const DeviceTraits& device, Share share)
+      : config_(config), device_(device), share_(share) {}
+
+  MemoryPlan plan(Index micro_batch) const {
+    return plan_memory(config_, micro_batch, device_, share_);
+  }
+  // The largest micro-batch up to `most` that takes at most `available` bytes, with the copy for a
+  // checkpoint if so asked; 0 if none does: more never needs less.
+  Index largest_that_fits(Index most, std::size_t available, bool with_snapshot) const {
+    const auto bytes = [&](Index n) {
+      const MemoryPlan p = plan(n);
+      return p.peak + (with_snapshot ? p.snapshot : 0);
+    };
+    if (bytes(most) <= available) return most;
+    Index fits = 0, too_many = most;
+    while (too_many - fits > 1) {
+      const Index middle = fits + (too_many - fits) / 2;
+      (bytes(middle) <= available ? fits : too_many) = middle;
+    }
+    return fits;
+  }
+
+ private:
+  const RunConfig& config_;
+  const DeviceTraits& device_;
+  Share share_;
+};
+
+// A micro-batch of at most `most` of so many sequences: the last one may be smaller, but not by
+// much.
+Index even_micro_batch(Index sequences, Index most) {
+  for (Index n = most; 2 * n >= most; --n)
+    if (sequences % n == 0) return n;
+  const Index parts = (sequences + most - 1) / most;
+  return (sequences + parts - 1) / parts;
+}
+
+// What this rank saves, without the tokenizer, which is in memory all along.
+std::size_t saved_bytes(Trainer& trainer, const RunConfig& config, Share share) {
+  if (share.rank > 0 && config.parallel.zero == 0) return 0;
+  return snapshot_bytes(checkpoint_tensors(trainer, {}));
 }
 
 }  // namespace
 
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
                        Share share) {
+  constexpr std::int64_t kMost = std::int64_t(1) << 42;  // tables grow with them
+  const std::int64_t parameters = count_parameters(config.model).total();
+  require(parameters <= kMost, Fault::memory, "too large to be planned: expected at most ", kMost,
+          " parameters, got ", parameters);
   DryBackend dry(device);
   SelfCommunicator others(share.rank, share.size);
   Trainer trainer(dry, config, micro_batch, share.alone() ? nullptr : &others);
@@ -87,32 +143,37 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
           .ternary = pack.copy_bytes(),
           .activations = dry.pool().high_water() - fixed,
           .peak = dry.pool().high_water(),
-          .step = step};
+          .step = step,
+          .snapshot = saved_bytes(trainer, config, share)};
 }
 
 MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Share share,
                               int on_machine) {
   const DeviceTraits traits = device.facts().traits;
-  const std::size_t available =
-      device.available_memory() / std::size_t(traits.is_gpu() ? 1 : std::max(1, on_machine));
+  const std::size_t available = device.available_memory(on_machine);
   const Index sequences = largest_share(config, share.size);
-  if (config.batch.micro_batch > 0) {
-    const MemoryPlan plan =
-        plan_memory(config, std::min(config.batch.micro_batch, sequences), traits, share);
-    if (plan.peak > available)
-      require_fits(
-          plan, available,
-          advice(config, largest_that_fits(config, plan.micro_batch, available, traits, share)));
-    return plan;
+  require_state_fits(config, available, share);
+  const Planner planner(config, traits, share);
+  const Index wanted = config.batch.micro_batch;
+  Index micro_batch = std::min(wanted, sequences);
+  if (wanted == 0) {
+    Index most = planner.largest_that_fits(sequences, available, !traits.is_gpu());
+    if (most == 0) most = planner.largest_that_fits(sequences, available, false);
+    micro_batch = even_micro_batch(sequences, std::max<Index>(1, most));
   }
-  for (Index n = sequences; n > 1; --n) {
-    if (sequences % n) continue;
-    const MemoryPlan plan = plan_memory(config, n, traits, share);
-    if (plan.peak <= available) return plan;
-  }
-  const MemoryPlan plan = plan_memory(config, 1, traits, share);
-  require_fits(plan, available, advice(config, 0));
+  MemoryPlan plan = planner.plan(micro_batch);
+  if (plan.peak > available)
+    require_fits(plan, available,
+                 advice(config, planner.largest_that_fits(micro_batch, available, false)));
+  plan_snapshot(plan, config, device, on_machine);
   return plan;
+}
+
+void plan_snapshot(MemoryPlan& plan, const RunConfig& config, const Device& device,
+                   int on_machine) {
+  const bool gpu = device.facts().traits.is_gpu();
+  const std::size_t free = free_host_memory(gpu && config.parallel.zero == 0 ? 1 : on_machine);
+  plan.streamed = plan.snapshot + (gpu ? 0 : plan.peak) > free;
 }
 
 int largest_rank(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
@@ -133,14 +194,26 @@ std::string memory_text(const MemoryPlan& plan) {
   return fmt::format("memory, {} sequences at once\n", plan.micro_batch) +
          row("  parameters", plan.parameters) + row("  gradients", plan.gradients) +
          row("  moments", plan.moments) + row("  ternary copies", plan.ternary) +
-         row("  activations", plan.activations) + row("  peak", plan.peak);
+         row("  activations", plan.activations) + row("  peak", plan.peak) +
+         (plan.snapshot ? row("  copy for a checkpoint", plan.snapshot) : "") +
+         (plan.snapshot ? "                            " + snapshot_text(plan) + '\n' : "");
+}
+
+std::string snapshot_text(const MemoryPlan& plan) {
+  if (!plan.streamed) return "in host memory; written while training goes on";
+  return fmt::format("too much for host memory: written in blocks of {}, training waits",
+                     bytes_text(double(kCheckpointBlock)));
 }
 
 std::unique_ptr<Backend> make_backend(const Device& device,
                                       const std::function<void(Backend&)>& rehearse) {
   DryBackend dry(device.facts().traits);
   rehearse(dry);
-  return device.make_backend(dry.pool().high_water());
+  const std::size_t peak = dry.pool().high_water(), available = device.available_memory();
+  require(peak <= available, Fault::memory, "out of memory: ", bytes_text(double(peak)),
+          " are needed on ", device.name(), ", but only ", bytes_text(double(available)),
+          " are available");
+  return device.make_backend(peak);
 }
 
 }  // namespace tern

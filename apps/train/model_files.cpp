@@ -25,13 +25,19 @@ std::vector<std::uint64_t> dimensions(const Shape& shape) {
   return out;
 }
 
-std::span<const std::byte> host_bytes(const Tensor& t,
-                                      std::vector<std::vector<std::byte>>& staging) {
-  if (const void* p = t.backend().host_address(t))
-    return {static_cast<const std::byte*>(p), t.bytes()};
-  staging.emplace_back(t.bytes());
-  t.backend().download(staging.back().data(), t);
-  return staging.back();
+// Where its bytes are, in host memory or the device's.
+void locate(TensorBytes& to, const Tensor& t) {
+  if (const void* p = t.backend().host_address(t)) {
+    to.bytes = {static_cast<const std::byte*>(p), t.bytes()};
+    return;
+  }
+  const Tensor flat = t.reshape({t.elements()});
+  to.device_bytes = t.bytes();
+  to.download = [flat](std::uint64_t offset, std::span<std::byte> room) {
+    const std::size_t item = flat.bytes() / std::size_t(flat.elements());
+    flat.backend().download(room.data(),
+                            flat.slice(Index(offset / item), Index(room.size() / item)));
+  };
 }
 
 template <class R>
@@ -43,7 +49,7 @@ float from_bits(std::uint16_t bf16) {
 }
 
 template <class Stored>
-std::vector<double> widen(const std::vector<std::byte>& bytes) {
+std::vector<double> widen(std::span<const std::byte> bytes) {
   std::vector<double> out(bytes.size() / sizeof(Stored));
   for (std::size_t i = 0; i < out.size(); ++i) {
     Stored value;
@@ -53,7 +59,7 @@ std::vector<double> widen(const std::vector<std::byte>& bytes) {
   return out;
 }
 
-std::vector<double> widen(StoredType type, const std::vector<std::byte>& bytes) {
+std::vector<double> widen(StoredType type, std::span<const std::byte> bytes) {
   if (type == StoredType::f64) return widen<double>(bytes);
   return type == StoredType::f32 ? widen<float>(bytes) : widen<std::uint16_t>(bytes);
 }
@@ -86,16 +92,16 @@ void load(const Checkpoint& checkpoint, const std::string& name, const Held& hel
           const Tensor& to) {
   const Shape& whole = held.parameter->shape;
   const StoredTensor& found = require_tensor(checkpoint, name, whole);
-  std::vector<std::byte> bytes(found.bytes());
-  checkpoint.read(name, bytes);
-  const std::size_t row = bytes.size() / std::size_t(whole[0]);
-  bytes.erase(bytes.begin() + std::ptrdiff_t(row * std::size_t(held.first_row + held.rows)),
-              bytes.end());
-  bytes.erase(bytes.begin(), bytes.begin() + std::ptrdiff_t(row * std::size_t(held.first_row)));
-  if (found.type == stored(to.dtype()))
-    to.backend().upload(to, bytes.data());
-  else
-    upload_real(to, widen(found.type, bytes));
+  const Tensor flat = to.reshape({to.elements()});
+  const auto upload = [&](std::uint64_t offset, std::span<const std::byte> block) {
+    const std::size_t item = item_bytes(found.type);
+    const Tensor part = flat.slice(Index(offset / item), Index(block.size() / item));
+    if (found.type == stored(to.dtype()))
+      to.backend().upload(part, block.data());
+    else
+      upload_real(part, widen(found.type, block));
+  };
+  checkpoint.read_rows(name, std::uint64_t(held.first_row), std::uint64_t(held.rows), upload);
 }
 
 }  // namespace
@@ -154,21 +160,19 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
   }
 }
 
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model,
-                                            std::vector<std::vector<std::byte>>& staging) {
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model) {
   const ParameterPack& pack = trainer.model().parameters();
   const AdamWOptimizer& adam = trainer.optimizer();
   const bool first = pack.share().rank == 0;
-  staging.clear();
-  staging.reserve(3 * pack.parameters().size());
   std::vector<TensorBytes> out;
   const auto add = [&](const std::string& name, const Tensor& flat, const Held& h) {
     const Tensor t = pack.view(flat, h);
     out.push_back({.name = name,
                    .type = stored(t.dtype()),
                    .shape = dimensions(h.parameter->shape),
-                   .bytes = host_bytes(t, staging),
+                   .bytes = {},
                    .first_row = std::uint64_t(h.first_row)});
+    locate(out.back(), t);
   };
   // what every rank holds is written by the first
   const auto written = [&](const Held& h) {
@@ -185,7 +189,8 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
     out.push_back({.name = kTokenizer,
                    .type = StoredType::u8,
                    .shape = {tokenizer_model.size()},
-                   .bytes = std::as_bytes(std::span(tokenizer_model))});
+                   .bytes = std::as_bytes(std::span(tokenizer_model)),
+                   .constant = true});
   return out;
 }
 

@@ -45,10 +45,9 @@ nlohmann::json to_json(const TrainingState& state);
 TrainingState training_state(const nlohmann::json& state, const std::string& where);
 TrainingState training_state(const Manifest& manifest, const std::string& where);
 
-// Everything a resumed run needs: the part of it that this rank writes. On a device without host
-// memory the bytes go through `staging`.
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model,
-                                            std::vector<std::vector<std::byte>>& staging);
+// Everything a resumed run needs: the part of it that this rank writes. Views: trainer and
+// tokenizer_model must outlive the save.
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model);
 
 // The configuration that a checkpoint's run had.
 RunConfig saved_config(const Checkpoint& checkpoint);

@@ -23,6 +23,7 @@ struct RunParts {
   const MemoryPlan& memory;
   ControlPlane& ranks;
   Communicator& communicator;
+  int on_machine = 1;         // ranks on this machine
   bool shards_saved = false;  // every rank holds, reads and saves a part of the parameters
   double peak_flops = 0;      // measured, per second and rank
   // Whether the next step is given to the device before the last one's loss is known, so that it

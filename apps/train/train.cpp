@@ -19,6 +19,7 @@
 #include "apps/train/verify_data.h"
 #include "data/files.h"
 #include "data/hash.h"
+#include "layers/device_limits.h"
 
 namespace tern {
 namespace {
@@ -107,11 +108,12 @@ Identity identity_of(const RunConfig& config, const TrainingData& data, const De
 
 // The smallest of all: how a batch is split decides about last bits.
 void agree_on_micro_batch(ControlPlane& ranks, const RunConfig& config, const Device& device,
-                          MemoryPlan& memory) {
+                          int on_machine, MemoryPlan& memory) {
   const std::vector<Index> all = ranks.agree_on(memory.micro_batch);
   const Index least = *std::min_element(all.begin(), all.end());
-  if (least != memory.micro_batch)
-    memory = plan_memory(config, least, device.facts().traits, {ranks.rank(), ranks.size()});
+  if (least == memory.micro_batch) return;
+  memory = plan_memory(config, least, device.facts().traits, {ranks.rank(), ranks.size()});
+  plan_snapshot(memory, config, device, on_machine);
 }
 
 void complain(const std::string& what) {
@@ -210,6 +212,7 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .memory = me.memory,
                        .ranks = me.ranks.control(),
                        .communicator = me.ranks.communicator(),
+                       .on_machine = me.place.local_size,
                        .shards_saved = shards_saved,
                        .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
                        .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
@@ -217,6 +220,8 @@ void train_with(const TrainOptions& options, const LoadedConfig& loaded, const M
                        .command = options.command,
                        .events = opened ? opened->events : std::vector<EventReport>{}};
   if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
+  const std::string slow = slow_sizes(config.model, me.device.facts().traits);
+  if (!slow.empty()) console.warn(slow);
   me.backend = me.device.make_backend(me.memory.peak);
   Trainer trainer(*me.backend, config, me.memory.micro_batch,
                   me.place.size > 1 ? &me.ranks.communicator() : nullptr);
@@ -268,7 +273,7 @@ void train(const TrainOptions& options) {
        .log = complain});
   std::unique_ptr<Backend> backend;  // its end waits for what ranks have under way: after farewell
   try {
-    agree_on_micro_batch(ranks.control(), config, device, memory);
+    agree_on_micro_batch(ranks.control(), config, device, place.local_size, memory);
     train_with(options, loaded,
                {.place = place,
                 .device = device,

@@ -27,7 +27,10 @@ CheckpointOptions checkpoint_options(const RunParts& parts) {
                         .keep_every = std::uint64_t(c.keep_every)},
           .version = std::string(version()),
           .rank = together ? parts.ranks.rank() : 0,
-          .world = together ? parts.ranks.size() : 1};
+          .world = together ? parts.ranks.size() : 1,
+          .free_memory = [writers = together ? parts.on_machine : 1] {
+            return free_host_memory(writers);
+          }};
 }
 
 RecoveryPolicy recovery_policy(const NumericsSection& n) {

@@ -87,8 +87,9 @@ class TrainingRun {
   void check_replicas();  // Fault::communication, naming ranks whose copies differ
   [[noreturn]] void end_with_first(Fault fault, const std::string& why);
   void save();
-  void save_or_postpone();
-  bool finite_tensors();  // of all ranks that write
+  void save_or_postpone();  // by all ranks
+  void save_together();     // by all ranks
+  bool finite_tensors();    // of all ranks that write
   void find_best();
   bool saving_best() const;  // whether what is being saved is better than what has been
   bool begin_save();         // by all ranks; false: it has failed
@@ -127,7 +128,6 @@ class TrainingRun {
   GpuReadings gpu_{};                        // over the last log interval
   TrainingState state_;                      // step and position: of the last step launched
   std::optional<Launched> launched_{};
-  std::vector<std::vector<std::byte>> staging_{};
   std::int64_t saved_step_ = -1;
   std::optional<BestSaved> best_saved_{};  // on rank 0, with checkpoint.keep_best
   double saving_loss_ = kUnknown;          // validation loss of the step that is being saved

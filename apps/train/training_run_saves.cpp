@@ -39,7 +39,18 @@ void TrainingRun::save_or_postpone() {
   const bool good = recovery_.healthy();
   if (!std::exchange(save_postponed_, !good) && !good)
     event(state_.step, "save_postponed", "the update was skipped: saved after the next good step");
-  if (good) save();
+  if (good) save_together();
+}
+
+// All ranks wait for those that write: a checkpoint without a copy may take longer than
+// ranks.timeout.
+void TrainingRun::save_together() {
+  save();
+  Watch* watch = parts_.ranks.watch();
+  if (!watch) return;
+  watch->finishing();
+  parts_.ranks.agree({});
+  watch->finishing(false);
 }
 
 // After a good step; after a skipped one at the end only, where a resumed run goes on as this
@@ -69,7 +80,8 @@ void TrainingRun::save() {
     saving_ = facts;
     if (!begin_save()) return;
   }
-  const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model(), staging_);
+  const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model());
+  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
   save_stall_ = waited + writer_->save(facts, tensors);
   if (!parts_.shards_saved) collect(writer_->poll());
 }
@@ -117,7 +129,8 @@ void TrainingRun::poll_saves(bool wait) {
 
 void TrainingRun::complete_save(const SaveResult& own) {
   const CheckpointFacts facts = *std::exchange(saving_, std::nullopt);
-  SaveResult all{.step = own.step, .path = own.path, .seconds = own.seconds};
+  SaveResult all{
+      .step = own.step, .path = own.path, .seconds = own.seconds, .streamed = own.streamed};
   std::vector<std::string> errors, shards;
   for (const Bytes& b : parts_.ranks.agree(bytes_of(own.error))) errors.push_back(text_of(b));
   for (const Bytes& b : parts_.ranks.to_first(bytes_of(own.shard))) shards.push_back(text_of(b));
@@ -141,7 +154,8 @@ void TrainingRun::collect(const std::vector<SaveResult>& finished) {
                             .problem = save.error,
                             .bytes = std::int64_t(save.bytes),
                             .seconds = save.seconds,
-                            .stall_seconds = save_stall_});
+                            .stall_seconds = save_stall_,
+                            .streamed = save.streamed});
     if (!save.warning.empty()) event(state_.step, "warning", save.warning);
     longest_save_ = std::max(longest_save_, save.seconds);
     if (save.error.empty()) {

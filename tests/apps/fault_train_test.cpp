@@ -229,7 +229,7 @@ TEST(Fault60, OutOfMemoryNamesThePartsAndTheLargestBatchThatFits) {
   config.batch = {.tokens = 524'288, .context = 2048, .micro_batch = 64};
   const Device h200 = Device::recorded_h200();
   const std::string text = complaint([&] { choose_memory_plan(config, h200); });
-  for (const char* part : {"parameters", "gradients", "moments", "activations", "available are"})
+  for (const char* part : {"parameters", "gradients", "moments", "activations", "are available"})
     EXPECT_THAT(text, HasSubstr(part));
   const auto at = text.find("the largest micro_batch that fits is ");
   ASSERT_NE(at, std::string::npos) << text;

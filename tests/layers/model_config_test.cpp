@@ -72,6 +72,8 @@ TEST(ModelConfig, NumbersOutsideTheLimitsAreNamed) {
   EXPECT_EQ(complaint(bad), "[model] num_hidden_layers: expected 1 to 1024, got 1025");
   bad = good, bad.explicit_glu_width = -1;
   EXPECT_EQ(complaint(bad), "[model] intermediate_size: expected 0 to 262144, got -1");
+  bad.explicit_glu_width = 132'105;
+  EXPECT_EQ(complaint(bad), "[model] intermediate_size: expected 1 to 132104, got 132105");
   bad = good, bad.rms_norm_eps = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(complaint(bad), "[model] rms_norm_eps: expected a number > 0, got nan");
 }
@@ -80,7 +82,8 @@ TEST(ModelConfig, LargestModelDoesNotOverflow) {
   const ModelConfig largest{.vocab_size = kMaxVocabSize,
                             .width = kMaxWidth,
                             .layers = kMaxLayers,
-                            .explicit_glu_width = kMaxGluWidth};
+                            .explicit_glu_width = kMaxGluWidth,
+                            .quantize = Quantize::none};
   EXPECT_NO_THROW(validate(largest));
   EXPECT_NEAR(double(gemm_flop_per_token(largest)), 6 * (1024 * 16.0 * 65536 * 65536 + 65536e6),
               1e12);

@@ -1,0 +1,29 @@
+// What this process may use of its machine, memory and cores: the least of what the machine has, of
+// what its control groups (cgroup v1 and v2, their parents too) and its own resource limits allow.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace tern {
+
+struct UsableMemory {
+  std::uint64_t total = 0;   // bytes: of the machine, or the smallest limit
+  std::uint64_t shared = 0;  // bytes free now, for all processes of the machine or control group
+  std::uint64_t own = 0;     // bytes that this process may still take by its resource limits
+  std::string limit{};       // what `total` is by: "machine", "control group /job", "ulimit -v"
+
+  // For each of so many like this one. Swap space does not count: a step must not wait for a disk.
+  std::uint64_t available(int processes = 1) const;
+};
+
+// Reads /proc and what is mounted as control groups, below `root`. A file that is missing or cannot
+// be read limits nothing.
+UsableMemory usable_memory(const std::filesystem::path& root = "/");
+
+// Cores that this process may keep busy: of its affinity, at most the control groups' quota of CPU
+// time, rounded up. At least 1.
+int usable_cores(const std::filesystem::path& root = "/");
+
+}  // namespace tern
