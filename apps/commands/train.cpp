@@ -12,10 +12,10 @@
 namespace tern {
 namespace {
 
-// the arguments behind the program's name, without --ranks N and --ranks=N
+// the command line without --ranks N and --ranks=N
 std::vector<std::string> without_ranks(const std::vector<std::string>& command) {
   std::vector<std::string> out;
-  for (std::size_t i = 1; i < command.size(); ++i)
+  for (std::size_t i = 0; i < command.size(); ++i)
     if (command[i] == "--ranks")
       ++i;
     else if (!command[i].starts_with("--ranks="))
@@ -30,7 +30,7 @@ void launch(const TrainOptions& options, int ranks) {
             " out");
   const LoadedConfig loaded = load_config(options.config, options.overrides);
   launch_ranks({.ranks = ranks,
-                .arguments = without_ranks(options.command),
+                .command = without_ranks(options.command),
                 .grace = double(loaded.config.ranks.grace)});
 }
 

@@ -90,11 +90,12 @@ void Launcher::start(int rank, const Listener& listener) {
   variables["TERN_LAUNCHER"] = number(getpid());
   variables["TERN_JOB"] = number(getpid()) + "-" + number(listener.port());
   if (rank == 0) variables["TERN_LISTENER"] = number(listener.number());
-  std::vector<std::string> args = {std::filesystem::read_symlink("/proc/self/exe")};
-  args.insert(args.end(), launch_.arguments.begin(), launch_.arguments.end());
   children_.push_back(std::make_unique<Child>(
-      args, Streams{.in = -1, .out = rank == 0 ? STDOUT_FILENO : -1, .error = theirs.number()},
-      ChildSettings{.environment = variables, .handed_on = rank == 0 ? listener.number() : -1}));
+      launch_.command,
+      Streams{.in = -1, .out = rank == 0 ? STDOUT_FILENO : -1, .error = theirs.number()},
+      ChildSettings{.program = std::filesystem::read_symlink("/proc/self/exe"),
+                    .environment = variables,
+                    .handed_on = rank == 0 ? listener.number() : -1}));
   errors_.push_back({std::move(ours), {}});
 }
 

@@ -8,7 +8,7 @@ namespace tern {
 
 struct Launch {
   int ranks = 1;
-  std::vector<std::string> arguments{};  // of each process, behind the program's name
+  std::vector<std::string> command{};  // line of each process, the program's name first
   double grace = 60;  // seconds that the others have once one has failed, before they are killed
 };
 

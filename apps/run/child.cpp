@@ -54,9 +54,9 @@ Child::Child(const std::vector<std::string>& args, Streams streams, const ChildS
   std::vector<std::string> variables;
   if (settings.environment)
     for (const auto& [name, value] : *settings.environment) variables.push_back(name + "=" + value);
-  const int error =
-      posix_spawnp(&id_, args[0].c_str(), &actions, &attributes, pointers_to(args).data(),
-                   settings.environment ? pointers_to(variables).data() : environ);
+  const int error = posix_spawnp(
+      &id_, (settings.program.empty() ? args[0] : settings.program).c_str(), &actions, &attributes,
+      pointers_to(args).data(), settings.environment ? pointers_to(variables).data() : environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   require(error == 0, Fault::usage, args[0], ": cannot be started: ", system_message(error));

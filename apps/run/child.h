@@ -15,6 +15,7 @@ struct Streams {
 };
 
 struct ChildSettings {
+  std::string program{};                                            // what is run; empty: args[0]
   std::optional<std::map<std::string, std::string>> environment{};  // instead of ours
   int handed_on = -1;  // a descriptor that it has too, under the same number
 };

@@ -128,10 +128,9 @@ void Console::report(const CheckpointReport& r) {
     warn(fmt::format("checkpoint step {} failed: {}; training continues", r.step, r.problem));
     return;
   }
-  permanent(Style::good,
-            fmt::format("checkpoint step {} -> {} ({}, {}{}{})", r.step, r.path,
-                        bytes_text(double(r.bytes)), duration_text(r.seconds),
-                        r.streamed ? ", streamed" : "", r.verified ? ", verified" : ""));
+  permanent(Style::good, fmt::format("checkpoint step {} -> {} ({}, {}{})", r.step, r.path,
+                                     bytes_text(double(r.bytes)), duration_text(r.seconds),
+                                     r.streamed ? ", streamed" : ""));
 }
 
 void Console::report(const EventReport& r) {
@@ -174,7 +173,8 @@ void Console::report(const RunSummary& r) {
   };
   if (r.training_seconds > 0)
     rows.push_back({"time", duration_text(r.wall_seconds),
-                    share_text(r.training_seconds / r.wall_seconds) + " of it in steps"});
+                    (r.started > 0 ? fmt::format("from step {} on, ", r.started) : "") +
+                        share_text(r.training_seconds / r.wall_seconds) + " of it in steps"});
   if (!std::isnan(r.tokens_per_second))
     rows.push_back({"speed", count_text(r.tokens_per_second) + " tok/s"});
   if (!std::isnan(r.best_validation_loss))

@@ -140,7 +140,6 @@ void Metrics::write(const CheckpointReport& r) {
              .measured("seconds", r.seconds)
              .measured("stall_ms", r.stall_seconds * 1e3)
              .add("streamed", r.streamed)
-             .add("verified", r.verified)
              .finish());
 }
 

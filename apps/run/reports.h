@@ -67,7 +67,6 @@ struct CheckpointReport {
   double seconds = 0;        // from snapshot to rename
   double stall_seconds = 0;  // of training
   bool streamed = false;     // there was no memory for a copy: training waited
-  bool verified = false;
 };
 
 // Whatever else happens: start, resume, skip, rewind, stop, finish, warning.
@@ -96,6 +95,7 @@ struct DiagnosticsReport {
 struct RunSummary {
   std::string outcome{};  // "finished", "stopped by SIGTERM", ...
   std::int64_t step = 0, steps = 0, tokens = 0;
+  std::int64_t started = 0;             // step that this process went on from
   double wall_seconds = 0;              // of this process
   double training_seconds = 0;          // of it in steps; the rest is validation, saving, waiting
   double tokens_per_second = kUnknown;  // mean of this process, without its first step

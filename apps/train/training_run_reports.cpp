@@ -225,6 +225,7 @@ RunSummary TrainingRun::summary(const std::string& outcome) const {
       .step = state_.step,
       .steps = steps_,
       .tokens = tokens(state_.step),
+      .started = started_step_,
       .wall_seconds = monotonic_seconds() - started_,
       .training_seconds = pace_.training_seconds(),
       .tokens_per_second = pace_.mean_tokens_per_second(),

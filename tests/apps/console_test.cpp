@@ -125,8 +125,7 @@ TEST(Console, PlainLinesInAPipe) {
         c.report(CheckpointReport{.step = 1000,
                                   .path = "runs/x/checkpoints/step-00001000",
                                   .bytes = 1'500'000'000,
-                                  .seconds = 2.1,
-                                  .verified = true});
+                                  .seconds = 2.1});
         c.report(CheckpointReport{.step = 1100, .problem = "No space left on device"});
         c.report(EventReport{.step = 7, .kind = "skip", .text = "loss is nan", .samples = {4, 5}});
         c.report(DiagnosticsReport{.step = 7,
@@ -139,7 +138,7 @@ TEST(Console, PlainLinesInAPipe) {
       "sample at step 1200\n"
       "  | ROMEO:\n"
       "  | O\\x1b[2J!\n"
-      "checkpoint step 1000 -> runs/x/checkpoints/step-00001000 (1.5 GB, 2.1s, verified)\n"
+      "checkpoint step 1000 -> runs/x/checkpoints/step-00001000 (1.5 GB, 2.1s)\n"
       "warning: checkpoint step 1100 failed: No space left on device; training continues\n"
       "skip at step 7: loss is nan (samples 4 5)\n"
       "layers step 7  zeros 30%..40%  flips 0.001..0.002  scale 0.01..0.02  absmax 5..9\n");

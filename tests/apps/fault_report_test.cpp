@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "apps/config/load.h"
 #include "apps/run/printable.h"
 #include "apps/train/train.h"
 #include "tests/apps/tiny_run.h"
@@ -63,13 +64,25 @@ TEST(Report, TheFirstStepIsNoPartOfTheRate) {
   EXPECT_LT(share.at(12), 1);
 }
 
-TEST(Report, RanksTogetherAreMeasuredByAllTheirPeaks) {
+// The rate is of all ranks together, so the peak must be of all of them.
+TEST(Report, TheShareOfPeakOfRanksIsOfAllTheirPeaks) {
   const TinyRun tiny;
-  ASSERT_EQ(run(tiny.command("two", {"run.steps=6"}, {"--ranks", "2"})).exit_code, 0);
-  ASSERT_EQ(run(tiny.command("one", {"run.steps=6"})).exit_code, 0);
-  const std::string two = read_text(tiny.directory("two") / "train.log");
-  EXPECT_THAT(two, HasSubstr("cubed, on each rank"));
-  EXPECT_LT(numbers(tiny.directory("two"), "share_of_peak").at(6), 1);
+  const fs::path link = tiny.room() / "tern";
+  fs::create_symlink(sibling_program("tern"), link);
+  Command command = tiny.command("two", {"run.steps=6"}, {"--ranks", "2"});
+  command.args[0] = link.string();
+  const Outcome outcome = run(command);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("cubed, on each rank"),
+                                 HasSubstr("try next     " + link.string() + " generate")));
+  std::istringstream words(outcome.out.substr(outcome.out.find("measured peak") + 13));
+  double peak = 0;
+  std::string prefix;
+  words >> peak >> prefix;
+  peak *= prefix[0] == 'T' ? 1e12 : prefix[0] == 'G' ? 1e9 : 1e6;
+  const double flops = double(gemm_flop_per_token(load_config(tiny.config()).config.model));
+  EXPECT_NEAR(numbers(tiny.directory("two"), "share_of_peak").at(6),
+              numbers(tiny.directory("two"), "tok_s").at(6) * flops / (2 * peak), 1e-3);
 }
 
 TEST(Fault215, TheMeanOfTheLossGoesOnAfterAResumeAndSkipsSkippedSteps) {
@@ -144,6 +157,9 @@ TEST(Fault212, AStoppedRunSaysTheCommandThatResumesIt) {
   EXPECT_THAT(resume, Not(HasSubstr("--overwrite"))) << "it would delete the run";
   const Outcome again = pasted("timeout -s TERM 20 " + resume + " --inject kill:step=30");
   EXPECT_THAT(again.out, HasSubstr("resuming from"));
+  ASSERT_EQ(run(tiny.command("short", {"run.steps=20"})).exit_code, 0);
+  EXPECT_THAT(run(tiny.command("short", {"run.steps=30"}, {"--resume", "auto"})).out,
+              ContainsRegex("time +[^ ]+ +from step 20 on, [0-9.]+% of it in steps"));
 }
 
 TEST(Fault212, ShellWordsAreReadBackByAShell) {
@@ -159,6 +175,17 @@ TEST(Fault212, ShellWordsAreReadBackByAShell) {
             "runs/demo/checkpoints/step-00000300");
   EXPECT_EQ(shell_word("ROMEO:\n"), "$'ROMEO:\\n'");
   for (const std::string& w : words) EXPECT_EQ(printable(shell_word(w)), shell_word(w)) << w;
+}
+
+// A CPU computes while it is told to: launching is no part of a step there.
+TEST(Fault217, ACpusBenchmarkHasNoTimeToLaunch) {
+  const Outcome o =
+      run({.args = {sibling_program("tern"), "bench", "train", "--width", "16", "--layers", "1",
+                    "--vocab", "32", "--batch", "1", "--context", "8", "--steps", "1"},
+           .env = {{"OMP_NUM_THREADS", "1"}}});
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_THAT(o.out,
+              AllOf(ContainsRegex(" tokens/s, +[0-9.]+ ms a step\n"), Not(HasSubstr("to launch"))));
 }
 
 TEST(Fault217, ARunThatHasNothingToTrainSaysSo) {

@@ -47,7 +47,7 @@ TEST(Metrics, WritesEveryTypeAsOneLine) {
                            .best = true,
                            .sources = {{"a", 3}}});
   m.write(SampleReport{.step = 10, .prompt = "O", .text = "line\nline \"quoted\" \xff"});
-  m.write(CheckpointReport{.step = 10, .path = "c/step-10", .bytes = 1500, .verified = true});
+  m.write(CheckpointReport{.step = 10, .path = "c/step-10", .bytes = 1500});
   m.write(EventReport{.step = 11, .kind = "skip", .text = "not finite", .samples = {7, 9}});
   m.write(DiagnosticsReport{.step = 11, .layers = {{.name = "layers.0", .zero_share = 0.25}}});
 
