@@ -7,9 +7,6 @@
 
 namespace tern {
 
-// For an option that is a path: the home directory in place of ~, where the shell has not put it.
-CLI::Validator path_argument();
-
 void add_bench(CLI::App& tern);
 void add_bench_bit_linear(CLI::App& bench);
 void add_bench_gemm(CLI::App& bench);

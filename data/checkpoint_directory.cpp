@@ -17,33 +17,27 @@ namespace {
 
 constexpr std::string_view kPrefix = "step-", kTemporary = ".tmp", kSuperseded = ".superseded";
 
-void rename_or_fail(const fs::path& from, const fs::path& to) {
-  const bool renamed = ::rename(from.c_str(), to.c_str()) == 0;
-  require(renamed, Fault::disk, from.string(), ": cannot rename to ", to.string(), ": ",
-          system_message(errno));
-}
-
 // Afterwards `to` is what `from` was, and what `to` was, if anything, is in `from`.
 void put_in_place(const fs::path& from, const fs::path& to) {
-  if (!fs::exists(fs::symlink_status(to))) return rename_or_fail(from, to);
+  if (!entry_exists(to)) return rename_entry(from, to);
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return;
   // not on every file system (NFS): two renames, between which the old one has a .tmp name
   const fs::path aside = to.string() + ".old.tmp";
-  rename_or_fail(to, aside);
+  rename_entry(to, aside);
   try {
-    rename_or_fail(from, to);
+    rename_entry(from, to);
   } catch (...) {
     ::rename(aside.c_str(), to.c_str());
     throw;
   }
-  rename_or_fail(aside, from);
+  rename_entry(aside, from);
 }
 
 // Renamed first: a checkpoint that is half deleted when the process dies must not look like one.
 void remove_checkpoint(const fs::path& path) {
   const fs::path doomed = path.string() + std::string(kTemporary);
   fs::remove_all(doomed);
-  rename_or_fail(path, doomed);
+  rename_entry(path, doomed);
   fs::remove_all(doomed);
 }
 
@@ -117,10 +111,8 @@ std::vector<std::string> set_aside_after(const fs::path& directory,
   for (auto step = later.rbegin(); step != later.rend(); ++step) {
     const std::string plain = checkpoint_name(*step) + std::string(kSuperseded);
     std::string name = plain;
-    std::error_code error;
-    for (int i = 2; fs::exists(fs::symlink_status(directory / name, error)); ++i)
-      name = plain + "-" + std::to_string(i);
-    rename_or_fail(directory / checkpoint_name(*step), directory / name);
+    for (int i = 2; entry_exists(directory / name); ++i) name = plain + "-" + std::to_string(i);
+    rename_entry(directory / checkpoint_name(*step), directory / name);
     names.insert(names.begin(), name);
   }
   if (!names.empty()) fsync_directory(directory);

@@ -238,6 +238,17 @@ bool path_exists(const fs::path& path, Fault fault) {
   return false;
 }
 
+bool entry_exists(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(fs::symlink_status(path, error));
+}
+
+void rename_entry(const fs::path& from, const fs::path& to) {
+  const bool renamed = ::rename(from.c_str(), to.c_str()) == 0;
+  require(renamed, Fault::disk, from.string(), ": cannot rename to ", to.string(), ": ",
+          system_message(errno));
+}
+
 void require_replaceable(const fs::path& path) {
   struct stat status {};
   require(::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode), Fault::disk,

@@ -78,6 +78,13 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // it does not tell: no permission, a name too long, links in a circle.
 bool path_exists(const std::filesystem::path& path, Fault fault = Fault::input);
 
+// Whether the directory has an entry of that name, whatever it is and wherever a link leads; no if
+// the system does not tell.
+bool entry_exists(const std::filesystem::path& path);
+
+// Fault::disk, naming both, with the system's reason. Not durable before fsync_directory.
+void rename_entry(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // Fault::disk, with the system's reason, unless write_file_atomically can write there: before work
 // of minutes.
 void require_replaceable(const std::filesystem::path& path);

@@ -14,6 +14,7 @@
 #include "apps/config/suggest.h"
 #include "apps/version.h"
 #include "core/check.h"
+#include "data/files.h"
 
 namespace tern {
 namespace {
@@ -120,17 +121,11 @@ class Reader {
   }
 
   void command(const std::string& name) {
-    std::vector<std::string> names;
-    for (const CLI::App* sub : commands_of(*app_)) {
-      if (sub->get_name() == name) {
-        app_ = sub;
-        words_.push_back(name);
-        return;
-      }
-      names.push_back(sub->get_name());
-    }
-    fail_here(
-        fmt::format("unknown command '{}'{} {}", name, suggestion(nearest(name, names)), see()));
+    const FoundCommand found = find_subcommand(*app_, name);
+    if (!found.app)
+      fail_here(fmt::format("unknown command '{}'{} {}", name, suggestion(found.nearest), see()));
+    app_ = found.app;
+    words_.push_back(name);
   }
 
   [[noreturn]] void unknown_option(const std::string& flag) const {
@@ -209,11 +204,7 @@ const CLI::App* asks_for_help(const CLI::App& tern, const std::vector<std::strin
     return nullptr;
   const CLI::App* app = &tern;
   for (auto a = arguments.begin(); a != end; ++a)
-    for (const CLI::App* sub : commands_of(*app))
-      if (sub->get_name() == *a) {
-        app = sub;
-        break;
-      }
+    if (const CLI::App* sub = find_subcommand(*app, *a).app) app = sub;
   return app;
 }
 
@@ -254,6 +245,15 @@ std::vector<const CLI::Option*> options_of(const CLI::App& app) {
   return all;
 }
 
+FoundCommand find_subcommand(const CLI::App& app, const std::string& name) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : commands_of(app)) {
+    if (sub->get_name() == name) return {.app = sub};
+    names.push_back(sub->get_name());
+  }
+  return {.nearest = nearest(name, names)};
+}
+
 bool takes_value(const CLI::Option& option) {
   return option.get_items_expected_max() > 0;
 }
@@ -264,6 +264,19 @@ bool is_hidden(const CLI::Option& option) {
 
 std::string path_of(const CLI::App& app) {
   return (app.get_parent() ? path_of(*app.get_parent()) + ' ' : "") + app.get_name();
+}
+
+CLI::Validator path_argument() {
+  return CLI::Validator(
+      [](std::string& path) {
+        try {
+          path = expand_home(path);
+          return std::string();
+        } catch (const Error& e) {
+          return std::string(e.what());
+        }
+      },
+      "");
 }
 
 void add_settings(CLI::App& command, std::vector<std::string>& settings) {

@@ -29,12 +29,20 @@ CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<T>
   return option;
 }
 
+// For an option that is a path: the home directory in place of ~, where the shell has not put it.
+CLI::Validator path_argument();
+
 // --set KEY=VALUE, of commands that read a configuration
 void add_settings(CLI::App& command, std::vector<std::string>& settings);
 
 // What help, completion and the checks of a command line walk over.
 std::vector<const CLI::App*> commands_of(const CLI::App& app);    // its subcommands
 std::vector<const CLI::Option*> options_of(const CLI::App& app);  // also of its option groups
+struct FoundCommand {
+  const CLI::App* app = nullptr;  // null: there is none of that name
+  std::string nearest{};          // then: the name most like it, or ""
+};
+FoundCommand find_subcommand(const CLI::App& app, const std::string& name);
 bool takes_value(const CLI::Option& option);
 bool is_hidden(const CLI::Option& option);
 std::string path_of(const CLI::App& app);  // "tern tokenizer train"

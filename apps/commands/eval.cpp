@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/generate/load_model.h"
 #include "apps/train/evaluate.h"
 #include "apps/train/model_files.h"

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/run/printable.h"

@@ -6,7 +6,6 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/config/suggest.h"
 #include "apps/version.h"
 #include "core/check.h"
 
@@ -66,16 +65,11 @@ std::string man_command(const CLI::App& app) {
 const CLI::App& find_command(const CLI::App& tern, const std::vector<std::string>& path) {
   const CLI::App* app = &tern;
   for (const std::string& name : path) {
-    std::vector<std::string> names;
-    const CLI::App* found = nullptr;
-    for (const CLI::App* sub : commands_of(*app)) {
-      names.push_back(sub->get_name());
-      if (sub->get_name() == name) found = sub;
-    }
-    const std::string near = nearest(name, names);
-    require(found, Fault::usage, "help: unknown command '", name, "' of ", path_of(*app),
-            near.empty() ? "." : ": did you mean '" + near + "'?", " See: tern help");
-    app = found;
+    const FoundCommand found = find_subcommand(*app, name);
+    require(found.app, Fault::usage, "help: unknown command '", name, "' of ", path_of(*app),
+            found.nearest.empty() ? "." : ": did you mean '" + found.nearest + "'?",
+            " See: tern help");
+    app = found.app;
   }
   return *app;
 }

@@ -1,13 +1,13 @@
 // tern info: this build and this machine. Never fails for what is missing: it says so.
 #include <dlfcn.h>
 #include <fmt/format.h>
-#include <link.h>
 
 #include <functional>
 
 #include "apps/commands.h"
 #include "apps/run/device.h"
 #include "apps/run/environment.h"
+#include "apps/run/plugin.h"
 #include "apps/run/quantities.h"
 #include "apps/train/banner.h"
 #include "apps/version.h"
@@ -39,13 +39,16 @@ std::string cpu_features() {
 }
 
 // A plugin's path and what `version` reads from its libraries, or why it cannot be opened.
-std::string plugin(const char* file, const std::function<std::string(void*)>& version) {
-  void* library = dlopen(file, RTLD_LAZY | RTLD_LOCAL);
-  if (!library) return fmt::format("not usable: {}", dlerror());
-  link_map* map = nullptr;
-  dlinfo(library, RTLD_DI_LINKMAP, &map);
-  const std::string about = version(library);
-  return (map ? map->l_name : file) + (about.empty() ? "" : ", " + about);
+std::string plugin(const char* file, const char* factory,
+                   const std::function<std::string(void*)>& version) {
+  try {
+    const Plugin plugin = open_plugin(file, factory, RTLD_LOCAL);
+    if (!plugin.factory) return fmt::format("not usable: {}", plugin.why);
+    const std::string about = version(plugin.library);
+    return plugin.path + (about.empty() ? "" : ", " + about);
+  } catch (const Error& e) {
+    return fmt::format("not usable: {}", e.what());
+  }
 }
 
 std::string nccl_version(void* library) {
@@ -98,9 +101,9 @@ void info() {
                             bytes_text(double(Device("cpu").available_memory()))));
   print_gpus();
   const auto nothing = [](void*) { return std::string(); };
-  row("CUDA plugin", plugin("libtern_cuda.so", nothing));
-  row("NCCL plugin", plugin("libtern_nccl.so", nccl_version));
-  row("MPI plugin", plugin("libtern_mpi.so", mpi_version));
+  row("CUDA plugin", plugin("libtern_cuda.so", "tern_device_plugin", nothing));
+  row("NCCL plugin", plugin("libtern_nccl.so", "tern_communicator_plugin", nccl_version));
+  row("MPI plugin", plugin("libtern_mpi.so", "tern_communicator_plugin", mpi_version));
   std::string libraries;
   for (const auto& [name, version] : here.libraries)
     libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, version);

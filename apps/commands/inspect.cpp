@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
 #include "apps/run/terminal.h"

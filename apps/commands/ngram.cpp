@@ -4,6 +4,7 @@
 #include <string>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "data/ngram_baselines.h"
 
 namespace tern {

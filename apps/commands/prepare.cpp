@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "apps/run/pace.h"
 #include "apps/run/quantities.h"

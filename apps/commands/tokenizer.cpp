@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "core/check.h"
 #include "data/files.h"

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/golden/golden_model.h"

@@ -1,22 +1,13 @@
 #include "apps/generate/load_model.h"
 
-#include "apps/config/value.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
 #include "data/checkpoint_directory.h"
-#include "data/files.h"
 
 namespace tern {
 
 Checkpoint open_checkpoint(const std::filesystem::path& path) {
   std::error_code error;
-  if (path.filename() == "latest" && std::filesystem::is_regular_file(path, error)) {
-    std::string name = read_file(path, 100, Links::follow);
-    while (name.ends_with('\n')) name.pop_back();
-    require(checkpoint_step(name).has_value(), Fault::input, path.string(),
-            ": expected the name of a checkpoint, as step-00001000, got ", excerpt(name));
-    return Checkpoint::open(path.parent_path() / name);
-  }
   const auto inside = path / "checkpoints";
   if (!std::filesystem::is_directory(inside, error)) return Checkpoint::open(path);
   const NewestGood newest = newest_good(inside);

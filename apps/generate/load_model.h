@@ -21,7 +21,7 @@ struct LoadedModel {
   DocumentLayout documents;  // how those begin and end that it was trained on
 };
 
-// path: a checkpoint, the `latest` beside it, or a run directory (its newest good one).
+// path: what Checkpoint::open takes, or a run directory (its newest good checkpoint).
 // Fault::input with the reason if there is no good one.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 

@@ -7,9 +7,6 @@
 namespace tern {
 namespace {
 
-// A step counts half as much after 14 more: calm enough to read, quick enough to notice a change.
-constexpr double kNew = 0.05;
-
 double ratio(double a, double b) {
   return b > 0 ? a / b : std::numeric_limits<double>::quiet_NaN();
 }
@@ -24,9 +21,8 @@ void Pace::add_step(double seconds, std::int64_t tokens) {
   }
   timed_ += seconds;
   trained_ += double(tokens);
-  weight_ += kNew * (1 - weight_);
-  seconds_ += kNew * (seconds - seconds_);
-  tokens_ += kNew * (double(tokens) - tokens_);
+  seconds_.add(seconds);
+  tokens_.add(double(tokens));
 }
 
 void Pace::add_pause(double seconds) {
@@ -34,7 +30,7 @@ void Pace::add_pause(double seconds) {
 }
 
 double Pace::tokens_per_second() const {
-  return ratio(tokens_, seconds_);
+  return ratio(tokens_.value(), seconds_.value());
 }
 
 double Pace::mean_tokens_per_second() const {
@@ -43,7 +39,7 @@ double Pace::mean_tokens_per_second() const {
 
 double Pace::seconds_left(std::int64_t steps_left) const {
   const double pauses = timed_ > 0 ? paused_ / timed_ : 0;
-  return double(std::max<std::int64_t>(0, steps_left)) * ratio(seconds_, weight_) * (1 + pauses);
+  return double(std::max<std::int64_t>(0, steps_left)) * seconds_.value() * (1 + pauses);
 }
 
 double monotonic_seconds() {

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "apps/run/running_mean.h"
+
 namespace tern {
 
 class Pace {
@@ -22,8 +24,8 @@ class Pace {
 
  private:
   std::int64_t steps_ = 0;
-  double weight_ = 0;  // of the moving averages; 1 once they have forgotten their start
-  double seconds_ = 0, tokens_ = 0;             // moving sums per step, times weight_
+  // A step counts half as much after 14 more: calm enough to read, quick enough to notice a change.
+  RunningMean seconds_{.forget = 0.05}, tokens_{.forget = 0.05};  // of a step
   double first_ = 0, timed_ = 0, trained_ = 0;  // seconds; seconds and tokens after the first step
   double paused_ = 0;
 };

@@ -12,7 +12,7 @@ Plugin open_plugin(const char* file, const char* factory, int mode) {
   void* const found = dlsym(library, factory);
   Dl_info info{};
   check(found && dladdr(found, &info) != 0, "[plugin] ", file, ": expected ", factory, " in it");
-  return {.factory = found, .path = info.dli_fname};
+  return {.library = library, .factory = found, .path = info.dli_fname};
 }
 
 }  // namespace tern

@@ -6,6 +6,7 @@
 namespace tern {
 
 struct Plugin {
+  void* library = nullptr;  // of dlopen, never closed
   void* factory = nullptr;  // the function of that name in it; null: it cannot be opened, see `why`
   std::string path{};       // its file
   std::string why{};

@@ -84,30 +84,19 @@ void delete_all(const fs::path& path) {
   require(!error, Fault::disk, path.string(), ": cannot be removed: ", error.message());
 }
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(fs::symlink_status(path, error));
-}
-
-void move(const fs::path& from, const fs::path& to) {
-  const bool renamed = ::rename(from.c_str(), to.c_str()) == 0;
-  require(renamed, Fault::disk, from.string(), ": cannot be renamed to ", to.string(), ": ",
-          system_message(errno));
-}
-
 void move_run(const fs::path& from, const fs::path& to) {
   for (const char* name : kWritten)
-    if (is_there(from / name)) move(from / name, to / name);
+    if (entry_exists(from / name)) rename_entry(from / name, to / name);
 }
 
 // A run that was to be replaced, but its successor has not made a step.
 void put_back(const fs::path& path) {
   delete_all(path / kDoomed);
-  if (is_there(path / kReplaced)) {
+  if (entry_exists(path / kReplaced)) {
     for (const char* name : kWritten) delete_all(path / name);
-    move(path / kReplaced, path / kMoving);
+    rename_entry(path / kReplaced, path / kMoving);
   }
-  if (!is_there(path / kMoving)) return;
+  if (!entry_exists(path / kMoving)) return;
   move_run(path / kMoving, path);
   delete_all(path / kMoving);
   fsync_directory(path);
@@ -117,7 +106,7 @@ void put_aside(const fs::path& path) {
   make_directories(path / kMoving);
   move_run(path, path / kMoving);
   fsync_directory(path / kMoving);
-  move(path / kMoving, path / kReplaced);
+  rename_entry(path / kMoving, path / kReplaced);
   fsync_directory(path);
 }
 
@@ -161,7 +150,7 @@ RunDirectory::~RunDirectory() {
 
 void RunDirectory::keep() {
   if (!std::exchange(replacing_, false)) return;
-  move(path_ / kReplaced, path_ / kDoomed);
+  rename_entry(path_ / kReplaced, path_ / kDoomed);
   delete_all(path_ / kDoomed);
 }
 
@@ -175,13 +164,13 @@ fs::path RunDirectory::now_at(const fs::path& canonical) const {
 // env.json says when and by which command each start was: it differs from one to the next.
 void RunDirectory::begin(std::string_view resolved_config, const Environment& environment) const {
   const fs::path earlier = path_ / "earlier";
-  if (is_there(path_ / kConfig) && is_there(path_ / "env.json")) {
+  if (entry_exists(path_ / kConfig) && entry_exists(path_ / "env.json")) {
     make_directories(earlier);
     int n = 1;
     const auto numbered = [&](const char* name) {
       return earlier / (std::to_string(n) + '-' + name);
     };
-    while (is_there(numbered("env.json"))) ++n;
+    while (entry_exists(numbered("env.json"))) ++n;
     const std::string config = read_file(path_ / kConfig, kLongestConfig);
     if (config != resolved_config) write_file_atomically(numbered(kConfig), config);
     write_file_atomically(numbered("env.json"), read_file(path_ / "env.json", kLongestConfig));

@@ -17,8 +17,7 @@ constexpr const char* kStart = "start";
 
 std::string noted_start(const fs::path& checkpoints) {
   constexpr std::uint64_t kLongest = 16 << 10;
-  std::error_code error;
-  if (!fs::exists(fs::symlink_status(checkpoints / kStart, error))) return "";
+  if (!entry_exists(checkpoints / kStart)) return "";
   std::string path = read_file(checkpoints / kStart, kLongest);
   while (!path.empty() && path.back() == '\n') path.pop_back();
   return path;
@@ -87,9 +86,7 @@ NewestGood newest_of_course(const fs::path& checkpoints, std::uint64_t most) {
 }
 
 bool has_course(const fs::path& checkpoints) {
-  std::error_code error;
-  return !checkpoint_steps(checkpoints).empty() ||
-         fs::exists(fs::symlink_status(checkpoints / kStart, error));
+  return !checkpoint_steps(checkpoints).empty() || entry_exists(checkpoints / kStart);
 }
 
 std::string begin_course(const RunDirectory& directory, const Checkpoint& start) {

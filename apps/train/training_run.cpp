@@ -72,8 +72,9 @@ TrainingRun::TrainingRun(const RunParts& parts, Trainer& trainer)
 }
 
 void TrainingRun::start_at(const TrainingState& state) {
+  const DocumentLayout documents = state_.documents;
   state_ = state;
-  state_.documents = parts_.data.layout();
+  state_.documents = documents;
   state_.algorithms = parts_.device.algorithms_hash();
   saved_step_ = started_step_ = state.step;
   recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped, state.bad.in_a_row,
