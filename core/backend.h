@@ -35,6 +35,9 @@ class Backend {
   virtual std::string_view name() const = 0;  // "cpu", "cuda:0", "dry"
   virtual DeviceTraits traits() const { return {}; }
   virtual Pool& pool() = 0;
+  // From now on memory beyond the first slab is taken when it is needed: for programs that have no
+  // plan of theirs. Training has one, and does not call this. Here: nothing, there is no limit.
+  virtual void let_grow() {}
   // to.bytes() bytes; the host's memory is free again when the call returns
   virtual void upload(const Tensor& to, const void* from_host) = 0;
   virtual void download(void* to_host, const Tensor& from) = 0;  // from.bytes() bytes; waits
@@ -55,43 +58,9 @@ class Backend {
   // where the host may read t without a download, or null
   virtual const void* host_address(const Tensor&) const { return nullptr; }
 
-  virtual void run(const Unary&) = 0;
-  virtual void run(const UnaryBackward&) = 0;
-  virtual void run(const Binary&) = 0;
-  virtual void run(const BinaryBackward&) = 0;
-  virtual void run(const Accumulate&) = 0;
-  virtual void run(const Sum&) = 0;
-  virtual void run(const SumBackward&) = 0;
-  virtual void run(const Softmax&) = 0;
-  virtual void run(const SoftmaxBackward&) = 0;
-  virtual void run(const Cumsum&) = 0;
-  virtual void run(const RmsNorm&) = 0;
-  virtual void run(const RmsNormBackward&) = 0;
-  virtual void run(const Embedding&) = 0;
-  virtual void run(const EmbeddingBackward&) = 0;
-  virtual void run(const Matmul&) = 0;
-  virtual void run(const MatmulBackward&) = 0;
-  virtual void run(const TernaryProduct&) = 0;
-  virtual void run(const TernaryProductBackward&) = 0;
-  virtual void run(const QuantizeRows&) = 0;
-  virtual void run(const SumMagnitudes&) = 0;
-  virtual void run(const QuantizeTernary&) = 0;
-  virtual void run(const PackTernary&) = 0;
-  virtual void run(const UnpackTernary&) = 0;
-  virtual void run(const Dequantize&) = 0;
-  virtual void run(const NormQuantize&) = 0;
-  virtual void run(const NormQuantizeBackward&) = 0;
-  virtual void run(const GatedNormQuantize&) = 0;
-  virtual void run(const GatedNormQuantizeBackward&) = 0;
-  virtual void run(const SwigluNormQuantize&) = 0;
-  virtual void run(const SwigluNormQuantizeBackward&) = 0;
-  virtual void run(const Mlgru&) = 0;
-  virtual void run(const MlgruBackward&) = 0;
-  virtual void run(const CrossEntropy&) = 0;
-  virtual void run(const WeightedLoss&) = 0;
-  virtual void run(const SquaredNorm&) = 0;
-  virtual void run(const DecideUpdate&) = 0;
-  virtual void run(const AdamW&) = 0;
+#define TERN_RUN(Kernel) virtual void run(const Kernel&) = 0;
+  TERN_KERNELS(TERN_RUN)
+#undef TERN_RUN
 };
 
 }  // namespace tern

@@ -13,6 +13,29 @@
 #include "core/kernels/product.h"
 #include "core/kernels/quantize.h"
 
+// Every kernel, once: TERN_KERNELS(each) is each(Unary) each(UnaryBackward) ... Backends declare
+// their run() by it.
+// clang-format off
+#define TERN_KERNELS(each) \
+  each(Unary) each(UnaryBackward) \
+  each(Binary) each(BinaryBackward) \
+  each(Accumulate) \
+  each(Sum) each(SumBackward) \
+  each(Softmax) each(SoftmaxBackward) \
+  each(Cumsum) \
+  each(RmsNorm) each(RmsNormBackward) \
+  each(Embedding) each(EmbeddingBackward) \
+  each(Matmul) each(MatmulBackward) \
+  each(TernaryProduct) each(TernaryProductBackward) \
+  each(QuantizeRows) each(SumMagnitudes) each(QuantizeTernary) each(PackTernary) each(UnpackTernary) each(Dequantize) \
+  each(NormQuantize) each(NormQuantizeBackward) \
+  each(GatedNormQuantize) each(GatedNormQuantizeBackward) \
+  each(SwigluNormQuantize) each(SwigluNormQuantizeBackward) \
+  each(Mlgru) each(MlgruBackward) \
+  each(CrossEntropy) each(WeightedLoss) \
+  each(SquaredNorm) each(DecideUpdate) each(AdamW)
+// clang-format on
+
 namespace tern {
 
 // What a kernel moves and computes at least: the roof it is measured against.
@@ -21,42 +44,8 @@ struct Cost {
   double bytes = 0;  // read plus written, each tensor once
 };
 
-Cost cost(const Unary&);
-Cost cost(const UnaryBackward&);
-Cost cost(const Binary&);
-Cost cost(const BinaryBackward&);
-Cost cost(const Accumulate&);
-Cost cost(const Sum&);
-Cost cost(const SumBackward&);
-Cost cost(const Softmax&);
-Cost cost(const SoftmaxBackward&);
-Cost cost(const Cumsum&);
-Cost cost(const RmsNorm&);
-Cost cost(const RmsNormBackward&);
-Cost cost(const Embedding&);
-Cost cost(const EmbeddingBackward&);
-Cost cost(const Matmul&);
-Cost cost(const MatmulBackward&);
-Cost cost(const TernaryProduct&);
-Cost cost(const TernaryProductBackward&);
-Cost cost(const QuantizeRows&);
-Cost cost(const SumMagnitudes&);
-Cost cost(const QuantizeTernary&);
-Cost cost(const PackTernary&);
-Cost cost(const UnpackTernary&);
-Cost cost(const Dequantize&);
-Cost cost(const NormQuantize&);
-Cost cost(const NormQuantizeBackward&);
-Cost cost(const GatedNormQuantize&);
-Cost cost(const GatedNormQuantizeBackward&);
-Cost cost(const SwigluNormQuantize&);
-Cost cost(const SwigluNormQuantizeBackward&);
-Cost cost(const Mlgru&);
-Cost cost(const MlgruBackward&);
-Cost cost(const CrossEntropy&);
-Cost cost(const WeightedLoss&);
-Cost cost(const SquaredNorm&);
-Cost cost(const DecideUpdate&);
-Cost cost(const AdamW&);
+#define TERN_COST(Kernel) Cost cost(const Kernel&);
+TERN_KERNELS(TERN_COST)
+#undef TERN_COST
 
 }  // namespace tern

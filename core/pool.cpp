@@ -10,6 +10,7 @@ namespace tern {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kFirstGrowth = std::size_t(64) << 20;  // bytes
 
 std::size_t round_up(std::size_t n) {
   const std::size_t largest = std::numeric_limits<std::size_t>::max();
@@ -31,6 +32,8 @@ void* Pool::allocate(std::size_t bytes) {
     const std::size_t rest = best->second - want;
     holes_.erase(best);
     if (rest) holes_[offset + want] = rest;
+  } else if (want > capacity_ - end_ && new_slab_) {
+    return allocate_next(want);
   } else {
     require(want <= capacity_ - end_, Fault::memory, "[Pool] out of memory: requested ", want,
             " B, free ", capacity_ - used_, " B (", capacity_ - end_, " B at the end), slab ",
@@ -42,7 +45,19 @@ void* Pool::allocate(std::size_t bytes) {
   return base_ + offset;
 }
 
+// Slabs double, so that their number stays small.
+void* Pool::allocate_next(std::size_t want) {
+  if (!next_) {
+    const std::size_t slab = std::max({want, kFirstGrowth, 2 * capacity_});
+    next_ = std::make_unique<Pool>(new_slab_(slab), slab);
+    next_->new_slab_ = new_slab_;
+  }
+  return next_->allocate(want);
+}
+
 void Pool::release(void* p, std::size_t bytes) noexcept {
+  const auto* address = static_cast<std::byte*>(p);
+  if (next_ && (address < base_ || address >= base_ + capacity_)) return next_->release(p, bytes);
   std::size_t offset = static_cast<std::byte*>(p) - base_, size = round_up(bytes);
   used_ -= size;
   auto next = holes_.lower_bound(offset);

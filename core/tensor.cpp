@@ -4,13 +4,24 @@
 
 namespace tern {
 
-Storage::Storage(Backend& b, std::size_t n) : backend(b), bytes(n), data(b.pool().allocate(n)) {}
+Storage::Storage(Backend& b, std::size_t n)
+    : backend(b), bytes(n), data(b.pool().allocate(n)), borrowed_(false) {}
+Storage::Storage(Backend& b, void* p, std::size_t n, std::shared_ptr<const void> owner)
+    : backend(b), bytes(n), data(p), borrowed_(true), owner_(std::move(owner)) {}
 Storage::~Storage() {
-  backend.pool().release(data, bytes);
+  if (!borrowed_) backend.pool().release(data, bytes);
 }
 
 Tensor::Tensor(Backend& b, Shape s, DType t) : shape_(s), dtype_(t) {
   storage_ = std::make_shared<Storage>(b, bytes());
+}
+
+Tensor Tensor::borrow(Backend& b, Shape s, DType t, void* data, std::shared_ptr<const void> owner) {
+  Tensor view;
+  view.shape_ = s;
+  view.dtype_ = t;
+  view.storage_ = std::make_shared<Storage>(b, data, view.bytes(), std::move(owner));
+  return view;
 }
 
 Backend& Tensor::backend() const {

@@ -12,22 +12,33 @@ namespace tern {
 
 class Backend;
 
-// One allocation on one backend, returned to its pool when the last Tensor lets go.
+// Memory on one backend: an allocation, returned to the backend's pool when the last Tensor lets
+// go, or memory of others, which it only borrows.
 class Storage {
  public:
   Storage(Backend& backend, std::size_t bytes);
+  // owner: kept until the last Tensor lets go
+  Storage(Backend& backend, void* data, std::size_t bytes, std::shared_ptr<const void> owner);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
   Backend& backend;
   const std::size_t bytes;
   void* const data;
+
+ private:
+  const bool borrowed_;
+  const std::shared_ptr<const void> owner_{};
 };
 
 class Tensor {
  public:
   Tensor() = default;
   Tensor(Backend& backend, Shape shape, DType dtype);  // uninitialised
+  // A tensor in memory that this backend's device can reach and others own: a file's mapping,
+  // another library's array. owner keeps it alive; null: it outlives the tensor.
+  static Tensor borrow(Backend& backend, Shape shape, DType dtype, void* data,
+                       std::shared_ptr<const void> owner = {});
 
   explicit operator bool() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

@@ -33,15 +33,12 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
       traits_(describe_device(device).traits),
       hopper_(is_hopper(device)) {
   cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "[CudaBackend] stream");
-  if (cudaMalloc(&slab_, std::max<std::size_t>(slab_bytes, 256)) != cudaSuccess) {
-    cudaGetLastError();  // the failure is handled: not the next call's
+  try {
+    pool_ = std::make_unique<Pool>(new_slab(slab_bytes), slab_bytes);
+  } catch (...) {
     cudaStreamDestroy(stream_);
-    std::size_t free = 0, total = 0;
-    cudaMemGetInfo(&free, &total);
-    fail(Fault::memory, "[CudaBackend] out of device memory: requested a slab of ", slab_bytes,
-         " B, free are ", free, " of ", total, " B");
+    throw;
   }
-  pool_ = std::make_unique<Pool>(slab_, slab_bytes);
   blas_ = std::make_unique<Blas>(AlgorithmTable(algorithm_table_path()), machine_name(device));
   uploads_ = std::make_unique<UploadRing>();
   snapshots_ = std::make_unique<SnapshotSlots>();
@@ -50,8 +47,25 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
 CudaBackend::~CudaBackend() {
   if (device_lost()) return;
   cudaStreamSynchronize(stream_);
-  cudaFree(slab_);
+  for (void* slab : slabs_) cudaFree(slab);
   cudaStreamDestroy(stream_);
+}
+
+void* CudaBackend::new_slab(std::size_t bytes) {
+  void* slab = nullptr;
+  if (cudaMalloc(&slab, std::max<std::size_t>(bytes, 256)) != cudaSuccess) {
+    cudaGetLastError();  // the failure is handled: not the next call's
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail(Fault::memory, "[CudaBackend] out of device memory: requested a slab of ", bytes,
+         " B, free are ", free, " of ", total, " B");
+  }
+  slabs_.push_back(slab);
+  return slab;
+}
+
+void CudaBackend::let_grow() {
+  pool_->let_grow([this](std::size_t bytes) { return new_slab(bytes); });
 }
 
 void CudaBackend::upload(const Tensor& to, const void* from_host) {

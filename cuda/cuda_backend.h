@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <vector>
 
 #include "core/backend.h"
 #include "core/devices.h"
@@ -27,6 +28,7 @@ class CudaBackend final : public Backend {
   std::string_view name() const override { return name_; }
   DeviceTraits traits() const override { return traits_; }
   Pool& pool() override { return *pool_; }
+  void let_grow() override;
   void upload(const Tensor& to, const void* from_host) override;
   void download(void* to_host, const Tensor& from) override;
   std::unique_ptr<Snapshot> snapshot(const Tensor& of) override;
@@ -41,45 +43,12 @@ class CudaBackend final : public Backend {
   cuda::AlgorithmTable measure_products(const std::function<void()>& work,
                                         const std::function<void(const MeasuredProduct&)>& report);
 
-  void run(const Unary&) override;
-  void run(const UnaryBackward&) override;
-  void run(const Binary&) override;
-  void run(const BinaryBackward&) override;
-  void run(const Accumulate&) override;
-  void run(const Sum&) override;
-  void run(const SumBackward&) override;
-  void run(const Softmax&) override;
-  void run(const SoftmaxBackward&) override;
-  void run(const Cumsum&) override;
-  void run(const RmsNorm&) override;
-  void run(const RmsNormBackward&) override;
-  void run(const Embedding&) override;
-  void run(const EmbeddingBackward&) override;
-  void run(const Matmul&) override;
-  void run(const MatmulBackward&) override;
-  void run(const TernaryProduct&) override;
-  void run(const TernaryProductBackward&) override;
-  void run(const QuantizeRows&) override;
-  void run(const SumMagnitudes&) override;
-  void run(const QuantizeTernary&) override;
-  void run(const PackTernary&) override;
-  void run(const UnpackTernary&) override;
-  void run(const Dequantize&) override;
-  void run(const NormQuantize&) override;
-  void run(const NormQuantizeBackward&) override;
-  void run(const GatedNormQuantize&) override;
-  void run(const GatedNormQuantizeBackward&) override;
-  void run(const SwigluNormQuantize&) override;
-  void run(const SwigluNormQuantizeBackward&) override;
-  void run(const Mlgru&) override;
-  void run(const MlgruBackward&) override;
-  void run(const CrossEntropy&) override;
-  void run(const WeightedLoss&) override;
-  void run(const SquaredNorm&) override;
-  void run(const DecideUpdate&) override;
-  void run(const AdamW&) override;
+#define TERN_RUN(Kernel) void run(const Kernel&) override;
+  TERN_KERNELS(TERN_RUN)
+#undef TERN_RUN
 
  private:
+  void* new_slab(std::size_t bytes);
   // The kernel's workspace, given back when the returned tensor is dropped: the one stream orders
   // the memory's next use behind this kernel. Empty if it needs none.
   template <class Kernel>
@@ -92,7 +61,7 @@ class CudaBackend final : public Backend {
   DeviceTraits traits_;
   bool hopper_ = false;  // the files built for sm_90a may be used
   cudaStream_t stream_ = nullptr;
-  void* slab_ = nullptr;
+  std::vector<void*> slabs_{};
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<cuda::Blas> blas_;
   std::unique_ptr<cuda::UploadRing> uploads_;

@@ -36,43 +36,12 @@ class TimedBackend final : public Backend {
   void forget() { kernels_.clear(); }
   std::vector<KernelTimes> kernels() const;  // most expensive first
 
-  void run(const Unary& a) override { time("Unary", a); }
-  void run(const UnaryBackward& a) override { time("UnaryBackward", a); }
-  void run(const Binary& a) override { time("Binary", a); }
-  void run(const BinaryBackward& a) override { time("BinaryBackward", a); }
-  void run(const Accumulate& a) override { time("Accumulate", a); }
-  void run(const Sum& a) override { time("Sum", a); }
-  void run(const SumBackward& a) override { time("SumBackward", a); }
-  void run(const Softmax& a) override { time("Softmax", a); }
-  void run(const SoftmaxBackward& a) override { time("SoftmaxBackward", a); }
-  void run(const Cumsum& a) override { time("Cumsum", a); }
-  void run(const RmsNorm& a) override { time("RmsNorm", a); }
-  void run(const RmsNormBackward& a) override { time("RmsNormBackward", a); }
-  void run(const Embedding& a) override { time("Embedding", a); }
-  void run(const EmbeddingBackward& a) override { time("EmbeddingBackward", a); }
-  void run(const Matmul& a) override { time("Matmul", a); }
-  void run(const MatmulBackward& a) override { time("MatmulBackward", a); }
-  void run(const TernaryProduct& a) override { time("TernaryProduct", a); }
-  void run(const TernaryProductBackward& a) override { time("TernaryProductBackward", a); }
-  void run(const QuantizeRows& a) override { time("QuantizeRows", a); }
-  void run(const SumMagnitudes& a) override { time("SumMagnitudes", a); }
-  void run(const QuantizeTernary& a) override { time("QuantizeTernary", a); }
-  void run(const PackTernary& a) override { time("PackTernary", a); }
-  void run(const UnpackTernary& a) override { time("UnpackTernary", a); }
-  void run(const Dequantize& a) override { time("Dequantize", a); }
-  void run(const NormQuantize& a) override { time("NormQuantize", a); }
-  void run(const NormQuantizeBackward& a) override { time("NormQuantizeBackward", a); }
-  void run(const GatedNormQuantize& a) override { time("GatedNormQuantize", a); }
-  void run(const GatedNormQuantizeBackward& a) override { time("GatedNormQuantizeBackward", a); }
-  void run(const SwigluNormQuantize& a) override { time("SwigluNormQuantize", a); }
-  void run(const SwigluNormQuantizeBackward& a) override { time("SwigluNormQuantizeBackward", a); }
-  void run(const Mlgru& a) override { time("Mlgru", a); }
-  void run(const MlgruBackward& a) override { time("MlgruBackward", a); }
-  void run(const CrossEntropy& a) override { time("CrossEntropy", a); }
-  void run(const WeightedLoss& a) override { time("WeightedLoss", a); }
-  void run(const SquaredNorm& a) override { time("SquaredNorm", a); }
-  void run(const DecideUpdate& a) override { time("DecideUpdate", a); }
-  void run(const AdamW& a) override { time("AdamW", a); }
+#define TERN_RUN(Kernel)                    \
+  void run(const Kernel& kernel) override { \
+    time(#Kernel, kernel);                  \
+  }
+  TERN_KERNELS(TERN_RUN)
+#undef TERN_RUN
 
  private:
   template <class Kernel>

@@ -13,23 +13,27 @@ namespace {
 
 constexpr Index kPiece = 1 << 20;  // bytes or elements that one thread copies or fills at a time
 
-void* map_slab(std::size_t bytes) {
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  require(p != MAP_FAILED, Fault::memory, "[CpuBackend] out of host memory: requested a slab of ",
-          bytes, " B");
-  madvise(p, bytes, MADV_HUGEPAGE);
-  return p;
-}
-
 }  // namespace
 
-CpuBackend::CpuBackend(std::size_t slab_bytes)
-    : slab_(map_slab(std::max<std::size_t>(slab_bytes, 4096))),
-      slab_bytes_(std::max<std::size_t>(slab_bytes, 4096)),
-      pool_(slab_, slab_bytes) {}
+CpuBackend::Slab::Slab(std::size_t wanted) : bytes(std::max<std::size_t>(wanted, 4096)) {
+  data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  require(data != MAP_FAILED, Fault::memory,
+          "[CpuBackend] out of host memory: requested a slab of ", bytes, " B");
+  madvise(data, bytes, MADV_HUGEPAGE);
+}
 
-CpuBackend::~CpuBackend() {
-  munmap(slab_, slab_bytes_);
+CpuBackend::Slab::~Slab() {
+  if (data) munmap(data, bytes);
+}
+
+CpuBackend::CpuBackend(std::size_t slab_bytes) : pool_(new_slab(slab_bytes), slab_bytes) {}
+
+void* CpuBackend::new_slab(std::size_t bytes) {
+  return slabs_.emplace_back(bytes).data;
+}
+
+void CpuBackend::let_grow() {
+  pool_.let_grow([this](std::size_t bytes) { return new_slab(bytes); });
 }
 
 std::string_view CpuBackend::code_kernels() {

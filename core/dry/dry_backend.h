@@ -22,43 +22,12 @@ class DryBackend : public Backend {
   Cost total() const { return total_; }  // of every kernel run so far
   int launches() const { return launches_; }
 
-  void run(const Unary& a) override { count(a); }
-  void run(const UnaryBackward& a) override { count(a); }
-  void run(const Binary& a) override { count(a); }
-  void run(const BinaryBackward& a) override { count(a); }
-  void run(const Accumulate& a) override { count(a); }
-  void run(const Sum& a) override { count(a); }
-  void run(const SumBackward& a) override { count(a); }
-  void run(const Softmax& a) override { count(a); }
-  void run(const SoftmaxBackward& a) override { count(a); }
-  void run(const Cumsum& a) override { count(a); }
-  void run(const RmsNorm& a) override { count(a); }
-  void run(const RmsNormBackward& a) override { count(a); }
-  void run(const Embedding& a) override { count(a); }
-  void run(const EmbeddingBackward& a) override { count(a); }
-  void run(const Matmul& a) override { count(a); }
-  void run(const MatmulBackward& a) override { count(a); }
-  void run(const TernaryProduct& a) override { count(a); }
-  void run(const TernaryProductBackward& a) override { count(a); }
-  void run(const QuantizeRows& a) override { count(a); }
-  void run(const SumMagnitudes& a) override { count(a); }
-  void run(const QuantizeTernary& a) override { count(a); }
-  void run(const PackTernary& a) override { count(a); }
-  void run(const UnpackTernary& a) override { count(a); }
-  void run(const Dequantize& a) override { count(a); }
-  void run(const NormQuantize& a) override { count(a); }
-  void run(const NormQuantizeBackward& a) override { count(a); }
-  void run(const GatedNormQuantize& a) override { count(a); }
-  void run(const GatedNormQuantizeBackward& a) override { count(a); }
-  void run(const SwigluNormQuantize& a) override { count(a); }
-  void run(const SwigluNormQuantizeBackward& a) override { count(a); }
-  void run(const Mlgru& a) override { count(a); }
-  void run(const MlgruBackward& a) override { count(a); }
-  void run(const CrossEntropy& a) override { count(a); }
-  void run(const WeightedLoss& a) override { count(a); }
-  void run(const SquaredNorm& a) override { count(a); }
-  void run(const DecideUpdate& a) override { count(a); }
-  void run(const AdamW& a) override { count(a); }
+#define TERN_RUN(Kernel)                    \
+  void run(const Kernel& kernel) override { \
+    count(kernel);                          \
+  }
+  TERN_KERNELS(TERN_RUN)
+#undef TERN_RUN
 
  private:
   template <class Kernel>

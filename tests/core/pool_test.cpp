@@ -144,5 +144,24 @@ TEST(Pool, EverythingReturnedIsOneHoleAgain) {
   EXPECT_EQ(offset(pool.allocate(pool.high_water())), 0u);
 }
 
+TEST(Pool, GrowsWhereItIsLetTo) {
+  std::vector<std::vector<std::byte>> slabs;
+  alignas(256) static std::byte first[1024];
+  Pool pool(first, sizeof first);
+  pool.let_grow([&](std::size_t bytes) { return slabs.emplace_back(bytes).data(); });
+  void* a = pool.allocate(1024);
+  void* b = pool.allocate(1 << 20);  // in a second slab
+  void* c = pool.allocate(std::size_t(100) << 20);
+  ASSERT_EQ(slabs.size(), 2u);  // a third one for what the second has no room for
+  EXPECT_EQ(a, first);
+  EXPECT_EQ(b, slabs[0].data());
+  EXPECT_EQ(c, slabs[1].data());
+  EXPECT_EQ(pool.used(), 1024 + (std::size_t(101) << 20));
+  pool.release(b, 1 << 20);
+  EXPECT_EQ(pool.allocate(300), b);
+  pool.release(a, 1024);
+  EXPECT_EQ(pool.allocate(256), a);
+}
+
 }  // namespace
 }  // namespace tern
