@@ -17,13 +17,13 @@ class Tape;
 struct Var {
   Tensor value{};
   Tape* tape = nullptr;
-  int slot = -1;                    // -1: no gradient wanted
-  std::function<Tensor()> again{};  // makes the value again in backward; empty: keep it
+  int slot = -1;                        // -1: no gradient wanted
+  std::function<Tensor()> recompute{};  // makes the value again in backward; empty: keep it
 };
 
 // What an op's closure captures to read v in backward: the value, or how to make it again.
 inline std::function<Tensor()> in_backward(const Var& v) {
-  if (v.again) return v.again;
+  if (v.recompute) return v.recompute;
   return [value = v.value] { return value; };
 }
 
@@ -41,7 +41,7 @@ auto once(Make make) {
 // A quantised value: integer codes and their scale. Its gradient is that of the dequantised value.
 // Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
 struct QuantizedVar {
-  Var codes{};     // what codes.again makes may be quotients (core/kernels/norm_quantize.h)
+  Var codes{};     // what codes.recompute makes may be quotients (core/kernels/norm_quantize.h)
   Tensor scale{};  // (N) for rows of activations, (1) for a weight matrix
   std::optional<DType> real{};  // of the value and its gradient, where that is not the scale's
 

@@ -1,4 +1,4 @@
-// A trained tensor and its gradient. Both live for the whole run.
+// A tensor of a model, and its gradient where it is trained. Both live for the whole run.
 #pragma once
 
 #include <string>
@@ -32,13 +32,34 @@ struct Grad {
 // Throws unless kernel writes the gradient that it is to make 8-bit floats of, and overwrites it.
 void check_fp8_rows(const char* kernel, const Grad& grad, const Fp8Rows& fp8);
 
+// How ranks that own parameters divide one among them (core/ownership.h).
+enum class Sharding {
+  replicated,  // every rank has all of it
+  whole,       // one rank has all of it; the others read its ternary copy
+  rows,        // each rank has some rows; all read a table of all rows
+};
+
+// Where training starts: each element a function of (seed, name, index).
+struct Initial {
+  enum class Kind { constant, normal, uniform } kind = Kind::constant;
+  double amount = 0;  // the constant; the standard deviation; the bound of [-bound, bound]
+};
+
+// A tensor of a model. A layer declares it: what it is called, how large it is, and how it is
+// treated. Its weights are bound to it later: by a ParameterPack to train it, by InferenceWeights
+// to run it only.
 struct Parameter {
   std::string name{};  // "model.layers.3.attn.f_proj.weight"
   Shape shape{};
-  bool decays = false;   // takes part in weight decay
-  bool divided = false;  // where several ranks own parameters, they divide its rows (an embedding)
-  Tensor value{};        // empty: a matrix that another rank owns, seen through its ternary copy
-  GradBuffer grad{};     // of this shape
+  bool weight_decay = false;
+  bool ternary = false;  // products read its ternary copy
+  Sharding sharding = Sharding::replicated;
+  Index alignment = 64;  // elements; it begins at a multiple of them in a flat buffer
+  Initial initial{};
+
+  Tensor value{};        // empty: another rank owns it, or only its copy is wanted
+  TernaryWeight copy{};  // of a ternary one; empty: not bound yet
+  GradBuffer grad{};     // of this shape; empty: not trained
 };
 
 }  // namespace tern

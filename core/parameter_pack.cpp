@@ -3,17 +3,28 @@
 #include <algorithm>
 
 #include "core/backend.h"
+#include "core/host.h"
 
 namespace tern {
 namespace {
 
 Index room_of(const Parameter& p) {
-  const Index unit = p.decays ? kSumPiece : 64;
-  return sum_pieces(p.shape.elements(), unit) * unit;
+  return sum_pieces(p.shape.elements(), p.alignment) * p.alignment;
 }
 
+// The order of kinds in the buffers.
 int kind_of(const Parameter& p) {
-  return p.decays ? 0 : p.divided ? 1 : 2;
+  if (p.ternary) return 0;
+  return p.sharding == Sharding::whole ? 1 : p.sharding == Sharding::rows ? 2 : 3;
+}
+
+// What ownership and the sums of |w| take for granted.
+void check_kind(const Parameter& p, Share share) {
+  check(!p.ternary || (p.sharding == Sharding::whole && p.alignment % kSumPiece == 0),
+        "[ParameterPack] ", p.name, ": a ternary matrix has one owner and begins a piece of ",
+        kSumPiece, " elements, got alignment ", p.alignment);
+  check(share.alone() || p.sharding != Sharding::whole || p.ternary, "[ParameterPack] ", p.name,
+        ": has one owner and no copy that other ranks could read");
 }
 
 Tensor filled(Backend& on, const Shape& shape, DType dtype) {
@@ -24,20 +35,26 @@ Tensor filled(Backend& on, const Shape& shape, DType dtype) {
 
 }  // namespace
 
-ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype,
-                             bool gradients, Share share, const PackFormats& formats)
-    : parameters_(std::move(parameters)), share_(share) {
+ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameters,
+                             const PackOptions& options)
+    : declared_(std::move(parameters)), parameters_(declared_), share_(options.share) {
+  for (const Parameter* p : parameters_) check_kind(*p, share_);
   std::stable_sort(
       parameters_.begin(), parameters_.end(),
       [](const Parameter* a, const Parameter* b) { return kind_of(*a) < kind_of(*b); });
   lay_out();
-  allocate(backend, dtype, gradients, formats);
+  allocate(backend, options);
+  make_ternary_copies();
 }
 
-// Matrices in order of their owners, then divided parameters, then the others.
+ParameterPack::~ParameterPack() {
+  for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->grad = {};
+}
+
+// Matrices in order of their owners, then those with rows for all, then the others.
 void ParameterPack::lay_out() {
-  const auto matrices =
-      std::find_if_not(parameters_.begin(), parameters_.end(), [](auto* p) { return p->decays; });
+  const auto matrices = std::find_if_not(parameters_.begin(), parameters_.end(),
+                                         [](auto* p) { return p->sharding == Sharding::whole; });
   std::vector<Index> sizes;
   for (auto p = parameters_.begin(); p != matrices; ++p) sizes.push_back((*p)->shape.elements());
   const std::vector<int> owners = owners_of_matrices(sizes, share_.size);
@@ -53,22 +70,23 @@ void ParameterPack::lay_out() {
   for (const Parameter* p : parameters_) {
     ranges_.push_back({total, p->shape.elements()});
     total += room_of(*p);
-    if (p->decays) decayed_ = total;
+    if (p->ternary) ternary_elements_ = total;
   }
   shared_ = {total, 0};
   lay_out_owned();
 }
 
-void ParameterPack::add_segment(Range all, Index at, bool decays) {
+void ParameterPack::add_segment(Range all, Index at, const Parameter& p) {
   if (all.count == 0) return;
   if (!segments_.empty()) {
     Segment& last = segments_.back();
-    if (last.decays == decays && last.all.end() == all.first && last.at + last.all.count == at) {
+    if (last.weight_decay == p.weight_decay && last.ternary == p.ternary &&
+        last.all.end() == all.first && last.at + last.all.count == at) {
       last.all.count += all.count;
       return;
     }
   }
-  segments_.push_back({all, at, decays});
+  segments_.push_back({.all = all, .at = at, .weight_decay = p.weight_decay, .ternary = p.ternary});
 }
 
 void ParameterPack::lay_out_owned() {
@@ -77,20 +95,21 @@ void ParameterPack::lay_out_owned() {
   Index at = 0;
   const auto hold = [&](const Parameter& p, Range rows, Range room) {
     if (rows.count > 0) held_.push_back({&p, rows.first, rows.count, at});
-    add_segment(room, at, p.decays);
+    add_segment(room, at, p);
     at += room.count;
   };
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Parameter& p = *parameters_[i];
     const Range room{ranges_[i].first, room_of(p)};
-    if (p.decays) {
+    if (p.sharding == Sharding::whole) {
       Range& of_owner = matrices_of_[std::size_t(owners_[i])];
       if (of_owner.count == 0) of_owner.first = room.first;
       of_owner.count += room.count;
       if (owners_[i] == share_.rank) hold(p, {0, p.shape[0]}, room);
-    } else if (p.divided && !share_.alone()) {
-      check(!divided_, "[ParameterPack] expected one divided parameter at most");
-      divided_ = &p;
+    } else if (p.sharding == Sharding::rows && !share_.alone()) {
+      check(!row_sharded_, "[ParameterPack] ", p.name,
+            ": expected one parameter whose rows ranks share, got a second one");
+      row_sharded_ = &p;
       const Index row = p.shape.product(1, p.shape.rank());
       const std::vector<Range> shares = divide_rows(p.shape[0], row, share_.size);
       for (std::size_t r = 0; r < shares.size(); ++r) {
@@ -107,22 +126,22 @@ void ParameterPack::lay_out_owned() {
   }
 }
 
-void ParameterPack::allocate(Backend& backend, DType dtype, bool gradients,
-                             const PackFormats& formats) {
-  const DType stored = formats.gradients.value_or(dtype), table = formats.table.value_or(dtype);
+void ParameterPack::allocate(Backend& backend, const PackOptions& options) {
+  const DType dtype = options.dtype;
+  const DType stored = options.gradients.value_or(dtype), table = options.table.value_or(dtype);
   check(stored == dtype || (stored == DType::bf16 && dtype == DType::f32),
         "[ParameterPack] expected gradients in ", dtype, ", or in bf16 with f32 parameters, got ",
         stored);
   const Index held = segments_.empty() ? 0 : segments_.back().at + segments_.back().all.count;
   const Index total = parameters_.empty() ? 0 : ranges_.back().first + room_of(*parameters_.back());
   values_ = filled(backend, {held}, dtype);
-  if (gradients) gradients_ = filled(backend, {total}, stored);
+  gradients_ = filled(backend, {total}, stored);
   for (const Held& h : held_)
     if (h.whole()) parameters_[place_of(*h.parameter)]->value = view(values_, h);
   for (Parameter* p : parameters_) {
-    if (p->divided && !share_.alone()) p->value = table_ = filled(backend, p->shape, table);
+    if (p == row_sharded_) p->value = table_ = filled(backend, p->shape, table);
     const Range at = range(*p);
-    if (gradients) p->grad = {.tensor = gradients_.slice(at.first, at.count).reshape(p->shape)};
+    p->grad = {.tensor = gradients_.slice(at.first, at.count).reshape(p->shape)};
   }
 }
 
@@ -162,28 +181,52 @@ Range ParameterPack::room(const Parameter& p) const {
 }
 
 void ParameterPack::make_ternary_copies() {
+  if (ternary_elements_ == 0) return;
   Backend& on = values_.backend();
   const Range own = matrices_of_[std::size_t(share_.rank)], places = matrix_places(share_.rank);
-  const Index M = Index(owners_.size());
-  codes_ = filled(on, {decayed_}, DType::i8);
+  const Index M =
+      std::count_if(parameters_.begin(), parameters_.end(), [](auto* p) { return p->ternary; });
+  codes_ = filled(on, {ternary_elements_}, DType::i8);
   scales_ = filled(on, {M}, values_.dtype());
-  if (gradients_) stats_ = filled(on, {M, 2}, DType::f64);
+  stats_ = filled(on, {M, 2}, DType::f64);
   std::vector<TernaryCopies::Place> matrices;
   for (const Held& h : held_)
-    if (h.parameter->decays)
+    if (h.parameter->ternary)
       matrices.push_back({.first = h.at, .count = h.parameter->shape.elements()});
   ternary_ = std::make_unique<TernaryCopies>(
       values_.slice(0, own.count), matrices,
       TernaryCopies::Room{.t = codes_.slice(own.first, own.count),
                           .scales = scales_.slice(places.first, places.count),
-                          .stats = stats_ ? stats_.slice(places.first, places.count) : Tensor{}});
+                          .stats = stats_.slice(places.first, places.count)});
+  for (Index m = 0; m < M; ++m) {
+    Parameter& p = *parameters_[std::size_t(m)];
+    const Range at = range(p);
+    p.copy = {.t = codes_.slice(at.first, at.count).reshape(p.shape), .scale = scales_.slice(m, 1)};
+  }
 }
 
-TernaryWeight ParameterPack::ternary(const Parameter& p) const {
-  check(ternary_ && p.decays, "[ParameterPack] ", p.name, " has no ternary copy");
-  const Range at = range(p);
-  return {.t = codes_.slice(at.first, at.count).reshape(p.shape),
-          .scale = scales_.slice(Index(place_of(p)), 1)};
+void ParameterPack::quantize(bool count) {
+  if (!ternary_) return;
+  ternary_->sum_magnitudes();
+  ternary_->quantize(count);
+}
+
+std::vector<TernaryStats> ParameterPack::ternary_stats() const {
+  std::vector<TernaryStats> out;
+  if (!ternary_) return out;
+  const std::vector<double> counts = download_real(stats_);  // (M, 2)
+  const std::vector<double> scales = download_real(scales_);
+  for (const Parameter* p : declared_) {
+    if (!p->ternary) continue;
+    const std::size_t m = place_of(*p);
+    const double n = double(p->shape.elements());
+    out.push_back({.name = p->name.substr(0, p->name.rfind('.')),
+                   .elements = p->shape.elements(),
+                   .zero_share = counts[2 * m] / n,
+                   .flip_rate = counts[2 * m + 1] / n,
+                   .scale = scales[m]});
+  }
+  return out;
 }
 
 std::size_t ParameterPack::copy_bytes() const {

@@ -1,12 +1,11 @@
-// All parameters of a model in one flat buffer, all gradients in another: the update, the norm and
-// a checkpoint are a few calls. Decayed parameters (the ternary matrices) come first, each at the
-// start of a piece that sums are taken in (kSumPiece elements); the others start at multiples of
-// 64. The padding between them stays zero.
+// Weights to train: all parameters of a model in one flat buffer, all gradients in another, so that
+// the update, the norm and a checkpoint are a few calls. Parameters that one rank may own whole
+// come first (the matrices), then those whose rows ranks share, then the others; each begins at a
+// multiple of its alignment. The padding between them stays zero.
 //
-// Where several ranks own the parameters, each matrix belongs to one of them, the rows of a divided
-// parameter to all in turn, and every rank holds the rest. Matrices are then in order of their
-// owners. The buffer of gradients has everything; that of values only what this rank holds, in the
-// same order. What others own is seen through copies: ternary codes, and a table of all rows.
+// Where several ranks own the parameters, matrices are in order of their owners. The buffer of
+// gradients has everything; that of values only what this rank holds, in the same order. What
+// others own is read from copies: ternary codes, and a table of all rows.
 #pragma once
 
 #include <memory>
@@ -32,27 +31,39 @@ struct Held {
 struct Segment {
   Range all{};
   Index at = 0;
-  bool decays = false;
+  bool weight_decay = false, ternary = false;
 };
 
-// What a pack holds in another dtype than its values.
-struct PackFormats {
-  std::optional<DType> gradients{};  // bf16 beside f32
-  std::optional<DType> table{};      // the copy of divided parameters
+// Of one ternary matrix at the last quantisation that counted.
+struct TernaryStats {
+  std::string name{};  // of its layer: "model.layers.3.attn.f_proj"
+  Index elements = 0;
+  double zero_share = 0;  // of all codes
+  double flip_rate = 0;   // codes that differ from the previous step's
+  double scale = 0;       // 1 / mean |w|
+};
+
+struct PackOptions {
+  DType dtype = DType::f32;          // of values: f32 or f64
+  std::optional<DType> gradients{};  // as the values, or bf16 beside f32
+  std::optional<DType> table{};      // of all rows of parameters whose rows ranks share
+  Share share{};                     // of the ownership
 };
 
 class ParameterPack {
  public:
-  // Gives every parameter a value and, if gradients, a gradient of this real dtype. The parameters
-  // must outlive the pack and not move. Values are zero until they are set. share: of the
-  // ownership.
-  ParameterPack(Backend& backend, std::vector<Parameter*> parameters, DType dtype, bool gradients,
-                Share share = {}, const PackFormats& formats = {});
+  // Binds every parameter to a value, a gradient and, if it is ternary, a copy, for as long as the
+  // pack lives. The parameters must outlive it and not move. Values are zero until they are set.
+  ParameterPack(Backend& backend, std::vector<Parameter*> parameters,
+                const PackOptions& options = {});
+  ~ParameterPack();
+  ParameterPack(const ParameterPack&) = delete;
+  ParameterPack& operator=(const ParameterPack&) = delete;
 
   std::span<Parameter* const> parameters() const { return parameters_; }  // in flat order
   const Tensor& values() const { return values_; }        // (H) of what is held here; alone: (P)
-  const Tensor& gradients() const { return gradients_; }  // (P) or nothing
-  Index decayed() const { return decayed_; }  // elements [0, decayed) take part in weight decay
+  const Tensor& gradients() const { return gradients_; }  // (P)
+  Index ternary_elements() const { return ternary_elements_; }  // the first of all are ternary
   Share share() const { return share_; }
 
   std::span<const Held> held() const { return held_; }             // in order of `at`
@@ -60,8 +71,8 @@ class ParameterPack {
   // What each rank owns alone, of all elements: its matrices and its rows, may be none.
   const std::vector<Range>& matrices_of_ranks() const { return matrices_of_; }
   const std::vector<Range>& rows_of_ranks() const { return rows_of_; }
-  Range shared() const { return shared_; }               // what every rank holds
-  const Parameter* divided() const { return divided_; }  // null: none, or a rank alone
+  Range shared() const { return shared_; }                 // what every rank holds
+  const Parameter* table() const { return row_sharded_; }  // null: none, or a rank alone
 
   // A buffer like values() (an optimizer's moment), seen through what is held.
   Tensor view(const Tensor& flat, const Held& held) const;
@@ -70,13 +81,18 @@ class ParameterPack {
   Range range(const Parameter& p) const;
   Range room(const Parameter& p) const;
 
-  // Gives every decayed matrix a ternary copy, which updates then keep current. Code that changes
-  // values otherwise must call sum_magnitudes() and quantize() on the copies.
-  void make_ternary_copies();
+  // Sets what this rank holds to Parameter::initial, a function of (seed, name) alone, and makes
+  // the copies.
+  void initialize(std::uint64_t seed);
+  // Makes the ternary copies of what this rank holds: after every change of values but an update,
+  // which makes them itself. count: zeros, and flips against the previous copies.
+  void quantize(bool count = false);
+  // Of the last quantisation that counted, here or in an update, in the order in which the
+  // parameters were given; empty: there are no copies.
+  std::vector<TernaryStats> ternary_stats() const;
   TernaryCopies* ternary() const { return ternary_.get(); }  // of those held; null: none
-  TernaryWeight ternary(const Parameter& p) const;           // of one matrix, on every rank
   std::size_t place_of(const Parameter& p) const;            // in parameters()
-  // Of all matrices: codes (decayed) i8, scales (M) real, stats (M, 2) f64 or nothing.
+  // Of all ternary matrices: codes (ternary_elements) i8, scales (M) real, stats (M, 2) f64.
   const Tensor& codes() const { return codes_; }
   const Tensor& scales() const { return scales_; }
   const Tensor& stats() const { return stats_; }
@@ -89,9 +105,11 @@ class ParameterPack {
  private:
   void lay_out();
   void lay_out_owned();
-  void allocate(Backend& backend, DType dtype, bool gradients, const PackFormats& formats);
-  void add_segment(Range all, Index at, bool decays);
+  void allocate(Backend& backend, const PackOptions& options);
+  void make_ternary_copies();
+  void add_segment(Range all, Index at, const Parameter& p);
 
+  const std::vector<Parameter*> declared_;
   std::vector<Parameter*> parameters_;
   Share share_;
   std::vector<int> owners_;    // of each matrix
@@ -100,9 +118,9 @@ class ParameterPack {
   std::vector<Segment> segments_{};
   std::vector<Range> matrices_of_{}, rows_of_{};
   Range shared_{};
-  const Parameter* divided_ = nullptr;
+  const Parameter* row_sharded_ = nullptr;
   Tensor values_, gradients_, codes_{}, scales_{}, stats_{}, table_{};
-  Index decayed_ = 0;
+  Index ternary_elements_ = 0;
   std::unique_ptr<TernaryCopies> ternary_{};
 };
 

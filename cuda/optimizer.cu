@@ -47,12 +47,13 @@ __global__ void decide(double* s) {
 struct AdamStep {
   float coefficient, b1, b2, one_less_b1, one_less_b2, keep, step, correction, eps;
 
-  __device__ void set(const double* s, double beta1, double beta2, double epsilon, bool decays) {
+  __device__ void set(const double* s, double beta1, double beta2, double epsilon,
+                      bool weight_decay) {
     const double steps = s[StepScalars::adam_steps], rate = s[StepScalars::learning_rate];
     coefficient = float(s[StepScalars::coefficient]);
     b1 = float(beta1), b2 = float(beta2), eps = float(epsilon);
     one_less_b1 = float(1 - beta1), one_less_b2 = float(1 - beta2);
-    keep = decays ? float(1 - rate * s[StepScalars::weight_decay]) : 1.0f;
+    keep = weight_decay ? float(1 - rate * s[StepScalars::weight_decay]) : 1.0f;
     step = float(rate / (1 - pow(beta1, steps)));
     correction = float(1 / sqrt(1 - pow(beta2, steps)));
   }
@@ -77,7 +78,7 @@ struct Update {
         beta1(a.beta1),
         beta2(a.beta2),
         eps(a.eps),
-        decays(a.decays),
+        weight_decay(a.weight_decay),
         count(a.w.elements()),
         first(a.first),
         seed(a.seed) {}
@@ -87,7 +88,7 @@ struct Update {
   double* magnitudes;
   const double* scalars;
   double beta1, beta2, eps;
-  bool decays;
+  bool weight_decay;
   Index count, first;
   std::uint64_t seed;
 };
@@ -121,7 +122,7 @@ __global__ void __launch_bounds__(kSumThreads) adamw(const Update<M, G> a) {
   if (a.scalars[StepScalars::applied] == 0) return;
   __shared__ AdamStep now;
   __shared__ double shared[2][kSumWarps];
-  if (threadIdx.x == 0) now.set(a.scalars, a.beta1, a.beta2, a.eps, a.decays);
+  if (threadIdx.x == 0) now.set(a.scalars, a.beta1, a.beta2, a.eps, a.weight_decay);
   __syncthreads();
   const auto adam_step = std::uint64_t(a.scalars[StepScalars::adam_steps]);
   int turn = 0;

@@ -1,34 +1,59 @@
-// A ternary dense layer with its own RMSNorm weight. The float matrix is what is trained (latent);
-// the ternary copy that products use is made once per optimizer step, with all others.
+// A dense layer with its own RMSNorm weight: ternary, or in floats where a model is not quantised.
+// The float matrix is what is trained (latent); the ternary copy that products use is made once per
+// optimizer step, with all others.                                 (arXiv 2406.02528, BitLinear)
 #pragma once
 
+#include <functional>
+
 #include "autograd/ops/product.h"
+#include "layers/model_config.h"
+#include "layers/pass.h"
 
 namespace tern {
+
+using ParameterVisitor = std::function<void(const std::string& name, Parameter& p)>;
+
+inline constexpr Initial kNormalInitial{Initial::Kind::normal, 0.02};
+
+inline Parameter norm_parameter(Index width) {
+  return {.shape = {width}, .initial = {Initial::Kind::constant, 1}};
+}
 
 struct BitLinear {
   Parameter weight{};       // (O, I) latent
   Parameter norm_weight{};  // (I)
-  TernaryWeight ternary{};  // working copy in the pack, empty when the model is not quantised
 
   BitLinear() = default;
-  BitLinear(Index outputs, Index inputs) {
-    weight.shape = {outputs, inputs};
-    weight.decays = true;
-    norm_weight.shape = {inputs};
-  }
+  BitLinear(Index outputs, Index inputs, Quantize quantize, Initial initial)
+      : weight{.shape = {outputs, inputs},
+               .weight_decay = true,
+               .ternary = quantize == Quantize::ternary,
+               .sharding = Sharding::whole,
+               .alignment = kSumPiece,
+               .initial = initial},
+        norm_weight(norm_parameter(inputs)) {}
 
-  // What products take: the working copy, on the tape in the latent matrix's place.
+  // What products take: the ternary copy, on the tape in the latent matrix's place.
   QuantizedVar weight_var(Tape* tape) {
     const Var latent = leaf(tape, weight);
-    if (!ternary.t) return {.codes = latent};
-    return {.codes = {ternary.t, latent.tape, latent.slot}, .scale = ternary.scale};
+    if (!weight.ternary) return {.codes = latent};
+    return {.codes = {weight.copy.t, latent.tape, latent.slot}, .scale = weight.copy.scale};
   }
 
-  template <class F>
-  void members(F&& f) {
-    f("weight", weight);
-    f("norm.weight", norm_weight);
+  // The product of rows that are normalised by norm_weight and quantised, x (N, I) to (N, O).
+  // Observed as NAME.input, NAME.weight and NAME.output.
+  Var operator()(const Pass& pass, const std::string& name, const QuantizedVar& x, bool fp8_dx) {
+    pass.see(name + ".input", x);
+    const QuantizedVar w = weight_var(pass.tape);
+    pass.see(name + ".weight", w);
+    const Var y = ternary_product(x, w, fp8_dx);
+    pass.see((name + ".output").c_str(), y.value);
+    return y;
+  }
+
+  void members(const std::string& prefix, const ParameterVisitor& f) {
+    f(prefix + "weight", weight);
+    f(prefix + "norm.weight", norm_weight);
   }
 };
 

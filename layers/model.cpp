@@ -6,86 +6,112 @@
 
 namespace tern {
 
-Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& options)
-    : backend_(backend), config_(config), options_(options) {
-  require_supported(config, options.fp8_dx, backend.traits());
+Model::Model(const ModelConfig& config, const ModelOptions& options)
+    : config_(config), options_(options), family_(family_of(config.type)) {
   const Index V = config.vocab_size, D = config.width, L = config.layers;
-  embeddings_.shape = {V, D};
-  embeddings_.divided = true;
-  lower_bounds_.shape = {L, D};
-  norm_.shape = {D};
-  lm_head_ = BitLinear(V, D);
-  blocks_.reserve(L);
-  for (Index l = 0; l < L; ++l) blocks_.emplace_back(D, config.glu_width());
+  embeddings_ = {.shape = {V, D}, .sharding = Sharding::rows, .initial = kNormalInitial};
+  lower_bounds_ = {.shape = {L, D}};
+  norm_ = norm_parameter(D);
+  lm_head_ = BitLinear(V, D, config.quantize, kNormalInitial);
+  for (Index l = 0; l < L; ++l)
+    blocks_.push_back({.token_norm = norm_parameter(D),
+                       .channel_norm = norm_parameter(D),
+                       .token = family_.make_token_mixer(config),
+                       .channel = family_.make_channel_mixer(config)});
+  declare();
+}
 
-  std::vector<Parameter*> parameters;
-  walk("", *this, [&](const std::string& name, Parameter& p) {
+void Model::declare() {
+  const ParameterVisitor add = [&](const std::string& name, Parameter& p) {
     p.name = name;
-    parameters.push_back(&p);
-  });
-  // Rows are read in the dtype of the stream: a table of that dtype loses nothing more.
-  pack_ = std::make_unique<ParameterPack>(backend, parameters, options.dtype, options.trainable,
-                                          options.share,
-                                          PackFormats{options.gradients, options.residual});
-  if (config.quantize == Quantize::none) return;
-  pack_->make_ternary_copies();
-  walk("", *this,
-       [&](const std::string&, BitLinear& layer) { layer.ternary = pack_->ternary(layer.weight); });
+    parameters_.push_back(&p);
+  };
+  const auto named = [](std::string_view prefix, std::string_view name, const char* end) {
+    return std::string(prefix) + std::string(name) + end;
+  };
+  add("model.embeddings.weight", embeddings_);
+  if (config_.use_lower_bound && family_.lower_bounds) add("model.lower_bounds", lower_bounds_);
+  for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    const std::string layer = "model.layers." + std::to_string(l) + '.';
+    Block& block = blocks_[l];
+    add(named(layer, family_.token_norm, ".weight"), block.token_norm);
+    block.token->members(named(layer, family_.token_mixer, "."), add);
+    add(named(layer, family_.channel_norm, ".weight"), block.channel_norm);
+    block.channel->members(named(layer, family_.channel_mixer, "."), add);
+  }
+  add("model.norm.weight", norm_);
+  lm_head_.members("lm_head.", add);
 }
 
-void Model::quantize(bool count) {
-  if (!pack_->ternary()) return;
-  pack_->ternary()->sum_magnitudes();
-  pack_->ternary()->quantize(count);
+ParameterCount Model::count() const {
+  ParameterCount n{.embedding = embeddings_.shape.elements(),
+                   .head = lm_head_.weight.shape.elements()};
+  const auto add_mixer = [&](Mixer& mixer, std::int64_t& matrices) {
+    mixer.members("", [&](const std::string&, const Parameter& p) {
+      (p.shape.rank() == 1 ? n.norms : matrices) += p.shape.elements();
+    });
+  };
+  for (const Block& block : blocks_) {
+    add_mixer(*block.token, n.token_mixer);
+    add_mixer(*block.channel, n.channel_mixer);
+    n.norms += block.token_norm.shape.elements() + block.channel_norm.shape.elements();
+  }
+  n.norms += norm_.shape.elements() + lm_head_.norm_weight.shape.elements();
+  if (config_.use_lower_bound && family_.lower_bounds)
+    n.lower_bounds = lower_bounds_.shape.elements();
+  return n;
 }
 
-std::vector<TernaryStats> Model::ternary_stats() {
-  std::vector<TernaryStats> out;
-  if (!pack_->stats()) return out;
-  const std::vector<double> counts = download_real(pack_->stats());  // (M, 2)
-  const std::vector<double> scales = download_real(pack_->scales());
-  walk("", *this, [&](const std::string& name, BitLinear& layer) {
-    const std::size_t i = pack_->place_of(layer.weight);
-    const double n = double(layer.weight.shape.elements());
-    out.push_back({.name = name,
-                   .elements = layer.weight.shape.elements(),
-                   .zero_share = counts[2 * i] / n,
-                   .flip_rate = counts[2 * i + 1] / n,
-                   .scale = scales[i]});
-  });
-  return out;
+ParameterCount count_parameters(const ModelConfig& model) {
+  return Model(model, {}).count();
 }
 
 // bounds[l] = sum over 1..l of softmax(lower_bounds, over layers); row 0 is zero and not used.
 Var Model::gate_bounds(Tape* tape) {
-  if (!config_.use_lower_bound) return {};
+  if (!config_.use_lower_bound || !family_.lower_bounds) return {};
   const Var shares = cumsum(softmax(leaf(tape, lower_bounds_), 0), 0);  // (L, D)
   const Shape row{config_.width};
   return subtract(shares, reshape(slice(shares, 0, 1), row));
 }
 
-Residual Model::run_block(const Pass& pass, Index layer, Residual in, const BlockInput& with) {
+Residual Model::run(const Pass& pass, Block& block, Residual in, const MixerInput& with) {
+  const auto inside = [&](std::string_view name) {
+    Pass mixer = pass;
+    mixer.scope += std::string(name) + '.';
+    return mixer;
+  };
+  Residual middle =
+      (*block.token)(inside(family_.token_mixer), std::move(in), block.token_norm, with);
+  pass.see("input", middle.x.value);
+  Residual out =
+      (*block.channel)(inside(family_.channel_mixer), std::move(middle), block.channel_norm, with);
+  pass.see("middle", out.x.value);
+  return out;
+}
+
+Residual Model::run_block(const Pass& pass, Index layer, Residual in, const MixerInput& with) {
+  Block& block = blocks_[layer];
   if (options_.recompute != Recompute::full || !pass.tape)
-    return blocks_[layer](pass, std::move(in), with);
-  Block* block = &blocks_[layer];
-  BlockInput inside = with;
+    return run(pass, block, std::move(in), with);
+  MixerInput inside = with;
   inside.bound = {};  // passed as an input: it is an outer Var
   // The sum is kept, one tensor rather than two; where dtypes differ, both: add() takes one dtype.
   if (in.branch.value && in.branch.value.dtype() == in.x.value.dtype())
     in = {.x = add(in.x, in.branch)};
   const auto out = checkpoint(pass.tape,
-                              [block, inside](Tape* tape, std::span<const Var> v) {
-                                BlockInput now = inside;
+                              [this, &block, inside](Tape* tape, std::span<const Var> v) {
+                                MixerInput now = inside;
                                 now.bound = v[2];
-                                const Residual r =
-                                    (*block)(Pass{.tape = tape}, {.x = v[0], .branch = v[1]}, now);
+                                const Residual r = run(Pass{.tape = tape}, block,
+                                                       {.x = v[0], .branch = v[1]}, now);
                                 return std::vector<Var>{r.x, r.branch};
                               },
                               {in.x, in.branch, with.bound});
   return {.x = out[0], .branch = out[1]};
 }
 
-QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& state) {
+QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state) {
+  require_supported(config_, options_.fp8_dx, ids.backend().traits());
   const auto [B, T] = dims<2>(ids, "[Model] ids (B, T)");
   const bool quantized = config_.quantize == Quantize::ternary;
   const Index D = config_.width;
@@ -95,17 +121,18 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
   for (Index l = 0; l < config_.layers; ++l) {
     Pass inside = pass;
     inside.scope = "model.layers." + std::to_string(l) + ".";
-    BlockInput with{.batch = B,
+    MixerInput with{.batch = B,
                     .steps = T,
                     .eps = config_.rms_norm_eps,
                     .quantized = quantized,
                     .activations = activations(),
-                    .remake = options_.recompute == Recompute::cheap && pass.tape,
+                    .recompute = options_.recompute == Recompute::cheap && pass.tape,
                     .fp8_dx = options_.fp8_dx};
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
-    if (state) with.state = state.slice(l, 1).reshape({B, D});
+    if (state) with.state = &(*state)[std::size_t(l)];
     inside.see("bound", with.bound.value);
     x = run_block(inside, l, std::move(x), with);
+    if (state) with.state->steps += T;
   }
   NormQuantized out =
       norm_quantize(x.x, x.branch, leaf(pass.tape, norm_), {leaf(pass.tape, lm_head_.norm_weight)},
@@ -115,7 +142,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, const Tensor& stat
   return out.rows[0];
 }
 
-Tensor Model::logits(const Pass& pass, const Tensor& ids, const Tensor& state) {
+Tensor Model::logits(const Pass& pass, const Tensor& ids, ModelState* state) {
   const QuantizedVar x = body(pass, ids, state);
   const QuantizedVar w = lm_head_.weight_var(pass.tape);
   pass.see("lm_head.weight", w);
@@ -126,15 +153,19 @@ Tensor Model::logits(const Pass& pass, const Tensor& ids, const Tensor& state) {
 
 CrossEntropyOutput Model::loss(const Pass& pass, const Tensor& ids, const Tensor& targets,
                                const Tensor& weight) {
-  const QuantizedVar x = body(pass, ids, {});
+  const QuantizedVar x = body(pass, ids, nullptr);
   const QuantizedVar w = lm_head_.weight_var(pass.tape);
   pass.see("lm_head.weight", w);
   return cross_entropy(x, w, targets.reshape({targets.elements()}), weight, options_.loss_rows);
 }
 
-Tensor Model::new_state(Index batch) {
-  const Tensor state(backend_, {config_.layers, batch, config_.width}, options_.dtype);
-  backend_.fill(state, 0);
+ModelState Model::new_state(Index batch) {
+  ModelState state(blocks_.size());
+  for (std::size_t l = 0; l < blocks_.size(); ++l)
+    for (const StateSpec& spec : blocks_[l].token->state(batch, options_.dtype)) {
+      state[l].tensors.emplace_back(backend(), spec.shape, spec.dtype);
+      backend().fill(state[l].tensors.back(), 0);
+    }
   return state;
 }
 

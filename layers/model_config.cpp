@@ -57,18 +57,6 @@ void validate(const ModelConfig& model) {
           "[model] rms_norm_eps: expected a number > 0, got ", model.rms_norm_eps);
 }
 
-ParameterCount count_parameters(const ModelConfig& model) {
-  const std::int64_t V = model.vocab_size, D = model.width, L = model.layers, H = model.glu_width();
-  // per layer: attn_norm, mlp_norm, g_norm, the norms of i, f, g, o and gate (D each), of down (H)
-  const std::int64_t layer_norms = 8 * D + H;
-  return {.embedding = V * D,
-          .attention = L * 4 * D * D,
-          .glu = L * 3 * D * H,
-          .head = V * D,
-          .norms = L * layer_norms + 2 * D,  // and the last norm and the head's own
-          .lower_bounds = model.use_lower_bound ? L * D : 0};
-}
-
 std::int64_t gemm_flop_per_token(const ModelConfig& model) {
   return 6 * count_parameters(model).matrices();
 }

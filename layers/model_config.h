@@ -23,6 +23,7 @@ enum class Init { reference, normal };  // normal: every matrix and the embeddin
 enum class Recompute { none, cheap, full };
 
 struct ModelConfig {
+  std::string type = "hgrn_bit";        //    model_type, a row of layers/family.h
   std::int64_t vocab_size = 32'000;     // V  vocab_size
   std::int64_t width = 0;               // D  hidden_size
   std::int64_t layers = 0;              // L  num_hidden_layers
@@ -46,18 +47,19 @@ std::vector<std::string> model_names();
 void validate(const ModelConfig& model);
 
 struct ParameterCount {
-  std::int64_t embedding = 0;     // V D
-  std::int64_t attention = 0;     // i, f, g, o projections: 4 D^2 a layer
-  std::int64_t glu = 0;           // gate and down projections: 3 D H a layer
-  std::int64_t head = 0;          // V D
-  std::int64_t norms = 0;         // block norms and those that each projection owns
-  std::int64_t lower_bounds = 0;  // L D, or none
+  std::int64_t embedding = 0;      // V D
+  std::int64_t token_mixer = 0;    // its matrices; of MLGRU: i, f, g, o projections, 4 D^2 a layer
+  std::int64_t channel_mixer = 0;  // its matrices; of the GLU: 3 D H a layer
+  std::int64_t head = 0;           // V D
+  std::int64_t norms = 0;          // block norms and those that each projection owns
+  std::int64_t lower_bounds = 0;   // L D, or none
 
-  std::int64_t body() const { return attention + glu; }    // the blocks' quantised matrices
+  std::int64_t body() const { return token_mixer + channel_mixer; }  // the blocks' matrices
   std::int64_t matrices() const { return body() + head; }  // all that BitLinear multiplies by
   std::int64_t total() const { return embedding + matrices() + norms + lower_bounds; }
 };
 
+// of the parameters that such a model declares (layers/model.cpp)
 ParameterCount count_parameters(const ModelConfig& model);
 
 // Products only, forward and backward: 6 FLOP per token and weight that is multiplied.

@@ -52,18 +52,17 @@ void AdamWOptimizer::add_loss(const Tensor& loss) {
 }
 
 void AdamWOptimizer::update(const Segment& s) {
-  const bool ternary = pack_.ternary() && s.decays;
   const Index count = s.all.count;
   scalars_.backend().run(AdamW{.w = pack_.values().slice(s.at, count),
                                .m = m_.slice(s.at, count),
                                .v = v_.slice(s.at, count),
-                               .magnitudes = ternary ? pack_.ternary()->magnitudes() : Tensor{},
+                               .magnitudes = s.ternary ? pack_.ternary()->magnitudes() : Tensor{},
                                .g = pack_.gradients().slice(s.all.first, count),
                                .scalars = scalars_,
                                .beta1 = options_.beta1,
                                .beta2 = options_.beta2,
                                .eps = options_.eps,
-                               .decays = s.decays,
+                               .weight_decay = s.weight_decay,
                                .seed = options_.seed,
                                .first = s.all.first});
 }

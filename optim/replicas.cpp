@@ -24,7 +24,7 @@ Replicas::Replicas(ParameterPack& pack, Communicator& ranks) : pack_(pack), rank
         pack.share().size);
   check(pack.ternary() != nullptr, "[Replicas] expected ternary copies");
   for (const Held& h : pack.held())
-    if (h.parameter->divided) rows_ = h;
+    if (h.parameter->sharding == Sharding::rows) rows_ = h;
   if (rows_.rows == 0) return;
   std::vector<std::int32_t> count(std::size_t(rows_.rows));
   std::iota(count.begin(), count.end(), 0);
@@ -49,7 +49,7 @@ std::vector<Owned> Replicas::parts(const Tensor& codes, bool stats) const {
     add(codes, packed(pack_.matrices_of_ranks()[std::size_t(r)]), r);
     add(pack_.scales(), pack_.matrix_places(r), r);
     if (stats) add(pack_.stats(), pack_.matrix_places(r), r);
-    const Parameter* table = pack_.divided();
+    const Parameter* table = pack_.table();
     if (!table) continue;
     const Range at = pack_.range(*table), rows = pack_.rows_of_ranks()[std::size_t(r)];
     const Index first = rows.first - at.first;  // the last rank's rows end in padding
@@ -62,12 +62,13 @@ std::vector<Owned> Replicas::parts(const Tensor& codes, bool stats) const {
 void Replicas::gather(bool stats) {
   Backend& on = pack_.values().backend();
   const Range own = pack_.matrices_of_ranks()[std::size_t(pack_.share().rank)];
-  const Tensor codes(on, {pack_.decayed() / kCodesInByte}, DType::i8);
+  const Tensor codes(on, {pack_.ternary_elements() / kCodesInByte}, DType::i8);
   if (own.count > 0)
     on.run(PackTernary{.packed = part(codes, packed(own)), .t = part(pack_.codes(), own)});
   copy_own_rows();
   ranks_.broadcast(parts(codes, stats)).wait();
-  for (const Range others : {Range{0, own.first}, Range{own.end(), pack_.decayed() - own.end()}})
+  for (const Range others :
+       {Range{0, own.first}, Range{own.end(), pack_.ternary_elements() - own.end()}})
     if (others.count > 0)
       on.run(
           UnpackTernary{.t = part(pack_.codes(), others), .packed = part(codes, packed(others))});

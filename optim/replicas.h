@@ -1,6 +1,6 @@
 // What ranks that own parts of a model give each other after an update: only what forward and
-// backward need. Ternary codes at two bits and a scale for each matrix, and the rows of divided
-// parameters as the table holds them. Latent weights and moments never travel.
+// backward need. Ternary codes at two bits and a scale for each matrix, and the rows of the
+// embedding as the table holds them. Latent weights and moments never travel.
 #pragma once
 
 #include "core/backend.h"
@@ -24,7 +24,7 @@ class Replicas {
 
   ParameterPack& pack_;
   Communicator& ranks_;
-  Held rows_{};       // of the divided parameter; none: rows is 0
+  Held rows_{};       // of the row-sharded parameter; none: rows is 0
   Tensor numbers_{};  // (rows) i32: 0, 1, 2, ...
 };
 

@@ -10,7 +10,7 @@ class TrainingStep {
  public:
   // micro_batch: sequences computed at once, as Trainer has it
   TrainingStep(Backend& backend, const RunConfig& config, Index micro_batch);
-  void initialize() { trainer_.model().initialize(1); }
+  void initialize() { trainer_.pack().initialize(1); }
   PendingUpdate run();  // is on its way when the call returns
 
  private:

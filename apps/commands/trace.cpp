@@ -66,14 +66,16 @@ void trace_golden(const TraceOptions& o) {
   Tokens tokens{.shape = {1, Index(o.tokens.size())}, .ids = o.tokens};
   if (o.tokens.empty()) tokens = {.shape = golden_shape(file), .ids = file.read_i32("input_ids")};
   check_ids(tokens, config.vocab_size);
-  const ModelOptions options{.dtype = DType::f64, .trainable = false};
-  const auto backend = make_backend(Device("cpu"), [&](Backend& dry) {
-    Model model(dry, config, options);
-    run_once(model, tokens);
-  });
-  Model model(*backend, config, options);
-  load_golden(file, model);
-  write(model, tokens, o.out);
+  Model model(config, {.dtype = DType::f64});
+  const auto with_weights = [&](Backend& on, const std::function<void()>& use) {
+    InferenceWeights weights(on, model.parameters(), DType::f64);
+    for (const Parameter* p : weights.parameters())
+      weights.set(*p, [&](const Tensor& to) { load_golden(file, *p, to); });
+    use();
+  };
+  const auto backend = make_backend(
+      Device("cpu"), [&](Backend& dry) { with_weights(dry, [&] { run_once(model, tokens); }); });
+  with_weights(*backend, [&] { write(model, tokens, o.out); });
 }
 
 std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string& text) {

@@ -40,8 +40,8 @@ void add_model(Rows& rows, const ModelConfig& model, const ParameterCount& count
     rows.add("  " + label, grouped(n), share(n, count.total()));
   };
   part("embedding", count.embedding);
-  part("body: i, f, g, o", count.attention);
-  part("body: gate, down", count.glu);
+  part("body: token mixers", count.token_mixer);
+  part("body: channel mixers", count.channel_mixer);
   part("head", count.head);
   part("norms", count.norms);
   part("lower bounds", count.lower_bounds);

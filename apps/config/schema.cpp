@@ -1,6 +1,7 @@
 #include "apps/config/schema.h"
 
 #include "apps/config/binding.h"
+#include "layers/family.h"
 
 namespace tern {
 
@@ -48,6 +49,8 @@ ConfigSection model_section() {
                                       .choices = sizes,
                                       .doc = "A published size sets `hidden_size` and "
                                              "`num_hidden_layers`; with `custom`, give both."})});
+  std::vector<std::string> types;
+  for (const Family& family : families()) types.emplace_back(family.type);
   ConfigSection numbers = table<S>(
       "model", "", &RunConfig::model,
       {field(&S::vocab_size,
@@ -74,7 +77,12 @@ ConfigSection model_section() {
        field(&S::init, {.name = "init",
                         .choices = {"reference", "normal"},
                         .doc = "`reference`: the initial values of the published code; `normal`: "
-                               "every matrix N(0, 0.02)."})});
+                               "every matrix N(0, 0.02)."}),
+       field(&S::type, {.name = "type",
+                        .choices = types,
+                        .doc = "The model family, which names the mixers of a block: `hgrn_bit` is "
+                               "the MatMul-free model; `cumulative_mean` is the example of "
+                               "[adding a token mixer](adding_a_mixer.md)."})});
   numbers.keys.front().fallback = RunConfig{}.model.vocab_size;
   section.keys.insert(section.keys.end(), numbers.keys.begin(), numbers.keys.end());
   return section;

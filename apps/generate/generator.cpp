@@ -69,7 +69,7 @@ void Generator::read(std::span<const std::int32_t> ids) {
     const auto part = ids.subspan(0, n);
     const Tensor input(model_.backend(), {1, Index(n)}, DType::i32);
     model_.backend().upload(input, part.data());
-    logits_ = download_real(model_.logits({}, input, state_).slice(Index(n) - 1, 1));
+    logits_ = download_real(model_.logits({}, input, &state_).slice(Index(n) - 1, 1));
     ids = ids.subspan(n);
   }
 }

@@ -41,7 +41,7 @@ class Generator {
   Sampling sampling_;
   Rng rng_;
   std::uint64_t drawn_ = 0;
-  Tensor state_;                // (L, 1, D)
+  ModelState state_;
   std::vector<double> logits_;  // (V) after the last token read
 };
 

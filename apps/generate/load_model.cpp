@@ -20,16 +20,20 @@ Checkpoint open_checkpoint(const std::filesystem::path& path) {
 LoadedModel load_model(const Checkpoint& checkpoint, const Device& device,
                        const std::function<void(Model&)>& use) {
   const RunConfig config = saved_config(checkpoint);
-  const ModelOptions options = model_options(config, device.facts().traits, false);
+  const ModelOptions options = model_options(config, device.facts().traits);
   auto backend = make_backend(device, [&](Backend& on) {
-    Model model(on, config.model, options);
+    Model model(config.model, options);
+    InferenceWeights weights(on, model.parameters(), options.dtype);
+    for (const Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
     use(model);
   });
-  auto model = std::make_unique<Model>(*backend, config.model, options);
-  load_weights(checkpoint, *model);
+  auto model = std::make_unique<Model>(config.model, options);
+  auto weights = std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype);
+  load_weights(checkpoint, *weights);
   return {.config = config,
           .backend = std::move(backend),
           .model = std::move(model),
+          .weights = std::move(weights),
           .tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path()),
           .documents = training_state(checkpoint.manifest(), checkpoint.path().string()).documents};
 }

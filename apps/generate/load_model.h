@@ -6,6 +6,7 @@
 
 #include "apps/config/run_config.h"
 #include "apps/run/device.h"
+#include "core/inference_weights.h"
 #include "data/checkpoint.h"
 #include "data/corpus_manifest.h"
 #include "data/tokenizer.h"
@@ -17,6 +18,7 @@ struct LoadedModel {
   RunConfig config;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Model> model;
+  std::unique_ptr<InferenceWeights> weights;  // of the model
   Tokenizer tokenizer;
   DocumentLayout documents;  // how those begin and end that it was trained on
 };

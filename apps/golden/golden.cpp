@@ -89,7 +89,7 @@ class Comparison {
     GoldenResult l{.kind = "loss", .tolerance = tolerance_};
     note(l, relative_error({loss}, file_.read_real("loss")), "loss");
     GoldenResult g{.kind = "gradients", .tolerance = tolerance_};
-    for (const Parameter* p : ours_.model().parameters().parameters())
+    for (const Parameter* p : ours_.pack().parameters())
       note(g, relative_error(download_real(p->grad.tensor), file_.read_real("grad." + p->name)),
            p->name);
     report_.results.push_back(l);

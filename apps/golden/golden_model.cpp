@@ -68,20 +68,19 @@ Shape golden_shape(const SafetensorsFile& file) {
   return {e.shape[0], e.shape[1]};
 }
 
-void load_golden(const SafetensorsFile& file, Model& model) {
-  for (Parameter* p : model.parameters().parameters()) {
-    const std::vector<double> values = file.read_real("param." + p->name);
-    require(Index(values.size()) == p->shape.elements(), Fault::input, file.path().string(),
-            ": tensor 'param.", p->name, "': expected ", p->shape, ", got ", values.size(),
-            " elements");
-    upload_real(p->value, values);
-  }
-  model.quantize();
+void load_golden(const SafetensorsFile& file, const Parameter& p, const Tensor& to) {
+  const std::vector<double> values = file.read_real("param." + p.name);
+  require(Index(values.size()) == p.shape.elements(), Fault::input, file.path().string(),
+          ": tensor 'param.", p.name, "': expected ", p.shape, ", got ", values.size(),
+          " elements");
+  upload_real(to, values);
 }
 
 GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, Backend& backend)
     : file_(file), backend_(backend) {
-  model_ = std::make_unique<Model>(backend_, golden_config(file), ModelOptions{.dtype = dtype});
+  model_ = std::make_unique<Model>(golden_config(file), ModelOptions{.dtype = dtype});
+  pack_ =
+      std::make_unique<ParameterPack>(backend_, model_->parameters(), PackOptions{.dtype = dtype});
   AdamWOptions options;
   if (file.metadata().contains("train")) {
     const auto json = parse_json(metadata(file, "train"), file.path().string());
@@ -101,12 +100,13 @@ GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, Backend& back
                                      .warmup = field<std::int64_t>(file, json, "warmup_steps"),
                                      .floor = field<double>(file, json, "min_lr_ratio")}));
   }
-  optimizer_ = std::make_unique<AdamWOptimizer>(model_->parameters(), options);
+  optimizer_ = std::make_unique<AdamWOptimizer>(*pack_, options);
   load_parameters();
 }
 
 void GoldenModel::load_parameters() {
-  load_golden(file_, *model_);
+  for (const Parameter* p : pack_->parameters()) load_golden(file_, *p, p->value);
+  pack_->quantize();
 }
 
 Observer GoldenModel::recorder(Decisions& seen, const Decisions* other, bool replay,
@@ -133,7 +133,7 @@ std::vector<double> GoldenModel::logits(const Observer& observe) {
 double GoldenModel::backward(const std::vector<std::int32_t>& ids,
                              const std::vector<std::int32_t>& targets, Shape shape,
                              const Observer& observe) {
-  const Tensor weight(backend_, {1}, model_->dtype());
+  const Tensor weight(backend_, {1}, model_->options().dtype);
   upload_real(weight, {1.0 / double(ids.size())});
   Tape tape;
   const Var loss = model_
@@ -149,7 +149,7 @@ double GoldenModel::loss_and_gradients(const Observer& observe) {
   optimizer_->begin_step(0, 0);
   const double loss = backward(file_.read_i32("input_ids"), file_.read_i32("target_ids"),
                                golden_shape(file_), observe);
-  model_->parameters().finish_gradients();
+  pack_->finish_gradients();
   return loss;
 }
 

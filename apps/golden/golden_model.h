@@ -17,8 +17,8 @@ using Decisions = std::map<std::string, std::vector<std::int8_t>>;
 // What a golden file says about its model and its input_ids (B, T). Fault::input if it does not.
 ModelConfig golden_config(const SafetensorsFile& file);
 Shape golden_shape(const SafetensorsFile& file);
-// Its parameters into a model of that configuration.
-void load_golden(const SafetensorsFile& file, Model& model);
+// The values of one of its parameters.
+void load_golden(const SafetensorsFile& file, const Parameter& p, const Tensor& to);
 
 class GoldenModel {
  public:
@@ -26,6 +26,7 @@ class GoldenModel {
   GoldenModel(const SafetensorsFile& file, DType dtype, Backend& backend);
 
   Model& model() { return *model_; }
+  ParameterPack& pack() { return *pack_; }
   void load_parameters();
 
   // Notes every code it sees; counts those that differ from `other` and, if replay, takes other's.
@@ -46,6 +47,7 @@ class GoldenModel {
   const SafetensorsFile& file_;
   Backend& backend_;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<ParameterPack> pack_;
   std::unique_ptr<AdamWOptimizer> optimizer_;
   double weight_decay_ = 0, peak_rate_ = 0;
   std::unique_ptr<Schedule> schedule_;

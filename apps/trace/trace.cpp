@@ -19,8 +19,8 @@ class Tracer {
 
   // what enters the arithmetic beside the ternary matrices and the rows of the embedding
   void write_small_parameters() {
-    for (const Parameter* p : model_.parameters().parameters())
-      if (!p->decays && p->name != "model.embeddings.weight") write(p->name, p->value);
+    for (const Parameter* p : model_.parameters())
+      if (p->sharding == Sharding::replicated) write(p->name, p->value);
   }
 
   void see(const std::string& name, const Tensor& value) {
@@ -74,8 +74,8 @@ class Tracer {
 
   void write_real(const std::string& name, const std::vector<double>& values, const Shape& shape) {
     const std::vector<float> narrow(values.begin(), values.end());
-    const bool wide = model_.dtype() == DType::f64;
-    out_.add(name, formula_of(name), model_.dtype(), shape,
+    const bool wide = model_.options().dtype == DType::f64;
+    out_.add(name, formula_of(name), model_.options().dtype, shape,
              wide ? std::as_bytes(std::span(values)) : std::as_bytes(std::span(narrow)));
   }
 

@@ -20,7 +20,7 @@ LossSum evaluate(Model& model, const HostBatch& batch, Index context) {
       targets(on, {sequences, context}, DType::i32);
   on.upload(inputs, batch.inputs.data());
   on.upload(targets, batch.targets.data());
-  const Tensor weight(on, {1}, model.dtype());
+  const Tensor weight(on, {1}, model.options().dtype);
   upload_real(weight, {1});
   const auto out = model.loss({}, inputs, targets, weight);
   return {.loss = download_real(out.loss.value)[0], .targets = count_valid(batch.targets)};

@@ -3,7 +3,6 @@
 #include "apps/generate/load_model.h"
 #include "apps/train/course.h"
 #include "apps/train/model_files.h"
-#include "core/dry/dry_backend.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -29,9 +28,7 @@ fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& devic
           " was trained with another tokenizer (hash ", theirs, ", the data's has ", tokenizer_hash,
           "): its token ids mean other texts. Prepare the data with its tokenizer, or set "
           "init_from.other_tokenizer = true");
-  DryBackend dry(device);
-  Model model(dry, config.model, model_options(config, device, true));
-  require_weights(checkpoint, model, from.moments);
+  require_weights(checkpoint, Model(config.model, model_options(config, device)), from.moments);
   return fs::canonical(checkpoint.path());
 }
 

@@ -134,7 +134,7 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
   const std::vector<std::int32_t> ids(std::size_t(micro_batch * config.batch.context), 0);
   evaluate(trainer.model(), {ids, ids}, config.batch.context);
   if (share.rank == 0) rehearse_sample(trainer.model());
-  const ParameterPack& pack = trainer.model().parameters();
+  const ParameterPack& pack = trainer.pack();
   return {.micro_batch = micro_batch,
           .parameters = pack.values().bytes(),
           .gradients = pack.gradients().bytes(),

@@ -90,8 +90,7 @@ const StoredTensor& require_tensor(const Checkpoint& checkpoint, const std::stri
 // dtype is converted, to nearest.
 void load(const Checkpoint& checkpoint, const std::string& name, const Held& held,
           const Tensor& to) {
-  const Shape& whole = held.parameter->shape;
-  const StoredTensor& found = require_tensor(checkpoint, name, whole);
+  const StoredTensor& found = require_tensor(checkpoint, name, held.parameter->shape);
   const Tensor flat = to.reshape({to.elements()});
   const auto upload = [&](std::uint64_t offset, std::span<const std::byte> block) {
     const std::size_t item = item_bytes(found.type);
@@ -161,7 +160,7 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
 }
 
 std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model) {
-  const ParameterPack& pack = trainer.model().parameters();
+  const ParameterPack& pack = trainer.pack();
   const AdamWOptimizer& adam = trainer.optimizer();
   const bool first = pack.share().rank == 0;
   std::vector<TensorBytes> out;
@@ -176,7 +175,7 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
   };
   // what every rank holds is written by the first
   const auto written = [&](const Held& h) {
-    return first || h.parameter->decays || h.parameter->divided;
+    return first || h.parameter->sharding != Sharding::replicated;
   };
   for (const Held& h : pack.held())
     if (written(h)) add(h.parameter->name, pack.values(), h);
@@ -206,8 +205,8 @@ RunConfig saved_config(const Checkpoint& checkpoint) {
   }
 }
 
-void require_weights(const Checkpoint& checkpoint, Model& model, bool moments) {
-  for (const Parameter* p : model.parameters().parameters()) {
+void require_weights(const Checkpoint& checkpoint, const Model& model, bool moments) {
+  for (const Parameter* p : model.parameters()) {
     require_tensor(checkpoint, p->name, p->shape);
     if (!moments) continue;
     for (const char* moment : {kFirst, kSecond})
@@ -215,15 +214,21 @@ void require_weights(const Checkpoint& checkpoint, Model& model, bool moments) {
   }
 }
 
-void load_weights(const Checkpoint& checkpoint, Model& model) {
-  const ParameterPack& pack = model.parameters();
+void load_weights(const Checkpoint& checkpoint, ParameterPack& pack) {
   for (const Held& h : pack.held())
     load(checkpoint, h.parameter->name, h, pack.view(pack.values(), h));
-  model.quantize();
+  pack.quantize();
+}
+
+void load_weights(const Checkpoint& checkpoint, InferenceWeights& weights) {
+  for (const Parameter* p : weights.parameters())
+    weights.set(*p, [&](const Tensor& values) {
+      load(checkpoint, p->name, {.parameter = p, .rows = p->shape[0]}, values);
+    });
 }
 
 void load_moments(const Checkpoint& checkpoint, Trainer& trainer) {
-  const ParameterPack& pack = trainer.model().parameters();
+  const ParameterPack& pack = trainer.pack();
   const AdamWOptimizer& adam = trainer.optimizer();
   for (const Held& h : pack.held()) {
     load(checkpoint, kFirst + h.parameter->name, h, pack.view(adam.first_moment(), h));

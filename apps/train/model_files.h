@@ -10,6 +10,7 @@
 #include "apps/run/reports.h"
 #include "apps/run/running_mean.h"
 #include "apps/train/trainer.h"
+#include "core/inference_weights.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_layout.h"
 #include "data/corpus_manifest.h"
@@ -54,11 +55,12 @@ RunConfig saved_config(const Checkpoint& checkpoint);
 
 // That all of a model's weights are there, and moments if they are wanted. Fault::input naming the
 // first tensor that is missing, has another shape or is not real.
-void require_weights(const Checkpoint& checkpoint, Model& model, bool moments);
+void require_weights(const Checkpoint& checkpoint, const Model& model, bool moments);
 
 // What this rank holds. Fault::input naming the tensor if one is missing, has another shape or
 // dtype.
-void load_weights(const Checkpoint& checkpoint, Model& model);
+void load_weights(const Checkpoint& checkpoint, ParameterPack& pack);
+void load_weights(const Checkpoint& checkpoint, InferenceWeights& weights);
 void load_moments(const Checkpoint& checkpoint, Trainer& trainer);
 std::string load_tokenizer_model(const Checkpoint& checkpoint);
 

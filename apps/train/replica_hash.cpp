@@ -7,8 +7,7 @@
 
 namespace tern {
 
-std::string replica_hash(Model& model) {
-  const ParameterPack& pack = model.parameters();
+std::string replica_hash(const ParameterPack& pack) {
   Hash hash;
   const auto add = [&](const Tensor& t) {
     if (!t) return;
@@ -19,7 +18,7 @@ std::string replica_hash(Model& model) {
   add(pack.codes());
   add(pack.scales());
   for (const Parameter* p : pack.parameters())
-    if (!p->decays || !pack.codes()) add(p->value);
+    if (!p->ternary) add(p->value);
   return hash.hex();
 }
 

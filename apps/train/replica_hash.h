@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "layers/model.h"
+#include "core/parameter_pack.h"
 
 namespace tern {
 
 // XXH3-128 of all that forward and backward read: ternary copies, rows of tokens, and what every
 // rank holds. Takes a copy of them in the host's memory.
-std::string replica_hash(Model& model);
+std::string replica_hash(const ParameterPack& pack);
 
 // Names the ranks whose hash is not that of most; of equally many, not that of the lowest rank.
 // Empty: all agree. hashes: by rank

@@ -40,7 +40,7 @@ double measure_peak_flops(const Device& device) {
 void start_from_weights(const std::string& path, const InitFromSection& from, Console& console,
                         Trainer& trainer, TrainingRun& run) {
   const Checkpoint checkpoint = Checkpoint::open(path);
-  load_weights(checkpoint, trainer.model());
+  load_weights(checkpoint, trainer.pack());
   if (from.moments) {
     load_moments(checkpoint, trainer);
     run.start_adam_at(training_state(checkpoint.manifest(), path).adam_steps);
@@ -50,13 +50,13 @@ void start_from_weights(const std::string& path, const InitFromSection& from, Co
 }
 
 void start_with_new_weights(const RunConfig& config, Console& console, Trainer& trainer) {
-  trainer.model().initialize(std::uint64_t(config.run.seed));
+  trainer.pack().initialize(std::uint64_t(config.run.seed));
   console.say(fmt::format("starting with new weights, seed {}", config.run.seed));
 }
 
 void go_on_from(const Checkpoint& start, Console& console, Trainer& trainer, TrainingRun& run) {
   const TrainingState saved = training_state(start.manifest(), start.path().string());
-  load_weights(start, trainer.model());
+  load_weights(start, trainer.pack());
   load_moments(start, trainer);
   run.start_at(saved);
   console.say(fmt::format("resuming from {} (step {})", start.path().string(), saved.step));

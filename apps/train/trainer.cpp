@@ -34,16 +34,20 @@ Share share_of(const RunConfig& config, const Communicator* ranks) {
   return ranks && config.parallel.zero ? Share{ranks->rank(), ranks->size()} : Share{};
 }
 
-ModelOptions training_options(const RunConfig& config, const DeviceTraits& device,
-                              const Communicator* ranks) {
-  ModelOptions options = model_options(config, device, true);
-  options.share = share_of(config, ranks);
-  return options;
+// Rows of the embedding are read in the dtype of the stream: a table of that dtype loses nothing
+// more.
+PackOptions pack_options(const RunConfig& config, const ModelOptions& model,
+                         const Communicator* ranks) {
+  const bool bf16 = config.optimizer.gradients == Stored::bf16;
+  return {.dtype = model.dtype,
+          .gradients = bf16 ? DType::bf16 : model.dtype,
+          .table = model.residual,
+          .share = share_of(config, ranks)};
 }
 
 }  // namespace
 
-ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable) {
+ModelOptions model_options(const RunConfig& config, const DeviceTraits& device) {
   const bool f64 = config.dtype == Precision::f64, gpu = device.is_gpu();
   const bool bf16 = config.activations == Activations::bf16 ||
                     (config.activations == Activations::automatic && gpu);
@@ -60,13 +64,10 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, 
           "precision.backward: \"fp8_dx\" needs a GPU of compute capability 9.0 (H100, H200): "
           "expected \"bf16\"");
   const DType real = f64 ? DType::f64 : DType::f32;
-  const bool bf16_gradients = config.optimizer.gradients == Stored::bf16;
   return {.dtype = real,
-          .gradients = bf16_gradients ? DType::bf16 : real,
           .activations = bf16 ? DType::bf16 : real,
           .residual = bf16_residual ? DType::bf16 : real,
           .loss_rows = gpu ? 8192 : 1024,
-          .trainable = trainable,
           .recompute = config.recompute,
           .fp8_dx = fp8_dx};
 }
@@ -79,8 +80,9 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch, C
     : backend_(backend),
       context_(config.batch.context),
       micro_batch_(micro_batch),
-      model_(backend, config.model, training_options(config, backend.traits(), ranks)),
-      optimizer_(model_.parameters(), optimizer_options(config), ranks) {
+      model_(config.model, model_options(config, backend.traits())),
+      pack_(backend, model_.parameters(), pack_options(config, model_.options(), ranks)),
+      optimizer_(pack_, optimizer_options(config), ranks) {
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }
 
@@ -114,14 +116,14 @@ PendingUpdate Trainer::step(const HostBatch& batch, double weight_of_loss, doubl
         " inputs and ", batch.targets.size(), " targets");
   optimizer_.begin_step(learning_rate, weight_decay);
   {
-    const Tensor weight(backend_, {1}, model_.dtype());
+    const Tensor weight(backend_, {1}, model_.options().dtype);
     upload_real(weight, {weight_of_loss});
     for (Index first = 0; first < sequences; first += micro_batch_)
       backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
                first + micro_batch_ >= sequences, first == 0 ? diagnostics : nullptr);
   }
   PendingUpdate update = optimizer_.step(diagnostics != nullptr);
-  if (diagnostics) diagnostics->weights = model_.ternary_stats();
+  if (diagnostics) diagnostics->weights = pack_.ternary_stats();
   return update;
 }
 

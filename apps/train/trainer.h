@@ -20,7 +20,7 @@ struct StepDiagnostics {
 
 // What the configuration and the device make of a model's number formats. Fault::usage for what the
 // device cannot do.
-ModelOptions model_options(const RunConfig& config, const DeviceTraits& device, bool trainable);
+ModelOptions model_options(const RunConfig& config, const DeviceTraits& device);
 
 // What makes the sum over the targets of a step their mean: of all ranks' targets.
 double loss_weight(std::span<const std::int32_t> targets);
@@ -32,9 +32,10 @@ class Trainer {
           Communicator* ranks = nullptr);
 
   Model& model() { return model_; }
+  ParameterPack& pack() { return pack_; }
   AdamWOptimizer& optimizer() { return optimizer_; }
   // whether this rank holds all parameters itself
-  bool holds_all() { return model_.parameters().share().alone(); }
+  bool holds_all() { return pack_.share().alone(); }
 
   // One optimizer step over this rank's sequences and those of the others, on its way when the call
   // returns. weight: of each target's loss, see loss_weight. If the loss or the gradient norm is
@@ -52,6 +53,7 @@ class Trainer {
   Backend& backend_;
   Index context_, micro_batch_;
   Model model_;
+  ParameterPack pack_;
   AdamWOptimizer optimizer_;
 };
 

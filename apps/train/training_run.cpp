@@ -39,8 +39,8 @@ RecoveryPolicy recovery_policy(const NumericsSection& n) {
 }
 
 // In the last parameter, which all ranks hold: a bit that changes it by a hundredth or so.
-void flip_bit(Model& model) {
-  const Tensor first = model.parameters().parameters().back()->value.slice(0, 1);
+void flip_bit(const ParameterPack& pack) {
+  const Tensor first = pack.parameters().back()->value.slice(0, 1);
   std::vector<std::byte> bytes(first.bytes());
   first.backend().download(bytes.data(), first);
   bytes[bytes.size() - 2] ^= std::byte(1);
@@ -218,7 +218,7 @@ TrainingRun::Launched TrainingRun::launch() {
   const double begin = monotonic_seconds();
   TrainingBatch batch = parts_.data.next();
   parts_.injection.apply(parts_.ranks.rank(), state_.step + 1, batch.inputs);
-  if (parts_.injection.flips(parts_.ranks.rank(), state_.step + 1)) flip_bit(trainer_.model());
+  if (parts_.injection.flips(parts_.ranks.rank(), state_.step + 1)) flip_bit(trainer_.pack());
   const double data_seconds = monotonic_seconds() - begin;
   const double waited = parts_.ranks.seconds_waited();
   const DeviceWork work(parts_.ranks, on.pool());
@@ -316,7 +316,7 @@ std::filesystem::path TrainingRun::newest_checkpoint(std::int64_t from) const {
 
 TrainingState TrainingRun::restore(const std::filesystem::path& path) {
   const Checkpoint checkpoint = Checkpoint::open(path);
-  load_weights(checkpoint, trainer_.model());
+  load_weights(checkpoint, trainer_.pack());
   load_moments(checkpoint, trainer_);
   return training_state(checkpoint.manifest(), path.string());
 }

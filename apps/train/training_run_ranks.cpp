@@ -69,11 +69,11 @@ void TrainingRun::share_weights() {
   if (parts_.ranks.size() == 1) return;
   if (parts_.shards_saved) return trainer_.optimizer().gather_copies();
   const AdamWOptimizer& optimizer = trainer_.optimizer();
-  const Owned all[] = {{.t = trainer_.model().parameters().values()},
+  const Owned all[] = {{.t = trainer_.pack().values()},
                        {.t = optimizer.first_moment()},
                        {.t = optimizer.second_moment()}};
   parts_.communicator.broadcast(all).wait();
-  trainer_.model().quantize();
+  trainer_.pack().quantize();
 }
 
 TrainingState TrainingRun::from_first(const TrainingState& state) {
@@ -93,7 +93,7 @@ void TrainingRun::share_start() {
 // What every rank holds alike: copies of all matrices, rows of tokens, and the rest.
 void TrainingRun::check_replicas() {
   const Pause pause(pace_);
-  const std::string own = replica_hash(trainer_.model());
+  const std::string own = replica_hash(trainer_.pack());
   std::vector<std::string> all;
   for (const Bytes& b : parts_.ranks.agree(bytes_of(own))) all.push_back(text_of(b));
   const std::string odd = ranks_that_differ(all);

@@ -101,8 +101,8 @@ bool TrainingRun::saving_best() const {
 
 bool TrainingRun::finite_tensors() {
   const AdamWOptimizer& adam = trainer_.optimizer();
-  const bool finite = all_finite(trainer_.model().parameters().values()) &&
-                      all_finite(adam.first_moment()) && all_finite(adam.second_moment());
+  const bool finite = all_finite(trainer_.pack().values()) && all_finite(adam.first_moment()) &&
+                      all_finite(adam.second_moment());
   if (!parts_.shards_saved) return finite;
   const std::vector<std::int32_t> all = parts_.ranks.agree_on(std::int32_t(finite));
   return std::ranges::count(all, 0) == 0;

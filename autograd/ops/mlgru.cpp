@@ -3,7 +3,7 @@
 namespace tern {
 
 MlgruOutput mlgru(const Var& f_in, const Var& c_in, const Var& bound, const Var& initial,
-                  bool want_last, bool remake) {
+                  bool want_last, bool recompute) {
   const auto [B, T, D] = dims<3>(f_in.value, "[mlgru] f_in (B, T, D)");
   const DType real = f_in.value.dtype();
   check(c_in.value.shape() == f_in.value.shape() && c_in.value.dtype() == real,
@@ -22,7 +22,7 @@ MlgruOutput mlgru(const Var& f_in, const Var& c_in, const Var& bound, const Var&
     return h;
   };
   Var h{make(last)};
-  if (remake) h.again = once([make] { return make({}); });
+  if (recompute) h.recompute = once([make] { return make({}); });
   Var out = record("mlgru", h.value, {f_in, c_in, bound, initial},
                    [&on, h = in_backward(h), f = f_in.value, c = c_in.value, bound = bound.value,
                     initial = initial.value](const Tensor& dh, Tape::Grads d) {
@@ -37,7 +37,7 @@ MlgruOutput mlgru(const Var& f_in, const Var& c_in, const Var& bound, const Var&
                                           .bound = bound,
                                           .initial = initial});
                    });
-  out.again = h.again;
+  out.recompute = h.recompute;
   return {.h = out, .last = last};
 }
 

@@ -187,7 +187,7 @@ Var slice(const Var& x, Index first, Index count) {
 Var reshape(const Var& x, Shape shape) {
   const Tensor same = x.value.reshape(shape);
   Var y = x.slot < 0 ? Var{same} : x.tape->view(x, same, 0);
-  if (x.again) y.again = [again = x.again, shape] { return again().reshape(shape); };
+  if (x.recompute) y.recompute = [make = x.recompute, shape] { return make().reshape(shape); };
   return y;
 }
 

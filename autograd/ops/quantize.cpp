@@ -127,7 +127,7 @@ Tape::Backward norm_quantize_backward(const Tensor& sum, const NormRows& norm) {
 
 NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
                             const std::vector<Var>& weights, double eps, bool quantized,
-                            std::optional<DType> activations, bool remake) {
+                            std::optional<DType> activations, bool recompute) {
   const auto [N, D] = dims<2>(x.value, "[norm_quantize] x (N, D)");
   const DType residual = x.value.dtype(), real = activations.value_or(residual);
   check_norm_quantize(x, branch, block_weight, weights, real);
@@ -151,13 +151,13 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
   const auto again = once([norm, sum] { return norm(For::backward, sum, {}, {}); });
   for (std::size_t k = 0; k < weights.size(); ++k) {
     out.rows.push_back({.codes = vars[1 + k], .scale = norm.formats[k].scale, .real = real});
-    if (remake) out.rows[k].codes.again = [again, k] { return again()[k]; };
+    if (recompute) out.rows[k].codes.recompute = [again, k] { return again()[k]; };
   }
   return out;
 }
 
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
-                                 double eps, bool quantized, bool remake) {
+                                 double eps, bool quantized, bool recompute) {
   const auto [N, D] = dims<2>(g.value, "[gated_norm_quantize] g (N, D)");
   const DType real = g.value.dtype(), exact = accumulator(real);
   check(h.value.shape() == g.value.shape() && h.value.dtype() == real,
@@ -193,12 +193,13 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
                                          .rstd = rstd});
       },
       real);
-  if (remake) codes.again = once([make, h = in_backward(h)] { return make(For::backward, h()); });
+  if (recompute)
+    codes.recompute = once([make, h = in_backward(h)] { return make(For::backward, h()); });
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized,
-                                  bool remake) {
+                                  bool recompute) {
   const auto [N, twice] = dims<2>(ab.value, "[swiglu_norm_quantize] ab (N, 2H)");
   const Index H = twice / 2;
   const DType real = ab.value.dtype(), exact = accumulator(real);
@@ -222,7 +223,7 @@ QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, 
                                           .rstd = rstd});
       },
       real);
-  if (remake) codes.again = once([make] { return make(For::backward); });
+  if (recompute) codes.recompute = once([make] { return make(For::backward); });
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 

@@ -23,19 +23,19 @@ struct NormQuantized {
 // u = rms_norm(x + branch, block_weight), then for each weight: quantise(rms_norm(u, weight)).
 // x, branch (N, D); branch and block_weight may be empty Vars; block_weight, weights (D), 1 to 3.
 // quantized == false keeps the normalised rows as real numbers. activations: dtype of those, and of
-// the gradients of the codes; by default that of x. remake, here and below: the rows are not kept
-// but made again, from the sum, when backward first asks for one; weights must not change until
-// then.
+// the gradients of the codes; by default that of x. recompute, here and below: the rows are not
+// kept but made again, from the sum, when backward first asks for one; weights must not change
+// until then.
 NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
                             const std::vector<Var>& weights, double eps, bool quantized = true,
-                            std::optional<DType> activations = {}, bool remake = false);
+                            std::optional<DType> activations = {}, bool recompute = false);
 
 // quantise(rms_norm(rms_norm(g, g_weight) * silu(h), weight));  g, h (N, D), g_weight, weight (D)
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
-                                 double eps, bool quantized = true, bool remake = false);
+                                 double eps, bool quantized = true, bool recompute = false);
 
 // quantise(rms_norm(silu(a) * b, weight));  ab (N, 2H) holds a then b, weight (H)
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps,
-                                  bool quantized = true, bool remake = false);
+                                  bool quantized = true, bool recompute = false);
 
 }  // namespace tern

@@ -45,7 +45,7 @@ struct AdamStep {
         one_less_b2(R(1 - a.beta2)),
         eps(R(a.eps)) {
     const double steps = s[StepScalars::adam_steps], rate = s[StepScalars::learning_rate];
-    keep = a.decays ? R(1 - rate * s[StepScalars::weight_decay]) : R(1);
+    keep = a.weight_decay ? R(1 - rate * s[StepScalars::weight_decay]) : R(1);
     step = R(rate / (1 - std::pow(a.beta1, steps)));
     correction = R(1 / std::sqrt(1 - std::pow(a.beta2, steps)));
   }

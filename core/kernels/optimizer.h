@@ -46,9 +46,9 @@ struct AdamW {
   Tensor g{};           // in  (n) stored
   Tensor scalars{};     // in  (kCount) f64
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  bool decays = false;     // whether weight decay applies to this range
-  std::uint64_t seed = 0;  // of the rounding of bf16 moments
-  Index first = 0;         // where w begins in the pack, a multiple of 4: the rounding's counter
+  bool weight_decay = false;  // whether weight decay applies to this range
+  std::uint64_t seed = 0;     // of the rounding of bf16 moments
+  Index first = 0;            // where w begins in the pack, a multiple of 4: the rounding's counter
 };
 
 }  // namespace tern

@@ -118,7 +118,7 @@ TEST(Fault304, ARunIsOverwrittenOnlyOnceItsSuccessorWorks) {
     EXPECT_EQ(read_text(tiny.directory("run") / "metrics.jsonl"), metrics);
   };
   fails({from(tiny.room() / "typo")}, {}, 3, "typo");
-  fails({from(tiny.checkpoint("run", 20)), "model.hidden_size=32"}, {}, 3, "got (16, 16) f32");
+  fails({from(tiny.checkpoint("run", 20)), "model.hidden_size=32"}, {}, 3, "got (320, 16) f32");
   fails({"data.source.0.path=/nowhere"}, {}, 3, "/nowhere");
   fails({}, {"--inject", "x"}, 2, "--inject");
   // after all checks, in the middle of the first step
@@ -151,8 +151,8 @@ TEST(Fault208, WhatInitFromMeansIsCheckedBeforeAnythingIsMade) {
     expect_success(plan_of(tiny.command("branch", {from(path), "init_from.moments=true"})));
   const Strings wider = {from(tiny.directory("trunk")), "model.hidden_size=32"};
   failing(plan_of(tiny.command("branch", wider)), 3,
-          "expected (32, 32) of a real type, got (16, 16) f32");
-  failing(tiny.command("branch", wider), 3, "got (16, 16) f32");
+          "expected (320, 32) of a real type, got (320, 16) f32");
+  failing(tiny.command("branch", wider), 3, "got (320, 16) f32");
   const fs::path part = tiny.checkpoint("trunk", 20) / "rank-000-part-00.h5";
   fs::resize_file(part, fs::file_size(part) - 1);
   failing(tiny.command("branch", {from(tiny.directory("trunk"))}), 3, "truncated");

@@ -150,7 +150,7 @@ void expect_plan_of_every_rank(const Strings& overrides) {
     CpuBackend cpu(plan.peak);
     SelfCommunicator others(rank, 4);
     Trainer trainer(cpu, config, 2, &others);
-    trainer.model().initialize(1);
+    trainer.pack().initialize(1);
     const Index sequences = 6 * (rank + 1) / 4 - 6 * rank / 4;
     const std::vector<std::int32_t> ids(std::size_t(sequences) * 128, 3), two(256, 3);
     StepDiagnostics inside;

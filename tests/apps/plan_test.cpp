@@ -96,7 +96,7 @@ TEST(Plan, TextIsAlignedAndComplete) {
   const RunConfig config = load_config("configs/370m.toml").config;
   const std::string text = plan_text(config, make_plan(config, {15'000'000'000}));
   EXPECT_THAT(text, HasSubstr("  total                            374,108,160\n"));
-  EXPECT_THAT(text, HasSubstr("  body: gate, down                 207,618,048  55.5 %\n"));
+  EXPECT_THAT(text, HasSubstr("  body: channel mixers             207,618,048  55.5 %\n"));
   EXPECT_THAT(text, HasSubstr("  FLOP per token                        2.05 G  products"));
   EXPECT_THAT(text, HasSubstr("corpora/slimpajama: 100.0 % of the run, 1.00 epochs\n"));
   EXPECT_THAT(text, HasSubstr("  one checkpoint                       4.49 GB\n"));

@@ -111,10 +111,10 @@ TEST(Train, OtherAlgorithmsThanTheCheckpointsAreSaid) {
 TEST(Train, Fp8DxTrainsOnACpuAndIsRefusedByOlderGpus) {
   RunConfig config;
   config.backward = BackwardProducts::fp8_dx;
-  EXPECT_TRUE(model_options(config, {}, true).fp8_dx);
-  EXPECT_TRUE(model_options(config, DeviceTraits::h200(), true).fp8_dx);
+  EXPECT_TRUE(model_options(config, {}).fp8_dx);
+  EXPECT_TRUE(model_options(config, DeviceTraits::h200()).fp8_dx);
   try {
-    model_options(config, {.multiprocessors = 108}, true);
+    model_options(config, {.multiprocessors = 108});
     FAIL() << "accepted";
   } catch (const Error& e) {
     EXPECT_EQ(e.fault, Fault::usage);

@@ -14,27 +14,27 @@ namespace {
 
 constexpr Index kB = 2, kT = 9, kN = kB * kT, kD = 21, kH = 10;
 
-// A token mixer and a channel mixer without residual stream: every op that can remake its rows.
-Vars mixers(std::span<const Var> in, bool quantized, bool remake) {
+// A token mixer and a channel mixer without residual stream: every op that can recompute its rows.
+Vars mixers(std::span<const Var> in, bool quantized, bool recompute) {
   const Var &x = in[0], &branch = in[1], &norm = in[2], &wide = in[3], &narrow = in[4];
   const auto times = [&](const QuantizedVar& rows, const Var& w) {
     return ternary_product(rows, quantized ? quantize_ternary(w) : QuantizedVar{.codes = w});
   };
   const NormQuantized y =
-      norm_quantize(x, branch, norm, {norm, in[5], in[6]}, 1e-6, quantized, {}, remake);
+      norm_quantize(x, branch, norm, {norm, in[5], in[6]}, 1e-6, quantized, {}, recompute);
   const auto mixed = [&](int k) { return reshape(times(y.rows[k], wide), {kB, kT, kD}); };
-  const Var h = mlgru(mixed(0), mixed(1), {}, {}, false, remake).h;
+  const Var h = mlgru(mixed(0), mixed(1), {}, {}, false, recompute).h;
   const QuantizedVar gated = gated_norm_quantize(times(y.rows[2], wide), reshape(h, {kN, kD}), norm,
-                                                 norm, 1e-6, quantized, remake);
+                                                 norm, 1e-6, quantized, recompute);
   // no branch: the sum is the input itself
-  const Var ab =
-      times(norm_quantize(times(gated, wide), {}, {}, {norm}, 1e-6, quantized, {}, remake).rows[0],
-            slice(wide, 0, 2 * kH));
+  const Var ab = times(
+      norm_quantize(times(gated, wide), {}, {}, {norm}, 1e-6, quantized, {}, recompute).rows[0],
+      slice(wide, 0, 2 * kH));
   return {y.sum,
-          times(swiglu_norm_quantize(ab, slice(norm, 0, kH), 1e-6, quantized, remake), narrow)};
+          times(swiglu_norm_quantize(ab, slice(norm, 0, kH), 1e-6, quantized, recompute), narrow)};
 }
 
-OpCase mixers_case(bool quantized, bool remake) {
+OpCase mixers_case(bool quantized, bool recompute) {
   return {.name = "mixers",
           .inputs = {{.name = "x", .shape = {kN, kD}},
                      {.name = "branch", .shape = {kN, kD}},
@@ -43,7 +43,7 @@ OpCase mixers_case(bool quantized, bool remake) {
                      {.name = "narrow", .shape = {kD, kH}},
                      {.name = "second", .shape = {kD}, .low = 0.5},
                      {.name = "third", .shape = {kD}, .low = 0.5}},
-          .apply = [=](std::span<const Var> in) { return mixers(in, quantized, remake); }};
+          .apply = [=](std::span<const Var> in) { return mixers(in, quantized, recompute); }};
 }
 
 TEST(Remake, ChangesNoBit) {
@@ -80,7 +80,7 @@ TEST(Remake, GivesQuotientsWhereActivationsAreHalf) {
             gated_norm_quantize(x, x, weight, weight, 1e-6, quantized, true),
             swiglu_norm_quantize(wide, narrow, 1e-6, quantized, true)}) {
         EXPECT_EQ(y.codes.value.dtype(), quantized ? DType::i8 : real);
-        EXPECT_EQ(y.codes.again().dtype(), quantized && real == DType::f32 ? DType::i8 : real);
+        EXPECT_EQ(y.codes.recompute().dtype(), quantized && real == DType::f32 ? DType::i8 : real);
       }
     }
 }
@@ -88,9 +88,9 @@ TEST(Remake, GivesQuotientsWhereActivationsAreHalf) {
 // What the tape holds after forward: less by six sets of rows and h, nothing left after backward.
 TEST(Remake, RowsAndStatesAreLetGo) {
   const auto piece = [](Index bytes) { return std::size_t((bytes + 255) / 256 * 256); };
-  const auto held = [&](bool remake) {
+  const auto held = [&](bool recompute) {
     DryBackend dry;
-    const OpCase op = mixers_case(true, remake);
+    const OpCase op = mixers_case(true, recompute);
     std::vector<Parameter> parameters(op.inputs.size());
     Tape tape;
     Vars leaves;

@@ -9,6 +9,7 @@
 #include "autograd/ops/quantize.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
+#include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"
 
@@ -87,10 +88,10 @@ bool check_scan(CpuBackend& cpu) {
 
 // A whole model: its observer hands over every intermediate; here those of the head.
 bool check_model(CpuBackend& cpu) {
-  Model model(cpu, {.vocab_size = 50, .width = 32, .layers = 2, .explicit_glu_width = 48},
-              {.dtype = DType::f64, .trainable = false});
-  model.initialize(7);
-  model.quantize();
+  Model model({.vocab_size = 50, .width = 32, .layers = 2, .explicit_glu_width = 48},
+              {.dtype = DType::f64});
+  ParameterPack pack(cpu, model.parameters(), {.dtype = DType::f64});
+  pack.initialize(7);
   std::map<std::string, Tensor> seen;
   const Pass pass{.observe = [&](const std::string& name, const Tensor& t) { seen[name] = t; }};
   const Tensor logits = model.logits(pass, upload_ids(cpu, {1, 6}, {3, 1, 4, 1, 5, 9}));

@@ -44,13 +44,16 @@ TEST(Ownership, RowsInWholeGroupsOf64Elements) {
 class OwnedPack : public testing::Test {
  protected:
   OwnedPack() {
-    for (Parameter* p : {&first_, &second_}) p->shape = {8, 32}, p->decays = true;
-    table_.shape = {8, 16}, table_.divided = true;
+    for (Parameter* p : {&first_, &second_}) {
+      p->shape = {8, 32}, p->alignment = kSumPiece;
+      p->weight_decay = p->ternary = true, p->sharding = Sharding::whole;
+    }
+    table_.shape = {8, 16}, table_.sharding = Sharding::rows;
     vector_.shape = {10};
     first_.name = "first", second_.name = "second", table_.name = "table", vector_.name = "vector";
   }
   ParameterPack pack(Share share, std::vector<Parameter*> of) {
-    return ParameterPack(cpu_, std::move(of), DType::f32, true, share);
+    return ParameterPack(cpu_, std::move(of), {.share = share});
   }
   std::vector<Parameter*> all() { return {&vector_, &first_, &table_, &second_}; }
   CpuBackend cpu_{1 << 20};
@@ -85,10 +88,8 @@ TEST_F(OwnedPack, ARankMayOwnNoMatrix) {
   ParameterPack p = pack({2, 3}, all());
   EXPECT_THAT(p.matrices_of_ranks()[2], range(0, 0));
   EXPECT_EQ(p.held()[0].parameter, &table_);
-  p.make_ternary_copies();
-  p.ternary()->sum_magnitudes();
-  p.ternary()->quantize(true);
-  EXPECT_EQ(p.codes().elements(), p.decayed());  // the others' are seen all the same
+  p.quantize(true);
+  EXPECT_EQ(p.codes().elements(), p.ternary_elements());  // the others' are seen all the same
 }
 
 TEST(PackedTernary, FourCodesAByteAndBack) {

@@ -121,13 +121,13 @@ TEST(StoredGradients, PartsOfAProductAreAddedInSinglePrecision) {
 TEST(StoredGradients, AreOneBufferOfThePack) {
   CpuBackend cpu(1 << 20);
   Parameter w{.name = "w", .shape = {3}}, n{.name = "n", .shape = {2}};
-  const ParameterPack pack(cpu, {&w, &n}, DType::f32, true, {}, {.gradients = DType::bf16});
+  const ParameterPack pack(cpu, {&w, &n}, {.gradients = DType::bf16});
   EXPECT_EQ(pack.values().dtype(), DType::f32);
   EXPECT_EQ(pack.gradients().dtype(), DType::bf16);
   EXPECT_EQ(2 * pack.gradients().bytes(), pack.values().bytes());
   EXPECT_EQ(n.grad.tensor.dtype(), DType::bf16);
   const auto refused = [&](DType dtype, DType gradients) {
-    return complaint([&] { ParameterPack(cpu, {&w}, dtype, true, {}, {.gradients = gradients}); });
+    return complaint([&] { ParameterPack(cpu, {&w}, {.dtype = dtype, .gradients = gradients}); });
   };
   EXPECT_THAT(
       refused(DType::f64, DType::bf16),

@@ -124,22 +124,37 @@ TEST(GradBuffer, FirstWriterOverwritesLaterOnesAdd) {
   EXPECT_TRUE(g.claim(9, 10));
 }
 
+TEST(Tensor, BorrowsMemoryAndKeepsItsOwner) {
+  CpuBackend cpu(1 << 16);
+  auto values = std::make_shared<std::vector<float>>(std::vector<float>{1, 2, 3, 4, 5, 6});
+  const std::weak_ptr<void> alive = values;
+  {
+    const Tensor t = Tensor::borrow(cpu, {3, 2}, DType::f32, values->data(), values);
+    values.reset();
+    const Tensor row = t.slice(1, 1);
+    EXPECT_THAT(download_real(row), ElementsAre(3, 4));
+    EXPECT_EQ(cpu.pool().used(), 0u);
+    EXPECT_FALSE(alive.expired());
+  }
+  EXPECT_TRUE(alive.expired());
+}
+
 struct PackTest : testing::Test {
   PackTest() {
     shape(norm, "norm", {65}, false), shape(w, "w", {3, 5}, true), shape(b, "b", {64}, false),
         shape(v, "v", {2, 100}, true);
   }
-  static void shape(Parameter& p, const char* name, Shape s, bool decays) {
-    p.name = name, p.shape = s, p.decays = decays;
+  static void shape(Parameter& p, const char* name, Shape s, bool matrix) {
+    p.name = name, p.shape = s;
+    if (matrix) p.sharding = Sharding::whole, p.alignment = kSumPiece;
   }
   CpuBackend cpu{1 << 20};
   Parameter norm, w, b, v;
 };
 
-TEST_F(PackTest, DecayedParametersComeFirstAtPiecesTheOthersAt64Elements) {
-  ParameterPack pack(cpu, {&norm, &w, &b, &v}, DType::f32, true);
+TEST_F(PackTest, MatricesComeFirstEachAtItsAlignment) {
+  ParameterPack pack(cpu, {&norm, &w, &b, &v});
   EXPECT_THAT(pack.parameters(), ElementsAre(&w, &v, &norm, &b));
-  EXPECT_EQ(pack.decayed(), 2 * 4096);
   EXPECT_EQ(pack.values().shape(), (Shape{8192 + 128 + 64}));
   const auto at = [&](const Tensor& t, const Tensor& flat) {
     return t.data<float>() - flat.data<float>();
@@ -154,8 +169,7 @@ TEST_F(PackTest, DecayedParametersComeFirstAtPiecesTheOthersAt64Elements) {
 }
 
 TEST_F(PackTest, ViewsSeeOtherBuffersLikeTheirParameter) {
-  ParameterPack pack(cpu, {&norm, &w, &b, &v}, DType::f64, false);
-  EXPECT_FALSE(pack.gradients());
+  ParameterPack pack(cpu, {&norm, &w, &b, &v}, {.dtype = DType::f64});
   const Tensor moment(cpu, pack.values().shape(), DType::f64);
   EXPECT_EQ(pack.view(moment, norm).data<double>(), moment.data<double>() + 8192);
   Parameter stranger{.name = "stranger"};
@@ -164,7 +178,7 @@ TEST_F(PackTest, ViewsSeeOtherBuffersLikeTheirParameter) {
 }
 
 TEST_F(PackTest, GradientsThatNobodyWroteAreZeroAndThePaddingStaysZero) {
-  ParameterPack pack(cpu, {&norm, &w, &b, &v}, DType::f64, true);
+  ParameterPack pack(cpu, {&norm, &w, &b, &v}, {.dtype = DType::f64});
   for (int step = 0; step < 2; ++step) {
     pack.begin_step();
     EXPECT_FALSE(w.grad.claim(0, 15));

@@ -3,6 +3,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
+#include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"
 #include "optim/adamw.h"
@@ -20,12 +21,19 @@ struct Training {
   bool operator==(const Training&) const = default;
 };
 
-Training train(Backend& on, const ModelOptions& options, int steps, Index width = 64,
+struct Formats {
+  ModelOptions model{};
+  std::optional<DType> gradients{};
+};
+
+Training train(Backend& on, const Formats& formats, int steps, Index width = 64,
                const AdamWOptions& update = {}) {
   const ModelConfig config{.vocab_size = 251, .width = width, .layers = 3};
-  Model model(on, config, options);
-  model.initialize(7);
-  AdamWOptimizer optimizer(model.parameters(), update);
+  Model model(config, formats.model);
+  ParameterPack pack(on, model.parameters(),
+                     {.gradients = formats.gradients, .table = formats.model.residual});
+  pack.initialize(7);
+  AdamWOptimizer optimizer(pack, update);
   const Rng rng(11, stream_of("text"));
   Training out;
   std::uint64_t drawn = 0;
@@ -48,7 +56,7 @@ Training train(Backend& on, const ModelOptions& options, int steps, Index width 
     tape.backward(loss);
     out.losses.push_back(optimizer.step().report().loss);
   }
-  out.parameters = download_real(model.parameters().values());
+  out.parameters = download_real(pack.values());
   return out;
 }
 
@@ -61,17 +69,16 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 
 class CudaTraining : public GpuTest {
  protected:
-  Training on_gpu(const ModelOptions& options, int steps, Index width = 64) {
-    return train(gpu(kSlab), options, steps, width);
+  Training on_gpu(const Formats& formats, int steps, Index width = 64) {
+    return train(gpu(kSlab), formats, steps, width);
   }
 };
 
-const ModelOptions kSingle{};
-const ModelOptions kHalf{.activations = DType::bf16};
-const ModelOptions kHalfStream{.activations = DType::bf16, .residual = DType::bf16};
-const ModelOptions kHalfGradients{
-    .gradients = DType::bf16, .activations = DType::bf16, .residual = DType::bf16};
-const ModelOptions kFp8{.activations = DType::bf16, .residual = DType::bf16, .fp8_dx = true};
+const Formats kSingle{};
+const Formats kHalf{.model = {.activations = DType::bf16}};
+const Formats kHalfStream{.model = {.activations = DType::bf16, .residual = DType::bf16}};
+const Formats kHalfGradients{.model = kHalfStream.model, .gradients = DType::bf16};
+const Formats kFp8{.model = {.activations = DType::bf16, .residual = DType::bf16, .fp8_dx = true}};
 
 // Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
 // everything after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence
@@ -85,8 +92,8 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
     EXPECT_LE(largest_difference(on_gpu(kHalf, 10, width).losses, want.losses), 0.05);
     EXPECT_LE(largest_difference(on_gpu(kHalfStream, 10, width).losses, want.losses), 0.05);
     EXPECT_LE(largest_difference(on_gpu(kHalfGradients, 10, width).losses, want.losses), 0.05);
-    ModelOptions rounding = kSingle;
-    rounding.fp8_dx = true;
+    Formats rounding = kSingle;
+    rounding.model.fp8_dx = true;
     const Training rounded = train(cpu, rounding, 10, width);
     EXPECT_NE(rounded.losses, want.losses);
     EXPECT_LE(largest_difference(on_gpu(kFp8, 10, width).losses, rounded.losses), 0.05);
@@ -94,7 +101,7 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
 }
 
 TEST_F(CudaTraining, TheSameBitsTwice) {
-  for (const ModelOptions& options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8})
+  for (const Formats& options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
 }
 
@@ -110,7 +117,7 @@ TEST_F(CudaTraining, MomentsInHalfPrecision) {
 
 TEST_F(CudaTraining, GradientsInHalfPrecision) {
   CpuBackend cpu(kSlab);
-  ModelOptions half = kSingle;
+  Formats half = kSingle;
   half.gradients = DType::bf16;
   const Training want = train(cpu, half, 10), got = on_gpu(half, 10);
   EXPECT_EQ(got.losses[0], on_gpu(kSingle, 1).losses[0]);
@@ -120,10 +127,10 @@ TEST_F(CudaTraining, GradientsInHalfPrecision) {
 
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
   for (const Index width : {64, 36})  // 36: all products by plain kernels
-    for (ModelOptions options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8}) {
+    for (Formats options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8}) {
       const Training kept = on_gpu(options, 3, width);
       for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
-        options.recompute = recompute;
+        options.model.recompute = recompute;
         EXPECT_EQ(on_gpu(options, 3, width), kept) << width;
       }
     }

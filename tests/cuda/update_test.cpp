@@ -87,8 +87,8 @@ TEST_F(CudaUpdate, AMatrixThatIsNotFiniteHasNoCodes) {
   update.ternary().sum_magnitudes();
   update.ternary().quantize(true);
   for (const Parameter& p : update.parameters())
-    if (p.decays) {
-      EXPECT_EQ(std::isnan(download_real(update.pack().ternary(p).scale)[0]), &p == &bad);
+    if (p.ternary) {
+      EXPECT_EQ(std::isnan(download_real(p.copy.scale)[0]), &p == &bad);
     }
   EXPECT_EQ(download_real(update.ternary().stats())[2], double(w.size()));  // all zeros
 }

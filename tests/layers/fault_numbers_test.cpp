@@ -30,17 +30,17 @@ MATCHER_P(IsNearTo, tolerance, "") {
 class EdgeModel {
  public:
   explicit EdgeModel(DType dtype, Index steps = 6)
-      : batch(tiny_batch(3, steps, 29)), model(cpu, tiny_config(), {.dtype = dtype}) {
-    model.initialize(1);
+      : batch(tiny_batch(3, steps, 29)), trained(cpu, {.dtype = dtype}) {
+    pack.initialize(1);
   }
   template <class F>
   void set(F&& value) {  // value(name, i)
-    for (Parameter* p : model.parameters().parameters()) {
+    for (Parameter* p : pack.parameters()) {
       Values v = download_real(p->value);
       for (std::size_t i = 0; i < v.size(); ++i) v[i] = value(p->name, i, v[i]);
       upload_real(p->value, v);
     }
-    model.quantize();
+    pack.quantize();
   }
   Values logits() {
     return download_real(model.logits({}, upload_ids(cpu, {batch.B, batch.T}, batch.ids)));
@@ -55,27 +55,29 @@ class EdgeModel {
     return all;
   }
   double loss_and_gradients() {
-    model.parameters().begin_step();
+    pack.begin_step();
     const double loss =
         download_real(forward_and_backward(model, batch, 1 / double(batch.B * batch.T)))[0];
-    model.parameters().finish_gradients();
+    pack.finish_gradients();
     return loss;
   }
   void expect_finite_and_right(const std::string& what) {
     const Values got = logits(), want = plain_logits();
     EXPECT_THAT(got, Each(IsFinite())) << what;
-    if (model.dtype() == DType::f64) {  // in f32 single rounding decisions may differ
+    if (model.options().dtype == DType::f64) {  // in f32 single rounding decisions may differ
       EXPECT_THAT(got, Pointwise(IsNearTo(1e-9), want)) << what;
       const double loss = PlainModel(model).loss(batch.ids, batch.targets, std::size_t(batch.T));
       EXPECT_THAT(std::pair(loss_and_gradients(), loss), IsNearTo(1e-9)) << what;
     }
     EXPECT_TRUE(std::isfinite(loss_and_gradients())) << what;
-    EXPECT_THAT(download_real(model.parameters().gradients()), Each(IsFinite())) << what;
+    EXPECT_THAT(download_real(pack.gradients()), Each(IsFinite())) << what;
   }
 
   TinyBatch batch;
   CpuBackend cpu{std::size_t(32) << 20};
-  Model model;
+  TrainableModel trained;
+  Model& model = trained.model;
+  ParameterPack& pack = trained.pack;
 };
 
 bool is_norm(const std::string& name) {
@@ -86,10 +88,10 @@ struct Fault56 : testing::TestWithParam<DType> {};
 
 TEST_P(Fault56, ALearningRateOfAThousand) {
   EdgeModel edge(GetParam());
-  AdamWOptimizer adam(edge.model.parameters(), {});
+  AdamWOptimizer adam(edge.pack, {});
   for (int step = 0; step < 3; ++step)
     EXPECT_TRUE(train_step(edge.model, adam, edge.batch, 1e3, 0, 2).applied);
-  EXPECT_GT(std::abs(download_real(edge.model.parameters().values())[0]), 100);
+  EXPECT_GT(std::abs(download_real(edge.pack.values())[0]), 100);
   edge.expect_finite_and_right("after three steps of 1e3");
 }
 
@@ -132,7 +134,7 @@ TEST_P(Fault56, Denormals) {
   const double tiny = GetParam() == DType::f32 ? double(std::numeric_limits<float>::denorm_min())
                                                : std::numeric_limits<double>::denorm_min();
   for (const char* part : {"embeddings", "proj.weight", "norm"}) {
-    edge.model.initialize(1);
+    edge.pack.initialize(1);
     edge.set([&](const std::string& name, std::size_t i, double v) {
       return name.find(part) == std::string::npos ? v : tiny * double(i % 7);
     });
@@ -163,34 +165,34 @@ TEST(Fault57, WithAllTokensMaskedLossAndGradientsAreZero) {
   for (const DType dtype : {DType::f32, DType::f64}) {
     EdgeModel edge(dtype);
     std::fill(edge.batch.targets.begin(), edge.batch.targets.end(), kIgnoreIndex);
-    AdamWOptimizer adam(edge.model.parameters(), {});
+    AdamWOptimizer adam(edge.pack, {});
     adam.begin_step(1e-3, 0);
     const Tensor loss = forward_and_backward(edge.model, edge.batch, 0);
     EXPECT_EQ(download_real(loss)[0], 0);
     adam.add_loss(loss);
-    const Values before = download_real(edge.model.parameters().values());
+    const Values before = download_real(edge.pack.values());
     const UpdateReport report = adam.step().report();
     EXPECT_TRUE(report.applied);
     EXPECT_EQ(report.grad_norm, 0);
-    EXPECT_EQ(download_real(edge.model.parameters().values()), before);
+    EXPECT_EQ(download_real(edge.pack.values()), before);
   }
 }
 
 TEST(Fault57, MaskedTokensDoNotCount) {
   EdgeModel edge(DType::f64);
   const double whole = edge.loss_and_gradients();
-  const Values gradients = download_real(edge.model.parameters().gradients());
+  const Values gradients = download_real(edge.pack.gradients());
   for (Index b = 1; b < 3; ++b)  // two of three sequences masked: as if they were not there
     std::fill_n(edge.batch.targets.begin() + b * edge.batch.T, edge.batch.T, kIgnoreIndex);
   const double masked = edge.loss_and_gradients();
-  const Values with_masked = download_real(edge.model.parameters().gradients());
+  const Values with_masked = download_real(edge.pack.gradients());
   edge.batch = tiny_batch(3, 6, 29).part(0, 1);
-  edge.model.parameters().begin_step();
+  edge.pack.begin_step();
   const double alone = download_real(forward_and_backward(edge.model, edge.batch, 1 / 18.0))[0];
-  edge.model.parameters().finish_gradients();
+  edge.pack.finish_gradients();
   EXPECT_NEAR(masked, alone, 1e-14);
-  EXPECT_THAT(with_masked, Pointwise(IsNearTo(tolerance::kReordered),
-                                     download_real(edge.model.parameters().gradients())));
+  EXPECT_THAT(with_masked,
+              Pointwise(IsNearTo(tolerance::kReordered), download_real(edge.pack.gradients())));
   EXPECT_GT(whole, masked);
   EXPECT_NE(gradients, with_masked);
 }

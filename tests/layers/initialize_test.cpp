@@ -29,20 +29,22 @@ struct InitializedModel {
   explicit InitializedModel(std::uint64_t seed, Init init = Init::reference,
                             DType dtype = DType::f64)
       : cpu(std::size_t(64) << 20),
-        model(
-            cpu,
-            {.vocab_size = 300, .width = 96, .layers = 2, .explicit_glu_width = 160, .init = init},
-            {.dtype = dtype, .trainable = false}) {
-    model.initialize(seed);
+        trained(cpu, {.dtype = dtype},
+                {.vocab_size = 300,
+                 .width = 96,
+                 .layers = 2,
+                 .explicit_glu_width = 160,
+                 .init = init}) {
+    trained.pack.initialize(seed);
   }
   Values operator[](const std::string& name) {
-    for (const Parameter* p : model.parameters().parameters())
+    for (const Parameter* p : trained.pack.parameters())
       if (p->name == name) return download_real(p->value);
     ADD_FAILURE() << "no " << name;
     return {};
   }
   CpuBackend cpu;
-  Model model;
+  TrainableModel trained;
 };
 
 void expect_normal(const Values& v, double deviation) {

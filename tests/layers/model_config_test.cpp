@@ -33,8 +33,8 @@ TEST(ModelConfig, CountsByHand) {
   ModelConfig model{.vocab_size = 10, .width = 4, .layers = 3, .explicit_glu_width = 6};
   const ParameterCount count = count_parameters(model);
   EXPECT_EQ(count.embedding, 40);
-  EXPECT_EQ(count.attention, 3 * (16 + 16 + 16 + 16));
-  EXPECT_EQ(count.glu, 3 * (12 * 4 + 4 * 6));
+  EXPECT_EQ(count.token_mixer, 3 * (16 + 16 + 16 + 16));
+  EXPECT_EQ(count.channel_mixer, 3 * (12 * 4 + 4 * 6));
   EXPECT_EQ(count.head, 40);
   EXPECT_EQ(count.norms, 3 * (4 + 4 + 4 + 4 * 4 + 4 + 6) + 4 + 4);
   EXPECT_EQ(count.lower_bounds, 12);

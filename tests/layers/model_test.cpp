@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/dry/dry_backend.h"
+#include "core/inference_weights.h"
 #include "tests/layers/tiny_model.h"
 #include "tests/support/complaint.h"
 #include "tests/support/tolerances.h"
@@ -23,20 +24,22 @@ constexpr std::size_t kSlab = std::size_t(32) << 20;
 
 struct TinyModel {
   explicit TinyModel(const ModelOptions& options, const ModelConfig& config = tiny_config())
-      : model(cpu, config, options) {
-    model.initialize(1);
+      : trained(cpu, options, config) {
+    pack.initialize(1);
   }
   // of a fresh step over the batch in micro-batches
   Values gradients(const TinyBatch& batch, Index sequences) {
-    model.parameters().begin_step();
+    pack.begin_step();
     for (Index b = 0; b < batch.B; b += sequences)
       forward_and_backward(model, batch.part(b, std::min(sequences, batch.B - b)),
                            1 / double(batch.B * batch.T));
-    model.parameters().finish_gradients();
-    return download_real(model.parameters().gradients());
+    pack.finish_gradients();
+    return download_real(pack.gradients());
   }
   CpuBackend cpu{kSlab};
-  Model model;
+  TrainableModel trained;
+  Model& model = trained.model;
+  ParameterPack& pack = trained.pack;
 };
 
 double largest(const Values& v) {
@@ -48,7 +51,7 @@ double largest(const Values& v) {
 TEST(Model, ParametersHaveTheirHuggingFaceNamesAndShapes) {
   TinyModel tiny({});
   std::map<std::string, Shape> found;
-  for (const Parameter* p : tiny.model.parameters().parameters()) found[p->name] = p->shape;
+  for (const Parameter* p : tiny.pack.parameters()) found[p->name] = p->shape;
   const Index V = 29, D = 21, L = 3, H = 35;
   std::map<std::string, Shape> want{{"model.embeddings.weight", {V, D}},
                                     {"model.lower_bounds", {L, D}},
@@ -69,8 +72,8 @@ TEST(Model, ParametersHaveTheirHuggingFaceNamesAndShapes) {
     want[layer + "mlp.down_proj.norm.weight"] = {H};
   }
   EXPECT_EQ(found, want);
-  for (const Parameter* p : tiny.model.parameters().parameters())
-    EXPECT_EQ(p->decays, p->name.ends_with("_proj.weight") || p->name == "lm_head.weight")
+  for (const Parameter* p : tiny.pack.parameters())
+    EXPECT_EQ(p->weight_decay, p->name.ends_with("_proj.weight") || p->name == "lm_head.weight")
         << p->name;
 }
 
@@ -78,8 +81,7 @@ TEST(Model, WithoutLowerBoundsTheParameterDoesNotExist) {
   ModelConfig config = tiny_config();
   config.use_lower_bound = false;
   TinyModel tiny({}, config);
-  for (const Parameter* p : tiny.model.parameters().parameters())
-    EXPECT_NE(p->name, "model.lower_bounds");
+  for (const Parameter* p : tiny.pack.parameters()) EXPECT_NE(p->name, "model.lower_bounds");
   EXPECT_GT(largest(tiny.gradients(tiny_batch(2, 5, 29), 2)), 0);
 }
 
@@ -105,7 +107,7 @@ TEST(Model, BitsDoNotDependOnTheNumberOfThreads) {
   for (const int threads : {1, 2, 3, 5}) {
     omp_set_num_threads(threads);
     TinyModel tiny({});
-    Values all = download_real(tiny.model.parameters().values());  // the initialisation too
+    Values all = download_real(tiny.pack.values());  // the initialisation too
     const Values g = tiny.gradients(batch, 2);
     all.insert(all.end(), g.begin(), g.end());
     seen.push_back(all);
@@ -127,19 +129,19 @@ TEST(Model, MicroBatchesAndTheirLastPartAddUpToTheWhole) {
 
 TEST(Model, ASequenceInPiecesGivesTheSameBitsAsInOne) {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    TinyModel tiny({.dtype = dtype, .trainable = false});
+    TinyModel tiny({.dtype = dtype});
     const Index B = 3, T = 11, V = 29;
     const TinyBatch batch = tiny_batch(B, T, V);
     const Values whole =
         download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {B, T}, batch.ids)));
-    const Tensor state = tiny.model.new_state(B);
+    ModelState state = tiny.model.new_state(B);
     Values pieces(whole.size());
     for (const auto& [from, to] : {std::pair<Index, Index>{0, 5}, {5, 6}, {6, 11}}) {
       std::vector<std::int32_t> ids;
       for (Index b = 0; b < B; ++b)
         ids.insert(ids.end(), &batch.ids[b * T + from], &batch.ids[b * T] + to);
       const Values part =
-          download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {B, to - from}, ids), state));
+          download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {B, to - from}, ids), &state));
       for (Index b = 0; b < B; ++b)
         std::copy_n(&part[b * (to - from) * V], (to - from) * V, &pieces[(b * T + from) * V]);
     }
@@ -147,9 +149,9 @@ TEST(Model, ASequenceInPiecesGivesTheSameBitsAsInOne) {
   }
 }
 
-std::vector<TernaryStats> counted(Model& model) {
-  model.quantize(true);
-  return model.ternary_stats();
+std::vector<TernaryStats> counted(ParameterPack& pack) {
+  pack.quantize(true);
+  return pack.ternary_stats();
 }
 
 TEST(Model, WithoutQuantizationThereAreNoCodes) {
@@ -166,7 +168,7 @@ TEST(Model, WithoutQuantizationThereAreNoCodes) {
   for (const auto& [name, dtype] : seen) EXPECT_EQ(dtype, DType::f64) << name;
   EXPECT_TRUE(seen.contains("model.layers.2.mlp.down_proj.input"));
   EXPECT_GT(largest(tiny.gradients(batch, 2)), 0);
-  EXPECT_TRUE(counted(tiny.model).empty());
+  EXPECT_TRUE(counted(tiny.pack).empty());
 
   TinyModel ternary({.dtype = DType::f64});
   seen.clear();
@@ -181,25 +183,24 @@ TEST(Model, GradientsOfTheUnquantizedModelMatchFiniteDifferences) {
   ModelConfig config = tiny_config();
   config.quantize = Quantize::none;
   TinyModel tiny({.dtype = DType::f64}, config);
-  Values at = download_real(tiny.model.parameters().values());
+  Values at = download_real(tiny.pack.values());
   for (std::size_t i = 0; i < at.size(); ++i) at[i] += at[i] == 0 ? 0 : 0.1 * Rng(2).normal(i);
-  for (Parameter* p : tiny.model.parameters().parameters())  // zero at the start: no slope to see
+  for (Parameter* p : tiny.pack.parameters())  // zero at the start: no slope to see
     if (p->name == "model.lower_bounds") {
       Values v(std::size_t(p->shape.elements()), 0);
       for (std::size_t i = 0; i < v.size(); ++i) v[i] = Rng(3).normal(i);
-      std::copy(
-          v.begin(), v.end(),
-          at.begin() + (p->value.data<double>() - tiny.model.parameters().values().data<double>()));
+      std::copy(v.begin(), v.end(),
+                at.begin() + (p->value.data<double>() - tiny.pack.values().data<double>()));
     }
   const TinyBatch batch = tiny_batch(2, 4, 29);
   const auto loss_at = [&](const Values& values) {
-    upload_real(tiny.model.parameters().values(), values);
+    upload_real(tiny.pack.values(), values);
     return download_real(forward_and_backward(tiny.model, batch, 0.125))[0];
   };
-  upload_real(tiny.model.parameters().values(), at);
+  upload_real(tiny.pack.values(), at);
   const Values g = tiny.gradients(batch, 2);
-  for (const Parameter* p : tiny.model.parameters().parameters()) {
-    const Index first = p->value.data<double>() - tiny.model.parameters().values().data<double>();
+  for (const Parameter* p : tiny.pack.parameters()) {
+    const Index first = p->value.data<double>() - tiny.pack.values().data<double>();
     Values direction(at.size());
     double along = 0;
     for (Index i = first; i < first + p->shape.elements(); ++i)
@@ -220,13 +221,15 @@ TEST(Model, GradientsOfTheUnquantizedModelMatchFiniteDifferences) {
 TEST(Model, PlannedPeakIsTheRealPeak) {
   const TinyBatch batch = tiny_batch(5, 9, 29);
   const auto train = [&](Backend& on, Recompute recompute) {
-    Model model(on, tiny_config(), {.recompute = recompute});
-    model.initialize(1);
-    AdamWOptimizer adam(model.parameters(), {});
+    TrainableModel trained(on, {.recompute = recompute});
+    Model& model = trained.model;
+    trained.pack.initialize(1);
+    AdamWOptimizer adam(trained.pack, {});
     for (int step = 0; step < 3; ++step) train_step(model, adam, batch, 1e-3, 0.1, 2);
     train_step(model, adam, batch, 1e-3, 0.1, 2, true);
-    model.quantize(true);
-    model.logits({}, upload_ids(on, {5, 9}, batch.ids), model.new_state(5));
+    trained.pack.quantize(true);
+    ModelState state = model.new_state(5);
+    model.logits({}, upload_ids(on, {5, 9}, batch.ids), &state);
     return on.pool().high_water();
   };
   for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::full}) {
@@ -247,33 +250,50 @@ TEST(Model, PlannedPeakIsTheRealPeak) {
 
 TEST(Model, StatsCountZerosAndFlipsOfEveryTernaryMatrix) {
   TinyModel tiny({.dtype = DType::f64});
-  EXPECT_EQ(counted(tiny.model).size(), 3u * 6 + 1);
-  for (const TernaryStats& s : counted(tiny.model)) {  // nothing changed since
+  EXPECT_EQ(counted(tiny.pack).size(), 3u * 6 + 1);
+  for (const TernaryStats& s : counted(tiny.pack)) {  // nothing changed since
     EXPECT_EQ(s.flip_rate, 0) << s.name;
     EXPECT_GT(s.zero_share, 0.1) << s.name;
     EXPECT_LT(s.zero_share, 0.6) << s.name;
   }
-  for (Parameter* p : tiny.model.parameters().parameters()) {
+  for (Parameter* p : tiny.pack.parameters()) {
     if (p->name != "model.layers.1.attn.g_proj.weight") continue;
     Values w = download_real(p->value);
     for (double& e : w) e = -e;
     upload_real(p->value, w);
   }
-  for (const TernaryStats& s : counted(tiny.model)) {
+  for (const TernaryStats& s : counted(tiny.pack)) {
     const bool changed = s.name == "model.layers.1.attn.g_proj";
     EXPECT_EQ(s.flip_rate, changed ? 1 - s.zero_share : 0) << s.name;
   }
 }
 
-// A model for inference has no room for the counts, but its copies must follow its weights.
-TEST(Model, QuantizesWithoutStatsWhenItCannotTrain) {
-  TinyModel tiny({.dtype = DType::f64, .trainable = false});
-  const Tensor ids = upload_ids(tiny.cpu, {1, 3}, {1, 2, 3});
-  const Values before = download_real(tiny.model.logits({}, ids));
-  for (Parameter* p : tiny.model.parameters().parameters())
-    if (p->name == "lm_head.weight") tiny.cpu.fill(p->value, 1);
-  EXPECT_TRUE(counted(tiny.model).empty());
-  EXPECT_NE(download_real(tiny.model.logits({}, ids)), before);
+// The same numbers from codes alone as from the weights that they were made of.
+TEST(Model, RunsOnWeightsForInference) {
+  const TinyBatch batch = tiny_batch(2, 7, 29);
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (const Quantize quantize : {Quantize::ternary, Quantize::none}) {
+      ModelConfig config = tiny_config();
+      config.quantize = quantize;
+      TinyModel trained({.dtype = dtype}, config);
+      CpuBackend cpu(kSlab);
+      Model model(config, {.dtype = dtype});
+      InferenceWeights weights(cpu, model.parameters(), dtype);
+      for (std::size_t i = 0; i < model.parameters().size(); ++i)
+        weights.set(*model.parameters()[i], [&](const Tensor& values) {
+          upload_real(values, download_real(trained.model.parameters()[i]->value));
+        });
+      EXPECT_EQ(download_real(model.logits({}, upload_ids(cpu, {2, 7}, batch.ids))),
+                download_real(trained.model.logits({}, upload_ids(trained.cpu, {2, 7}, batch.ids))))
+          << dtype << ' ' << int(quantize);
+      for (const Parameter* p : model.parameters()) {
+        EXPECT_EQ(bool(p->value), !p->ternary) << p->name;  // no latent weights
+        EXPECT_FALSE(p->grad.tensor) << p->name;
+      }
+      if (quantize == Quantize::ternary && dtype == DType::f32) {  // a byte a weight, not eight
+        EXPECT_LT(cpu.pool().used(), trained.cpu.pool().used() / 4);
+      }
+    }
 }
 
 TEST(Model, IdsOfTheWrongRankOrWithoutTokensAreNamed) {

@@ -18,9 +18,9 @@ double silu(double x) {
 }  // namespace
 
 PlainModel::PlainModel(Model& model) : config_(model.config()) {
-  for (const Parameter* p : model.parameters().parameters()) {
+  for (const Parameter* p : model.parameters()) {
     const Values w = parameters_[p->name] = download_real(p->value);
-    if (!p->decays) continue;
+    if (!p->ternary) continue;
     double mean = 0;
     for (const double e : w) mean += std::abs(e) / double(w.size());
     auto& [codes, scale] = ternary_[p->name];

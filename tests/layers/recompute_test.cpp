@@ -17,11 +17,12 @@ struct DryStep {
 
 DryStep dry_step(Recompute recompute, Index layers, Index sequences) {
   DryBackend dry(DeviceTraits::h200());
-  Model model(dry, {.vocab_size = 64, .width = kWidth, .layers = layers},
-              {.activations = DType::bf16, .residual = DType::bf16, .recompute = recompute});
+  TrainableModel trained(
+      dry, {.activations = DType::bf16, .residual = DType::bf16, .recompute = recompute},
+      {.vocab_size = 64, .width = kWidth, .layers = layers});
   const std::size_t fixed = dry.pool().used();
   const int before = dry.launches();
-  forward_and_backward(model, tiny_batch(sequences, kContext, 64), 1);
+  forward_and_backward(trained.model, tiny_batch(sequences, kContext, 64), 1);
   return {double(dry.pool().high_water() - fixed), dry.launches() - before, dry.total().flops};
 }
 

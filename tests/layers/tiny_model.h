@@ -3,6 +3,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
+#include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"
 #include "optim/adamw.h"
@@ -13,6 +14,18 @@ namespace tern {
 inline ModelConfig tiny_config() {
   return {.vocab_size = 29, .width = 21, .layers = 3, .explicit_glu_width = 35};
 }
+
+// A model and the weights that train it.
+struct TrainableModel {
+  explicit TrainableModel(Backend& on, const ModelOptions& options = {},
+                          const ModelConfig& config = tiny_config(),
+                          std::optional<DType> gradients = {})
+      : model(config, options),
+        pack(on, model.parameters(),
+             {.dtype = options.dtype, .gradients = gradients, .table = options.residual}) {}
+  Model model;
+  ParameterPack pack;
+};
 
 // B sequences of T tokens and what follows each token
 struct TinyBatch {
@@ -48,7 +61,7 @@ inline TinyBatch tiny_batch(Index B, Index T, std::int64_t vocab, std::uint64_t 
 // weight: 1 / number of targets of the whole step.
 inline Tensor forward_and_backward(Model& model, const TinyBatch& batch, double weight) {
   Backend& on = model.backend();
-  const Tensor w(on, {1}, model.dtype());
+  const Tensor w(on, {1}, model.options().dtype);
   upload_real(w, {weight});
   const Shape shape{batch.B, batch.T};
   Tape tape;

@@ -14,13 +14,13 @@ namespace {
 
 std::vector<double> losses_of_ten_steps(Recompute recompute, bool fp8_dx = false) {
   CpuBackend cpu(std::size_t(32) << 20);
-  Model model(cpu, tiny_config(), {.dtype = DType::f64, .recompute = recompute, .fp8_dx = fp8_dx});
-  model.initialize(7);
-  AdamWOptimizer adam(model.parameters(), {});
+  TrainableModel trained(cpu, {.dtype = DType::f64, .recompute = recompute, .fp8_dx = fp8_dx});
+  trained.pack.initialize(7);
+  AdamWOptimizer adam(trained.pack, {});
   std::vector<double> losses;
   for (int step = 0; step < 10; ++step)
-    losses.push_back(train_step(model, adam, tiny_batch(4, 16, 29, std::uint64_t(step)), 1e-2,
-                                step < 5 ? 0.1 : 0, 3)
+    losses.push_back(train_step(trained.model, adam, tiny_batch(4, 16, 29, std::uint64_t(step)),
+                                1e-2, step < 5 ? 0.1 : 0, 3)
                          .loss);
   return losses;
 }
@@ -56,11 +56,11 @@ TEST(Training, Fp8DxLearnsAlmostTheSame) {
 TEST(Training, HalfGradientsOfOneBatchAreTheRoundedOnes) {
   CpuBackend cpu(std::size_t(32) << 20);
   const auto gradients = [&](std::optional<DType> stored, Recompute recompute) {
-    Model model(cpu, tiny_config(), {.gradients = stored, .loss_rows = 10, .recompute = recompute});
-    model.initialize(7);
-    forward_and_backward(model, tiny_batch(4, 16, 29), 1.0 / 64);
-    model.parameters().finish_gradients();
-    return download_real(model.parameters().gradients());
+    TrainableModel trained(cpu, {.loss_rows = 10, .recompute = recompute}, tiny_config(), stored);
+    trained.pack.initialize(7);
+    forward_and_backward(trained.model, tiny_batch(4, 16, 29), 1.0 / 64);
+    trained.pack.finish_gradients();
+    return download_real(trained.pack.gradients());
   };
   std::vector<double> want = gradients({}, Recompute::none);
   for (double& x : want) x = double(wide(narrow<BFloat16>(float(x))));
@@ -72,13 +72,13 @@ TEST(Training, HalfGradientsOfOneBatchAreTheRoundedOnes) {
 TEST(Training, HalfGradientsLearnAlmostTheSame) {
   const auto train = [](std::optional<DType> gradients, std::optional<DType> moments) {
     CpuBackend cpu(std::size_t(32) << 20);
-    Model model(cpu, tiny_config(), {.gradients = gradients});
-    model.initialize(7);
-    AdamWOptimizer adam(model.parameters(), {.moments = moments});
+    TrainableModel trained(cpu, {}, tiny_config(), gradients);
+    trained.pack.initialize(7);
+    AdamWOptimizer adam(trained.pack, {.moments = moments});
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step)
-      losses.push_back(train_step(model, adam, tiny_batch(5, 16, 29, std::uint64_t(step)), 1e-2,
-                                  0.1, step < 5 ? 2 : 3)
+      losses.push_back(train_step(trained.model, adam, tiny_batch(5, 16, 29, std::uint64_t(step)),
+                                  1e-2, 0.1, step < 5 ? 2 : 3)
                            .loss);
     return losses;
   };

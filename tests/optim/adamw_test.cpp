@@ -22,11 +22,12 @@ using Values = std::vector<double>;
 class AdamWTest : public testing::Test {
  protected:
   AdamWTest() {
-    w_.name = "w", w_.shape = {2}, w_.decays = true;
+    w_.name = "w", w_.shape = {2}, w_.weight_decay = true;
     n_.name = "n", n_.shape = {2};
   }
   void make(const AdamWOptions& options, DType dtype = DType::f64) {
-    pack_ = std::make_unique<ParameterPack>(cpu_, std::vector{&n_, &w_}, dtype, true);
+    pack_ =
+        std::make_unique<ParameterPack>(cpu_, std::vector{&n_, &w_}, PackOptions{.dtype = dtype});
     adam_ = std::make_unique<AdamWOptimizer>(*pack_, options);
     upload_real(w_.value, {1, -2});
     upload_real(n_.value, {3, 4});

@@ -48,7 +48,7 @@ class Reduction : public testing::Test {
     for (Parameter& p : parameters_) p.shape = {60};  // 64 elements each, with the padding
     pack_ = std::make_unique<ParameterPack>(
         cpu_, std::vector{&parameters_[0], &parameters_[1], &parameters_[2], &parameters_[3]},
-        DType::f64, true);
+        PackOptions{.dtype = DType::f64});
     ranks_.start = pack_->gradients().data<double>();
   }
   void ready(GradientReduction& r, std::initializer_list<int> order) {
@@ -114,11 +114,14 @@ class ReductionToOwners : public testing::Test {
   using Parts = std::vector<std::array<Index, 3>>;
   ReductionToOwners() {
     for (int i = 0; i < 4; ++i) matrices_[i].name = "m" + std::to_string(i);
-    for (Parameter& p : matrices_) p.shape = {1, kPiece}, p.decays = true;
+    for (Parameter& p : matrices_) {
+      p.shape = {1, kPiece}, p.ternary = true, p.sharding = Sharding::whole;
+      p.alignment = kSumPiece;
+    }
     vector_.shape = {64};
     pack_ = std::make_unique<ParameterPack>(
         cpu_, std::vector{&matrices_[0], &matrices_[1], &matrices_[2], &matrices_[3], &vector_},
-        DType::f64, true, Share{0, 2});
+        PackOptions{.dtype = DType::f64, .share = {0, 2}});
     ranks_.start = pack_->gradients().data<double>();
   }
   static constexpr Index kPiece = kSumPiece;

@@ -24,7 +24,7 @@ const AdamWOptions kHalf{.clip = 0, .moments = DType::bf16, .seed = 3};
 TEST(HalfMoments, ExactNumbersStayExact) {
   CpuBackend cpu(1 << 20);
   Parameter w{.name = "w", .shape = {3}};
-  ParameterPack pack(cpu, {&w}, DType::f32, true);
+  ParameterPack pack(cpu, {&w}, {.dtype = DType::f32});
   AdamWOptimizer adam(pack, {.beta1 = 0.5, .beta2 = 0.5, .clip = 0, .moments = DType::bf16});
   const auto step = [&](const Values& g) {
     adam.begin_step(0.1, 0);
@@ -73,7 +73,7 @@ TEST(HalfMoments, EachElementIsRoundedByItsWord) {
 TEST(HalfMoments, SmallChangesArriveOnAverage) {
   CpuBackend cpu(std::size_t(4) << 20);
   Parameter w{.name = "w", .shape = {4096}};
-  ParameterPack pack(cpu, {&w}, DType::f32, true);
+  ParameterPack pack(cpu, {&w}, {.dtype = DType::f32});
   AdamWOptimizer adam(pack, {.beta1 = 0.999, .beta2 = 0.999, .clip = 0, .moments = DType::bf16});
   upload_real(adam.first_moment(), Values(4096, 1));
   upload_real(adam.second_moment(), Values(4096, 1));

@@ -39,8 +39,8 @@ TEST_P(ThreePasses, AllMatricesTogetherAreQuantisedAsEachAlone) {
   UpdateCase update(cpu_, {}, GetParam());
   for (int step = 0; step < 3; ++step) {
     for (Parameter& p : update.parameters()) {
-      if (!p.decays) continue;
-      const TernaryWeight together = update.pack().ternary(p), single = alone(p.value);
+      if (!p.ternary) continue;
+      const TernaryWeight together = p.copy, single = alone(p.value);
       EXPECT_EQ(codes(together.t), codes(single.t)) << p.shape;
       EXPECT_EQ(update.bytes(together.scale), update.bytes(single.scale)) << p.shape;
       EXPECT_EQ(together.t.shape(), p.shape);
@@ -77,15 +77,14 @@ TEST_P(ThreePasses, CountsZerosAndFlipsOfEachMatrix) {
   UpdateCase update(cpu_, {}, GetParam());
   std::vector<std::vector<std::int8_t>> before;
   for (Parameter& p : update.parameters())
-    if (p.decays) before.push_back(codes(update.pack().ternary(p).t));
+    if (p.ternary) before.push_back(codes(p.copy.t));
   for (std::uint64_t s = 0; s < 3; ++s) update.step(s);  // not counted, so that codes move further
-  for (std::size_t m = 0; m < before.size(); ++m)
-    before[m] = codes(update.pack().ternary(update.parameters()[m]).t);
+  for (std::size_t m = 0; m < before.size(); ++m) before[m] = codes(update.parameters()[m].copy.t);
   update.step(7, 1, true);
   const Values stats = download_real(update.ternary().stats());
   double flips = 0;
   for (std::size_t m = 0; m < before.size(); ++m) {
-    const auto now = codes(update.pack().ternary(update.parameters()[m]).t);
+    const auto now = codes(update.parameters()[m].copy.t);
     double zero = 0, flipped = 0;
     for (std::size_t i = 0; i < now.size(); ++i)
       zero += now[i] == 0, flipped += now[i] != before[m][i];
@@ -105,8 +104,8 @@ TEST_P(ThreePasses, AMatrixThatIsNotFiniteHarmsNoOther) {
   update.ternary().sum_magnitudes();
   update.ternary().quantize();
   for (Parameter& p : update.parameters()) {
-    if (!p.decays) continue;
-    const TernaryWeight t = update.pack().ternary(p);
+    if (!p.ternary) continue;
+    const TernaryWeight t = p.copy;
     EXPECT_EQ(std::isnan(download_real(t.scale)[0]), &p == &bad);
     if (&p == &bad) {
       EXPECT_THAT(codes(t.t), Each(0));
@@ -124,7 +123,7 @@ TEST_P(ThreePasses, PaddingStaysZero) {
   for (std::size_t m = 0; m < 5; ++m)
     for (Index i = starts[m] + update.parameters()[m].shape.elements(); i < starts[m + 1]; ++i)
       ASSERT_TRUE(values[std::size_t(i)] == 0 && all[std::size_t(i)] == 0) << m << ' ' << i;
-  EXPECT_EQ(update.pack().decayed(), starts[5]);
+  EXPECT_EQ(update.pack().ternary_elements(), starts[5]);
 }
 
 TEST_P(ThreePasses, TheSameBitsOnAnyNumberOfThreads) {

@@ -18,12 +18,16 @@ class UpdateCase {
       : on_(on) {
     std::vector<Parameter*> all;
     for (const Shape& shape : std::vector<Shape>{{1, 1}, {64, 64}, {17, 241}, {5, 7}, {130, 129}})
-      parameters_.push_back({.name = "w", .shape = shape, .decays = true});
+      parameters_.push_back({.name = "w",
+                             .shape = shape,
+                             .weight_decay = true,
+                             .ternary = true,
+                             .sharding = Sharding::whole,
+                             .alignment = kSumPiece});
     parameters_.push_back({.name = "norm", .shape = {77}});
     for (Parameter& p : parameters_) all.push_back(&p);
-    pack_ = std::make_unique<ParameterPack>(on, all, dtype, true, Share{},
-                                            PackFormats{.gradients = gradients});
-    pack_->make_ternary_copies();
+    pack_ = std::make_unique<ParameterPack>(on, all,
+                                            PackOptions{.dtype = dtype, .gradients = gradients});
     adam_ = std::make_unique<AdamWOptimizer>(*pack_, options);
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       Values w(std::size_t(parameters_[i].shape.elements()), 0);

@@ -1,0 +1,51 @@
+#include "layers/family.h"
+
+#include "core/check.h"
+#include "layers/cumulative_mean.h"
+#include "layers/glu.h"
+#include "layers/mlgru.h"
+
+namespace tern {
+namespace {
+
+template <class T>
+std::unique_ptr<Mixer> make(const ModelConfig& config) {
+  return std::make_unique<T>(config);
+}
+
+constexpr Family kFamilies[] = {
+    {.type = "hgrn_bit",
+     .token_norm = "attn_norm",
+     .token_mixer = "attn",
+     .channel_norm = "mlp_norm",
+     .channel_mixer = "mlp",
+     .make_token_mixer = make<MlgruMixer>,
+     .make_channel_mixer = make<Glu>,
+     .lower_bounds = true},
+    // the example of docs/adding_a_mixer.md
+    {.type = "cumulative_mean",
+     .token_norm = "mixer_norm",
+     .token_mixer = "mixer",
+     .channel_norm = "mlp_norm",
+     .channel_mixer = "mlp",
+     .make_token_mixer = make<CumulativeMean>,
+     .make_channel_mixer = make<Glu>,
+     .lower_bounds = false},
+};
+
+}  // namespace
+
+std::span<const Family> families() {
+  return kFamilies;
+}
+
+const Family& family_of(std::string_view type) {
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (family.type == type) return family;
+    known += (known.empty() ? "\"" : ", \"") + std::string(family.type) + '"';
+  }
+  fail(Fault::usage, "[model] type: expected one of ", known, ", got \"", type, '"');
+}
+
+}  // namespace tern

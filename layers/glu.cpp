@@ -1,0 +1,33 @@
+#include "layers/glu.h"
+
+#include <cmath>
+
+namespace tern {
+
+Glu::Glu(const ModelConfig& config) {
+  const Index D = config.width, H = config.glu_width();
+  Initial down = kNormalInitial;  // the reference code: smaller in deep models
+  if (config.init == Init::reference) down.amount /= std::sqrt(2.0 * double(config.layers));
+  gate_proj_ = BitLinear(2 * H, D, config.quantize, kNormalInitial);
+  down_proj_ = BitLinear(D, H, config.quantize, down);
+}
+
+Residual Glu::operator()(const Pass& pass, Residual in, Parameter& norm, const MixerInput& with) {
+  NormQuantized u = norm_quantize(in.x, in.branch, leaf(pass.tape, norm),
+                                  {leaf(pass.tape, gate_proj_.norm_weight)}, with.eps,
+                                  with.quantized, with.activations, with.recompute);
+  in = {};
+  const Var ab =
+      gate_proj_(pass, "gate_proj", std::exchange(u.rows[0], {}), with.fp8_dx);  // (N, 2H)
+  QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(pass.tape, down_proj_.norm_weight), with.eps,
+                                             with.quantized, with.recompute);  // (N, H)
+  return {.x = u.sum,
+          .branch = down_proj_(pass, "down_proj", std::exchange(hidden, {}), with.fp8_dx)};
+}
+
+void Glu::members(const std::string& prefix, const ParameterVisitor& f) {
+  gate_proj_.members(prefix + "gate_proj.", f);
+  down_proj_.members(prefix + "down_proj.", f);
+}
+
+}  // namespace tern

@@ -1,0 +1,60 @@
+// One half of a block: a token mixer carries information along time, a channel mixer works on each
+// position alone. Both read the residual stream through the block's norm and leave a branch that is
+// added to it. docs/adding_a_mixer.md writes one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/bit_linear.h"
+
+namespace tern {
+
+// The residual stream between two mixers: its value is x + branch, added by the next op that reads
+// it.
+struct Residual {
+  Var x{};       // (N, D)
+  Var branch{};  // (N, D) or empty
+};
+
+// What a token mixer carries from one call to the next in inference: for MLGRU the last hidden
+// state; for attention a cache, whose tensors a mixer replaces by larger ones when it is full.
+struct StateSpec {
+  Shape shape{};
+  DType dtype = DType::f32;
+};
+struct LayerState {
+  std::vector<Tensor> tensors{};  // as Mixer::state() lists them, zeros at the start
+  Index steps = 0;                // positions seen so far
+};
+
+struct MixerInput {
+  Index batch = 0, steps = 0;   // B, T; N = B * T
+  Var bound{};                  // (D) lower bound of the forget gate, or empty
+  LayerState* state = nullptr;  // where to start and, afterwards, where it stopped; null: from zero
+  double eps = 1e-6;
+  bool quantized = true;
+  DType activations = DType::f32;  // of what products write and branches carry
+  bool recompute = false;          // norms, quantisers and the scan run again in backward
+  bool fp8_dx = false;             // products' gradients by x from dy rounded to fp8
+};
+
+class Mixer {
+ public:
+  virtual ~Mixer() = default;
+
+  // norm: the block's, in front of this mixer. A value that is read once is moved into its reader,
+  // so that its memory is free as early as possible. The returned x is the sum in.x + in.branch.
+  virtual Residual operator()(const Pass& pass, Residual in, Parameter& norm,
+                              const MixerInput& with) = 0;
+
+  // The state of `batch` sequences; empty: every position is computed alone. real: the dtype of
+  // parameters, in which recurrences run.
+  virtual std::vector<StateSpec> state(Index batch, DType real) const = 0;
+
+  // Calls f for every parameter, each with its name behind the prefix.
+  virtual void members(const std::string& prefix, const ParameterVisitor& f) = 0;
+};
+
+}  // namespace tern

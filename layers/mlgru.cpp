@@ -1,0 +1,68 @@
+#include "layers/mlgru.h"
+
+#include <cmath>
+
+#include "autograd/ops/mlgru.h"
+#include "autograd/ops/primitives.h"
+
+namespace tern {
+namespace {
+
+// The reference code: Xavier-uniform of gain 2^-2.5.
+BitLinear projection(const ModelConfig& config) {
+  const Index D = config.width;
+  const Initial xavier{Initial::Kind::uniform,
+                       std::pow(2.0, -2.5) * std::sqrt(6.0 / double(D + D))};
+  return BitLinear(D, D, config.quantize, config.init == Init::normal ? kNormalInitial : xavier);
+}
+
+}  // namespace
+
+MlgruMixer::MlgruMixer(const ModelConfig& config)
+    : i_proj_(projection(config)),
+      f_proj_(projection(config)),
+      g_proj_(projection(config)),
+      o_proj_(projection(config)),
+      g_norm_(norm_parameter(config.width)) {}
+
+Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
+                                const MixerInput& with) {
+  Tape* tape = pass.tape;
+  const Index N = with.batch * with.steps, D = norm.shape[0];
+  const Shape rows{N, D}, steps{with.batch, with.steps, D};
+  NormQuantized u = norm_quantize(in.x, in.branch, leaf(tape, norm),
+                                  {leaf(tape, i_proj_.norm_weight), leaf(tape, f_proj_.norm_weight),
+                                   leaf(tape, g_proj_.norm_weight)},
+                                  with.eps, with.quantized, with.activations, with.recompute);
+  in = {};
+  const auto project = [&](const char* name, BitLinear& layer, QuantizedVar& x) {
+    return layer(pass, name, std::exchange(x, {}), with.fp8_dx);  // (N, D)
+  };
+  const Var i = project("i_proj", i_proj_, u.rows[0]);
+  const Var f = project("f_proj", f_proj_, u.rows[1]);
+  const Var g = project("g_proj", g_proj_, u.rows[2]);
+  const Tensor before = with.state ? with.state->tensors[0] : Tensor{};
+  MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {before}, bool(before),
+                          with.recompute);
+  if (before) before.backend().copy(before, out.last);
+  pass.see("state", out.h.value);
+  QuantizedVar gated = gated_norm_quantize(g, reshape(out.h, rows), leaf(tape, g_norm_),
+                                           leaf(tape, o_proj_.norm_weight), with.eps,
+                                           with.quantized, with.recompute);
+  out = {};
+  return {.x = u.sum, .branch = project("o_proj", o_proj_, gated)};
+}
+
+std::vector<StateSpec> MlgruMixer::state(Index batch, DType real) const {
+  return {{.shape = {batch, g_norm_.shape[0]}, .dtype = real}};
+}
+
+void MlgruMixer::members(const std::string& prefix, const ParameterVisitor& f) {
+  i_proj_.members(prefix + "i_proj.", f);
+  f_proj_.members(prefix + "f_proj.", f);
+  g_proj_.members(prefix + "g_proj.", f);
+  f(prefix + "g_norm.weight", g_norm_);
+  o_proj_.members(prefix + "o_proj.", f);
+}
+
+}  // namespace tern

@@ -1,0 +1,24 @@
+// The token mixer of the MatMul-free model: a gated linear recurrence between ternary projections.
+//                                                                  (arXiv 2406.02528, MLGRU)
+#pragma once
+
+#include "layers/mixer.h"
+
+namespace tern {
+
+// f = sigmoid(f_proj u), bounded below;  c = silu(i_proj u);  h[t] = f h[t-1] + (1 - f) c;
+// branch = o_proj(rms_norm(g_proj u, g_norm) * silu(h)),  u = rms_norm(x, norm)
+class MlgruMixer final : public Mixer {
+ public:
+  explicit MlgruMixer(const ModelConfig& config);
+  Residual operator()(const Pass& pass, Residual in, Parameter& norm,
+                      const MixerInput& with) override;
+  std::vector<StateSpec> state(Index batch, DType real) const override;  // h[T-1] (B, D)
+  void members(const std::string& prefix, const ParameterVisitor& f) override;
+
+ private:
+  BitLinear i_proj_, f_proj_, g_proj_, o_proj_;  // (D, D) each
+  Parameter g_norm_;                             // (D)
+};
+
+}  // namespace tern
