@@ -5,7 +5,7 @@
 
 #include "apps/bench/timed_backend.h"
 #include "apps/bench/training_step.h"
-#include "apps/train/memory_plan.h"
+#include "runtime/memory_plan.h"
 
 namespace tern {
 

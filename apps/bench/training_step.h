@@ -2,7 +2,7 @@
 // quantise.
 #pragma once
 
-#include "apps/train/trainer.h"
+#include "runtime/trainer.h"
 
 namespace tern {
 

@@ -9,7 +9,7 @@
 #include "apps/commands/bench_size.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/run/device.h"
+#include "runtime/device.h"
 
 namespace tern {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "apps/bench/bit_linear.h"
 #include "apps/commands.h"
-#include "apps/run/device.h"
-#include "apps/run/quantities.h"
 #include "layers/model_config.h"
+#include "runtime/device.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

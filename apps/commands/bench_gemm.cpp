@@ -7,7 +7,7 @@
 #include "apps/bench/products.h"
 #include "apps/commands.h"
 #include "apps/commands/bench_size.h"
-#include "apps/run/device.h"
+#include "runtime/device.h"
 
 namespace tern {
 namespace {

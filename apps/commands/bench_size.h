@@ -4,8 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "apps/config/run_config.h"
 #include "core/shape.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

@@ -7,10 +7,11 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/generate/load_model.h"
-#include "apps/train/evaluate.h"
-#include "apps/train/model_files.h"
-#include "apps/train/training_data.h"
+#include "apps/train/saved_config.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/evaluate.h"
+#include "runtime/load_model.h"
+#include "runtime/training_data.h"
 
 namespace tern {
 namespace {
@@ -33,10 +34,11 @@ void eval(const EvalOptions& options) {
   const RunConfig config = saved_config(checkpoint);
   const Index context = config.batch.context;
   const Index sequences = std::max<Index>(1, 4096 / context);
-  LoadedModel loaded = load_model(checkpoint, Device(options.device), [&](Model& model) {
-    const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
-    evaluate(model, {ids, ids}, context);
-  });
+  LoadedModel loaded =
+      load_model(checkpoint, saved_config(checkpoint), Device(options.device), [&](Model& model) {
+        const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
+        evaluate(model, {ids, ids}, context);
+      });
   require(corpus->tokenizer().hash() == loaded.tokenizer.hash(), Fault::input, options.data,
           ": expected data of the checkpoint's tokenizer (", loaded.tokenizer.hash(), "), got ",
           corpus->tokenizer().hash());

@@ -6,10 +6,11 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/generate/generator.h"
-#include "apps/generate/load_model.h"
 #include "apps/run/printable.h"
+#include "apps/train/saved_config.h"
 #include "data/utf8.h"
+#include "runtime/generator.h"
+#include "runtime/load_model.h"
 
 namespace tern {
 namespace {
@@ -38,11 +39,12 @@ void show(const std::string& text) {
 void generate(const GenerateOptions& options) {
   check_options(options);
   const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
-  LoadedModel loaded = load_model(checkpoint, Device(options.device), [](Model& model) {
-    Generator rehearsal(model, {.temperature = 0});
-    rehearsal.read(std::vector<std::int32_t>(64, 0));
-    rehearsal.next();
-  });
+  LoadedModel loaded =
+      load_model(checkpoint, saved_config(checkpoint), Device(options.device), [](Model& model) {
+        Generator rehearsal(model, {.temperature = 0});
+        rehearsal.read(std::vector<std::int32_t>(64, 0));
+        rehearsal.next();
+      });
   Generator generator(*loaded.model, options.sampling);
   show(options.prompt.substr(0, options.prompt.size() - incomplete_suffix(options.prompt)));
   continue_text(generator, loaded.tokenizer, loaded.documents, options.prompt, options.tokens,

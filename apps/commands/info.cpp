@@ -5,14 +5,14 @@
 #include <functional>
 
 #include "apps/commands.h"
-#include "apps/run/device.h"
 #include "apps/run/environment.h"
-#include "apps/run/plugin.h"
-#include "apps/run/quantities.h"
 #include "apps/train/banner.h"
 #include "apps/version.h"
 #include "core/check.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/plugin.h"
+#include "runtime/device.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

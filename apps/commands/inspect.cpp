@@ -10,13 +10,13 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/run/printable.h"
-#include "apps/run/quantities.h"
 #include "apps/run/terminal.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_directory.h"
 #include "data/corpus.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

@@ -8,11 +8,11 @@
 #include "apps/config/exchange_plan.h"
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
-#include "apps/run/quantities.h"
 #include "apps/train/initial_weights.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/training_data.h"
 #include "layers/device_limits.h"
+#include "runtime/memory_plan.h"
+#include "runtime/quantities.h"
+#include "runtime/training_data.h"
 
 namespace tern {
 namespace {

@@ -10,8 +10,8 @@
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "apps/run/pace.h"
-#include "apps/run/quantities.h"
 #include "apps/run/terminal.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

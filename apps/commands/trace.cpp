@@ -7,13 +7,15 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/generate/generator.h"
-#include "apps/generate/load_model.h"
 #include "apps/golden/golden_model.h"
-#include "apps/run/quantities.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/model_files.h"
+#include "apps/train/saved_config.h"
 #include "core/host.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/generator.h"
+#include "runtime/load_model.h"
+#include "runtime/memory_plan.h"
+#include "runtime/quantities.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace {
@@ -91,8 +93,8 @@ void trace_checkpoint(const TraceOptions& o) {
   const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
   const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};
   check_ids(tokens, saved_config(checkpoint).model.vocab_size);
-  const LoadedModel loaded =
-      load_model(checkpoint, Device("cpu"), [&](Model& model) { run_once(model, tokens); });
+  const LoadedModel loaded = load_model(checkpoint, saved_config(checkpoint), Device("cpu"),
+                                        [&](Model& model) { run_once(model, tokens); });
   write(*loaded.model, tokens, o.out);
 }
 

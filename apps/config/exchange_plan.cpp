@@ -20,7 +20,7 @@ double reduce_seconds(double bytes, int n, const NetworkRates& rates) {
 ExchangePlan plan_exchange(const RunConfig& config, int ranks, const NetworkRates& rates) {
   const ParameterCount count = count_parameters(config.model);
   const bool owners = config.parallel.zero == 1;
-  ExchangePlan out{.gradient_bytes = double(count.total() * gradient_bytes(config))};
+  ExchangePlan out{.gradient_bytes = double(state_bytes(config).gradients)};
   out.reduce = (owners ? 1 : 2) * reduce_seconds(out.gradient_bytes, ranks, rates);
   if (owners) {  // codes at two bits, the embedding in bf16
     out.copy_bytes = double(count.total() - count.embedding) / 4 + 2 * double(count.embedding);

@@ -2,7 +2,7 @@
 // docs/scaling_out.md. Nothing is measured here.
 #pragma once
 
-#include "apps/config/run_config.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

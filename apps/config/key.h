@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "apps/config/run_config.h"
 #include "apps/config/value.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

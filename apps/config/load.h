@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "apps/config/problems.h"
-#include "apps/config/run_config.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

@@ -34,11 +34,6 @@ std::vector<SourcePlan> plan_sources(const std::vector<DataSource>& sources,
 
 }  // namespace
 
-std::int64_t gradient_bytes(const RunConfig& config) {
-  if (config.optimizer.gradients == Stored::bf16) return 2;
-  return config.dtype == Precision::f64 ? 8 : 4;
-}
-
 Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_tokens) {
   check(source_tokens.size() == config.data.sources.size(), "[plan] token counts: expected ",
         config.data.sources.size(), ", got ", source_tokens.size());
@@ -52,11 +47,10 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   plan.gemm_flop_total = double(plan.gemm_flop_per_token) * double(plan.tokens);
   plan.sources = plan_sources(config.data.sources, source_tokens, double(plan.tokens));
 
-  const std::int64_t bytes = plan.parameters.total() * (config.dtype == Precision::f64 ? 8 : 4);
-  plan.parameter_bytes = bytes;
-  plan.gradient_bytes = plan.parameters.total() * gradient_bytes(config);
-  plan.moment_bytes =
-      config.optimizer.moments == Stored::bf16 ? 4 * plan.parameters.total() : 2 * bytes;
+  const StateBytes state = state_bytes(config);
+  plan.parameter_bytes = state.parameters;
+  plan.gradient_bytes = state.gradients;
+  plan.moment_bytes = state.moments;
   plan.checkpoint_bytes = plan.parameter_bytes + plan.moment_bytes;
   plan.checkpoints = most_checkpoints(config, plan.steps);
   plan.disk_bytes = double(plan.checkpoints) * double(plan.checkpoint_bytes);

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/config/run_config.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 
@@ -37,9 +37,6 @@ struct Plan {
 
   std::int64_t state_bytes() const { return parameter_bytes + gradient_bytes + moment_bytes; }
 };
-
-// of one parameter
-std::int64_t gradient_bytes(const RunConfig& config);
 
 // training tokens of each source, in the order of config.data.sources
 Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_tokens);

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "apps/run/quantities.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 

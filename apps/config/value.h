@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "apps/config/schedule_config.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "apps/golden/golden_model.h"
-#include "apps/train/memory_plan.h"
 #include "core/host.h"
+#include "runtime/memory_plan.h"
 
 namespace tern {
 namespace {

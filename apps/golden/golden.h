@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/run/device.h"
 #include "core/dtype.h"
+#include "runtime/device.h"
 
 namespace tern {
 

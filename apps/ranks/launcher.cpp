@@ -15,9 +15,9 @@
 #include "apps/ranks/connection.h"
 #include "apps/ranks/place.h"
 #include "apps/run/child.h"
-#include "apps/run/machine_limits.h"
 #include "apps/run/pace.h"
 #include "core/check.h"
+#include "runtime/machine_limits.h"
 
 namespace tern {
 namespace {

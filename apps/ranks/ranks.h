@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "apps/ranks/control_plane.h"
-#include "apps/run/plugin.h"
 #include "core/communicator.h"
+#include "core/plugin.h"
 
 namespace tern {
 

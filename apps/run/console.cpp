@@ -8,8 +8,8 @@
 
 #include "apps/run/pace.h"
 #include "apps/run/printable.h"
-#include "apps/run/quantities.h"
 #include "apps/run/step_line.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "apps/run/machine_limits.h"
 #include "apps/version.h"
+#include "runtime/machine_limits.h"
 
 namespace tern {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "apps/run/running_mean.h"
+#include "runtime/running_mean.h"
 
 namespace tern {
 

@@ -4,16 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "apps/config/resolved.h"
+#include "runtime/training_state.h"
 
 namespace tern {
-
-inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // Of rank 0's GPU: means over a log interval. What it does not tell is unknown.
 struct GpuReadings {

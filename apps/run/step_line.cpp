@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "apps/run/quantities.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

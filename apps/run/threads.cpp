@@ -16,8 +16,8 @@
 #include <thread>
 #include <vector>
 
-#include "apps/run/machine_limits.h"
 #include "core/check.h"
+#include "runtime/machine_limits.h"
 
 namespace tern {
 namespace {

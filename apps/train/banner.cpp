@@ -6,9 +6,9 @@
 
 #include "apps/config/plan.h"
 #include "apps/config/plan_text.h"
-#include "apps/run/quantities.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/library_versions.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

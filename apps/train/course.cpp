@@ -3,10 +3,11 @@
 #include <cmath>
 
 #include "apps/run/metrics.h"
-#include "apps/train/model_files.h"
 #include "core/check.h"
 #include "data/checkpoint_directory.h"
 #include "data/files.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace fs = std::filesystem;

@@ -1,8 +1,9 @@
 #include "apps/train/initial_weights.h"
 
-#include "apps/generate/load_model.h"
 #include "apps/train/course.h"
-#include "apps/train/model_files.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/load_model.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace fs = std::filesystem;

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <string>
 
-#include "apps/config/run_config.h"
 #include "core/device_traits.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

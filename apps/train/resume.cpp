@@ -4,7 +4,9 @@
 
 #include "apps/config/resolved.h"
 #include "apps/train/course.h"
+#include "apps/train/saved_config.h"
 #include "data/checkpoint_directory.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace {

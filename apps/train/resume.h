@@ -7,8 +7,8 @@
 #include "apps/config/load.h"
 #include "apps/run/console.h"
 #include "apps/run/run_directory.h"
-#include "apps/train/model_files.h"
-#include "apps/train/training_data.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/training_data.h"
 
 namespace tern {
 

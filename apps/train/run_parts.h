@@ -7,9 +7,9 @@
 #include "apps/run/reports.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/injection.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/training_data.h"
 #include "core/communicator.h"
+#include "runtime/memory_plan.h"
+#include "runtime/training_data.h"
 
 namespace tern {
 

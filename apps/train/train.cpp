@@ -9,17 +9,19 @@
 #include "apps/ranks/launcher.h"
 #include "apps/ranks/ranks.h"
 #include "apps/run/environment.h"
-#include "apps/run/quantities.h"
 #include "apps/run/square_product.h"
 #include "apps/train/banner.h"
 #include "apps/train/course.h"
 #include "apps/train/initial_weights.h"
 #include "apps/train/resume.h"
+#include "apps/train/saved_config.h"
 #include "apps/train/training_run.h"
 #include "apps/train/verify_data.h"
 #include "data/files.h"
 #include "data/hash.h"
 #include "layers/device_limits.h"
+#include "runtime/quantities.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace {

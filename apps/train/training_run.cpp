@@ -8,10 +8,11 @@
 
 #include "apps/config/resolved.h"
 #include "apps/run/printable.h"
-#include "apps/run/quantities.h"
 #include "apps/run/time_limit.h"
 #include "apps/train/course.h"
 #include "apps/version.h"
+#include "runtime/quantities.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace {

@@ -5,18 +5,19 @@
 
 #include <optional>
 
-#include "apps/generate/generator.h"
 #include "apps/run/gpu_monitor.h"
 #include "apps/run/pace.h"
 #include "apps/run/recovery.h"
 #include "apps/run/run_record.h"
 #include "apps/run/signals.h"
 #include "apps/train/course.h"
-#include "apps/train/evaluate.h"
-#include "apps/train/model_files.h"
 #include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
 #include "data/checkpoint_writer.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/evaluate.h"
+#include "runtime/generator.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 

@@ -7,6 +7,7 @@
 #include "apps/run/time_limit.h"
 #include "apps/train/replica_hash.h"
 #include "apps/train/training_run.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace {

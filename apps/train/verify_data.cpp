@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "apps/run/pace.h"
-#include "apps/run/quantities.h"
 #include "apps/run/terminal.h"
 #include "core/check.h"
 #include "data/corpus.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/config/sections.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

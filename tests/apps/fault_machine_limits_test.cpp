@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "apps/run/environment.h"
-#include "apps/run/machine_limits.h"
+#include "runtime/machine_limits.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
 

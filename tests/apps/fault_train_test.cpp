@@ -6,9 +6,9 @@
 #include <random>
 #include <thread>
 
-#include "apps/train/memory_plan.h"
 #include "apps/train/train.h"
 #include "data/checkpoint.h"
+#include "runtime/memory_plan.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/complaint.h"
 

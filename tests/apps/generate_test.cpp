@@ -6,7 +6,7 @@
 #include <limits>
 #include <set>
 
-#include "apps/generate/generator.h"
+#include "runtime/generator.h"
 #include "tests/support/complaint.h"
 
 namespace tern::test {

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "apps/run/running_mean.h"
 #include "apps/run/time_limit.h"
+#include "runtime/running_mean.h"
 
 namespace tern {
 namespace {

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <utility>
 
-#include "apps/train/trainer.h"
 #include "data/manifest.h"
+#include "runtime/trainer.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 

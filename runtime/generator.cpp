@@ -1,4 +1,4 @@
-#include "apps/generate/generator.h"
+#include "runtime/generator.h"
 
 #include <algorithm>
 #include <cmath>

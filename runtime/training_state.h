@@ -1,21 +1,17 @@
-// A training state as the tensors of a checkpoint, and back. Weights carry their Hugging Face
-// names, AdamW's moments the same behind "first_moment." and "second_moment.", and "tokenizer"
-// holds the bytes of the tokenizer's model file: a checkpoint needs nothing beside it.
+// What a training run is made of beside tensors: in the state of a checkpoint's manifest.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
-#include "apps/config/run_config.h"
-#include "apps/run/reports.h"
-#include "apps/run/running_mean.h"
-#include "apps/train/trainer.h"
-#include "core/inference_weights.h"
 #include "data/checkpoint.h"
-#include "data/checkpoint_layout.h"
 #include "data/corpus_manifest.h"
+#include "runtime/running_mean.h"
 
 namespace tern {
+
+inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // Steps without an update up to this one.
 struct BadSteps {
@@ -45,23 +41,5 @@ struct TrainingState {
 nlohmann::json to_json(const TrainingState& state);
 TrainingState training_state(const nlohmann::json& state, const std::string& where);
 TrainingState training_state(const Manifest& manifest, const std::string& where);
-
-// Everything a resumed run needs: the part of it that this rank writes. Views: trainer and
-// tokenizer_model must outlive the save.
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model);
-
-// The configuration that a checkpoint's run had.
-RunConfig saved_config(const Checkpoint& checkpoint);
-
-// That all of a model's weights are there, and moments if they are wanted. Fault::input naming the
-// first tensor that is missing, has another shape or is not real.
-void require_weights(const Checkpoint& checkpoint, const Model& model, bool moments);
-
-// What this rank holds. Fault::input naming the tensor if one is missing, has another shape or
-// dtype.
-void load_weights(const Checkpoint& checkpoint, ParameterPack& pack);
-void load_weights(const Checkpoint& checkpoint, InferenceWeights& weights);
-void load_moments(const Checkpoint& checkpoint, Trainer& trainer);
-std::string load_tokenizer_model(const Checkpoint& checkpoint);
 
 }  // namespace tern

@@ -1,14 +1,14 @@
-#include "apps/run/device.h"
+#include "runtime/device.h"
 
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <charconv>
 
-#include "apps/run/machine_limits.h"
-#include "apps/run/plugin.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/plugin.h"
 #include "data/hash.h"
+#include "runtime/machine_limits.h"
 
 namespace tern {
 namespace {

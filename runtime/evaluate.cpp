@@ -1,4 +1,4 @@
-#include "apps/train/evaluate.h"
+#include "runtime/evaluate.h"
 
 #include <algorithm>
 

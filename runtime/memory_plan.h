@@ -7,9 +7,9 @@
 #include <memory>
 #include <string>
 
-#include "apps/config/run_config.h"
-#include "apps/run/device.h"
 #include "core/ownership.h"
+#include "runtime/device.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

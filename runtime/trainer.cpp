@@ -1,4 +1,4 @@
-#include "apps/train/trainer.h"
+#include "runtime/trainer.h"
 
 #include <algorithm>
 #include <cmath>

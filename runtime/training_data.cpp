@@ -1,4 +1,4 @@
-#include "apps/train/training_data.h"
+#include "runtime/training_data.h"
 
 #include "core/check.h"
 

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "apps/config/run_config.h"
 #include "data/corpus.h"
 #include "data/loader.h"
 #include "data/text_bytes.h"
 #include "data/tokenizer.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

@@ -6,9 +6,9 @@
 #include <map>
 #include <span>
 
-#include "apps/config/run_config.h"
-#include "apps/train/evaluate.h"
 #include "optim/adamw.h"
+#include "runtime/evaluate.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

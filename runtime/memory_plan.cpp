@@ -1,17 +1,16 @@
-#include "apps/train/memory_plan.h"
+#include "runtime/memory_plan.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
 
-#include "apps/config/plan.h"
-#include "apps/generate/generator.h"
-#include "apps/run/quantities.h"
-#include "apps/train/model_files.h"
-#include "apps/train/trainer.h"
 #include "core/dry/dry_backend.h"
 #include "data/checkpoint_writer.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/generator.h"
+#include "runtime/quantities.h"
+#include "runtime/trainer.h"
 
 namespace tern {
 namespace {
@@ -59,9 +58,9 @@ std::string advice(const RunConfig& config, Index largest) {
 // What needs no rehearsal, which would itself take memory: the state of this rank alone does not
 // fit.
 void require_state_fits(const RunConfig& config, std::size_t available, Share share) {
-  const Plan plan = make_plan(config, std::vector<std::int64_t>(config.data.sources.size()));
+  const StateBytes state = state_bytes(config);
   const double owners = config.parallel.zero ? share.size : 1;
-  const double bytes = double(plan.checkpoint_bytes) / owners + double(plan.gradient_bytes);
+  const double bytes = double(state.parameters + state.moments) / owners + double(state.gradients);
   require(bytes <= double(available), Fault::memory, "out of memory: the run needs more than ",
           bytes_text(bytes), " for parameters, gradients and moments, but only ",
           bytes_text(double(available)),

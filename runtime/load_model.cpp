@@ -1,8 +1,9 @@
-#include "apps/generate/load_model.h"
+#include "runtime/load_model.h"
 
-#include "apps/train/memory_plan.h"
-#include "apps/train/model_files.h"
 #include "data/checkpoint_directory.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/memory_plan.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 
@@ -17,9 +18,8 @@ Checkpoint open_checkpoint(const std::filesystem::path& path) {
   return Checkpoint::open(*newest.path);
 }
 
-LoadedModel load_model(const Checkpoint& checkpoint, const Device& device,
+LoadedModel load_model(const Checkpoint& checkpoint, const RunConfig& config, const Device& device,
                        const std::function<void(Model&)>& use) {
-  const RunConfig config = saved_config(checkpoint);
   const ModelOptions options = model_options(config, device.facts().traits);
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config.model, options);

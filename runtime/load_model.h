@@ -4,13 +4,13 @@
 #include <filesystem>
 #include <memory>
 
-#include "apps/config/run_config.h"
-#include "apps/run/device.h"
 #include "core/inference_weights.h"
 #include "data/checkpoint.h"
 #include "data/corpus_manifest.h"
 #include "data/tokenizer.h"
 #include "layers/model.h"
+#include "runtime/device.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 
@@ -27,8 +27,8 @@ struct LoadedModel {
 // Fault::input with the reason if there is no good one.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
-// use: what will be done with the model, rehearsed for its memory
-LoadedModel load_model(const Checkpoint& checkpoint, const Device& device,
+// config: of the checkpoint's run; use: what will be done with the model, rehearsed for its memory
+LoadedModel load_model(const Checkpoint& checkpoint, const RunConfig& config, const Device& device,
                        const std::function<void(Model&)>& use);
 
 }  // namespace tern

@@ -1,4 +1,4 @@
-#include "apps/config/schedule_config.h"
+#include "runtime/run_config.h"
 
 #include <cmath>
 #include <utility>
@@ -6,7 +6,6 @@
 #include "core/check.h"
 
 namespace tern {
-
 namespace {
 
 Schedule from_entries(const std::vector<SegmentEntry>& entries, std::int64_t total) {
@@ -66,6 +65,27 @@ Schedule make_schedule(const DecayScheduleSection& s, std::int64_t total) {
       return from_entries(s.segments, total);
   }
   fail(Fault::internal, "[weight_decay_schedule] unknown preset ", int(s.preset));
+}
+
+std::int64_t total_steps(const RunConfig& config) {
+  const std::int64_t batch = config.batch.tokens;
+  return config.run.steps > 0 ? config.run.steps : (config.run.tokens + batch - 1) / batch;
+}
+
+Schedule learning_rate_schedule(const RunConfig& config) {
+  return make_schedule(config.schedule, total_steps(config));
+}
+
+Schedule weight_decay_schedule(const RunConfig& config) {
+  return make_schedule(config.weight_decay_schedule, total_steps(config));
+}
+
+StateBytes state_bytes(const RunConfig& config) {
+  const std::int64_t n = count_parameters(config.model).total();
+  const std::int64_t real = config.dtype == Precision::f64 ? 8 : 4;
+  return {.parameters = n * real,
+          .gradients = n * (config.optimizer.gradients == Stored::bf16 ? 2 : real),
+          .moments = 2 * n * (config.optimizer.moments == Stored::bf16 ? 2 : real)};
 }
 
 }  // namespace tern

@@ -1,4 +1,4 @@
-#include "apps/run/machine_limits.h"
+#include "runtime/machine_limits.h"
 
 #include <sched.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "apps/run/quantities.h"
+#include "runtime/quantities.h"
 
 #include <fmt/format.h>
 
