@@ -39,7 +39,7 @@ struct ScheduleSection {
   double second_stage_start = 1.0 / 3;
   Span decay{20, true};
   SegmentCurve decay_curve = SegmentCurve::sqrt;
-  std::vector<SegmentEntry> segments;
+  std::vector<SegmentEntry> segments{};
 };
 
 enum class DecayPreset { constant, off_midway, segments };
@@ -47,7 +47,7 @@ enum class DecayPreset { constant, off_midway, segments };
 struct DecayScheduleSection {
   DecayPreset preset = DecayPreset::constant;
   Span middle{50, true};
-  std::vector<SegmentEntry> segments;
+  std::vector<SegmentEntry> segments{};
 };
 
 // the segments over a run of `total` steps; Fault::usage when the lengths do not fit
@@ -55,7 +55,7 @@ Schedule make_schedule(const ScheduleSection& section, std::int64_t total);
 Schedule make_schedule(const DecayScheduleSection& section, std::int64_t total);
 
 struct RunSection {
-  std::string name;  // "": the name of the configuration file without its extension
+  std::string name{};  // "": the name of the configuration file without its extension
   std::string directory = "runs";
   std::int64_t seed = 0;
   std::int64_t steps = 0;  // this or tokens, the other 0
@@ -64,17 +64,17 @@ struct RunSection {
 };
 
 struct DataSource {
-  std::string path;
+  std::string path{};
   double weight = 1;
-  std::string validation;  // "": the part that was set aside when the source was prepared
+  std::string validation{};  // "": the part that was set aside when the source was prepared
 };
 
 enum class DataOrder { shuffled, sequential };
 
 struct DataSection {
-  std::vector<DataSource> sources;
+  std::vector<DataSource> sources{};
   DataOrder order = DataOrder::shuffled;
-  std::string tokenizer;  // "": the one that the data was prepared with
+  std::string tokenizer{};  // "": the one that the data was prepared with
   bool verify = false;    // reads every byte of it at the start
 };
 
@@ -105,7 +105,7 @@ struct LoggingSection {
   std::int64_t interval = 10;  // steps, here and below; 0: never
   std::int64_t diagnostics_interval = 100;
   std::int64_t sample_interval = 0;
-  std::vector<std::string> sample_prompts;
+  std::vector<std::string> sample_prompts{};
   std::int64_t sample_tokens = 64;
   std::int64_t validation_interval = 0;
   std::int64_t validation_tokens = 65'536;
@@ -120,7 +120,7 @@ struct CheckpointSection {
 };
 
 struct InitFromSection {
-  std::string path;
+  std::string path{};
   bool moments = false;
   bool other_tokenizer = false;
 };
@@ -143,25 +143,25 @@ struct ParallelSection {
 };
 
 struct RunConfig {
-  RunSection run;
+  RunSection run{};
   std::string model_size = "custom";   // or the name of a published size, already applied to model
   ModelConfig model{.vocab_size = 0};  // 0: that of the data's tokenizer, see set_vocab_size
-  DataSection data;
-  OptimizerSection optimizer;
-  ScheduleSection schedule;
-  DecayScheduleSection weight_decay_schedule;
-  BatchSection batch;
+  DataSection data{};
+  OptimizerSection optimizer{};
+  ScheduleSection schedule{};
+  DecayScheduleSection weight_decay_schedule{};
+  BatchSection batch{};
   Precision dtype = Precision::f32;
   Activations activations = Activations::automatic;  // of products; automatic: bf16 on GPUs
   Activations residual = Activations::automatic;     // of the stream; automatic: as activations
   BackwardProducts backward = BackwardProducts::bf16;
   Recompute recompute = Recompute::none;
-  LoggingSection logging;
-  CheckpointSection checkpoint;
-  InitFromSection init_from;
-  NumericsSection numerics;
-  RanksSection ranks;
-  ParallelSection parallel;
+  LoggingSection logging{};
+  CheckpointSection checkpoint{};
+  InitFromSection init_from{};
+  NumericsSection numerics{};
+  RanksSection ranks{};
+  ParallelSection parallel{};
 };
 
 // optimizer steps of the run: run.steps, or as many as run.tokens needs

@@ -1,34 +1,7 @@
 # Where the libraries around tern come from: Debian packages, or anything under CMAKE_PREFIX_PATH.
-
-# HDF5 as named static archives, so that the binary travels (find_package(HDF5) links shared here).
-find_path(HDF5_INCLUDE hdf5.h PATH_SUFFIXES hdf5/serial REQUIRED)
-find_library(HDF5_ARCHIVE NAMES libhdf5_serial.a libhdf5.a PATH_SUFFIXES hdf5/serial REQUIRED)
-find_library(SZ_ARCHIVE NAMES libsz.a REQUIRED)
-find_library(AEC_ARCHIVE NAMES libaec.a REQUIRED)
-find_path(Z_INCLUDE zlib.h REQUIRED)
-find_library(Z_ARCHIVE NAMES libz.a REQUIRED)
-find_path(ZSTD_INCLUDE zstd.h REQUIRED)
-find_library(ZSTD_ARCHIVE NAMES libzstd.a REQUIRED)
-find_path(LZMA_INCLUDE lzma.h REQUIRED)
-find_library(LZMA_ARCHIVE NAMES liblzma.a REQUIRED)
-find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
+include(data_dependencies)
 find_path(TOML_INCLUDE toml++/toml.h REQUIRED)
 find_path(CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
-find_path(FMT_INCLUDE fmt/format.h REQUIRED)
-find_path(JSON_INCLUDE nlohmann/json.hpp REQUIRED)
-find_path(SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
-find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
-find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
-find_package(Threads REQUIRED)
-
-add_library(tern_dependencies_data INTERFACE)
-target_include_directories(tern_dependencies_data SYSTEM INTERFACE
-  ${HDF5_INCLUDE} ${Z_INCLUDE} ${ZSTD_INCLUDE} ${LZMA_INCLUDE} ${XXHASH_INCLUDE} ${FMT_INCLUDE}
-  ${JSON_INCLUDE} ${SENTENCEPIECE_INCLUDE})
-target_compile_definitions(tern_dependencies_data INTERFACE FMT_HEADER_ONLY XXH_INLINE_ALL)
-target_link_libraries(tern_dependencies_data INTERFACE
-  ${HDF5_ARCHIVE} ${SZ_ARCHIVE} ${AEC_ARCHIVE} ${Z_ARCHIVE} ${ZSTD_ARCHIVE} ${LZMA_ARCHIVE}
-  ${SENTENCEPIECE_TRAIN_LIBRARY} ${SENTENCEPIECE_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})
 
 add_library(tern_dependencies_apps INTERFACE)
 target_include_directories(tern_dependencies_apps SYSTEM INTERFACE ${CLI11_INCLUDE} ${TOML_INCLUDE})

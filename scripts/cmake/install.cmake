@@ -3,11 +3,17 @@
 #   bin/tern   lib/libtern_*.a   lib/libsentencepiece*.so*, libgomp.so*   include/tern/FOLDER/*.h
 #   lib/libtern_cuda.so and share/tern/algorithms.txt, which it looks for there, where nvcc was found
 #   share/man/man1/tern.1   share/bash-completion/completions/tern
-#   lib/cmake/tern: find_package(tern) with tern::core, tern::autograd, tern::layers
+#   lib/cmake/tern: find_package(tern) with tern::core, autograd, layers, optim, data, runtime
 include(CMakePackageConfigHelpers)
 set(package_directory lib/cmake/tern)
 
-install(TARGETS tern_core tern_autograd tern_layers EXPORT tern-targets ARCHIVE DESTINATION lib)
+set(exported core autograd layers optim)
+if(TERN_APPS)
+  list(APPEND exported data runtime)
+  install(FILES scripts/cmake/data_dependencies.cmake DESTINATION ${package_directory})
+endif()
+list(TRANSFORM exported PREPEND tern_ OUTPUT_VARIABLE targets)
+install(TARGETS ${targets} EXPORT tern-targets ARCHIVE DESTINATION lib)
 install(EXPORT tern-targets NAMESPACE tern:: DESTINATION ${package_directory})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/tern-config-version.cmake
   COMPATIBILITY SameMinorVersion)
@@ -15,7 +21,7 @@ install(FILES scripts/cmake/tern-config.cmake ${PROJECT_BINARY_DIR}/tern-config-
   DESTINATION ${package_directory})
 
 # The CPU kernels' own headers stay inside: the others need nothing but the standard library.
-install(DIRECTORY core autograd layers DESTINATION include/tern
+install(DIRECTORY ${exported} DESTINATION include/tern
   FILES_MATCHING PATTERN "*.h" PATTERN cpu EXCLUDE)
 install(FILES core/cpu/cpu_backend.h DESTINATION include/tern/core/cpu)
 
