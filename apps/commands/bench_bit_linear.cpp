@@ -5,8 +5,8 @@
 
 #include "apps/bench/bit_linear.h"
 #include "apps/commands.h"
+#include "apps/console/text.h"
 #include "apps/run/device.h"
-#include "apps/run/quantities.h"
 #include "layers/model_config.h"
 
 namespace tern {

@@ -6,9 +6,9 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
+#include "apps/console/text.h"
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
-#include "apps/run/printable.h"
 #include "data/utf8.h"
 
 namespace tern {

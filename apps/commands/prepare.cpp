@@ -9,9 +9,9 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
+#include "apps/console/terminal.h"
+#include "apps/console/text.h"
 #include "apps/run/pace.h"
-#include "apps/run/quantities.h"
-#include "apps/run/terminal.h"
 
 namespace tern {
 namespace {

@@ -7,10 +7,10 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
+#include "apps/console/text.h"
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/golden/golden_model.h"
-#include "apps/run/quantities.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
 #include "core/host.h"

@@ -14,9 +14,9 @@
 
 #include "apps/ranks/connection.h"
 #include "apps/ranks/place.h"
-#include "apps/run/child.h"
-#include "apps/run/machine_limits.h"
 #include "apps/run/pace.h"
+#include "apps/system/child.h"
+#include "apps/system/machine_limits.h"
 #include "core/check.h"
 
 namespace tern {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "apps/run/machine_limits.h"
 #include "apps/run/plugin.h"
+#include "apps/system/machine_limits.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/hash.h"
 

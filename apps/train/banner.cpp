@@ -4,9 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/config/plan.h"
-#include "apps/config/plan_text.h"
-#include "apps/run/quantities.h"
+#include "apps/console/text.h"
+#include "apps/plan/plan.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/library_versions.h"
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <string>
 
-#include "apps/config/plan.h"
+#include "apps/console/text.h"
 #include "apps/generate/generator.h"
-#include "apps/run/quantities.h"
+#include "apps/plan/plan.h"
 #include "apps/train/model_files.h"
 #include "apps/train/trainer.h"
 #include "core/dry/dry_backend.h"

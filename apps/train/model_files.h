@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "apps/config/run_config.h"
-#include "apps/run/reports.h"
-#include "apps/run/running_mean.h"
+#include "apps/console/reports.h"
+#include "apps/run/pace.h"
 #include "apps/train/trainer.h"
 #include "core/inference_weights.h"
 #include "data/checkpoint.h"

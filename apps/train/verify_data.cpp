@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "apps/console/terminal.h"
+#include "apps/console/text.h"
 #include "apps/run/pace.h"
-#include "apps/run/quantities.h"
-#include "apps/run/terminal.h"
 #include "core/check.h"
 #include "data/corpus.h"
 

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "apps/config/load.h"
-#include "apps/config/plan.h"
 #include "apps/golden/golden.h"
+#include "apps/plan/plan.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
 #include "core/bfloat16.h"

@@ -4,9 +4,6 @@
 
 #include <cmath>
 
-#include "apps/run/running_mean.h"
-#include "apps/run/time_limit.h"
-
 namespace tern {
 namespace {
 

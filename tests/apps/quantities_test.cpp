@@ -1,10 +1,8 @@
-#include "apps/run/quantities.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "apps/run/printable.h"
+#include "apps/console/text.h"
 
 namespace tern {
 namespace {

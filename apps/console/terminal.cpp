@@ -1,4 +1,4 @@
-#include "apps/run/terminal.h"
+#include "apps/console/terminal.h"
 
 #include <fcntl.h>
 #include <poll.h>

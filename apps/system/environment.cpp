@@ -1,4 +1,4 @@
-#include "apps/run/environment.h"
+#include "apps/system/environment.h"
 
 #include <sys/utsname.h>
 
@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "apps/run/machine_limits.h"
+#include "apps/system/machine_limits.h"
 #include "apps/version.h"
 
 namespace tern {

@@ -1,5 +1,5 @@
-// What a person sees of a run: permanent lines, below them on a terminal a live status line. All
-// permanent lines also go to train.log, with the time, whatever becomes of the terminal.
+// The text output of a run: permanent lines and, on a terminal, a live status line below them. All
+// permanent lines also go to train.log, with the time, even when the terminal is gone.
 #pragma once
 
 #include <functional>
@@ -7,10 +7,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "apps/run/line_file.h"
-#include "apps/run/reports.h"
-#include "apps/run/terminal.h"
+#include "apps/console/reports.h"
+#include "apps/console/terminal.h"
+#include "apps/system/line_file.h"
 
 namespace tern {
 
@@ -56,5 +57,26 @@ class Console {
   bool log_failed_ = false;
   double drawn_ = -1;  // when the status line was, in monotonic seconds
 };
+
+// One step as one line. On a narrow line, parts are dropped in the order of gives_way:
+// step 1200/20000  6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  ...  eta 1h07m
+// docs/metrics.md names them all.
+struct LinePart {
+  std::string before{}, value{}, after{};  // "loss ", "3.912", ""
+  int gives_way = 0;                       // the highest goes first; 0 stays
+  bool alarming = false;
+
+  std::string text() const { return before + value + after; }
+};
+
+std::vector<LinePart> step_parts(const StepReport& report);
+
+// "[=====>              ]", for the live line: there it matters more than norm and perplexity
+LinePart progress_bar(double share);
+
+// what is left of the parts in so many columns, two spaces between them
+std::vector<LinePart> fitting(std::vector<LinePart> parts, int columns);
+
+std::string joined(const std::vector<LinePart>& parts);
 
 }  // namespace tern

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "apps/run/plot.h"
-#include "apps/run/printable.h"
+#include "apps/console/text.h"
+#include "apps/plot/plot.h"
 
 namespace tern {
 namespace {

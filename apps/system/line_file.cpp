@@ -1,4 +1,4 @@
-#include "apps/run/line_file.h"
+#include "apps/system/line_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
