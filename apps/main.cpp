@@ -9,8 +9,8 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/run/terminal.h"
-#include "apps/run/threads.h"
+#include "apps/console/terminal.h"
+#include "apps/system/machine_limits.h"
 #include "core/check.h"
 #include "data/files.h"
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "apps/run/plugin.h"
+#include "apps/system/machine_limits.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/plugin.h"
 #include "data/hash.h"

@@ -1,5 +1,5 @@
-// What this process may use of its machine, memory and cores: the least of what the machine has, of
-// what its control groups (cgroup v1 and v2, their parents too) and its own resource limits allow.
+// Memory and cores that this process may use: the least of the machine, of its control groups
+// (cgroup v1 and v2, with their parents) and of its own resource limits; and its OpenMP threads.
 #pragma once
 
 #include <cstdint>
@@ -25,5 +25,12 @@ UsableMemory usable_memory(const std::filesystem::path& root = "/");
 // Cores that this process may keep busy: of its affinity, at most the control groups' quota of CPU
 // time, rounded up. At least 1.
 int usable_cores(const std::filesystem::path& root = "/");
+
+// Sets the number of OpenMP threads and how they wait. Call once, first in main. The user's
+// OMP_NUM_THREADS, OMP_WAIT_POLICY and GOMP_SPINCOUNT count; without them there is a thread for
+// each usable core, and a thread without work sleeps instead of spinning. libgomp reads the latter
+// when it is loaded: the program starts itself once more. Fewer threads, with a line on stderr,
+// where the system does not give as many. Fault::usage if OMP_NUM_THREADS is no number of threads.
+void set_up_threads(char** argv);
 
 }  // namespace tern

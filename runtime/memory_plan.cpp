@@ -5,6 +5,11 @@
 #include <algorithm>
 #include <string>
 
+#include "apps/console/text.h"
+#include "apps/generate/generator.h"
+#include "apps/plan/plan.h"
+#include "apps/train/model_files.h"
+#include "apps/train/trainer.h"
 #include "core/dry/dry_backend.h"
 #include "data/checkpoint_writer.h"
 #include "runtime/checkpoint_tensors.h"

@@ -5,6 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "apps/config/run_config.h"
+#include "apps/console/reports.h"
+#include "apps/run/pace.h"
+#include "apps/train/trainer.h"
+#include "core/inference_weights.h"
 #include "data/checkpoint.h"
 #include "data/corpus_manifest.h"
 #include "runtime/running_mean.h"

@@ -10,8 +10,8 @@
 #include <regex>
 
 #include "apps/commands/help.h"
+#include "apps/config/key.h"
 #include "apps/config/schema.h"
-#include "apps/config/suggest.h"
 #include "apps/version.h"
 #include "core/check.h"
 #include "data/files.h"

@@ -4,8 +4,8 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/config/reference.h"
 #include "apps/config/resolved.h"
+#include "apps/config/schema.h"
 
 namespace tern {
 

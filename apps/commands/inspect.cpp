@@ -11,6 +11,8 @@
 #include "apps/commands/command_line.h"
 #include "apps/run/printable.h"
 #include "apps/run/terminal.h"
+#include "apps/console/terminal.h"
+#include "apps/console/text.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
 #include "data/checkpoint.h"

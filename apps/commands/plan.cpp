@@ -1,13 +1,15 @@
 // tern plan CONFIG.toml: what a run will take, and everything that can fail before its first step.
+#include "apps/plan/plan.h"
+
 #include <fmt/format.h>
 
 #include <memory>
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/config/exchange_plan.h"
 #include "apps/config/load.h"
 #include "apps/config/plan_text.h"
+#include "apps/console/text.h"
 #include "apps/train/initial_weights.h"
 #include "layers/device_limits.h"
 #include "runtime/memory_plan.h"

@@ -1,5 +1,5 @@
 // tern plot RUN...: the loss curves of one or several runs as a picture.
-#include "apps/run/plot.h"
+#include "apps/plot/plot.h"
 
 #include <cstdio>
 #include <filesystem>

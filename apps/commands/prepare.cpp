@@ -9,6 +9,8 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
+#include "apps/console/terminal.h"
+#include "apps/console/text.h"
 #include "apps/run/pace.h"
 #include "apps/run/terminal.h"
 #include "runtime/quantities.h"

@@ -4,7 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/run/printable.h"
+#include "apps/console/text.h"
 #include "core/check.h"
 
 namespace tern {

@@ -1,5 +1,3 @@
-#include "apps/config/consistency.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/config/value.h"
+#include "apps/config/key.h"
+#include "apps/config/load.h"
 #include "autograd/ops/product.h"
 #include "core/check.h"
 
@@ -18,8 +17,9 @@ namespace {
 
 class Checker {
  public:
-  Checker(const LoadedConfig& loaded, const std::set<std::string>& bad, ConfigProblems& problems)
-      : config_(loaded.config), loaded_(loaded), bad_(bad), problems_(problems) {}
+  Checker(const LoadedConfig& loaded, const std::set<std::string>& invalid_keys,
+          ConfigProblems& problems)
+      : config_(loaded.config), loaded_(loaded), invalid_keys_(invalid_keys), problems_(problems) {}
 
   void length();
   void name();
@@ -34,8 +34,9 @@ class Checker {
 
  private:
   // whether all these keys were read
-  bool sound(const std::vector<std::string>& keys) const {
-    return std::ranges::none_of(keys, [&](const std::string& key) { return bad_.contains(key); });
+  bool valid(const std::vector<std::string>& keys) const {
+    return std::ranges::none_of(
+        keys, [&](const std::string& key) { return invalid_keys_.contains(key); });
   }
 
   // holds, or is reported at the place of `key`
@@ -52,12 +53,12 @@ class Checker {
   void expect_schedule(const std::string& table, const std::function<void()>& make);
   const RunConfig& config_;
   const LoadedConfig& loaded_;
-  const std::set<std::string>& bad_;
+  const std::set<std::string>& invalid_keys_;
   ConfigProblems& problems_;
 };
 
 void Checker::length() {
-  if (!sound({"run.steps", "run.tokens"})) return;
+  if (!valid({"run.steps", "run.tokens"})) return;
   const RunSection& run = config_.run;
   expect(run.steps > 0 || run.tokens > 0, "run.steps",
          "expected a length of the run, run.steps or run.tokens, got neither");
@@ -67,7 +68,7 @@ void Checker::length() {
 }
 
 void Checker::name() {
-  if (!sound({"run.name"})) return;
+  if (!valid({"run.name"})) return;
   const auto plain = [](unsigned char c) {
     return (c < 0x80 && std::isalnum(c)) || c == '.' || c == '_' || c == '-';
   };
@@ -80,7 +81,7 @@ void Checker::name() {
 }
 
 void Checker::model() {
-  if (!sound({"model.size", "model.hidden_size", "model.num_hidden_layers"})) return;
+  if (!valid({"model.size", "model.hidden_size", "model.num_hidden_layers"})) return;
   const std::string& size = config_.model_size;
   const ModelConfig& model = config_.model;
   const bool custom = size == "custom";
@@ -100,7 +101,7 @@ void Checker::model() {
                        "exact in f32, got {}",
                        kMaxExactInputs, inputs));
   };
-  if (sound({"model.intermediate_size"}))
+  if (valid({"model.intermediate_size"}))
     expect_exact("model.intermediate_size", model.glu_width());
   expect(config_.backward == BackwardProducts::bf16 || model.quantize == Quantize::ternary,
          "precision.backward",
@@ -111,28 +112,28 @@ void Checker::model() {
 }
 
 void Checker::data() {
-  if (!sound({"data.source.path"})) return;
+  if (!valid({"data.source.path"})) return;
   expect(!config_.data.sources.empty(), "data.source",
          "expected at least one [[data.source]] with a path, got none");
 }
 
 void Checker::optimizer() {
-  const auto beside_f32 = [&](const char* key, bool half) {
-    if (sound({key, "precision.dtype"}))
+  const auto requires_f32 = [&](const char* key, bool half) {
+    if (valid({key, "precision.dtype"}))
       expect(!half || config_.dtype == Precision::f32, key,
              "expected \"f32\" with precision.dtype = \"f64\", got \"bf16\"");
   };
-  beside_f32("optimizer.moments", config_.optimizer.moments == Stored::bf16);
-  beside_f32("optimizer.gradients", config_.optimizer.gradients == Stored::bf16);
+  requires_f32("optimizer.moments", config_.optimizer.moments == Stored::bf16);
+  requires_f32("optimizer.gradients", config_.optimizer.gradients == Stored::bf16);
 }
 
 void Checker::batch() {
   const BatchSection& batch = config_.batch;
-  if (!sound({"batch.tokens", "batch.context"})) return;
+  if (!valid({"batch.tokens", "batch.context"})) return;
   expect(batch.tokens % batch.context == 0, "batch.tokens",
          fmt::format("expected a multiple of batch.context = {}, got {}", batch.context,
                      batch.tokens));
-  if (!sound({"batch.micro_batch"})) return;
+  if (!valid({"batch.micro_batch"})) return;
   const std::int64_t sequences = std::max<std::int64_t>(1, batch.tokens / batch.context);
   expect(batch.micro_batch <= sequences, "batch.micro_batch",
          fmt::format("expected at most the batch's {} sequences, got {}", sequences,
@@ -141,7 +142,7 @@ void Checker::batch() {
 
 void Checker::expect_schedule(const std::string& table, const std::function<void()>& make) {
   const auto within = [&](const std::string& key) { return key.starts_with(table + "."); };
-  if (std::ranges::any_of(bad_, within)) return;
+  if (std::ranges::any_of(invalid_keys_, within)) return;
   try {
     make();
   } catch (const Error& e) {
@@ -150,7 +151,7 @@ void Checker::expect_schedule(const std::string& table, const std::function<void
 }
 
 void Checker::schedules() {
-  if (!sound({"run.steps", "run.tokens", "batch.tokens"}) || total_steps(config_) == 0) return;
+  if (!valid({"run.steps", "run.tokens", "batch.tokens"}) || total_steps(config_) == 0) return;
   expect_schedule("schedule", [&] { learning_rate_schedule(config_); });
   expect_schedule("weight_decay_schedule", [&] { weight_decay_schedule(config_); });
 }
@@ -158,9 +159,9 @@ void Checker::schedules() {
 // A key that the chosen preset does not read must be left at its default: else it is a
 // misunderstanding.
 void Checker::unused_schedule_keys() {
-  if (!sound({"schedule.preset", "weight_decay_schedule.preset"})) return;
+  if (!valid({"schedule.preset", "weight_decay_schedule.preset"})) return;
   const auto only = [&](const std::string& key, bool used, bool changed, std::string_view presets) {
-    if (bad_.contains(key)) return;
+    if (invalid_keys_.contains(key)) return;
     expect(used || !changed, key, fmt::format("expected only with preset {}", presets));
   };
   using enum SchedulePreset;
@@ -188,11 +189,11 @@ void Checker::unused_schedule_keys() {
 
 void Checker::logging() {
   const LoggingSection& log = config_.logging;
-  if (sound({"logging.sample_interval", "logging.sample_prompts"}))
+  if (valid({"logging.sample_interval", "logging.sample_prompts"}))
     expect(log.sample_interval == 0 || !log.sample_prompts.empty(), "logging.sample_prompts",
            fmt::format("expected at least one prompt, as logging.sample_interval is {}, got none",
                        log.sample_interval));
-  if (sound({"logging.validation_interval", "logging.validation_tokens", "batch.context"}))
+  if (valid({"logging.validation_interval", "logging.validation_tokens", "batch.context"}))
     expect(log.validation_interval == 0 || log.validation_tokens >= config_.batch.context,
            "logging.validation_tokens",
            fmt::format("expected at least batch.context = {}, got {}", config_.batch.context,
@@ -201,7 +202,7 @@ void Checker::logging() {
 
 void Checker::checkpoints() {
   const CheckpointSection& c = config_.checkpoint;
-  if (sound({"checkpoint.interval", "checkpoint.keep_every"}))
+  if (valid({"checkpoint.interval", "checkpoint.keep_every"}))
     expect(c.keep_every == 0 || (c.interval > 0 && c.keep_every % c.interval == 0),
            "checkpoint.keep_every",
            fmt::format("expected a multiple of checkpoint.interval = {}, got {}", c.interval,
@@ -209,15 +210,15 @@ void Checker::checkpoints() {
   const InitFromSection& from = config_.init_from;
   for (const auto& [key, given] : {std::pair("init_from.moments", from.moments),
                                    std::pair("init_from.other_tokenizer", from.other_tokenizer)})
-    if (sound({"init_from.path", key}))
+    if (valid({"init_from.path", key}))
       expect(!given || !from.path.empty(), key, "expected init_from.path with it, got none");
 }
 
 }  // namespace
 
-void check_consistency(const LoadedConfig& loaded, const std::set<std::string>& bad,
+void check_consistency(const LoadedConfig& loaded, const std::set<std::string>& invalid_keys,
                        ConfigProblems& problems) {
-  Checker checker(loaded, bad, problems);
+  Checker checker(loaded, invalid_keys, problems);
   checker.length();
   checker.name();
   checker.model();

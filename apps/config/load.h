@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,5 +31,11 @@ LoadedConfig parse_config(const std::string& text, const std::string& file,
 
 // The size of the vocabulary where model.vocab_size is 0; from: whose it is.
 void set_vocab_size(LoadedConfig& loaded, std::int64_t size, const std::string& from);
+
+// Checks the rules that several values must satisfy together (each value is within its range
+// already) and adds a problem for every broken rule. Skips rules about `invalid_keys`, whose values
+// could not be read: their mistakes are in `problems` already.
+void check_consistency(const LoadedConfig& loaded, const std::set<std::string>& invalid_keys,
+                       ConfigProblems& problems);
 
 }  // namespace tern

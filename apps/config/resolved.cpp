@@ -63,7 +63,7 @@ std::vector<Difference> differences(const RunConfig& before, const RunConfig& af
       for (const ConfigKey& key : section.keys) {
         if (i < m && i < n && comparable(key, before, i) == comparable(key, after, i)) continue;
         found.push_back({full_name(section, i, key), i < m ? to_toml(key.get(before, i)) : "",
-                         i < n ? to_toml(key.get(after, i)) : ""});
+                         i < n ? to_toml(key.get(after, i)) : "", key.decides});
       }
   }
   return found;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/config/key.h"
 #include "apps/config/load.h"
 
 namespace tern {
@@ -14,6 +15,7 @@ std::string resolved_config(const LoadedConfig& loaded);
 
 struct Difference {
   std::string key, before, after;  // values as TOML; "" where a list has no such table
+  Decides decides = Decides::run;
 };
 
 // Key by key, in the order of the schema; empty for equal configurations. Paths are compared as

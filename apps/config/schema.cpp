@@ -1,10 +1,10 @@
 #include "apps/config/schema.h"
 
-#include "apps/config/binding.h"
+#include <fmt/format.h>
+
 #include "layers/family.h"
 
 namespace tern {
-
 namespace {
 
 constexpr NumberRange kShareBelowOne{.low = 0, .high = 1, .below_high = true};
@@ -14,10 +14,13 @@ ConfigSection run_section() {
   return table<S>(
       "run", "Length of the run, and the folder of its results.", &RunConfig::run,
       {field(&S::name, {.name = "name",
+                        .decides = Decides::place,
                         .doc = "Name of the run and of its folder: letters, digits, `.`, `_`, `-`. "
                                "Empty: the configuration file's name without its extension."}),
-       field(&S::directory,
-             {.name = "directory", .path = true, .doc = "The run's files go to `directory/name`."}),
+       field(&S::directory, {.name = "directory",
+                             .path = true,
+                             .decides = Decides::place,
+                             .doc = "The run's files go to `directory/name`."}),
        field(&S::seed, {.name = "seed",
                         .range = {.low = 0},
                         .doc = "Seed of the initial weights, the data order, the samples and the "
@@ -26,16 +29,19 @@ ConfigSection run_section() {
              {.name = "steps",
               .range = between(0, kMaxSteps),
               .unit = "steps",
+              .decides = Decides::course,
               .doc = "Length of the run in optimizer steps. Give either this or `tokens`; a value "
                      "given by `--set` replaces either of them in the file."}),
        field(&S::tokens, {.name = "tokens",
                           .range = between(0, kMaxTokens),
                           .unit = "tokens",
+                          .decides = Decides::course,
                           .doc = "Length of the run in tokens, rounded up to whole steps."}),
        field(&S::time_limit,
              {.name = "time_limit",
               .range = between(0, 1e9),
               .unit = "s",
+              .decides = Decides::place,
               .doc = "Stop with a checkpoint and exit code 75 after this time; 0: no limit."})});
 }
 
@@ -98,10 +104,12 @@ ConfigSection data_section() {
                                 "for any number of processes."}),
        field(&S::tokenizer, {.name = "tokenizer",
                              .path = true,
+                             .decides = Decides::place,
                              .doc = "SentencePiece `.model` file for sample texts. Empty: the "
                                     "tokenizer that prepared the data."}),
        field(&S::verify,
              {.name = "verify",
+              .decides = Decides::place,
               .doc = "Read all data at the start and compare it with the stored hashes, on every "
                      "rank. Takes as long as reading it once. Damage stops the run (exit code 3); "
                      "`tern inspect --verify DATA` does the same without a run."})});
@@ -115,6 +123,7 @@ ConfigSection source_section() {
       {field(&S::path, {.name = "path",
                         .required = true,
                         .path = true,
+                        .decides = Decides::place,
                         .doc = "Folder that `tern prepare` wrote."}),
        field(&S::weight, {.name = "weight",
                           .range = above(0, 1e6),
@@ -123,6 +132,7 @@ ConfigSection source_section() {
            &S::validation,
            {.name = "validation",
             .path = true,
+            .decides = Decides::place,
             .doc =
                 "Another prepared folder for validation: its validation part, or all of it if it "
                 "has none. Empty: the validation part of `path` (`tern prepare --validation`)."})});
@@ -166,9 +176,40 @@ ConfigSection optimizer_section() {
 
 ConfigSchema all_sections() {
   ConfigSchema all = {run_section(), model_section(), data_section(), source_section(),
-                      optimizer_section()};
+                      all_decide(Decides::course, optimizer_section())};
   for (ConfigSection& section : training_schema()) all.push_back(std::move(section));
   return all;
+}
+
+constexpr const char* kIntroduction = R"(# Configuration reference
+
+This page is the output of `tern config reference`; do not edit it.
+
+A run is described by one TOML file of at most 64 KiB. Every key has a place in one of the tables
+below; an unknown key is an error. `--set table.key=value` on the command line overrides the file, the
+last one wins; strings need no quotes there, and tables of a list are numbered from 0, as in
+`--set data.source.0.path=corpora/books`. Relative paths are relative to the current
+directory; `~/` is the home directory. `tern config show FILE` checks a file and prints every value with
+where it came from.
+)";
+
+std::string default_text(const ConfigKey& key) {
+  const auto* integer = std::get_if<std::int64_t>(&key.fallback);
+  const bool none = integer && !key.range.contains(double(*integer));  // as model.hidden_size
+  if (key.required) return "required";
+  return none ? "" : fmt::format("`{}`", to_toml(key.fallback));
+}
+
+// what messages say, less the article that a sentence needs
+std::string type_text(const ConfigKey& key) {
+  std::string text;
+  for (const std::string& choice : key.choices)
+    text += fmt::format("{}`{}`", text.empty() ? "" : ", ", to_toml(choice));
+  if (text.empty()) text = expectation(key);
+  for (const std::string_view article : {"a ", "an "})
+    if (text.starts_with(article)) text.erase(0, article.size());
+  if (std::holds_alternative<Span>(key.fallback)) text = "steps or share";
+  return key.unit.empty() ? text : fmt::format("{}, {}", text, key.unit);
 }
 
 }  // namespace
@@ -176,6 +217,58 @@ ConfigSchema all_sections() {
 const ConfigSchema& schema() {
   static const ConfigSchema all = all_sections();
   return all;
+}
+
+ConfigSection ranks_section() {
+  using S = RanksSection;
+  constexpr double kLongest = 86'400;
+  return table<S>(
+      "ranks", "Several processes training one model (docs/distributed.md).", &RunConfig::ranks,
+      {field(&S::start_timeout,
+             {.name = "start_timeout",
+              .range = between(1, kLongest),
+              .unit = "s",
+              .doc = "Maximum time that ranks wait for each other at the start."}),
+       field(&S::timeout, {.name = "timeout",
+                           .range = between(1, kLongest),
+                           .unit = "s",
+                           .doc = "A rank that is silent, or behind the others, for this time ends "
+                                  "the run with exit code 7."}),
+       field(&S::grace,
+             {.name = "grace",
+              .range = between(1, kLongest),
+              .unit = "s",
+              .doc = "Grace period before a hung process is killed, with exit code 7: after a "
+                     "failure, and after a stop signal if its ranks still wait for each other."})});
+}
+
+ConfigSection parallel_section() {
+  using S = ParallelSection;
+  return table<S>(
+      "parallel", "Division of the work between several ranks; a single rank ignores it.",
+      &RunConfig::parallel,
+      {field(&S::zero, {.name = "zero",
+                        .range = between(0, 1),
+                        .doc = "1: each rank holds and updates the latent weights and moments of "
+                               "some matrices only, and the ranks exchange ternary codes. Every "
+                               "rank must see the run directory. 0: every rank holds everything."}),
+       field(&S::replica_check, {.name = "replica_check",
+                                 .range = between(0, 1e9),
+                                 .unit = "steps",
+                                 .doc = "Interval at which ranks compare hashes of the tensors "
+                                        "that all of them hold; 0: never."})});
+}
+
+std::string config_reference() {
+  std::string text = kIntroduction;
+  for (const ConfigSection& section : schema()) {
+    text += fmt::format("\n## {}\n\n", header(section));
+    text += section.doc + "\n\n| key | type | default | meaning |\n|---|---|---|---|\n";
+    for (const ConfigKey& key : section.keys)
+      text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, type_text(key), default_text(key),
+                          key.doc);
+  }
+  return text;
 }
 
 }  // namespace tern

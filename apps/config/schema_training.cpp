@@ -1,4 +1,4 @@
-#include "apps/config/binding.h"
+#include "apps/config/key.h"
 #include "apps/config/schema.h"
 
 namespace tern {
@@ -108,6 +108,7 @@ ConfigSection batch_section() {
            {.name = "micro_batch",
             .range = between(0, 1 << 20),
             .unit = "sequences",
+            .decides = Decides::place,
             .doc =
                 "Sequences computed at once; 0: the largest number that fits into free memory, on "
                 "a CPU together with the copy for a checkpoint. Changes memory and speed, not the "
@@ -255,25 +256,28 @@ ConfigSection numerics_section() {
 }  // namespace
 
 ConfigSchema training_schema() {
-  return {schedule_section(),
-          segment_section(
-              "schedule.segment",
-              "With `preset = \"segments\"`: each begins where the one before ends; the "
-              "last ends with the run.",
-              [](auto& c) -> auto& { return c.schedule.segments; }),
-          decay_section(),
-          segment_section(
-              "weight_decay_schedule.segment", "As `[[schedule.segment]]`.",
-              [](auto& c) -> auto& { return c.weight_decay_schedule.segments; }),
-          batch_section(),
-          precision_section(),
-          memory_section(),
-          logging_section(),
-          checkpoint_section(),
-          init_from_section(),
-          numerics_section(),
-          ranks_section(),
-          parallel_section()};
+  using enum Decides;
+  return {
+      all_decide(course, schedule_section()),
+      all_decide(course,
+                 segment_section(
+                     "schedule.segment",
+                     "With `preset = \"segments\"`: each begins where the one before ends; the "
+                     "last ends with the run.",
+                     [](auto& c) -> auto& { return c.schedule.segments; })),
+      all_decide(course, decay_section()),
+      all_decide(course, segment_section(
+                             "weight_decay_schedule.segment", "As `[[schedule.segment]]`.",
+                             [](auto& c) -> auto& { return c.weight_decay_schedule.segments; })),
+      batch_section(),
+      precision_section(),
+      all_decide(place, memory_section()),
+      all_decide(place, logging_section()),
+      all_decide(place, checkpoint_section()),
+      all_decide(course, init_from_section()),
+      all_decide(course, numerics_section()),
+      all_decide(place, ranks_section()),
+      all_decide(place, parallel_section())};
 }
 
 }  // namespace tern

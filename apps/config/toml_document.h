@@ -1,10 +1,12 @@
-// Text to a tree of toml++, with everything bounded before toml++ sees it (its recursion over the
-// parts of a dotted key has no limit of its own).
+// Text to a tree of toml++, and its nodes to values of keys. Bounds the text before toml++ sees it:
+// toml++ recurses over the parts of a dotted key without a limit, and overflows the stack.
 #pragma once
 
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "apps/config/key.h"
 #include "apps/config/problems.h"
 
 #define TOML_MAX_NESTED_VALUES 16
@@ -27,5 +29,15 @@ TomlDocument parse_document(std::string text, const std::string& name, ConfigPro
 
 // the place where a part of the document begins
 ValueOrigin origin_of(const toml::source_region& region);
+
+struct ValueMistake {
+  std::string text;  // "expected a number > 0, got the string "1e-3" (remove the quotes)"
+};
+
+// the node as a value of the key
+std::variant<ConfigValue, ValueMistake> read_value(const toml::node& node, const ConfigKey& key);
+
+// what a node is, in words: the string "1e-3", the integer 5, a table
+std::string describe(const toml::node& node);
 
 }  // namespace tern

@@ -16,6 +16,8 @@
 #include "apps/ranks/place.h"
 #include "apps/run/child.h"
 #include "apps/run/pace.h"
+#include "apps/system/child.h"
+#include "apps/system/machine_limits.h"
 #include "core/check.h"
 #include "runtime/machine_limits.h"
 

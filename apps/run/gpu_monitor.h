@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "apps/run/reports.h"
+#include "apps/console/reports.h"
 
 namespace tern {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "apps/run/line_file.h"
-#include "apps/run/reports.h"
+#include "apps/console/reports.h"
+#include "apps/system/line_file.h"
 
 namespace tern {
 

@@ -1,14 +1,38 @@
-// How fast a run goes and when it will be done, from what its steps and its pauses took. The first
-// step of a process is left out of both: it also starts threads and libraries. Negative times count
-// as none.
+// Speed of a run, the time that is left of it, and its time limit.
 #pragma once
 
 #include <cstdint>
-
 #include "runtime/running_mean.h"
+#include <limits>
 
 namespace tern {
 
+// Speed of a run, the time that is left of it, and its time limit.
+#pragma once
+
+#include <cstdint>
+#include "runtime/running_mean.h"
+#include <limits>
+
+namespace tern {
+
+// The mean of a noisy value over about the last 1 / forget values: each counts less than the one
+// after it by that share. Before that many values, the mean of those there are.
+struct RunningMean {
+  double forget = 0.02;
+  double sum = 0, weight = 0;
+
+  void add(double value) {
+    sum += forget * (value - sum);
+    weight += forget * (1 - weight);
+  }
+  double value() const {  // NaN before the first
+    return weight > 0 ? sum / weight : std::numeric_limits<double>::quiet_NaN();
+  }
+};
+
+// Speed of a run and the time that is left, from the times of its steps and pauses. Leaves out the
+// first step of a process, which also starts threads and libraries. Negative times count as none.
 class Pace {
  public:
   // a step over so many tokens took so long
@@ -45,5 +69,25 @@ class Pause {
   Pace& pace_;
   double begin_ = monotonic_seconds();
 };
+
+// Stops a run early enough that its last checkpoint is on the disk before a scheduler kills it.
+class TimeLimit {
+ public:
+  // seconds of wall time from the start of the process; <= 0: no limit
+  explicit TimeLimit(double seconds) : seconds_(seconds) {}
+
+  // Whether to stop now: what comes next and a save might not fit any more. elapsed: since the
+  // process started; next: the longest so far of what comes before the next question: a step and
+  // the validation after it, a batch of validation, a sample. Both may take half as long again.
+  bool reached(double elapsed, double next, double longest_save) const {
+    return seconds_ > 0 && elapsed + 1.5 * (next + longest_save) >= seconds_;
+  }
+
+ private:
+  double seconds_;
+};
+
+// how long this process has been running, in seconds of the monotonic clock
+double seconds_since_process_start();
 
 }  // namespace tern

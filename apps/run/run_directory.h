@@ -9,10 +9,24 @@
 #include <string_view>
 #include <utility>
 
-#include "apps/run/environment.h"
-#include "apps/run/run_lock.h"
+#include "apps/system/environment.h"
 
 namespace tern {
+
+class RunLock {
+ public:
+  // Fault::usage, naming the owner, when another process holds it; Fault::disk
+  explicit RunLock(const std::filesystem::path& file);
+  ~RunLock();
+  RunLock(RunLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  RunLock& operator=(RunLock&&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+// The directory of a run, made or opened, locked and proved writable before the first step:
+//   config.resolved.toml env.json earlier/ metrics.jsonl train.log loss.png samples/ checkpoints/
 
 // What to do when the directory already holds a run.
 enum class Existing {

@@ -5,10 +5,10 @@
 
 #include <string>
 
-#include "apps/run/console.h"
+#include "apps/console/console.h"
+#include "apps/console/reports.h"
+#include "apps/plot/plot.h"
 #include "apps/run/metrics.h"
-#include "apps/run/picture.h"
-#include "apps/run/reports.h"
 #include "apps/run/run_directory.h"
 
 namespace tern {

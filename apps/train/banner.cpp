@@ -6,6 +6,8 @@
 
 #include "apps/config/plan.h"
 #include "apps/config/plan_text.h"
+#include "apps/console/text.h"
+#include "apps/plan/plan.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/library_versions.h"
 #include "runtime/quantities.h"

@@ -4,8 +4,8 @@
 #include <map>
 #include <string>
 
-#include "apps/config/plan.h"
-#include "apps/run/environment.h"
+#include "apps/plan/plan.h"
+#include "apps/system/environment.h"
 #include "apps/train/training_run.h"
 
 namespace tern {

@@ -11,28 +11,6 @@
 namespace tern {
 namespace {
 
-// What a key decides, and so when it may change from one start of a run to the next.
-enum class Decides {
-  run,     // batches, model, numbers: never
-  course,  // how training goes on from here: when --resume asks for it
-  place,   // where and how it is computed and reported: whenever; data is compared by its hash
-};
-
-Decides decides(const std::string& key) {
-  static constexpr std::string_view places[] = {
-      "logging.",       "checkpoint.",       "memory.",       "ranks.",
-      "parallel.",      "run.name",          "run.directory", "run.time_limit",
-      "data.tokenizer", "batch.micro_batch", "data.verify"};
-  static constexpr std::string_view courses[] = {
-      "optimizer.", "schedule.", "weight_decay_schedule.", "numerics.", "init_from.",
-      "run.steps",  "run.tokens"};
-  const auto begins = [&](std::string_view name) { return key.starts_with(name); };
-  const bool data_path =
-      key.starts_with("data.source.") && (key.ends_with(".path") || key.ends_with(".validation"));
-  if (data_path || std::ranges::any_of(places, begins)) return Decides::place;
-  return std::ranges::any_of(courses, begins) ? Decides::course : Decides::run;
-}
-
 std::string joined(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& line : lines) text += (text.empty() ? "" : "; ") + line;
@@ -80,7 +58,7 @@ Existing existing_for(const std::string& resume, bool overwrite) {
 std::string other_run(const std::string& saved, const std::string& where, const RunConfig& config) {
   try {
     std::vector<Difference> all = differences(parse_config(saved, where).config, config);
-    std::erase_if(all, [](const Difference& d) { return decides(d.key) == Decides::place; });
+    std::erase_if(all, [](const Difference& d) { return d.decides == Decides::place; });
     return text_of(all);
   } catch (const Error& e) {
     return e.what();
@@ -110,7 +88,7 @@ std::optional<Checkpoint> find_start(const std::string& resume, const RunDirecto
 
 void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
   std::vector<Difference> all = differences(saved_config(checkpoint), config);
-  std::erase_if(all, [](const Difference& d) { return decides(d.key) != Decides::run; });
+  std::erase_if(all, [](const Difference& d) { return d.decides != Decides::run; });
   require(all.empty(), Fault::input, checkpoint.path().string(),
           " belongs to another run: ", text_of(all),
           " (use init_from to start a new run from its weights)");

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "apps/config/load.h"
-#include "apps/run/console.h"
+#include "apps/console/console.h"
 #include "apps/run/run_directory.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/training_data.h"

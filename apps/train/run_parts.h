@@ -2,9 +2,9 @@
 #pragma once
 
 #include "apps/config/load.h"
+#include "apps/console/console.h"
+#include "apps/console/reports.h"
 #include "apps/ranks/control_plane.h"
-#include "apps/run/console.h"
-#include "apps/run/reports.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/injection.h"
 #include "core/communicator.h"

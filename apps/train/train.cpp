@@ -4,12 +4,14 @@
 
 #include <random>
 
-#include "apps/config/plan.h"
 #include "apps/config/resolved.h"
+#include "apps/console/text.h"
+#include "apps/plan/plan.h"
 #include "apps/ranks/launcher.h"
 #include "apps/ranks/ranks.h"
 #include "apps/run/environment.h"
 #include "apps/run/square_product.h"
+#include "apps/system/environment.h"
 #include "apps/train/banner.h"
 #include "apps/train/course.h"
 #include "apps/train/initial_weights.h"

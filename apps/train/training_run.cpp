@@ -9,6 +9,8 @@
 #include "apps/config/resolved.h"
 #include "apps/run/printable.h"
 #include "apps/run/time_limit.h"
+#include "apps/console/text.h"
+#include "apps/run/pace.h"
 #include "apps/train/course.h"
 #include "apps/version.h"
 #include "runtime/quantities.h"

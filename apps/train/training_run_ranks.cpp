@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "apps/run/time_limit.h"
+#include "apps/run/pace.h"
 #include "apps/train/replica_hash.h"
 #include "apps/train/training_run.h"
 #include "runtime/training_state.h"

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <utility>
 
-#include "apps/run/printable.h"
+#include "apps/console/text.h"
 #include "apps/train/training_run.h"
 
 namespace tern {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "apps/console/terminal.h"
+#include "apps/console/text.h"
 #include "apps/run/pace.h"
 #include "apps/run/terminal.h"
 #include "core/check.h"

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "cuda/check.h"
-#include "cuda/host_memory.h"
+#include "cuda/backend/host_memory.h"
+#include "cuda/common/check.h"
 
 namespace tern {
 
@@ -156,14 +156,14 @@ Pending NcclCommunicator::run(const char* what, const Tensor& compute, const Sta
   const cudaStream_t from = stream_of(compute);
   Event given;
   given.record(from);
-  given.hold_back(stream_);
+  given.make_stream_wait(stream_);
   milestones_.add(stream_);
   ncclGroupStart();
   start();
   settle(ncclGroupEnd(), what);
   const auto done = std::make_shared<Event>();
   done->record(stream_);
-  return Pending([done, from] { done->hold_back(from); });
+  return Pending([done, from] { done->make_stream_wait(from); });
 }
 
 Pending NcclCommunicator::all_reduce(const Tensor& t, Op op) {

@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "core/devices.h"
-#include "cuda/host_memory.h"
+#include "cuda/backend/host_memory.h"
 
 namespace tern {
 

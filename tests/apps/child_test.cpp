@@ -1,4 +1,4 @@
-#include "apps/run/child.h"
+#include "apps/system/child.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
 #include "apps/config/load.h"
-#include "apps/config/reference.h"
 #include "apps/config/resolved.h"
 #include "apps/config/schema.h"
 #include "core/check.h"
@@ -47,6 +47,26 @@ TEST(Config, EveryExampleLoadsAndItsResolvedTextMeansTheSame) {
     EXPECT_THAT(differences(loaded.config, again.config), IsEmpty());
     EXPECT_EQ(loaded.config.run.name, file.stem().string());
   }
+}
+
+TEST(Config, EveryKeySaysWhatItDecides) {
+  RunConfig changed;
+  changed.run.name = "other";
+  changed.batch.micro_batch = 3;
+  changed.ranks.grace = 7;
+  changed.optimizer.lr = 0.5;
+  changed.schedule.floor = 0.5;
+  changed.model.width = 64;
+  changed.dtype = Precision::f64;
+  std::map<std::string, Decides> decides;
+  for (const Difference& d : differences(RunConfig{}, changed)) decides[d.key] = d.decides;
+  using enum Decides;
+  EXPECT_THAT(decides,
+              testing::UnorderedElementsAre(
+                  testing::Pair("run.name", place), testing::Pair("batch.micro_batch", place),
+                  testing::Pair("ranks.grace", place), testing::Pair("optimizer.lr", course),
+                  testing::Pair("schedule.floor", course), testing::Pair("model.hidden_size", run),
+                  testing::Pair("precision.dtype", run)));
 }
 
 TEST(Config, PublishedExamplesHaveThePublishedNumbers) {

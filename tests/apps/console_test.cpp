@@ -1,4 +1,4 @@
-#include "apps/run/console.h"
+#include "apps/console/console.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,6 @@
 
 #include <cmath>
 
-#include "apps/run/step_line.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
 

@@ -1,6 +1,6 @@
-#include "apps/config/exchange_plan.h"
-
 #include <gtest/gtest.h>
+
+#include "apps/plan/plan.h"
 
 namespace tern {
 namespace {

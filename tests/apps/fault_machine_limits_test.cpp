@@ -4,6 +4,8 @@
 
 #include "apps/run/environment.h"
 #include "runtime/machine_limits.h"
+#include "apps/system/environment.h"
+#include "apps/system/machine_limits.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include "apps/run/child.h"
+#include "apps/system/child.h"
 #include "apps/train/replica_hash.h"
 #include "tests/apps/rank_run.h"
 

@@ -5,7 +5,7 @@
 #include <csignal>
 #include <thread>
 
-#include "apps/run/child.h"
+#include "apps/system/child.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "apps/run/console.h"
+#include "apps/console/console.h"
 #include "apps/run/metrics.h"
 #include "apps/run/pace.h"
 #include "apps/run/signals.h"

@@ -7,8 +7,8 @@
 #include <set>
 #include <sstream>
 
+#include "apps/console/console.h"
 #include "apps/run/metrics.h"
-#include "apps/run/step_line.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tern {

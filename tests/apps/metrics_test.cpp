@@ -7,7 +7,7 @@
 #include <random>
 #include <sstream>
 
-#include "apps/run/loss_curve.h"
+#include "apps/plot/plot.h"
 #include "core/check.h"
 #include "tests/support/temporary_directory.h"
 

@@ -6,7 +6,6 @@
 
 #include "apps/run/time_limit.h"
 #include "runtime/running_mean.h"
-
 namespace tern {
 namespace {
 

@@ -1,10 +1,9 @@
-#include "apps/config/plan.h"
+#include "apps/plan/plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/config/load.h"
-#include "apps/config/plan_text.h"
 
 namespace tern {
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/run/plot.h"
+#include "apps/plot/plot.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,6 @@
 
 #include "apps/run/metrics.h"
 #include "apps/run/pace.h"
-#include "apps/run/picture.h"
 #include "core/check.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"

@@ -1,10 +1,9 @@
 #include "runtime/quantities.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "apps/run/printable.h"
+#include "apps/console/text.h"
 
 namespace tern {
 namespace {

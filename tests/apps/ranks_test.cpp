@@ -7,7 +7,7 @@
 #include <csignal>
 #include <thread>
 
-#include "apps/run/child.h"
+#include "apps/system/child.h"
 #include "apps/train/train.h"
 #include "tests/apps/rank_run.h"
 

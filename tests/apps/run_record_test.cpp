@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "apps/run/loss_curve.h"
+#include "apps/plot/plot.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
 

@@ -1,5 +1,5 @@
 // The table of measured algorithms as a file. Needs no GPU.
-#include "cuda/algorithm_table.h"
+#include "cuda/products/algorithm_table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

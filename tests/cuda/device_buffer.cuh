@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/device.cuh"
+#include "cuda/common/device.cuh"
 
 namespace tern::cuda {
 

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "cuda/cuda_backend.h"
+#include "cuda/backend/cuda_backend.h"
 
 namespace tern {
 

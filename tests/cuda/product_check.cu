@@ -6,8 +6,8 @@
 #include <cstring>
 #include <random>
 
-#include "cuda/product_plain.h"
-#include "cuda/ternary_product_hopper.h"
+#include "cuda/products/product_plain.h"
+#include "cuda/products/ternary_product.cuh"
 #include "tests/cuda/product_check.cuh"
 
 namespace {

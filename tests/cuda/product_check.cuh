@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "cuda/integer_product.cuh"
+#include "cuda/products/ternary_product.cuh"
 #include "tests/cuda/device_buffer.cuh"
 
 namespace tern::cuda {

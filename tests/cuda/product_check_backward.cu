@@ -2,10 +2,10 @@
 #include <random>
 
 #include "core/workspace.h"
-#include "cuda/blas.h"
-#include "cuda/device_query.h"
-#include "cuda/expand.h"
-#include "cuda/product_plain.h"
+#include "cuda/backend/device_query.h"
+#include "cuda/products/blas.h"
+#include "cuda/products/operands.h"
+#include "cuda/products/product_plain.h"
 #include "tests/cuda/product_check.cuh"
 
 namespace tern::cuda {
@@ -22,7 +22,7 @@ double relative_error(const Buffer<T>& a, const Buffer<float>& b, std::size_t co
   return std::sqrt(s[0] / s[1]);
 }
 
-// dx and dw, the way cuda/product.cu asks for them.
+// dx and dw, the way cuda/products/product.cu asks for them.
 struct Backward {
   Backward(const Size& size, const Operands& operands)
       : s(size),

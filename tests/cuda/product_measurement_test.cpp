@@ -4,7 +4,7 @@
 #include "autograd/ops/quantize.h"
 #include "core/host.h"
 #include "core/rng.h"
-#include "cuda/algorithm_table.h"
+#include "cuda/products/algorithm_table.h"
 #include "tests/cuda/gpu.h"
 
 namespace tern {

@@ -1,0 +1,72 @@
+// Loss curves of runs: read back from metrics.jsonl, drawn as a PNG by gnuplot, and kept up to date
+// while a run trains.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/system/child.h"
+
+namespace tern {
+
+// The losses of a run, from its metrics.jsonl. Lines that are not understood, left by a crash, an
+// editor or a newer release, are counted and skipped.
+struct LossPoint {
+  std::int64_t step = 0;
+  double tokens = 0, loss = 0;
+};
+
+struct LossCurve {
+  std::vector<LossPoint> train{}, validation{};  // by step; finite losses only
+  std::int64_t unreadable = 0;                   // lines
+};
+
+// After a rewind the lines of the second attempt replace those of the first.
+LossCurve parse_losses(std::string_view metrics);
+
+// of a run directory or of a metrics file; Fault::input when there is none
+LossCurve read_losses(const std::filesystem::path& run);
+
+struct NamedCurve {
+  std::string name{};
+  LossCurve curve{};
+};
+
+// Draws the runs (directories or metrics files) into out, which is replaced as a whole. One run:
+// training loss, raw and smoothed, and validation loss over tokens. Several: one colour each.
+// Fault::input: no metrics, or no losses in any; Fault::usage: gnuplot is missing; Fault::disk.
+void plot_runs(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
+
+// what gnuplot is told; it writes the PNG to its standard output
+std::string plot_script(std::span<const NamedCurve> curves);
+
+// Keeps the loss curve of a running training up to date without delaying it: `tern plot RUN` runs
+// as a child process, at most one at a time.
+class Picture {
+ public:
+  using Warn = std::function<void(const std::string&)>;
+
+  // program: path of tern. warn gets one line if, and only once, a picture cannot be drawn.
+  Picture(std::filesystem::path run, Warn warn, std::string program = "/proc/self/exe");
+
+  void refresh();  // returns at once; does nothing while the last picture is being drawn
+  void finish();   // draws the final one and waits for it, ten seconds at most
+
+ private:
+  bool idle();  // reaps a child that has ended
+  void warn_once(const std::string& why);
+
+  std::filesystem::path run_;
+  Warn warn_;
+  std::string program_;
+  std::optional<Child> child_{};
+  bool possible_, warned_ = false;
+};
+
+}  // namespace tern

@@ -1,0 +1,53 @@
+// Operands of the library's products: int8 and f32 matrices as bf16, and matrices as 8-bit floats
+// (e4m3). For bf16, counts are multiples of 8, pointers to bf16 and f32 multiples of 16, to int8
+// of 8.
+#pragma once
+
+#include "cuda/common/dispatch.h"
+
+namespace tern::cuda {
+
+// to = t, exactly; factors (2) = {1 / scale, add ? 1 : 0}, the library's alpha and beta
+struct ExpandTernary {
+  bf16* to = nullptr;              // out (count)
+  float* factors = nullptr;        // out (2) on the device
+  const std::int8_t* t = nullptr;  // in (count)
+  const float* scale = nullptr;    // in (1) on the device
+  bool add = false;
+};
+void expand_ternary(const ExpandTernary& expand, Index count, cudaStream_t stream);
+
+// to (rows, columns) = q / row_scale, rounded once: the f32 quotient to bf16
+void expand_rows(bf16* to, const std::int8_t* q, const float* row_scale, Index rows, Index columns,
+                 cudaStream_t stream);
+
+// to (count) = from, to nearest
+void round_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream);
+// to (count) += from, in f32, then to nearest
+void add_to_bf16(bf16* to, const float* from, Index count, cudaStream_t stream);
+
+// Rows of dy (rows, columns) as e4m3(dy r), r = 448 / max(absmax, 1e-30), and what undoes the
+// scale: 1 / r, or NaN and zeros where a row is not finite. columns: a multiple of 16.
+struct RoundRows {
+  std::uint8_t* to = nullptr;  // out (rows, columns) e4m3
+  float* factors = nullptr;    // out (rows) 1 / r
+  const bf16* dy = nullptr;    // in  (rows, columns)
+  Index rows = 0, columns = 0;
+};
+void round_rows_fp8(const RoundRows& round, cudaStream_t stream);
+
+// to (N, O) f32 = e4m3(dy r) (1 / r), any size; dy f32 or bf16
+void round_rows_through_fp8(float* to, const Tensor& dy, cudaStream_t stream);
+
+// The ternary weights (O, I) as e4m3, exactly and transposed, and for each of the I columns of dx
+// the factor that undoes their scale. O and I: multiples of 16.
+struct TransposeTernary {
+  std::uint8_t* to = nullptr;      // out (I, O) e4m3
+  float* factors = nullptr;        // out (I) 1 / scale
+  const std::int8_t* t = nullptr;  // in  (O, I)
+  const float* scale = nullptr;    // in  (1) on the device
+  Index O = 0, I = 0;
+};
+void transpose_ternary_fp8(const TransposeTernary& transpose, cudaStream_t stream);
+
+}  // namespace tern::cuda

@@ -1,0 +1,152 @@
+// How a thread block holds one row: in its threads' registers. A warp holds a contiguous stretch of
+// columns and reads it in contiguous parts, a piece for each lane. Columns beyond the row read as
+// zero and are never written.
+#pragma once
+
+#include "core/device_traits.h"
+#include "cuda/common/device.cuh"
+#include "cuda/common/pieces.cuh"
+
+namespace tern::cuda {
+
+// Pieces of V columns, Items of them a thread. staged: the inputs of a walk over rows are copied
+// to shared memory a row ahead (cuda/rows/row_walk.cuh); it takes V > 1 and rows that fit.
+template <int kV, int kItems, int kThreads, bool kStaged>
+struct RowLayout {
+  static constexpr int V = kV, Items = kItems, max_threads = kThreads;
+  static constexpr bool staged = kStaged;
+  static constexpr int step = 32 * V;  // columns from one piece of a thread to its next
+  static constexpr int per_warp = step * Items;
+  static constexpr Index widest = Index(per_warp) * max_threads / 32;
+  // For __launch_bounds__, which are a limit of registers: 640 threads leave 96 a thread.
+  static constexpr int bound = max_threads < 640 ? 640 : max_threads;
+  using Row = float[Items][V];  // one thread's part
+
+  static int threads(Index D) { return int((D + per_warp - 1) / per_warp) * 32; }
+  __device__ static int column(int item) {  // of the first element of a piece
+    return int(threadIdx.x / 32 * per_warp + threadIdx.x % 32 * V) + item * step;
+  }
+};
+
+using ShortRow = RowLayout<4, 2, 512, true>;     // up to 4096 columns
+using LongRow = RowLayout<4, 4, 512, true>;      // up to 8192
+using WideRow = RowLayout<4, 8, 1024, false>;    // up to 32768: must work, may spill
+using ScalarRow = RowLayout<1, 8, 1024, false>;  // any width up to 8192, any alignment
+static_assert(WideRow::widest == kGpuRow && ScalarRow::widest == kGpuOddRow,
+              "what plans and configurations are checked with");
+
+// f(item, v) for every element that this thread holds
+template <class L, class F>
+__device__ inline void each(F&& f) {
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i)
+#pragma unroll
+    for (int v = 0; v < L::V; ++v) f(i, v);
+}
+
+// D columns from `row` on; with D = 0 nothing is read, which is how a missing row reads as zero
+template <class L, class T>
+__device__ inline void load_words(Word<T, L::V> (&words)[L::Items], const T* row, int D) {
+  const T* piece = row + L::column(0);
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) load_if(L::column(i) < D, words[i], piece + i * L::step);
+}
+template <class L, class T>
+__device__ inline void load_row(typename L::Row& to, const T* row, int D) {
+  Word<T, L::V> words[L::Items];
+  load_words<L>(words, row, D);
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) unpack(to[i], words[i]);
+}
+template <class L, class T>
+__device__ inline void store_row(T* row, const typename L::Row& from, int D,
+                                 Word<T, L::V> (&words)[L::Items]) {
+  T* piece = row + L::column(0);
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) {
+    pack(words[i], from[i]);
+    store_if(L::column(i) < D, piece + i * L::step, words[i]);
+  }
+}
+template <class L, class T>
+__device__ inline void store_row(T* row, const typename L::Row& from, int D) {
+  Word<T, L::V> words[L::Items];
+  store_row<L>(row, from, D, words);
+}
+// x as it will be read again after store_row to T
+template <class L, class T>
+__device__ inline void round_row(typename L::Row& x) {
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) {
+    Word<T, L::V> word;
+    pack(word, x[i]);
+    unpack(x[i], word);
+  }
+}
+
+// A gradient's rows; null: not needed.
+template <class T>
+struct RowGrad {
+  RowGrad() = default;
+  explicit RowGrad(const Grad& grad) : to(data_or_null<T>(grad.to)), add(grad.add) {}
+
+  template <class L>
+  __device__ void put(Index offset, const typename L::Row& from, int D) const {
+    if (!to) return;
+    if (!add) return store_row<L>(to + offset, from, D);
+    typename L::Row sum;
+    load_row<L>(sum, to + offset, D);
+    each<L>([&](int i, int v) { sum[i][v] += from[i][v]; });
+    store_row<L>(to + offset, sum, D);
+  }
+  // row n, in parts of D columns side by side
+  template <class L, class... Parts>
+  __device__ void put_row(Index n, int D, float*, const Parts&... parts) const {
+    Index offset = n * int(sizeof...(Parts)) * D;
+    ((put<L>(offset, parts, D), offset += D), ...);
+  }
+
+  T* to = nullptr;
+  bool add = false;
+};
+
+// --- sums and maxima over a row that a thread block holds, all of them with one barrier ---
+
+// larger of two numbers >= 0; NaN wins, so that it cannot hide
+__device__ inline float larger(float a, float b) {
+  float c;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+  return c;
+}
+
+// Over the warp: the first Sums of x are added, the others (numbers >= 0, whose bits are ordered as
+// they are, NaN on top) give their largest. Every lane gets the same bits.
+template <int Sums, int K>
+__device__ inline void reduce_warp(float (&x)[K]) {
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    if (k >= Sums) {
+      x[k] = __uint_as_float(__reduce_max_sync(kAllLanes, __float_as_uint(x[k])));
+      continue;
+    }
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) x[k] += __shfl_xor_sync(kAllLanes, x[k], offset);
+  }
+}
+
+// The same over the block. `shared` holds K * 32 floats and must not be that of the call before.
+template <int Sums, int K>
+__device__ inline void reduce_row(float (&x)[K], float* shared) {
+  reduce_warp<Sums>(x);
+  const unsigned warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  if (warps == 1) return;
+  if (lane == 0)
+#pragma unroll
+    for (int k = 0; k < K; ++k) shared[k * 32 + warp] = x[k];
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < K; ++k) x[k] = lane < warps ? shared[k * 32 + lane] : 0;
+  reduce_warp<Sums>(x);
+}
+
+}  // namespace tern::cuda
