@@ -12,7 +12,7 @@
 #include "apps/run/terminal.h"
 #include "apps/run/threads.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace {
 

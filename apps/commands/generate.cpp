@@ -9,7 +9,7 @@
 #include "apps/generate/generator.h"
 #include "apps/generate/load_model.h"
 #include "apps/run/printable.h"
-#include "data/utf8.h"
+#include "data/text/utf8.h"
 
 namespace tern {
 namespace {

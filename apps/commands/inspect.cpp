@@ -14,9 +14,9 @@
 #include "apps/run/terminal.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_directory.h"
-#include "data/corpus.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/directory.h"
+#include "data/corpus/corpus.h"
 
 namespace tern {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "apps/config/loader.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 

@@ -8,7 +8,7 @@
 #include "apps/config/schema.h"
 #include "apps/config/suggest.h"
 #include "apps/config/toml_value.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 

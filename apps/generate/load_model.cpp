@@ -2,7 +2,7 @@
 
 #include "apps/train/memory_plan.h"
 #include "apps/train/model_files.h"
-#include "data/checkpoint_directory.h"
+#include "data/checkpoint/directory.h"
 
 namespace tern {
 

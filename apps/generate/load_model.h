@@ -7,9 +7,9 @@
 #include "apps/config/run_config.h"
 #include "apps/run/device.h"
 #include "core/inference_weights.h"
-#include "data/checkpoint.h"
-#include "data/corpus_manifest.h"
-#include "data/tokenizer.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/corpus/manifest.h"
+#include "data/tokenizer/tokenizer.h"
 #include "layers/model.h"
 
 namespace tern {

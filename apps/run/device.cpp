@@ -8,7 +8,7 @@
 #include "apps/run/machine_limits.h"
 #include "apps/run/plugin.h"
 #include "core/cpu/cpu_backend.h"
-#include "data/hash.h"
+#include "data/io/hash.h"
 
 namespace tern {
 namespace {

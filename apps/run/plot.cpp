@@ -8,7 +8,7 @@
 
 #include "apps/run/child.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

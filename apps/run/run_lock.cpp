@@ -9,7 +9,7 @@
 
 #include "apps/run/printable.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

@@ -8,7 +8,7 @@
 #include "apps/config/plan_text.h"
 #include "apps/run/quantities.h"
 #include "core/cpu/cpu_backend.h"
-#include "data/library_versions.h"
+#include "data/io/library_versions.h"
 
 namespace tern {
 namespace {

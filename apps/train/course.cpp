@@ -5,8 +5,8 @@
 #include "apps/run/metrics.h"
 #include "apps/train/model_files.h"
 #include "core/check.h"
-#include "data/checkpoint_directory.h"
-#include "data/files.h"
+#include "data/checkpoint/directory.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace fs = std::filesystem;

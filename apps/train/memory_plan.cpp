@@ -11,7 +11,7 @@
 #include "apps/train/model_files.h"
 #include "apps/train/trainer.h"
 #include "core/dry/dry_backend.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 
 namespace tern {
 namespace {

@@ -11,9 +11,9 @@
 #include "apps/run/running_mean.h"
 #include "apps/train/trainer.h"
 #include "core/inference_weights.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_layout.h"
-#include "data/corpus_manifest.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/layout.h"
+#include "data/corpus/manifest.h"
 
 namespace tern {
 

@@ -4,7 +4,7 @@
 
 #include "apps/config/resolved.h"
 #include "apps/train/course.h"
-#include "data/checkpoint_directory.h"
+#include "data/checkpoint/directory.h"
 
 namespace tern {
 namespace {

@@ -17,8 +17,8 @@
 #include "apps/train/resume.h"
 #include "apps/train/training_run.h"
 #include "apps/train/verify_data.h"
-#include "data/files.h"
-#include "data/hash.h"
+#include "data/io/files.h"
+#include "data/io/hash.h"
 #include "layers/device_limits.h"
 
 namespace tern {

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "apps/config/run_config.h"
-#include "data/corpus.h"
-#include "data/loader.h"
-#include "data/text_bytes.h"
-#include "data/tokenizer.h"
+#include "data/corpus/corpus.h"
+#include "data/corpus/loader.h"
+#include "data/corpus/text_bytes.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 

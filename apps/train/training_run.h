@@ -16,7 +16,7 @@
 #include "apps/train/model_files.h"
 #include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 
 namespace tern {
 

@@ -6,7 +6,7 @@
 #include "apps/run/quantities.h"
 #include "apps/run/terminal.h"
 #include "core/check.h"
-#include "data/corpus.h"
+#include "data/corpus/corpus.h"
 
 namespace tern {
 

@@ -7,7 +7,7 @@
 
 #include "apps/generate/generator.h"
 #include "apps/train/model_files.h"
-#include "data/corpus.h"
+#include "data/corpus/corpus.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 

@@ -8,7 +8,7 @@
 
 #include "apps/train/memory_plan.h"
 #include "apps/train/train.h"
-#include "data/checkpoint.h"
+#include "data/checkpoint/checkpoint.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/complaint.h"
 

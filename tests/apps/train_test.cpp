@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "apps/train/trainer.h"
-#include "data/manifest.h"
+#include "data/checkpoint/manifest.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 
