@@ -12,7 +12,7 @@
 #include "apps/console/terminal.h"
 #include "apps/system/machine_limits.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace {
 

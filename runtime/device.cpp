@@ -11,6 +11,7 @@
 #include "core/plugin.h"
 #include "data/hash.h"
 #include "runtime/machine_limits.h"
+#include "data/io/hash.h"
 
 namespace tern {
 namespace {

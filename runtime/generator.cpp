@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/host.h"
-#include "data/utf8.h"
+#include "data/text/utf8.h"
 
 namespace tern {
 namespace {

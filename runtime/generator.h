@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/rng.h"
-#include "data/corpus_manifest.h"
-#include "data/tokenizer.h"
+#include "data/corpus/manifest.h"
+#include "data/tokenizer/tokenizer.h"
 #include "layers/model.h"
 
 namespace tern {

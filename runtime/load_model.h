@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "core/inference_weights.h"
-#include "data/checkpoint.h"
-#include "data/corpus_manifest.h"
-#include "data/tokenizer.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/corpus/manifest.h"
+#include "data/tokenizer/tokenizer.h"
 #include "layers/model.h"
 #include "runtime/device.h"
 #include "runtime/run_config.h"

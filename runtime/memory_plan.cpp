@@ -16,6 +16,7 @@
 #include "runtime/generator.h"
 #include "runtime/quantities.h"
 #include "runtime/trainer.h"
+#include "data/checkpoint/writer.h"
 
 namespace tern {
 namespace {

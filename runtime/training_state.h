@@ -13,6 +13,9 @@
 #include "data/checkpoint.h"
 #include "data/corpus_manifest.h"
 #include "runtime/running_mean.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/layout.h"
+#include "data/corpus/manifest.h"
 
 namespace tern {
 

@@ -14,7 +14,7 @@
 #include "apps/config/schema.h"
 #include "apps/version.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

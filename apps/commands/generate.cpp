@@ -14,6 +14,8 @@
 #include "data/utf8.h"
 #include "runtime/generator.h"
 #include "runtime/load_model.h"
+#include "apps/run/printable.h"
+#include "data/text/utf8.h"
 
 namespace tern {
 namespace {

@@ -19,6 +19,9 @@
 #include "data/checkpoint_directory.h"
 #include "data/corpus.h"
 #include "runtime/quantities.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/directory.h"
+#include "data/corpus/corpus.h"
 
 namespace tern {
 namespace {

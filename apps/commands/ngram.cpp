@@ -5,7 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "data/ngram_baselines.h"
+#include "data/corpus/ngram_baselines.h"
 
 namespace tern {
 namespace {

@@ -1,5 +1,5 @@
 // tern prepare: texts in, a tokenized corpus out.
-#include "data/prepare.h"
+#include "data/corpus/prepare.h"
 
 #include <cstdio>
 #include <memory>

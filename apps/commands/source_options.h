@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/sources.h"
+#include "data/text/sources.h"
 
 namespace tern {
 

@@ -1,5 +1,5 @@
 // tern tokenizer train: a SentencePiece byte-pair tokenizer that keeps every text exactly.
-#include "data/tokenizer.h"
+#include "data/tokenizer/tokenizer.h"
 
 #include <cstdio>
 #include <filesystem>
@@ -11,8 +11,8 @@
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "core/check.h"
-#include "data/files.h"
-#include "data/tokenizer_trainer.h"
+#include "data/io/files.h"
+#include "data/tokenizer/tokenizer_trainer.h"
 
 namespace tern {
 namespace {

@@ -15,7 +15,7 @@
 #include "apps/config/schema.h"
 #include "apps/config/toml_document.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/host.h"
-#include "data/json.h"
+#include "data/io/json.h"
 
 namespace tern {
 namespace {

@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 
-#include "data/safetensors.h"
+#include "data/io/safetensors.h"
 #include "layers/model.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"

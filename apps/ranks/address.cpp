@@ -12,7 +12,7 @@
 
 #include "apps/ranks/connection.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

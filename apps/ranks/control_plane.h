@@ -10,7 +10,7 @@
 #include "apps/ranks/rendezvous.h"
 #include "apps/ranks/watch.h"
 #include "core/communicator.h"
-#include "data/manifest.h"
+#include "data/checkpoint/manifest.h"
 
 namespace tern {
 

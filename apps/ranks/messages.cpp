@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

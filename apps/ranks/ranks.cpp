@@ -13,8 +13,8 @@
 #include "apps/run/pace.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/devices.h"
-#include "data/files.h"
-#include "data/hash.h"
+#include "data/io/files.h"
+#include "data/io/hash.h"
 
 namespace tern {
 namespace {

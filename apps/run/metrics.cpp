@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

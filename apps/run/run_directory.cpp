@@ -12,7 +12,7 @@
 
 #include "apps/console/text.h"
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

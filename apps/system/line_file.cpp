@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

@@ -1,7 +1,7 @@
 #include "apps/trace/array_directory.h"
 
-#include "data/files.h"
-#include "data/npy.h"
+#include "data/io/files.h"
+#include "data/io/npy.h"
 
 namespace tern {
 

@@ -11,6 +11,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "data/library_versions.h"
 #include "runtime/quantities.h"
+#include "data/io/library_versions.h"
 
 namespace tern {
 namespace {

@@ -8,6 +8,8 @@
 #include "data/files.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/training_state.h"
+#include "data/checkpoint/directory.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace fs = std::filesystem;

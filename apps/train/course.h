@@ -8,7 +8,7 @@
 #include <string>
 
 #include "apps/run/run_directory.h"
-#include "data/checkpoint.h"
+#include "data/checkpoint/checkpoint.h"
 
 namespace tern {
 

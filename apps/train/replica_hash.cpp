@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/backend.h"
-#include "data/hash.h"
+#include "data/io/hash.h"
 
 namespace tern {
 

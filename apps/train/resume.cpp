@@ -7,6 +7,7 @@
 #include "apps/train/saved_config.h"
 #include "data/checkpoint_directory.h"
 #include "runtime/training_state.h"
+#include "data/checkpoint/directory.h"
 
 namespace tern {
 namespace {

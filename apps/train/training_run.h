@@ -18,6 +18,7 @@
 #include "runtime/evaluate.h"
 #include "runtime/generator.h"
 #include "runtime/training_state.h"
+#include "data/checkpoint/writer.h"
 
 namespace tern {
 

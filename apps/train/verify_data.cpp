@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "data/corpus.h"
 #include "runtime/quantities.h"
+#include "data/corpus/corpus.h"
 
 namespace tern {
 

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/checkpoint_directory.h"
+#include "data/checkpoint/directory.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {

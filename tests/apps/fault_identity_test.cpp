@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "data/corpus.h"
+#include "data/corpus/corpus.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {

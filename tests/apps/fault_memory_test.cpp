@@ -10,7 +10,7 @@
 #include "apps/train/model_files.h"
 #include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 #include "layers/device_limits.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/memory_plan.h"

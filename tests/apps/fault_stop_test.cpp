@@ -7,8 +7,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "data/checkpoint_directory.h"
-#include "data/manifest.h"
+#include "data/checkpoint/directory.h"
+#include "data/checkpoint/manifest.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {

@@ -9,6 +9,9 @@
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/generator.h"
 #include "runtime/training_state.h"
+#include "apps/generate/generator.h"
+#include "apps/train/model_files.h"
+#include "data/corpus/corpus.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 

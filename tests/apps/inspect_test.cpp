@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
 

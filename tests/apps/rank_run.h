@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "apps/ranks/connection.h"
-#include "data/checkpoint.h"
+#include "data/checkpoint/checkpoint.h"
 #include "tests/apps/tiny_run.h"
 
 namespace tern::test {

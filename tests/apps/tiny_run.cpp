@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "data/checkpoint.h"
-#include "data/checkpoint_directory.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/directory.h"
 
 namespace tern::test {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "data/json.h"
-#include "data/safetensors.h"
+#include "data/io/json.h"
+#include "data/io/safetensors.h"
 #include "tests/support/npy.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"

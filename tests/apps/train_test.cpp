@@ -8,6 +8,8 @@
 
 #include "data/manifest.h"
 #include "runtime/trainer.h"
+#include "apps/train/trainer.h"
+#include "data/checkpoint/manifest.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 

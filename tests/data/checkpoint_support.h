@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/rng.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/writer.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tern {

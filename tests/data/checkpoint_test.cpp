@@ -1,4 +1,4 @@
-#include "data/checkpoint.h"
+#include "data/checkpoint/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

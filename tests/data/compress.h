@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "data/decompress.h"
+#include "data/io/decompress.h"
 
 namespace tern {
 

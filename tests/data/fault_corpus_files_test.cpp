@@ -7,9 +7,9 @@
 #include <atomic>
 #include <thread>
 
-#include "data/corpus_shard.h"
-#include "data/file_cache.h"
-#include "data/hdf5.h"
+#include "data/corpus/shard.h"
+#include "data/io/file_cache.h"
+#include "data/io/hdf5.h"
 #include "tests/data/prepare_fixture.h"
 #include "tests/support/process.h"
 

@@ -5,10 +5,10 @@
 
 #include <fstream>
 
-#include "data/manifest.h"
-#include "data/prepare_journal.h"
-#include "data/sentencepiece_model.h"
-#include "data/source_list.h"
+#include "data/checkpoint/manifest.h"
+#include "data/corpus/prepare_journal.h"
+#include "data/text/source_list.h"
+#include "data/tokenizer/sentencepiece_model.h"
 #include "tests/data/prepare_fixture.h"
 
 namespace tern {

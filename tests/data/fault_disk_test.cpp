@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "core/check.h"
-#include "data/files.h"
+#include "data/io/files.h"
 #include "tests/data/checkpoint_support.h"
 #include "tests/support/complaint.h"
 #include "tests/support/process.h"

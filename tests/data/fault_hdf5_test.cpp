@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 #include "core/rng.h"
-#include "data/hdf5.h"
+#include "data/io/hdf5.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tern {

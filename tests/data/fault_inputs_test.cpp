@@ -6,9 +6,9 @@
 #include <cmath>
 #include <utility>
 
-#include "data/json_lines.h"
-#include "data/loader.h"
-#include "data/tokenizer_trainer.h"
+#include "data/corpus/loader.h"
+#include "data/text/json_lines.h"
+#include "data/tokenizer/tokenizer_trainer.h"
 #include "tests/data/checkpoint_support.h"
 #include "tests/data/compress.h"
 #include "tests/data/prepare_fixture.h"

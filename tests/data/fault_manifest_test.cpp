@@ -5,8 +5,8 @@
 #include <functional>
 
 #include "core/check.h"
-#include "data/hash.h"
-#include "data/manifest.h"
+#include "data/checkpoint/manifest.h"
+#include "data/io/hash.h"
 
 namespace tern {
 namespace {

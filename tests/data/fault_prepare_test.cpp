@@ -9,7 +9,7 @@
 #include <chrono>
 #include <thread>
 
-#include "data/byte_stream.h"
+#include "data/io/byte_stream.h"
 #include "tests/data/compress.h"
 #include "tests/data/prepare_fixture.h"
 #include "tests/support/process.h"

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "core/check.h"
-#include "data/sentencepiece_model.h"
+#include "data/tokenizer/sentencepiece_model.h"
 #include "tests/data/tokenizer_fixture.h"
 
 namespace tern {

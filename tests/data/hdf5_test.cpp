@@ -1,4 +1,4 @@
-#include "data/hdf5.h"
+#include "data/io/hdf5.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "data/loader.h"
+#include "data/corpus/loader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "core/check.h"
 #include "core/kernels/loss.h"
-#include "data/permutation.h"
+#include "data/corpus/permutation.h"
 
 namespace tern {
 namespace {

@@ -1,10 +1,10 @@
-#include "data/ngram.h"
+#include "data/corpus/ngram.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "data/ngram_baselines.h"
+#include "data/corpus/ngram_baselines.h"
 #include "tests/data/prepare_fixture.h"
 
 namespace tern {

@@ -1,4 +1,4 @@
-#include "data/npy.h"
+#include "data/io/npy.h"
 
 #include <gtest/gtest.h>
 

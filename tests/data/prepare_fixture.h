@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/check.h"
-#include "data/corpus.h"
-#include "data/hash.h"
-#include "data/prepare.h"
+#include "data/corpus/corpus.h"
+#include "data/corpus/prepare.h"
+#include "data/io/hash.h"
 #include "tests/data/tokenizer_fixture.h"
 #include "tests/support/temporary_directory.h"
 

@@ -1,11 +1,11 @@
-#include "data/prepare.h"
+#include "data/corpus/prepare.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "data/hdf5.h"
+#include "data/io/hdf5.h"
 #include "tests/data/prepare_fixture.h"
 #include "tests/support/process.h"
 

@@ -1,5 +1,5 @@
 // The denominator of bits per byte, compared with the decoded text.
-#include "data/text_bytes.h"
+#include "data/corpus/text_bytes.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "core/kernels/loss.h"
-#include "data/ngram_baselines.h"
+#include "data/corpus/ngram_baselines.h"
 #include "tests/data/prepare_fixture.h"
 
 namespace tern {

@@ -1,4 +1,4 @@
-#include "data/text_source.h"
+#include "data/text/text_source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include <random>
 
 #include "core/check.h"
-#include "data/json_lines.h"
-#include "data/utf8.h"
+#include "data/text/json_lines.h"
+#include "data/text/utf8.h"
 #include "tests/data/compress.h"
 #include "tests/data/tokenizer_fixture.h"
 #include "tests/support/temporary_directory.h"

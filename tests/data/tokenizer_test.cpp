@@ -1,4 +1,4 @@
-#include "data/tokenizer.h"
+#include "data/tokenizer/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "core/check.h"
-#include "data/tokenizer_trainer.h"
-#include "data/utf8.h"
+#include "data/text/utf8.h"
+#include "data/tokenizer/tokenizer_trainer.h"
 #include "tests/data/tokenizer_fixture.h"
 
 namespace tern {

@@ -1,0 +1,61 @@
+// Reads checkpoints. Nothing in one is believed before a hash vouches for it, and every complaint
+// is a Fault::input that names the file, and the tensor if it is one.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/checkpoint/manifest.h"
+
+namespace tern {
+
+struct Findings {
+  std::vector<std::string> problems;  // none: the checkpoint is good
+  std::vector<std::string> warnings;
+};
+
+class Checkpoint {
+ public:
+  // A directory step-N, or a file `latest` or `best` that names one. Reads and checks the manifest,
+  // the sizes of the files and the bytes that HDF5 stores in them, not yet the tensors.
+  static Checkpoint open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  const Manifest& manifest() const { return manifest_; }
+  const StoredTensor* find(const std::string& name) const;  // nullptr: there is none
+
+  // The whole tensor, row-major, its hashes checked; to.size() must be its size.
+  void read(const std::string& name, std::span<std::byte> to) const;
+
+  // Rows [first, first + count), in order, in blocks of a few MiB and whole elements: `take` gets
+  // each block and its offset in those rows. The hash of a piece is checked behind its last block:
+  // when this throws, `take` may have got damaged bytes.
+  void read_rows(
+      const std::string& name, std::uint64_t first, std::uint64_t count,
+      const std::function<void(std::uint64_t offset, std::span<const std::byte>)>& take) const;
+
+  // Reads everything: hashes, what HDF5 finds in the files, NaN and infinity in float tensors.
+  // Files that the manifest does not list are warnings.
+  Findings verify() const;
+
+ private:
+  std::filesystem::path path_;
+  Manifest manifest_;
+};
+
+// The newest checkpoint in a run's checkpoint directory that verifies, up to step `most`, and why
+// newer ones do not. Fault::input if the directory cannot be read.
+struct NewestGood {
+  std::optional<std::filesystem::path> path;
+  std::vector<std::string> passed_over;
+};
+NewestGood newest_good(const std::filesystem::path& directory,
+                       std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
+
+}  // namespace tern

@@ -1,0 +1,114 @@
+// Saves checkpoints while training goes on: save() copies the tensors and returns, a thread writes
+// the copy. Without memory for the copy, save() writes the tensors itself, a block at a time. Where
+// several processes write a checkpoint, each writes its shard. A save that fails leaves the
+// previous checkpoints as they were and is reported, not thrown.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "data/checkpoint/directory.h"
+#include "data/checkpoint/layout.h"
+#include "data/io/json.h"
+
+namespace tern {
+
+struct CheckpointOptions {
+  std::filesystem::path directory;  // made if missing
+  Retention retention{};
+  std::uint64_t part_bytes = std::uint64_t(1) << 30;  // the longest file
+  std::string version{};                              // of tern
+  int rank = 0, world = 1;                            // of the processes that write it together
+  // Bytes of host memory that the copy may take, asked at the first save. Empty: enough.
+  std::function<std::uint64_t()> free_memory{};
+};
+
+// What a save takes of host memory for tensors in a device's memory, beside a copy of all or none.
+inline constexpr std::size_t kCheckpointBlock = 4 << 20;  // bytes; hashed while in cache
+
+// Bytes of the copy that save() makes: of all that may change in the meantime.
+std::uint64_t snapshot_bytes(std::span<const TensorBytes> tensors);
+
+// What a checkpoint says beside its tensors.
+struct CheckpointFacts {
+  std::uint64_t step = 0;
+  std::uint64_t tokens = 0;             // seen in training so far
+  std::uint64_t parameters = 0;         // of the model
+  nlohmann::json config{};              // of the run: `tern generate` rebuilds the model from it
+  nlohmann::json state{};               // data position, schedule, seed: what a resumed run needs
+  std::optional<std::uint64_t> best{};  // the step that `best` names once this one is saved
+  bool prune = true;                    // delete what retention does not keep
+};
+
+struct SaveResult {
+  std::uint64_t step = 0;
+  std::filesystem::path path{};
+  std::uint64_t bytes = 0;   // of all its files
+  double seconds = 0;        // from the snapshot to the last fsync
+  double stall_seconds = 0;  // that save() took
+  bool streamed = false;     // written without a copy, while the caller waited
+  std::string error{};       // why it was not saved; empty: it was
+  std::string shard{};       // where several write: what complete_checkpoint() wants of this one
+  std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
+};
+
+class CheckpointWriter {
+ public:
+  // Makes the directory, removes what dead processes left in it, and tries to write there:
+  // Fault::disk, so that a run fails before its first step and not at its first save.
+  explicit CheckpointWriter(CheckpointOptions options);
+  ~CheckpointWriter();  // waits for the save in flight
+
+  // Starts a save, or makes it where there is no memory for a copy; waits before for one that is in
+  // flight. Returns the seconds that the caller waited in all. The tensors may change as soon as it
+  // returns. What a download throws before there is a copy is thrown.
+  double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
+
+  const CheckpointOptions& options() const { return options_; }
+
+  std::vector<SaveResult> poll();  // of saves finished since the last call
+  std::vector<SaveResult> wait();  // the same, after the save in flight
+
+ private:
+  bool reserve(std::uint64_t bytes);
+  void snapshot(std::span<const TensorBytes> tensors);
+  SaveResult write(const CheckpointFacts& facts, std::span<const TensorBytes> tensors) const;
+  void finished(SaveResult result);
+
+  CheckpointOptions options_;
+  std::unique_ptr<std::byte[]> staging_;  // kept for the run: its pages are paid for once
+  std::uint64_t staging_bytes_ = 0;
+  std::vector<TensorBytes> staged_;
+  std::mutex mutex_;
+  std::vector<SaveResult> finished_;
+  std::thread thread_;
+};
+
+// A checkpoint that several processes write, in the calling thread. One of them begins it, then all
+// write their shards, each a part of the tensors; when all have succeeded, one completes it with
+// what they returned, by rank, and publishes it (its bytes), else it drops it. Fault::disk, mostly.
+void begin_checkpoint(const CheckpointOptions& options, std::uint64_t step);
+std::string write_shard(const CheckpointOptions& options, const CheckpointFacts& facts,
+                        std::span<const TensorBytes> tensors);
+std::uint64_t complete_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                                  std::span<const std::string> shards);
+void drop_checkpoint(const CheckpointOptions& options, std::uint64_t step);
+
+// After a save: lets `latest` and `best` name what they should, and deletes what retention does not
+// keep. What may fail without harm to the checkpoint: says why it did.
+std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointFacts& saved);
+
+// Writes and publishes one checkpoint in the directory, which exists, in the calling thread; its
+// bytes. Removes what it began when it throws (Fault::disk, mostly).
+std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                               std::span<const TensorBytes> tensors);
+
+}  // namespace tern

@@ -1,0 +1,94 @@
+#include "data/corpus/batches.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/kernels/loss.h"
+
+namespace tern {
+namespace {
+
+std::vector<SampleOrder::Source> sample_counts(const std::vector<TokenSource>& sources,
+                                               std::uint64_t T) {
+  check(T > 0, "[batches] expected a context of at least one token");
+  std::vector<SampleOrder::Source> counts;
+  for (const TokenSource& s : sources) {
+    require(s.token_count >= T + 1, Fault::input, "data: source ", s.name, ": it has ",
+            s.token_count, " tokens, a sample of context ", T, " needs ", T + 1,
+            ": shorten the context or prepare more text");
+    counts.push_back({s.name, s.weight, (s.token_count - 1) / T, s.content});
+  }
+  return counts;
+}
+
+// Reads tokens of one source into a sequence and its targets; what is beyond its end is ignored.
+class SequenceReader {
+ public:
+  SequenceReader(std::uint64_t T, std::int64_t vocabulary) : ids_(T + 1), vocabulary_(vocabulary) {}
+
+  void append(const TokenSource& source, std::uint64_t index, Batch& batch) {
+    const std::uint64_t T = ids_.size() - 1, first = index * T;
+    const std::size_t count = std::min<std::uint64_t>(T + 1, source.token_count - first);
+    const std::span<std::int32_t> ids = std::span(ids_).first(count);
+    source.read(first, ids);
+    for (std::size_t i = 0; i < count; ++i)
+      require(ids[i] >= 0 && ids[i] < vocabulary_, Fault::input, "data: source ", source.name,
+              ": token ", first + i, " is ", ids[i], ", the vocabulary ends at ", vocabulary_ - 1,
+              ": was it prepared with another tokenizer?");
+    batch.inputs.insert(batch.inputs.end(), ids.begin(), ids.end() - 1);
+    batch.inputs.resize(batch.inputs.size() + (T + 1 - count), 0);
+    batch.targets.insert(batch.targets.end(), ids.begin() + 1, ids.end());
+    batch.targets.resize(batch.targets.size() + (T + 1 - count), kIgnoreIndex);
+  }
+
+ private:
+  std::vector<std::int32_t> ids_;
+  std::int64_t vocabulary_;
+};
+
+}  // namespace
+
+BatchReader::BatchReader(std::vector<TokenSource> sources, const BatchOptions& options)
+    : sources_(std::move(sources)),
+      options_(options),
+      order_(sample_counts(sources_, options.context), options.seed, options.shuffled) {}
+
+Batch BatchReader::read(std::uint64_t first, std::uint64_t count) const {
+  SequenceReader reader(options_.context, options_.vocabulary);
+  Batch batch{.first_sample = first};
+  batch.inputs.reserve(count * options_.context);
+  batch.targets.reserve(count * options_.context);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const Sample sample = order_.at(first + i);
+    reader.append(sources_[sample.source], sample.index, batch);
+    batch.samples.push_back(sample);
+  }
+  return batch;
+}
+
+SequentialPass::SequentialPass(TokenSource source, std::uint64_t context, std::uint64_t sequences,
+                               std::int64_t vocabulary, std::uint64_t max_samples)
+    : source_(std::move(source)),
+      context_(context),
+      sequences_(sequences),
+      samples_(0),
+      vocabulary_(vocabulary) {
+  check(context > 0 && sequences > 0, "[batches] expected a context and sequences, got ", context,
+        " and ", sequences);
+  require(source_.token_count >= 2, Fault::input, "data: source ", source_.name, ": it has ",
+          source_.token_count, " tokens, at least 2 are needed to predict one");
+  samples_ = std::min(max_samples, (source_.token_count - 1 + context - 1) / context);
+}
+
+std::optional<Batch> SequentialPass::next() {
+  if (position_ == samples_) return std::nullopt;
+  SequenceReader reader(context_, vocabulary_);
+  Batch batch{.first_sample = position_};
+  for (; position_ < samples_ && batch.samples.size() < sequences_; ++position_) {
+    reader.append(source_, position_, batch);
+    batch.samples.push_back({0, position_});
+  }
+  return batch;
+}
+
+}  // namespace tern

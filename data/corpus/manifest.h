@@ -1,0 +1,73 @@
+// manifest.json of a corpus, the directory that `tern prepare` makes: which tokens lie in which
+// shard, from what they were made and how. It is written last: a directory with a manifest is
+// complete. docs/data_format.md has the format.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/io/json.h"
+#include "data/io/stored_type.h"
+#include "data/text/splits.h"
+
+namespace tern {
+
+// A shard: datasets `tokens` (u16 or u32) and `document_starts` (u64: positions in this shard). A
+// document may go on in the next shard.
+struct CorpusShard {
+  std::string file;  // a plain name
+  std::uint64_t tokens = 0;
+  std::uint64_t documents = 0;           // that begin in it
+  std::uint64_t text_bytes = 0;          // the text that its tokens stand for
+  std::string tokens_hash, starts_hash;  // XXH3-128 of the datasets' bytes
+
+  bool operator==(const CorpusShard&) const = default;
+};
+
+nlohmann::json to_json(const CorpusShard& shard);
+CorpusShard shard_from_json(const nlohmann::json& value, const std::string& where);
+
+// What stands before and after each document.
+struct DocumentLayout {
+  bool bos = true, eos = true;
+};
+
+struct CorpusManifest {
+  std::string tokenizer_hash;  // of tokenizer.model, a copy of which lies beside the manifest
+  std::int32_t vocab_size = 0;
+  StoredType token_type = StoredType::u16;
+  nlohmann::json arguments;                        // sources and options: what decides the content
+  std::uint64_t skipped_lines = 0;                 // of JSON lines that could not be used
+  std::array<std::vector<CorpusShard>, 2> splits;  // by Split, in order
+
+  const std::vector<CorpusShard>& of(Split split) const { return splits[std::size_t(split)]; }
+};
+
+constexpr std::uint64_t kCorpusFormat = 1;
+// What readers accept, and therefore writers make: 1.4 PB of text in shards of the usual size, a
+// manifest of some 35 MB. Manifests of earlier releases also list every input file.
+constexpr std::size_t kMaxCorpusShards = 100'000;  // of both splits
+constexpr std::uint64_t kMaxCorpusArgumentBytes = 1 << 20;
+constexpr std::uint64_t kMaxCorpusManifestBytes = 256 << 20;
+constexpr std::string_view kCorpusManifestName = "manifest.json";
+constexpr std::string_view kCorpusTokenizerName = "tokenizer.model";
+constexpr std::string_view kPrepareJournalName = "prepare.journal";  // while it is unfinished
+
+// Fault::usage, with the option that changes it, for more shards than readers accept.
+void require_shard_count(std::size_t shards);
+// Fault::usage for arguments that are longer than readers accept.
+void require_argument_size(const nlohmann::json& arguments);
+
+// u16 as long as every id fits
+StoredType token_type_for(std::int64_t vocab_size);
+
+// Fault::usage for more than readers accept.
+std::string to_text(const CorpusManifest& manifest);
+// Checks everything that can be checked without the shards. Fault::input, naming where. A list of
+// input files, as earlier releases wrote, becomes its summary.
+CorpusManifest parse_corpus_manifest(std::string_view text, const std::string& where);
+
+}  // namespace tern

@@ -1,0 +1,81 @@
+#include "data/corpus/sample_order.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "core/check.h"
+#include "core/rng.h"
+#include "data/corpus/permutation.h"
+
+namespace tern {
+namespace {
+
+void require_sound(const std::vector<SampleOrder::Source>& sources) {
+  require(!sources.empty(), Fault::usage, "data: expected at least one source");
+  for (const auto& s : sources) {
+    require(std::isfinite(s.weight) && s.weight > 0, Fault::usage, "data: source ", s.name,
+            ": expected a positive weight, got ", s.weight);
+    check(s.samples > 0, "[sample_order] source ", s.name, " has no samples");
+  }
+}
+
+// Integers with sum kBlock next to the shares of the weights: largest remainders are rounded up.
+std::vector<std::uint64_t> share_out(const std::vector<SampleOrder::Source>& sources) {
+  double sum = 0;
+  for (const auto& s : sources) sum += s.weight;
+  std::vector<std::uint64_t> counts;
+  std::vector<double> remainders;
+  for (const auto& s : sources) {
+    const double share = s.weight / sum * double(SampleOrder::kBlock);
+    counts.push_back(std::uint64_t(share));
+    remainders.push_back(share - double(counts.back()));
+  }
+  std::uint64_t left =
+      SampleOrder::kBlock - std::accumulate(counts.begin(), counts.end(), std::uint64_t(0));
+  for (; left > 0; --left) {
+    const auto largest = std::max_element(remainders.begin(), remainders.end());
+    ++counts[std::size_t(largest - remainders.begin())];
+    *largest = -1;
+  }
+  return counts;
+}
+
+}  // namespace
+
+SampleOrder::SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool shuffled)
+    : sources_(std::move(sources)), seed_(seed), shuffled_(shuffled) {
+  require_sound(sources_);
+  counts_ = share_out(sources_);
+  for (std::size_t s = 0; s < counts_.size(); ++s)
+    require(counts_[s] > 0, Fault::usage, "data: source ", sources_[s].name, ": its weight ",
+            sources_[s].weight, " is less than 1/", kBlock, " of all: raise it or drop the source");
+  std::map<std::string, int> seen;  // how many sources of this content so far
+  for (const Source& s : sources_)
+    streams_.push_back(stream_of(s.content + ' ' + std::to_string(seen[s.content]++)));
+  // the turn goes to the source that is furthest behind its share
+  std::vector<std::uint32_t> had(counts_.size(), 0);
+  for (std::uint64_t turn = 1; turn <= kBlock; ++turn) {
+    const auto behind = [&](std::size_t s) {
+      return had[s] < counts_[s] ? std::int64_t(counts_[s] * turn) - std::int64_t(had[s] * kBlock)
+                                 : std::numeric_limits<std::int64_t>::min();
+    };
+    std::uint32_t next = 0;
+    for (std::uint32_t s = 1; s < counts_.size(); ++s)
+      if (behind(s) > behind(next)) next = s;
+    turns_.push_back({next, had[next]++});
+  }
+}
+
+Sample SampleOrder::at(std::uint64_t global_index) const {
+  const Turn turn = turns_[global_index % kBlock];
+  const Source& source = sources_[turn.source];
+  const std::uint64_t nth = global_index / kBlock * counts_[turn.source] + turn.rank;
+  const std::uint64_t epoch = nth / source.samples, within = nth % source.samples;
+  if (!shuffled_) return {turn.source, within};
+  const std::uint64_t key = Rng(seed_, streams_[turn.source]).bits(epoch);
+  return {turn.source, Permutation(source.samples, key)(within)};
+}
+
+}  // namespace tern

@@ -1,0 +1,41 @@
+// The bytes of one source, decompressed as they are read. Its size is fixed when it is opened: what
+// is appended later is not seen, and a file that became shorter is an error.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "data/io/decompress.h"
+#include "data/io/files.h"
+
+namespace tern {
+
+class ByteStream {
+ public:
+  // A regular file of at least this many bytes (Fault::input else), or "-", standard input.
+  ByteStream(const std::filesystem::path& path, Codec codec, std::uint64_t bytes);
+
+  // Fills the span as far as the stream goes; 0 at its end. Fault::input: cut off, damaged, or more
+  // than a thousand times as large as the file.
+  std::size_t read(std::span<std::byte> out);
+  void skip(std::uint64_t bytes);  // Fault::input when the stream ends before
+
+  std::uint64_t position() const { return produced_; }  // bytes given so far
+  std::uint64_t consumed() const { return consumed_; }  // bytes taken from the file so far
+
+ private:
+  std::size_t read_raw(std::span<std::byte> out);
+  std::size_t read_decompressed(std::span<std::byte> out);
+
+  std::filesystem::path path_;
+  std::optional<File> file_;  // none: standard input
+  std::optional<Decompressor> decompressor_;
+  std::uint64_t bytes_, consumed_ = 0, produced_ = 0;
+  std::vector<std::byte> buffer_;       // compressed bytes
+  std::span<const std::byte> pending_;  // of them, those not yet decompressed
+};
+
+}  // namespace tern

@@ -1,0 +1,239 @@
+#include "data/text/sources.h"
+
+#include <glob.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+#include <system_error>
+
+#include "core/check.h"
+#include "data/io/byte_stream.h"
+#include "data/io/files.h"
+
+namespace tern {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kExtensions =
+    ".txt, .text, .md, .markdown, .rst, .jsonl, .ndjson, .bin, .u16 or .u32, also with .gz, .zst "
+    "or "
+    ".xz";
+
+struct Kind {
+  std::optional<SourceFormat> format;
+  Codec codec = Codec::none;
+};
+
+std::string lower_case(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
+  return text;
+}
+
+Kind kind_of(const fs::path& path) {
+  static const std::map<std::string, Codec, std::less<>> codecs = {
+      {".gz", Codec::gzip}, {".zst", Codec::zstd}, {".xz", Codec::xz}};
+  static const std::map<std::string, SourceFormat, std::less<>> formats = {
+      {".txt", SourceFormat::text},          {".text", SourceFormat::text},
+      {".md", SourceFormat::text},           {".markdown", SourceFormat::text},
+      {".rst", SourceFormat::text},          {".jsonl", SourceFormat::json_lines},
+      {".ndjson", SourceFormat::json_lines}, {".bin", SourceFormat::u16},
+      {".u16", SourceFormat::u16},           {".u32", SourceFormat::u32}};
+  Kind kind;
+  fs::path name = lower_case(path.filename());
+  if (const auto codec = codecs.find(name.extension().string()); codec != codecs.end()) {
+    kind.codec = codec->second;
+    name = name.stem();
+  }
+  if (const auto format = formats.find(name.extension().string()); format != formats.end())
+    kind.format = format->second;
+  return kind;
+}
+
+SourceFile source_at(const fs::path& path, std::optional<SourceFormat> forced) {
+  const Kind kind = kind_of(path);
+  const std::optional<SourceFormat> format = forced ? forced : kind.format;
+  require(format.has_value(), Fault::usage, path.string(), ": unknown kind of file: expected ",
+          kExtensions, ", or --format");
+  return {path, *format, kind.codec, File::open(path, Links::follow).size()};
+}
+
+// What a search left out: how many of each kind, and the names of the first few.
+class LeftOut {
+ public:
+  void add(const std::string& kind, const fs::path& path) {
+    Group& group = groups_[kind];
+    if (++group.count <= kShownNames) group.names += (group.count > 1 ? ", " : "") + path.string();
+  }
+  bool empty() const { return groups_.empty(); }
+  // "3 .pdf (a.pdf, b.pdf, c.pdf), 9 hidden (.git, .x, .y, ...)"
+  std::string text() const {
+    std::string out;
+    std::size_t shown = 0, others = 0;
+    for (const auto& [kind, group] : groups_) {
+      if (++shown > kShownKinds) {
+        others += group.count;
+        continue;
+      }
+      out += (out.empty() ? "" : ", ") + std::to_string(group.count) + " " + kind + " (" +
+             group.names + (group.count > kShownNames ? ", ...)" : ")");
+    }
+    return out + (others > 0 ? ", " + std::to_string(others) + " others" : "");
+  }
+
+ private:
+  static constexpr std::size_t kShownNames = 3, kShownKinds = 12;
+  struct Group {
+    std::size_t count = 0;
+    std::string names;
+  };
+  std::map<std::string, Group> groups_;
+};
+
+// The files below a directory. Links to directories are followed after everything else, each
+// directory once; of several names of one file the first that is no link counts.
+class Search {
+ public:
+  Search(fs::path directory, bool any_kind) : top_(std::move(directory)), any_kind_(any_kind) {}
+
+  std::vector<fs::path> run() {
+    links_.insert(top_);
+    while (!links_.empty()) {
+      const fs::path next = links_.extract(links_.begin()).value();
+      linked_ = next != top_;
+      visit(next);
+    }
+    std::sort(found_.begin(), found_.end());
+    std::vector<fs::path> files;
+    for (Found& f : found_)
+      if (met_.insert(f.id).second)
+        files.push_back(std::move(f.path));
+      else
+        left_out_.add("met before", below(f.path));
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
+  const LeftOut& left_out() const { return left_out_; }
+
+ private:
+  using Id = std::pair<dev_t, ino_t>;
+  struct Found {
+    bool linked;
+    fs::path path;
+    Id id;
+    auto operator<=>(const Found&) const = default;
+  };
+
+  fs::path below(const fs::path& path) const { return path.lexically_relative(top_); }
+
+  void visit(const fs::path& directory) {
+    struct stat facts {};
+    if (::stat(directory.c_str(), &facts) == 0 && !met_.insert({facts.st_dev, facts.st_ino}).second)
+      return left_out_.add("met before", below(directory));
+    std::error_code error;
+    std::vector<fs::path> inside;
+    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+      inside.push_back(at->path());
+    require(!error, Fault::input, directory.string(), ": cannot be searched: ", error.message());
+    std::sort(inside.begin(), inside.end());
+    for (const fs::path& path : inside) take(path);
+  }
+
+  void take(const fs::path& path) {
+    if (path.filename().string().starts_with('.')) return left_out_.add("hidden", below(path));
+    std::error_code ignored;
+    const bool link = fs::is_symlink(path, ignored);
+    struct stat facts {};
+    if (::stat(path.c_str(), &facts) != 0)
+      return left_out_.add(link ? "broken links" : "unreadable", below(path));
+    if (S_ISDIR(facts.st_mode)) {
+      if (!link) return visit(path);
+      links_.insert(path);
+    } else if (!S_ISREG(facts.st_mode)) {
+      left_out_.add("no regular files", below(path));
+    } else if (!any_kind_ && !kind_of(path).format) {
+      const std::string extension = lower_case(path.extension().string());
+      left_out_.add(extension.empty() ? "without extension" : extension, below(path));
+    } else {
+      found_.push_back({linked_ || link, path, {facts.st_dev, facts.st_ino}});
+    }
+  }
+
+  const fs::path top_;
+  const bool any_kind_;
+  bool linked_ = false;       // inside a linked directory
+  std::set<fs::path> links_;  // to directories, not yet followed
+  std::set<Id> met_;
+  std::vector<Found> found_;
+  LeftOut left_out_;
+};
+
+std::vector<fs::path> files_below(const fs::path& directory, bool any_kind, const Notice& notice) {
+  Search search(directory, any_kind);
+  std::vector<fs::path> files = search.run();
+  const std::string left_out = search.left_out().text();
+  require(!files.empty(), Fault::input, directory.string(), ": holds no file to read (",
+          kExtensions, ")", left_out.empty() ? "" : "; left out: ", left_out);
+  if (notice && !search.left_out().empty()) notice(directory.string() + ": left out: " + left_out);
+  return files;
+}
+
+std::vector<fs::path> matches_of(const std::string& pattern) {
+  glob_t found{};
+  const int code = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &found);
+  std::vector<fs::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
+  globfree(&found);
+  require(code == 0 || code == GLOB_NOMATCH, Fault::input, pattern,
+          ": cannot be searched: ", system_message(errno));
+  require(!paths.empty(), Fault::input, pattern, ": matches nothing");
+  return paths;
+}
+
+}  // namespace
+
+std::string_view name_of(SourceFormat format) {
+  constexpr std::string_view names[] = {"text", "jsonl", "u16", "u32"};
+  return names[std::size_t(format)];
+}
+
+std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
+                                     std::optional<SourceFormat> forced, const Notice& notice) {
+  std::vector<SourceFile> sources;
+  const auto add = [&](const fs::path& path) {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    require(fs::exists(status), Fault::input, path.string(), ": ",
+            error ? error.message() : "does not exist");
+    if (!fs::is_directory(status)) return sources.push_back(source_at(path, forced));
+    for (const fs::path& file : files_below(path, forced.has_value(), notice))
+      sources.push_back(source_at(file, forced));
+  };
+  for (const std::string& input : inputs) {
+    const bool pattern = input.find_first_of("*?[") != input.npos && !path_exists(input);
+    if (input == "-")
+      sources.push_back({input, forced.value_or(SourceFormat::text)});
+    else if (!pattern)
+      add(input);
+    else
+      for (const fs::path& path : matches_of(input)) add(path);
+  }
+  const auto is_stdin = [](const SourceFile& s) { return s.path == "-"; };
+  require(std::count_if(sources.begin(), sources.end(), is_stdin) <= 1, Fault::usage,
+          "standard input (-) is given twice");
+  return sources;
+}
+
+std::uint64_t decompressed_bytes(const SourceFile& source) {
+  if (source.codec == Codec::none) return source.bytes;
+  ByteStream stream(source.path, source.codec, source.bytes);
+  std::vector<std::byte> scratch(std::size_t(1) << 20);
+  while (stream.read(scratch) > 0) {
+  }
+  return stream.position();
+}
+
+}  // namespace tern

@@ -1,0 +1,61 @@
+// Which files a list of inputs means: files, directories, globs and standard input, in a fixed
+// order, each with its format, compression and size at this moment.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/io/decompress.h"
+
+namespace tern {
+
+enum class SourceFormat {
+  text,        // one document per file, or several with a separator
+  json_lines,  // one object per line, the document in one of its fields
+  u16,         // token ids, little-endian, no header: one document per file
+  u32,
+};
+
+std::string_view name_of(SourceFormat format);
+
+struct SourceFile {
+  std::filesystem::path path;  // "-": standard input
+  SourceFormat format = SourceFormat::text;
+  Codec codec = Codec::none;
+  std::uint64_t bytes = 0;  // of the file; 0 for standard input
+};
+
+using SharedSources = std::shared_ptr<const std::vector<SourceFile>>;  // there may be millions
+
+constexpr std::size_t kMaxSeparatorBytes = 1024;
+
+// How documents are found in sources.
+struct DocumentRules {
+  std::string separator{};          // between documents of a text; empty: a file is one document
+  std::string json_field = "text";  // of a JSON line; "a.b": field b of the object in field a
+};
+
+// Takes one line about files of a directory that are left out, by kind.
+using Notice = std::function<void(const std::string&)>;
+
+// The extension decides, in any case: .txt .text .md .markdown .rst, .jsonl .ndjson, .bin (u16)
+// .u16 .u32, each also with .gz .zst .xz; `forced` overrides it for all inputs, and is what
+// standard input needs unless it is text. Directories are searched recursively, in the order of
+// their paths. Left out of them, with a notice: hidden names, other extensions (unless forced),
+// what is no file, and what was met before: linked directories and files count once. Fault::input:
+// an input that does not exist or cannot be read, a glob or directory without a file; Fault::usage:
+// an unknown extension.
+std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
+                                     std::optional<SourceFormat> forced, const Notice& notice = {});
+
+// bytes of the source after decompression; reads all of it if it is compressed
+std::uint64_t decompressed_bytes(const SourceFile& source);
+
+}  // namespace tern

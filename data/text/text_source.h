@@ -1,0 +1,98 @@
+// Documents in order, in batches of some 256 KiB, with memory bounded whatever the files hold.
+// Batches depend only on the sources and on where reading started, and after each of them reading
+// can be taken up again from TextBatch::next.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/io/byte_stream.h"
+#include "data/text/sources.h"
+#include "data/text/splits.h"
+
+namespace tern {
+
+constexpr std::uint64_t kMaxDocumentBytes = std::uint64_t(1) << 30;
+constexpr std::uint64_t kMaxLineBytes = std::uint64_t(64) << 20;
+
+struct TextPosition {
+  std::uint64_t source = 0;    // index of the source
+  std::uint64_t offset = 0;    // in it, after decompression
+  std::uint64_t line = 0;      // lines of it read so far
+  std::uint64_t document = 0;  // documents begun in all sources
+  bool inside = false;         // a document has begun and not ended
+  bool tail = false;           // in the part of the source that is for validation
+};
+
+// A document, a part of one, a line of JSON or some tokens, as they are in the file.
+struct TextItem {
+  std::size_t begin = 0, size = 0;  // in TextBatch::bytes
+  Split split = Split::train;
+  bool first = true, last = true;  // of its document
+  std::uint64_t source = 0;
+  std::uint64_t offset = 0;  // in the source, after decompression
+  std::uint64_t line = 0;    // 1-based; JSON lines only
+};
+
+struct TextBatch {
+  std::string bytes;
+  std::vector<TextItem> items;
+  TextPosition next;           // after this batch
+  std::uint64_t consumed = 0;  // bytes of all sources' files so far, for progress
+
+  std::string_view of(const TextItem& item) const {
+    return std::string_view(bytes).substr(item.begin, item.size);
+  }
+};
+
+struct TextOptions {
+  std::string separator{};  // as in DocumentRules
+  std::uint64_t max_document_bytes = kMaxDocumentBytes;
+};
+
+// Fault::input for a text that is one document and too long for one, as far as its size is known.
+void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules);
+
+class TextSource {
+ public:
+  // How much of the beginning of a long text may be handed out before the rest is known.
+  using Cut = std::function<std::size_t(std::string_view)>;
+
+  // Texts lose a UTF-8 byte-order mark at their beginning; empty documents and lines are left out.
+  TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start = {},
+             TextOptions options = {});
+
+  // Fault::input with the place: UTF-16, documents over 1 GiB, lines over 64 MiB, half a token,
+  // what ByteStream finds.
+  std::optional<TextBatch> next();
+
+ private:
+  void open();
+  bool fill(std::size_t wanted);  // buffers that much if there is so much; whether there is
+  std::string_view unread() const { return std::string_view(buffer_).substr(used_); }
+  void take(TextBatch& batch, std::size_t bytes, TextItem item);
+  bool take_text(TextBatch& batch);  // these return whether the source goes on
+  bool take_line(TextBatch& batch);
+  std::size_t part_of_text(std::uint64_t limit, std::size_t window, bool& last) const;
+  std::size_t part_of_document(std::size_t window, bool& last, bool& separated) const;
+  std::string place() const;
+
+  SharedSources sources_;
+  SplitRule rule_;
+  Cut cut_;
+  TextPosition at_;
+  TextOptions options_;
+  std::uint64_t document_begin_ = 0;  // where this document began in its source, or reading did
+  std::optional<ByteStream> stream_;
+  std::uint64_t finished_ = 0;  // bytes of the files before this one
+  std::string buffer_;          // from used_ on: not handed out yet
+  std::size_t used_ = 0;
+  std::size_t searched_ = 0;  // bytes of unread() without a newline
+  bool ended_ = false;        // the stream
+};
+
+}  // namespace tern

@@ -1,0 +1,44 @@
+// Where a text may be cut so that its parts encode to the same ids as the whole. Byte-pair merges
+// look only at neighbours: between two characters that are neighbours in no piece nothing ever
+// merges, so what lies left and right of that place is encoded independently, exactly.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <unordered_set>
+
+#include "data/tokenizer/sentencepiece_model.h"
+
+namespace tern {
+
+class Segments {
+ public:
+  // A longer run without such a place is cut every this many bytes, at a character: linear time on
+  // any input. Text that does not contain such runs gets the ids of the undivided text.
+  static constexpr std::size_t kLongest = std::size_t(64) << 10;
+
+  explicit Segments(std::span<const TokenPiece> pieces);
+  // For tokenizers that rewrite text, where nothing is exact: only texts longer than kLongest are
+  // cut, before spaces.
+  static Segments before_spaces();
+
+  // the end of the segment that begins at `begin` < text.size(); at most kLongest bytes on
+  std::size_t end(std::string_view text, std::size_t begin) const;
+
+  // How much of a text that begins a segment consists of whole segments, whatever follows it.
+  // At least 1 for texts longer than 2 * kLongest.
+  std::size_t complete_prefix(std::string_view text) const;
+
+ private:
+  Segments() = default;
+  bool joined(char32_t left, char32_t right) const;
+  std::size_t exact_end(std::string_view text, std::size_t begin) const;
+
+  bool exact_ = false;
+  std::bitset<128 * 128> ascii_;  // left * 128 + right: some piece has these neighbours
+  std::unordered_set<std::uint64_t> others_;
+};
+
+}  // namespace tern

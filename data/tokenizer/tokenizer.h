@@ -1,0 +1,95 @@
+// Text to token ids and back, over a SentencePiece model file. With a model that keeps text as it
+// is (see lossless) decode(encode(x)) == x for every byte string x, valid UTF-8 or not.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/tokenizer/segment_table.h"
+
+namespace tern {
+
+class Tokenizer {
+ public:
+  // Reads and checks a .model file; Fault::input names the defect. Copies share the model.
+  static Tokenizer load(const std::filesystem::path& path);
+  // the same from the bytes of a file; path is for messages
+  static Tokenizer parse(std::string bytes, const std::filesystem::path& path);
+
+  // The ids of one document, without bos and eos; any thread. For text without runs of more than
+  // 64 KiB that a merge could span (Segments) these are the ids that SentencePiece gives for the
+  // whole of it. Bytes that are not UTF-8, NUL and a literal U+2581 become byte pieces.
+  std::vector<std::int32_t> encode(std::string_view text) const;
+
+  // The bytes that ids stand for: control pieces are nothing, an unknown piece is " \u2047 ".
+  // Ids outside 0 to vocab_size - 1: Fault::input.
+  std::string decode(std::span<const std::int32_t> ids) const;
+
+  // The bytes of one id: none for a control piece, without the dummy space where a text begins.
+  std::string_view spelling(std::int32_t id, bool text_begins) const;
+  // whether a text begins after this id: after bos and eos; text_begins: it began with the id
+  bool text_begins_after(std::int32_t id, bool text_begins) const;
+  bool drops_prefix() const;  // decoding drops a dummy space where a text begins
+
+  // How much of the beginning of a long document encodes the same whatever follows; the next part
+  // goes through Encoder::append with Part::continued. 0: more text is needed (up to 128 KiB).
+  std::size_t complete_prefix(std::string_view text) const;
+
+  std::int32_t vocab_size() const;
+  std::int32_t bos_id() const;  // -1 where the model has none, as for the next two
+  std::int32_t eos_id() const;
+  std::int32_t unk_id() const;
+
+  // Whether text survives: no normalisation, no removed spaces, byte pieces for what is unknown.
+  bool lossless() const;
+  const std::string& hash() const;   // XXH3-128 of the file, in hex
+  const std::string& model() const;  // the bytes of the file
+
+ private:
+  friend class Encoder;
+  struct State;
+  explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  std::shared_ptr<const State> state_;
+};
+
+// One thread's encoder: remembers the words it has met, which makes it some twenty times faster
+// than asking SentencePiece again. What it remembers is bounded and changes no id.
+class Encoder {
+ public:
+  explicit Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+  enum class Part { first, continued };  // of a document
+  // Appends the ids. A part but the last of its document must end at a complete_prefix.
+  void append(std::string_view text, Part part, std::vector<std::int32_t>& ids);
+
+ private:
+  void append_segment(std::string_view segment, std::vector<std::int32_t>& ids);
+
+  Tokenizer tokenizer_;
+  SegmentTable known_;
+};
+
+// Decodes token by token. The returned parts, joined, are Tokenizer::decode of all ids; each ends
+// at the end of a character, as far as the tokens spell UTF-8.
+class Decoder {
+ public:
+  // text_begins: whether the first token begins a document; held: the beginning of a character that
+  // the first tokens complete
+  explicit Decoder(Tokenizer tokenizer, bool text_begins = true, std::string held = {})
+      : tokenizer_(std::move(tokenizer)), held_(std::move(held)), text_begins_(text_begins) {}
+
+  std::string push(std::int32_t id);
+  std::string finish();  // what an unfinished character left; then a new text may begin
+
+ private:
+  Tokenizer tokenizer_;
+  std::string held_;
+  bool text_begins_;  // where a model's dummy space is dropped
+};
+
+}  // namespace tern
