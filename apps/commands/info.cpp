@@ -7,12 +7,12 @@
 #include "apps/commands.h"
 #include "apps/run/device.h"
 #include "apps/run/environment.h"
-#include "apps/run/plugin.h"
 #include "apps/run/quantities.h"
 #include "apps/train/banner.h"
 #include "apps/version.h"
 #include "core/check.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/plugin.h"
 
 namespace tern {
 namespace {

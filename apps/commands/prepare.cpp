@@ -9,9 +9,9 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
-#include "apps/run/pace.h"
 #include "apps/run/quantities.h"
 #include "apps/run/terminal.h"
+#include "core/clock.h"
 
 namespace tern {
 namespace {

@@ -10,8 +10,8 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "apps/run/pace.h"
 #include "core/check.h"
+#include "core/clock.h"
 #include "data/files.h"
 
 namespace tern {

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <ctime>
 
-#include "apps/run/pace.h"
 #include "apps/run/printable.h"
 #include "apps/run/quantities.h"
 #include "apps/run/step_line.h"
+#include "core/clock.h"
 
 namespace tern {
 namespace {

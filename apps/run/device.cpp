@@ -6,8 +6,8 @@
 #include <charconv>
 
 #include "apps/run/machine_limits.h"
-#include "apps/run/plugin.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/plugin.h"
 #include "data/hash.h"
 
 namespace tern {

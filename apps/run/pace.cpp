@@ -1,7 +1,6 @@
 #include "apps/run/pace.h"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 
 namespace tern {
@@ -40,10 +39,6 @@ double Pace::mean_tokens_per_second() const {
 double Pace::seconds_left(std::int64_t steps_left) const {
   const double pauses = timed_ > 0 ? paused_ / timed_ : 0;
   return double(std::max<std::int64_t>(0, steps_left)) * seconds_.value() * (1 + pauses);
-}
-
-double monotonic_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace tern

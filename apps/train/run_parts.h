@@ -2,14 +2,14 @@
 #pragma once
 
 #include "apps/config/load.h"
-#include "apps/ranks/control_plane.h"
 #include "apps/run/console.h"
 #include "apps/run/reports.h"
 #include "apps/run/run_directory.h"
-#include "apps/train/injection.h"
+#include "apps/train/fault_injection.h"
 #include "apps/train/memory_plan.h"
 #include "apps/train/training_data.h"
 #include "core/communicator.h"
+#include "distributed/control_plane.h"
 
 namespace tern {
 
@@ -29,7 +29,7 @@ struct RunParts {
   // Whether the next step is given to the device before the last one's loss is known, so that it
   // never waits for the host.
   bool runs_ahead = false;
-  Injection injection{};
+  FaultInjection injection{};
   std::vector<std::string> command{};  // line, as it was called
   std::vector<EventReport> events{};   // of the start, to be recorded
 };

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "apps/run/pace.h"
 #include "apps/run/quantities.h"
 #include "apps/run/terminal.h"
 #include "core/check.h"
+#include "core/clock.h"
 #include "data/corpus.h"
 
 namespace tern {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/ranks/connection.h"
 #include "data/checkpoint.h"
+#include "distributed/connection.h"
 #include "tests/apps/tiny_run.h"
 
 namespace tern::test {

@@ -1,4 +1,4 @@
-#include "apps/run/plugin.h"
+#include "core/plugin.h"
 
 #include <dlfcn.h>
 

@@ -10,9 +10,9 @@
 #include <cstdlib>
 #include <memory>
 
-#include "apps/ranks/connection.h"
 #include "core/check.h"
 #include "data/files.h"
+#include "distributed/connection.h"
 
 namespace tern {
 namespace {
