@@ -6,7 +6,7 @@
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
 BUILD ?= build
 CLANG_FORMAT ?= clang-format-14
-SOURCES = $(shell find core autograd layers optim data runtime cuda apps tests \
+SOURCES = $(shell find core autograd layers optim data distributed runtime cuda apps tests \
   -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PREFIX
 

@@ -1,5 +1,5 @@
-// What may be missing comes as a plugin: a shared library beside the program with one factory of
-// the name below, so that tern starts on machines that have neither the device nor its libraries.
+// Plugins for devices and communicators: shared libraries beside the program, each with one factory
+// of the name below, so that tern starts on machines without the device or its libraries.
 #pragma once
 
 #include <functional>
@@ -49,7 +49,7 @@ class DevicePlugin {
 };
 
 struct CommunicatorSetup {
-  Patience& patience;                                           // outlives the communicator
+  WaitMonitor& monitor;                                         // outlives the communicator
   int rank = 0, size = 1;                                       // MPI knows these itself
   std::function<std::string(const std::string&)> from_first{};  // rank 0's text on every rank
 };

@@ -45,9 +45,9 @@ void set(const Tensor& value, Index skipped, const Initial& initial, const Rng& 
 template <class R>
 void set_all(const ParameterPack& pack, std::uint64_t seed) {
   std::vector<R> buffer(std::size_t(1) << 22);
-  for (const Held& h : pack.held()) {
-    const Parameter& p = *h.parameter;
-    set<R>(pack.view(pack.values(), h), h.first_row * h.row_elements(), p.initial,
+  for (const LocalRows& local : pack.local_rows()) {
+    const Parameter& p = *local.parameter;
+    set<R>(pack.view(pack.values(), local), local.first_row * local.row_elements(), p.initial,
            Rng(seed, stream_of(p.name)), buffer);
   }
 }

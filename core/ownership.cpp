@@ -5,9 +5,9 @@
 
 namespace tern {
 
-Range even_part(Index count, Share share) {
-  const Index first = count * share.rank / share.size;
-  return {first, count * (share.rank + 1) / share.size - first};
+Range even_part(Index count, Shard shard) {
+  const Index first = count * shard.rank / shard.size;
+  return {first, count * (shard.rank + 1) / shard.size - first};
 }
 
 std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks) {
@@ -27,13 +27,13 @@ std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks) 
 
 std::vector<Range> divide_rows(Index rows, Index row_elements, int ranks) {
   const Index group = 64 / std::gcd(row_elements, Index(64));  // rows
-  std::vector<Range> shares;
+  std::vector<Range> shards;
   for (int r = 0; r < ranks; ++r) {
     const Range groups = even_part(rows / group, {r, ranks});
-    shares.push_back({groups.first * group, groups.count * group});
+    shards.push_back({groups.first * group, groups.count * group});
   }
-  shares.back().count = rows - shares.back().first;
-  return shares;
+  shards.back().count = rows - shards.back().first;
+  return shards;
 }
 
 }  // namespace tern

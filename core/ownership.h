@@ -9,8 +9,8 @@
 
 namespace tern {
 
-// One of several owners.
-struct Share {
+// One owner of several.
+struct Shard {
   int rank = 0, size = 1;
   bool alone() const { return size == 1; }
 };
@@ -21,14 +21,14 @@ struct Range {
   Index end() const { return first + count; }
 };
 
-// Of `count` things in a row those of one rank; shares differ by at most one.
-Range even_part(Index count, Share share);
+// Of `count` things in a row those of one rank; the parts differ by at most one.
+Range even_part(Index count, Shard shard);
 
 // The owner of each whole matrix: the largest first, each to the rank that has the fewest elements
 // so far, of equals to the lowest.
 std::vector<int> owners_of_matrices(std::span<const Index> elements, int ranks);
 
-// The rows of each rank in a table that all divide: as even as whole groups of 64 elements allow.
+// Rows of each rank in a table that all ranks divide: as even as whole groups of 64 elements allow.
 std::vector<Range> divide_rows(Index rows, Index row_elements, int ranks);
 
 }  // namespace tern

@@ -19,11 +19,11 @@ int kind_of(const Parameter& p) {
 }
 
 // What ownership and the sums of |w| take for granted.
-void check_kind(const Parameter& p, Share share) {
+void check_kind(const Parameter& p, Shard shard) {
   check(!p.ternary || (p.sharding == Sharding::whole && p.alignment % kSumPiece == 0),
         "[ParameterPack] ", p.name, ": a ternary matrix has one owner and begins a piece of ",
         kSumPiece, " elements, got alignment ", p.alignment);
-  check(share.alone() || p.sharding != Sharding::whole || p.ternary, "[ParameterPack] ", p.name,
+  check(shard.alone() || p.sharding != Sharding::whole || p.ternary, "[ParameterPack] ", p.name,
         ": has one owner and no copy that other ranks could read");
 }
 
@@ -37,8 +37,8 @@ Tensor filled(Backend& on, const Shape& shape, DType dtype) {
 
 ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameters,
                              const PackOptions& options)
-    : declared_(std::move(parameters)), parameters_(declared_), share_(options.share) {
-  for (const Parameter* p : parameters_) check_kind(*p, share_);
+    : declared_(std::move(parameters)), parameters_(declared_), shard_(options.shard) {
+  for (const Parameter* p : parameters_) check_kind(*p, shard_);
   std::stable_sort(
       parameters_.begin(), parameters_.end(),
       [](const Parameter* a, const Parameter* b) { return kind_of(*a) < kind_of(*b); });
@@ -57,9 +57,9 @@ void ParameterPack::lay_out() {
                                          [](auto* p) { return p->sharding == Sharding::whole; });
   std::vector<Index> sizes;
   for (auto p = parameters_.begin(); p != matrices; ++p) sizes.push_back((*p)->shape.elements());
-  const std::vector<int> owners = owners_of_matrices(sizes, share_.size);
+  const std::vector<int> owners = owners_of_matrices(sizes, shard_.size);
   std::vector<Parameter*> sorted;
-  for (int r = 0; r < share_.size; ++r)
+  for (int r = 0; r < shard_.size; ++r)
     for (std::size_t i = 0; i < owners.size(); ++i)
       if (owners[i] == r) {
         sorted.push_back(parameters_[i]);
@@ -90,11 +90,11 @@ void ParameterPack::add_segment(Range all, Index at, const Parameter& p) {
 }
 
 void ParameterPack::lay_out_owned() {
-  matrices_of_.resize(std::size_t(share_.size));
-  rows_of_.resize(std::size_t(share_.size));
+  matrices_of_.resize(std::size_t(shard_.size));
+  rows_of_.resize(std::size_t(shard_.size));
   Index at = 0;
   const auto hold = [&](const Parameter& p, Range rows, Range room) {
-    if (rows.count > 0) held_.push_back({&p, rows.first, rows.count, at});
+    if (rows.count > 0) local_rows_.push_back({&p, rows.first, rows.count, at});
     add_segment(room, at, p);
     at += room.count;
   };
@@ -105,18 +105,18 @@ void ParameterPack::lay_out_owned() {
       Range& of_owner = matrices_of_[std::size_t(owners_[i])];
       if (of_owner.count == 0) of_owner.first = room.first;
       of_owner.count += room.count;
-      if (owners_[i] == share_.rank) hold(p, {0, p.shape[0]}, room);
-    } else if (p.sharding == Sharding::rows && !share_.alone()) {
+      if (owners_[i] == shard_.rank) hold(p, {0, p.shape[0]}, room);
+    } else if (p.sharding == Sharding::rows && !shard_.alone()) {
       check(!row_sharded_, "[ParameterPack] ", p.name,
             ": expected one parameter whose rows ranks share, got a second one");
       row_sharded_ = &p;
       const Index row = p.shape.product(1, p.shape.rank());
-      const std::vector<Range> shares = divide_rows(p.shape[0], row, share_.size);
-      for (std::size_t r = 0; r < shares.size(); ++r) {
-        const Index first = room.first + shares[r].first * row;
-        const bool last = r + 1 == shares.size();
-        rows_of_[r] = {first, last ? room.end() - first : shares[r].count * row};
-        if (int(r) == share_.rank) hold(p, shares[r], rows_of_[r]);
+      const std::vector<Range> shards = divide_rows(p.shape[0], row, shard_.size);
+      for (std::size_t r = 0; r < shards.size(); ++r) {
+        const Index first = room.first + shards[r].first * row;
+        const bool last = r + 1 == shards.size();
+        rows_of_[r] = {first, last ? room.end() - first : shards[r].count * row};
+        if (int(r) == shard_.rank) hold(p, shards[r], rows_of_[r]);
       }
     } else {
       shared_.first = std::min(shared_.first, room.first);
@@ -136,8 +136,8 @@ void ParameterPack::allocate(Backend& backend, const PackOptions& options) {
   const Index total = parameters_.empty() ? 0 : ranges_.back().first + room_of(*parameters_.back());
   values_ = filled(backend, {held}, dtype);
   gradients_ = filled(backend, {total}, stored);
-  for (const Held& h : held_)
-    if (h.whole()) parameters_[place_of(*h.parameter)]->value = view(values_, h);
+  for (const LocalRows& local : local_rows_)
+    if (local.whole()) parameters_[place_of(*local.parameter)]->value = view(values_, local);
   for (Parameter* p : parameters_) {
     if (p == row_sharded_) p->value = table_ = filled(backend, p->shape, table);
     const Range at = range(*p);
@@ -155,20 +155,20 @@ Range ParameterPack::range(const Parameter& p) const {
   return ranges_[place_of(p)];
 }
 
-Tensor ParameterPack::view(const Tensor& flat, const Held& held) const {
-  const Shape& whole = held.parameter->shape;
-  Shape shape{held.rows};
+Tensor ParameterPack::view(const Tensor& flat, const LocalRows& local) const {
+  const Shape& whole = local.parameter->shape;
+  Shape shape{local.rows};
   for (int i = 1; i < whole.rank(); ++i) shape.push_back(whole[i]);
-  return flat.slice(held.at, shape.elements()).reshape(shape);
+  return flat.slice(local.at, shape.elements()).reshape(shape);
 }
 
 Tensor ParameterPack::view(const Tensor& flat, const Parameter& p) const {
   const Range at = range(p);
-  const auto held =
-      std::find_if(held_.begin(), held_.end(), [&](const Held& h) { return h.parameter == &p; });
-  check(held != held_.end() && held->whole(), "[ParameterPack] ", p.name, ": its ", at.count,
-        " elements are not all held here");
-  return view(flat, *held);
+  const auto found = std::find_if(local_rows_.begin(), local_rows_.end(),
+                                  [&](const LocalRows& local) { return local.parameter == &p; });
+  check(found != local_rows_.end() && found->whole(), "[ParameterPack] ", p.name, ": its ",
+        at.count, " elements are not all held here");
+  return view(flat, *found);
 }
 
 Range ParameterPack::matrix_places(int rank) const {
@@ -183,16 +183,16 @@ Range ParameterPack::room(const Parameter& p) const {
 void ParameterPack::make_ternary_copies() {
   if (ternary_elements_ == 0) return;
   Backend& on = values_.backend();
-  const Range own = matrices_of_[std::size_t(share_.rank)], places = matrix_places(share_.rank);
+  const Range own = matrices_of_[std::size_t(shard_.rank)], places = matrix_places(shard_.rank);
   const Index M =
       std::count_if(parameters_.begin(), parameters_.end(), [](auto* p) { return p->ternary; });
   codes_ = filled(on, {ternary_elements_}, DType::i8);
   scales_ = filled(on, {M}, values_.dtype());
   stats_ = filled(on, {M, 2}, DType::f64);
   std::vector<TernaryCopies::Place> matrices;
-  for (const Held& h : held_)
-    if (h.parameter->ternary)
-      matrices.push_back({.first = h.at, .count = h.parameter->shape.elements()});
+  for (const LocalRows& local : local_rows_)
+    if (local.parameter->ternary)
+      matrices.push_back({.first = local.at, .count = local.parameter->shape.elements()});
   ternary_ = std::make_unique<TernaryCopies>(
       values_.slice(0, own.count), matrices,
       TernaryCopies::Room{.t = codes_.slice(own.first, own.count),

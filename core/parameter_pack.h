@@ -19,8 +19,8 @@
 
 namespace tern {
 
-// Consecutive rows of a parameter that this rank holds, and where they lie in its values.
-struct Held {
+// Consecutive rows of a parameter that this rank holds, and their position in its values.
+struct LocalRows {
   const Parameter* parameter = nullptr;
   Index first_row = 0, rows = 0, at = 0;
   Index row_elements() const { return parameter->shape.product(1, parameter->shape.rank()); }
@@ -47,7 +47,7 @@ struct PackOptions {
   DType dtype = DType::f32;          // of values: f32 or f64
   std::optional<DType> gradients{};  // as the values, or bf16 beside f32
   std::optional<DType> table{};      // of all rows of parameters whose rows ranks share
-  Share share{};                     // of the ownership
+  Shard shard{};                     // of the ownership
 };
 
 class ParameterPack {
@@ -64,10 +64,10 @@ class ParameterPack {
   const Tensor& values() const { return values_; }        // (H) of what is held here; alone: (P)
   const Tensor& gradients() const { return gradients_; }  // (P)
   Index ternary_elements() const { return ternary_elements_; }  // the first of all are ternary
-  Share share() const { return share_; }
+  Shard shard() const { return shard_; }
 
-  std::span<const Held> held() const { return held_; }             // in order of `at`
-  std::span<const Segment> segments() const { return segments_; }  // they cover the values
+  std::span<const LocalRows> local_rows() const { return local_rows_; }  // in order of `at`
+  std::span<const Segment> segments() const { return segments_; }        // they cover the values
   // What each rank owns alone, of all elements: its matrices and its rows, may be none.
   const std::vector<Range>& matrices_of_ranks() const { return matrices_of_; }
   const std::vector<Range>& rows_of_ranks() const { return rows_of_; }
@@ -75,7 +75,7 @@ class ParameterPack {
   const Parameter* table() const { return row_sharded_; }  // null: none, or a rank alone
 
   // A buffer like values() (an optimizer's moment), seen through what is held.
-  Tensor view(const Tensor& flat, const Held& held) const;
+  Tensor view(const Tensor& flat, const LocalRows& local) const;
   Tensor view(const Tensor& flat, const Parameter& p) const;  // of one that is held whole
   // Where a parameter lies among all elements, without and with the padding behind it.
   Range range(const Parameter& p) const;
@@ -111,10 +111,10 @@ class ParameterPack {
 
   const std::vector<Parameter*> declared_;
   std::vector<Parameter*> parameters_;
-  Share share_;
+  Shard shard_;
   std::vector<int> owners_;    // of each matrix
   std::vector<Range> ranges_;  // of each parameter, among all elements
-  std::vector<Held> held_{};
+  std::vector<LocalRows> local_rows_{};
   std::vector<Segment> segments_{};
   std::vector<Range> matrices_of_{}, rows_of_{};
   Range shared_{};

@@ -33,9 +33,9 @@ AdamWOptimizer::AdamWOptimizer(ParameterPack& pack, const AdamWOptions& options,
   v_ = Tensor(on, pack.values().shape(), stored);
   scalars_ = Tensor(on, {StepScalars::kCount}, DType::f64);
   for (const Tensor& t : {m_, v_, scalars_}) on.fill(t, 0);
-  check(pack.share().alone() || ranks, "[AdamW] parameters have ", pack.share().size,
+  check(pack.shard().alone() || ranks, "[AdamW] parameters have ", pack.shard().size,
         " owners, but there are no other ranks");
-  if (!pack.share().alone()) replicas_.emplace(pack, *ranks);
+  if (!pack.shard().alone()) replicas_.emplace(pack, *ranks);
 }
 
 void AdamWOptimizer::begin_step(double learning_rate, double weight_decay) {
@@ -84,9 +84,9 @@ void AdamWOptimizer::sum_squares() {
   const auto sum = [&](const Tensor& scalars, Range r) {
     on.run(SquaredNorm{.scalars = scalars, .g = pack_.gradients().slice(r.first, r.count)});
   };
-  const Share share = pack_.share();
-  if (share.alone()) return sum(scalars_, {0, pack_.gradients().elements()});
-  const auto rank = std::size_t(share.rank);
+  const Shard shard = pack_.shard();
+  if (shard.alone()) return sum(scalars_, {0, pack_.gradients().elements()});
+  const auto rank = std::size_t(shard.rank);
   const Tensor norm = scalars_.slice(StepScalars::norm_squared, 1);
   const Tensor part(on, {StepScalars::kCount}, DType::f64);
   std::vector<Range> own = {pack_.matrices_of_ranks()[rank], pack_.rows_of_ranks()[rank]};
@@ -110,7 +110,7 @@ PendingUpdate AdamWOptimizer::step(bool count) {
   on.run(DecideUpdate{.scalars = scalars_});
   for (const Segment& s : pack_.segments()) update(s);
   if (pack_.ternary()) pack_.ternary()->quantize(count);
-  if (replicas_) replicas_->gather(count);
+  if (replicas_) replicas_->all_gather(count);
   return PendingUpdate(on.snapshot(scalars_));
 }
 

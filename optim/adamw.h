@@ -53,10 +53,10 @@ class AdamWOptimizer {
   // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
   PendingUpdate step(bool count = false);
 
-  // After a change of the values that was no update, and Model::quantize: the same copies
-  // everywhere. Nothing where parameters have no owners.
-  void gather_copies() {
-    if (replicas_) replicas_->gather(false);
+  // Call after a change of the values that was no update, and after Model::quantize: makes the same
+  // copies on every rank. Does nothing where parameters have no owners.
+  void all_gather_copies() {
+    if (replicas_) replicas_->all_gather(false);
   }
 
   const Tensor& first_moment() const { return m_; }   // like pack.values()

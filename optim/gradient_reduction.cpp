@@ -52,7 +52,7 @@ void GradientReduction::ready(const Parameter& p) {
   const Range room = pack_.room(p);
   check(ready_.insert(room.first).second, "[GradientReduction] ", p.name,
         ": complete for the second time in a step");
-  const bool owners = !pack_.share().alone();
+  const bool owners = !pack_.shard().alone();
   if (owners && room.first >= pack_.shared().first) return;  // little: all of it in the end
   const auto joined = join(complete_, room.first, room.end());
   if (owners && elements(complete_) >= bucket_) {
@@ -75,7 +75,7 @@ void GradientReduction::finish() {
 
 void GradientReduction::send(const Ranges& ranges) {
   sent_.insert(ranges.begin(), ranges.end());
-  if (!pack_.share().alone()) return send_to_owners(ranges);
+  if (!pack_.shard().alone()) return send_to_owners(ranges);
   for (const auto& [begin, end] : ranges)
     pending_.push_back(ranks_.all_reduce(part(begin, end), Op::sum));
 }

@@ -19,12 +19,12 @@ Tensor part(const Tensor& t, Range r) {
 }  // namespace
 
 Replicas::Replicas(ParameterPack& pack, Communicator& ranks) : pack_(pack), ranks_(ranks) {
-  check(pack.share().size == ranks.size() && pack.share().rank == ranks.rank(),
+  check(pack.shard().size == ranks.size() && pack.shard().rank == ranks.rank(),
         "[Replicas] expected an owner for each of ", ranks.size(), " ranks, got ",
-        pack.share().size);
+        pack.shard().size);
   check(pack.ternary() != nullptr, "[Replicas] expected ternary copies");
-  for (const Held& h : pack.held())
-    if (h.parameter->sharding == Sharding::rows) rows_ = h;
+  for (const LocalRows& local : pack.local_rows())
+    if (local.parameter->sharding == Sharding::rows) rows_ = local;
   if (rows_.rows == 0) return;
   std::vector<std::int32_t> count(std::size_t(rows_.rows));
   std::iota(count.begin(), count.end(), 0);
@@ -33,7 +33,7 @@ Replicas::Replicas(ParameterPack& pack, Communicator& ranks) : pack_(pack), rank
   on.upload(numbers_, count.data());
 }
 
-// A copy of rows by their numbers rounds to what the table is held in.
+// A copy of rows by their numbers rounds to the table's dtype.
 void Replicas::copy_own_rows() {
   if (rows_.rows == 0) return;
   const Tensor to = rows_.parameter->value.slice(rows_.first_row, rows_.rows);
@@ -45,7 +45,7 @@ std::vector<Owned> Replicas::parts(const Tensor& codes, bool stats) const {
   const auto add = [&](const Tensor& t, Range r, int owner) {
     if (r.count > 0) all.push_back({.t = part(t, r), .owner = owner});
   };
-  for (int r = 0; r < pack_.share().size; ++r) {
+  for (int r = 0; r < pack_.shard().size; ++r) {
     add(codes, packed(pack_.matrices_of_ranks()[std::size_t(r)]), r);
     add(pack_.scales(), pack_.matrix_places(r), r);
     if (stats) add(pack_.stats(), pack_.matrix_places(r), r);
@@ -59,9 +59,9 @@ std::vector<Owned> Replicas::parts(const Tensor& codes, bool stats) const {
   return all;
 }
 
-void Replicas::gather(bool stats) {
+void Replicas::all_gather(bool stats) {
   Backend& on = pack_.values().backend();
-  const Range own = pack_.matrices_of_ranks()[std::size_t(pack_.share().rank)];
+  const Range own = pack_.matrices_of_ranks()[std::size_t(pack_.shard().rank)];
   const Tensor codes(on, {pack_.ternary_elements() / kCodesInByte}, DType::i8);
   if (own.count > 0)
     on.run(PackTernary{.packed = part(codes, packed(own)), .t = part(pack_.codes(), own)});

@@ -1,6 +1,6 @@
-// What ranks that own parts of a model give each other after an update: only what forward and
+// Exchange between ranks that own parts of a model, after an update: only the data that forward and
 // backward need. Ternary codes at two bits and a scale for each matrix, and the rows of the
-// embedding as the table holds them. Latent weights and moments never travel.
+// embedding in the table's dtype. Latent weights and moments stay at their owners.
 #pragma once
 
 #include "core/backend.h"
@@ -14,9 +14,9 @@ class Replicas {
   // pack: with owners
   Replicas(ParameterPack& pack, Communicator& ranks);
 
-  // Every rank's copies become what their owners hold now; stats: those of the matrices, too. Takes
-  // a quarter of a byte for each code while it runs.
-  void gather(bool stats);
+  // Copies the owners' current data to every rank; stats: the matrices' stats too. Takes a quarter
+  // of a byte for each code while it runs.
+  void all_gather(bool stats);
 
  private:
   void copy_own_rows();
@@ -24,7 +24,7 @@ class Replicas {
 
   ParameterPack& pack_;
   Communicator& ranks_;
-  Held rows_{};       // of the row-sharded parameter; none: rows is 0
+  LocalRows rows_{};  // of the row-sharded parameter; none: rows is 0
   Tensor numbers_{};  // (rows) i32: 0, 1, 2, ...
 };
 

@@ -86,9 +86,9 @@ const StoredTensor& require_tensor(const Checkpoint& checkpoint, const std::stri
 
 // The rows that are held here of a saved tensor of a parameter's shape into `to`; another real
 // dtype is converted, to nearest.
-void load(const Checkpoint& checkpoint, const std::string& name, const Held& held,
+void load(const Checkpoint& checkpoint, const std::string& name, const LocalRows& local,
           const Tensor& to) {
-  const StoredTensor& found = require_tensor(checkpoint, name, held.parameter->shape);
+  const StoredTensor& found = require_tensor(checkpoint, name, local.parameter->shape);
   const Tensor flat = to.reshape({to.elements()});
   const auto upload = [&](std::uint64_t offset, std::span<const std::byte> block) {
     const std::size_t item = item_bytes(found.type);
@@ -98,7 +98,7 @@ void load(const Checkpoint& checkpoint, const std::string& name, const Held& hel
     else
       upload_real(part, widen(found.type, block));
   };
-  checkpoint.read_rows(name, std::uint64_t(held.first_row), std::uint64_t(held.rows), upload);
+  checkpoint.read_rows(name, std::uint64_t(local.first_row), std::uint64_t(local.rows), upload);
 }
 
 }  // namespace
@@ -106,27 +106,27 @@ void load(const Checkpoint& checkpoint, const std::string& name, const Held& hel
 std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model) {
   const ParameterPack& pack = trainer.pack();
   const AdamWOptimizer& adam = trainer.optimizer();
-  const bool first = pack.share().rank == 0;
+  const bool first = pack.shard().rank == 0;
   std::vector<TensorBytes> out;
-  const auto add = [&](const std::string& name, const Tensor& flat, const Held& h) {
-    const Tensor t = pack.view(flat, h);
+  const auto add = [&](const std::string& name, const Tensor& flat, const LocalRows& local) {
+    const Tensor t = pack.view(flat, local);
     out.push_back({.name = name,
                    .type = stored(t.dtype()),
-                   .shape = dimensions(h.parameter->shape),
+                   .shape = dimensions(local.parameter->shape),
                    .bytes = {},
-                   .first_row = std::uint64_t(h.first_row)});
+                   .first_row = std::uint64_t(local.first_row)});
     locate(out.back(), t);
   };
   // what every rank holds is written by the first
-  const auto written = [&](const Held& h) {
-    return first || h.parameter->sharding != Sharding::replicated;
+  const auto written = [&](const LocalRows& local) {
+    return first || local.parameter->sharding != Sharding::replicated;
   };
-  for (const Held& h : pack.held())
-    if (written(h)) add(h.parameter->name, pack.values(), h);
-  for (const Held& h : pack.held()) {
-    if (!written(h)) continue;
-    add(kFirst + h.parameter->name, adam.first_moment(), h);
-    add(kSecond + h.parameter->name, adam.second_moment(), h);
+  for (const LocalRows& local : pack.local_rows())
+    if (written(local)) add(local.parameter->name, pack.values(), local);
+  for (const LocalRows& local : pack.local_rows()) {
+    if (!written(local)) continue;
+    add(kFirst + local.parameter->name, adam.first_moment(), local);
+    add(kSecond + local.parameter->name, adam.second_moment(), local);
   }
   if (first)
     out.push_back({.name = kTokenizer,
@@ -147,8 +147,8 @@ void require_weights(const Checkpoint& checkpoint, const Model& model, bool mome
 }
 
 void load_weights(const Checkpoint& checkpoint, ParameterPack& pack) {
-  for (const Held& h : pack.held())
-    load(checkpoint, h.parameter->name, h, pack.view(pack.values(), h));
+  for (const LocalRows& local : pack.local_rows())
+    load(checkpoint, local.parameter->name, local, pack.view(pack.values(), local));
   pack.quantize();
 }
 
@@ -162,9 +162,10 @@ void load_weights(const Checkpoint& checkpoint, InferenceWeights& weights) {
 void load_moments(const Checkpoint& checkpoint, Trainer& trainer) {
   const ParameterPack& pack = trainer.pack();
   const AdamWOptimizer& adam = trainer.optimizer();
-  for (const Held& h : pack.held()) {
-    load(checkpoint, kFirst + h.parameter->name, h, pack.view(adam.first_moment(), h));
-    load(checkpoint, kSecond + h.parameter->name, h, pack.view(adam.second_moment(), h));
+  for (const LocalRows& local : pack.local_rows()) {
+    load(checkpoint, kFirst + local.parameter->name, local, pack.view(adam.first_moment(), local));
+    load(checkpoint, kSecond + local.parameter->name, local,
+         pack.view(adam.second_moment(), local));
   }
 }
 

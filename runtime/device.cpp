@@ -7,6 +7,7 @@
 
 #include "apps/run/plugin.h"
 #include "apps/system/machine_limits.h"
+#include "apps/run/machine_limits.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/plugin.h"
 #include "data/hash.h"

@@ -63,9 +63,9 @@ std::string advice(const RunConfig& config, Index largest) {
 
 // What needs no rehearsal, which would itself take memory: the state of this rank alone does not
 // fit.
-void require_state_fits(const RunConfig& config, std::size_t available, Share share) {
+void require_state_fits(const RunConfig& config, std::size_t available, Shard shard) {
   const StateBytes state = state_bytes(config);
-  const double owners = config.parallel.zero ? share.size : 1;
+  const double owners = config.parallel.zero ? shard.size : 1;
   const double bytes = double(state.parameters + state.moments) / owners + double(state.gradients);
   require(bytes <= double(available), Fault::memory, "out of memory: the run needs more than ",
           bytes_text(bytes), " for parameters, gradients and moments, but only ",
@@ -76,11 +76,11 @@ void require_state_fits(const RunConfig& config, std::size_t available, Share sh
 // A run on one of several ranks, planned for micro-batches of any size.
 class Planner {
  public:
-  Planner(const RunConfig& config, const DeviceTraits& device, Share share)
-      : config_(config), device_(device), share_(share) {}
+  Planner(const RunConfig& config, const DeviceTraits& device, Shard shard)
+      : config_(config), device_(device), shard_(shard) {}
 
   MemoryPlan plan(Index micro_batch) const {
-    return plan_memory(config_, micro_batch, device_, share_);
+    return plan_memory(config_, micro_batch, device_, shard_);
   }
   // The largest micro-batch up to `most` that takes at most `available` bytes, with the copy for a
   // checkpoint if so asked; 0 if none does: more never needs less.
@@ -101,7 +101,7 @@ class Planner {
  private:
   const RunConfig& config_;
   const DeviceTraits& device_;
-  Share share_;
+  Shard shard_;
 };
 
 // A micro-batch of at most `most` of so many sequences: the last one may be smaller, but not by
@@ -114,31 +114,31 @@ Index even_micro_batch(Index sequences, Index most) {
 }
 
 // What this rank saves, without the tokenizer, which is in memory all along.
-std::size_t saved_bytes(Trainer& trainer, const RunConfig& config, Share share) {
-  if (share.rank > 0 && config.parallel.zero == 0) return 0;
+std::size_t saved_bytes(Trainer& trainer, const RunConfig& config, Shard shard) {
+  if (shard.rank > 0 && config.parallel.zero == 0) return 0;
   return snapshot_bytes(checkpoint_tensors(trainer, {}));
 }
 
 }  // namespace
 
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
-                       Share share) {
+                       Shard shard) {
   constexpr std::int64_t kMost = std::int64_t(1) << 42;  // tables grow with them
   const std::int64_t parameters = count_parameters(config.model).total();
   require(parameters <= kMost, Fault::memory, "too large to be planned: expected at most ", kMost,
           " parameters, got ", parameters);
   DryBackend dry(device);
-  SelfCommunicator others(share.rank, share.size);
-  Trainer trainer(dry, config, micro_batch, share.alone() ? nullptr : &others);
+  SelfCommunicator others(shard.rank, shard.size);
+  Trainer trainer(dry, config, micro_batch, shard.alone() ? nullptr : &others);
   const std::size_t fixed = dry.pool().used();
-  largest_share(config, share.size);  // every rank has some
-  const Index sequences = even_part(config.batch.tokens / config.batch.context, share).count;
+  largest_share(config, shard.size);  // every rank has some
+  const Index sequences = even_part(config.batch.tokens / config.batch.context, shard).count;
   rehearse(trainer, config, sequences, false);
   const Cost step = dry.total();
   rehearse(trainer, config, std::min(sequences, micro_batch), true);
   const std::vector<std::int32_t> ids(std::size_t(micro_batch * config.batch.context), 0);
   evaluate(trainer.model(), {ids, ids}, config.batch.context);
-  if (share.rank == 0) rehearse_sample(trainer.model());
+  if (shard.rank == 0) rehearse_sample(trainer.model());
   const ParameterPack& pack = trainer.pack();
   return {.micro_batch = micro_batch,
           .parameters = pack.values().bytes(),
@@ -149,16 +149,16 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
           .activations = dry.pool().high_water() - fixed,
           .peak = dry.pool().high_water(),
           .step = step,
-          .snapshot = saved_bytes(trainer, config, share)};
+          .snapshot = saved_bytes(trainer, config, shard)};
 }
 
-MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Share share,
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Shard shard,
                               int on_machine) {
   const DeviceTraits traits = device.facts().traits;
   const std::size_t available = device.available_memory(on_machine);
-  const Index sequences = largest_share(config, share.size);
-  require_state_fits(config, available, share);
-  const Planner planner(config, traits, share);
+  const Index sequences = largest_share(config, shard.size);
+  require_state_fits(config, available, shard);
+  const Planner planner(config, traits, shard);
   const Index wanted = config.batch.micro_batch;
   Index micro_batch = std::min(wanted, sequences);
   if (wanted == 0) {

@@ -30,14 +30,14 @@ struct MemoryPlan {
 // One step, one validation pass and, on rank 0, one sample of this run at this micro-batch, on one
 // of several ranks.
 MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceTraits& device,
-                       Share share = {});
+                       Shard shard = {});
 
 // The same at batch.micro_batch, or, if that is 0, at the largest that the device can give memory
 // for now: on a CPU with the copy for a checkpoint beside it, if any can. Then a divisor of the
 // most sequences of a rank is taken if one is at least half of that, else parts as even as can be.
 // on_machine: ranks that share this machine's memory. Fault::memory, with the parts, if none fits;
 // Fault::usage if a step has no sequence for some rank.
-MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Share share = {},
+MemoryPlan choose_memory_plan(const RunConfig& config, const Device& device, Shard shard = {},
                               int on_machine = 1);
 
 // Says whether the copy for a checkpoint fits into this machine's memory, beside the run.

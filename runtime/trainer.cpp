@@ -30,8 +30,8 @@ AdamWOptions optimizer_options(const RunConfig& config) {
 }
 
 // Owners of the parameters: this process alone, or each rank some.
-Share share_of(const RunConfig& config, const Communicator* ranks) {
-  return ranks && config.parallel.zero ? Share{ranks->rank(), ranks->size()} : Share{};
+Shard shard_of(const RunConfig& config, const Communicator* ranks) {
+  return ranks && config.parallel.zero ? Shard{ranks->rank(), ranks->size()} : Shard{};
 }
 
 // Rows of the embedding are read in the dtype of the stream: a table of that dtype loses nothing
@@ -42,7 +42,7 @@ PackOptions pack_options(const RunConfig& config, const ModelOptions& model,
   return {.dtype = model.dtype,
           .gradients = bf16 ? DType::bf16 : model.dtype,
           .table = model.residual,
-          .share = share_of(config, ranks)};
+          .shard = shard_of(config, ranks)};
 }
 
 }  // namespace

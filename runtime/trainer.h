@@ -35,7 +35,7 @@ class Trainer {
   ParameterPack& pack() { return pack_; }
   AdamWOptimizer& optimizer() { return optimizer_; }
   // whether this rank holds all parameters itself
-  bool holds_all() { return pack_.share().alone(); }
+  bool holds_all() { return pack_.shard().alone(); }
 
   // One optimizer step over this rank's sequences and those of the others, on its way when the call
   // returns. weight: of each target's loss, see loss_weight. If the loss or the gradient norm is

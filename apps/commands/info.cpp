@@ -10,6 +10,7 @@
 #include "apps/run/device.h"
 #include "apps/run/plugin.h"
 #include "apps/system/environment.h"
+#include "apps/run/quantities.h"
 #include "apps/train/banner.h"
 #include "apps/version.h"
 #include "core/check.h"

@@ -14,6 +14,8 @@
 #include "apps/run/pace.h"
 #include "apps/run/terminal.h"
 #include "runtime/quantities.h"
+#include "apps/run/quantities.h"
+#include "core/clock.h"
 
 namespace tern {
 namespace {

@@ -6,7 +6,7 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/ranks/launcher.h"
+#include "apps/run/launcher.h"
 #include "core/check.h"
 
 namespace tern {

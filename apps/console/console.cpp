@@ -12,6 +12,7 @@
 #include "apps/run/printable.h"
 #include "apps/run/step_line.h"
 #include "runtime/quantities.h"
+#include "core/clock.h"
 
 namespace tern {
 namespace {

@@ -71,10 +71,6 @@ double Pace::seconds_left(std::int64_t steps_left) const {
   return double(std::max<std::int64_t>(0, steps_left)) * seconds_.value() * (1 + pauses);
 }
 
-double monotonic_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 double seconds_since_process_start() {
   static const double start = process_start();
   return std::max(0.0, boot_seconds() - start);

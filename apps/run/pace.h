@@ -4,6 +4,8 @@
 #include <cstdint>
 #include "runtime/running_mean.h"
 #include <limits>
+#include "apps/run/running_mean.h"
+#include "core/clock.h"
 
 namespace tern {
 
@@ -53,9 +55,6 @@ class Pace {
   double first_ = 0, timed_ = 0, trained_ = 0;  // seconds; seconds and tokens after the first step
   double paused_ = 0;
 };
-
-// seconds of the monotonic clock, from an arbitrary origin
-double monotonic_seconds();
 
 // A pause from here to the end of the scope.
 class Pause {

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <cerrno>
 
-#include "apps/run/pace.h"
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace tern {
 namespace {

@@ -22,7 +22,7 @@ class Signals {
   int stop_signal() const;   // the first that asked to stop; 0: none
   bool take_save_request();  // true once for each SIGUSR2, or several at once
 
-  // The same for callers that must not hang while a Signals lives elsewhere: 0 if none does.
+  // The same for any thread, without the object: 0 while no Signals lives.
   static int stop_seen();
   static double stop_seen_at();  // when a stop was first requested, monotonic seconds
 

@@ -10,9 +10,10 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "apps/run/pace.h"
 #include "core/check.h"
 #include "data/io/files.h"
+#include "core/clock.h"
+#include "data/files.h"
 
 namespace tern {
 namespace {

@@ -10,6 +10,12 @@
 #include "core/communicator.h"
 #include "runtime/memory_plan.h"
 #include "runtime/training_data.h"
+#include "apps/run/console.h"
+#include "apps/run/reports.h"
+#include "apps/train/fault_injection.h"
+#include "apps/train/memory_plan.h"
+#include "apps/train/training_data.h"
+#include "distributed/control_plane.h"
 
 namespace tern {
 
@@ -29,7 +35,7 @@ struct RunParts {
   // Whether the next step is given to the device before the last one's loss is known, so that it
   // never waits for the host.
   bool runs_ahead = false;
-  Injection injection{};
+  FaultInjection injection{};
   std::vector<std::string> command{};  // line, as it was called
   std::vector<EventReport> events{};   // of the start, to be recorded
 };

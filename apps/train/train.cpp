@@ -10,6 +10,8 @@
 #include "apps/ranks/launcher.h"
 #include "apps/ranks/ranks.h"
 #include "apps/run/environment.h"
+#include "apps/run/launcher.h"
+#include "apps/run/quantities.h"
 #include "apps/run/square_product.h"
 #include "apps/system/environment.h"
 #include "apps/train/banner.h"
@@ -21,6 +23,9 @@
 #include "apps/train/verify_data.h"
 #include "data/io/files.h"
 #include "data/io/hash.h"
+#include "data/files.h"
+#include "data/hash.h"
+#include "distributed/ranks.h"
 #include "layers/device_limits.h"
 #include "runtime/quantities.h"
 #include "runtime/training_state.h"
@@ -133,7 +138,7 @@ struct Member {
   const std::filesystem::path& initial_weights;  // "": new ones
   Ranks& ranks;
   std::unique_ptr<Backend>& backend;  // to be made
-  const Injection& injection;
+  const FaultInjection& injection;
 };
 
 // Every rank saves a shard in the run's directory, which rank 0 has made: all must see a file
@@ -258,7 +263,7 @@ void train(const TrainOptions& options) {
   const RankPlace place = find_place(variables_with_flags(options));
   const Device device(device_of(place, options.device));
   const bool gpu = device.facts().traits.is_gpu();
-  const Injection injection = Injection::parse(options.inject, gpu);
+  const FaultInjection injection = FaultInjection::parse(options.inject, gpu);
   TrainingData data(config);
   verify_data(config.data);
   set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
@@ -267,14 +272,18 @@ void train(const TrainOptions& options) {
   std::filesystem::path initial_weights;
   if (place.rank == 0 && needs_initial_weights(config, options.resume, options.overwrite))
     initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
-  Ranks ranks(
-      {.place = place,
-       .identity = identity_of(config, data, device),
-       .device_plugin = device.plugin_path(),
-       .gpu = gpu,
-       .start_timeout = double(config.ranks.start_timeout),
-       .limits = {.timeout = double(config.ranks.timeout), .grace = double(config.ranks.grace)},
-       .log = complain});
+  Ranks ranks({.place = place,
+               .identity = identity_of(config, data, device),
+               .device_plugin = device.plugin_path(),
+               .gpu = gpu,
+               .start_timeout = double(config.ranks.start_timeout),
+               .detector = {.timeout = double(config.ranks.timeout),
+                            .grace = double(config.ranks.grace),
+                            .stop_request =
+                                [] {
+                                  return StopRequest{Signals::stop_seen(), Signals::stop_seen_at()};
+                                }},
+               .log = complain});
   std::unique_ptr<Backend> backend;  // its end waits for what ranks have under way: after farewell
   try {
     agree_on_micro_batch(ranks.control(), config, device, place.local_size, memory);

@@ -13,9 +13,9 @@ struct TrainOptions {
   std::vector<std::string> overrides{};  // --set key=value
   std::string resume{};                  // "auto", "none", a checkpoint's path, or "" (not given)
   bool overwrite = false;
-  std::string device = "cpu";                       // or "cuda", "cuda:N"
-  std::vector<std::string> command{};               // the command line, for env.json
-  std::string inject{};                             // a fault to provoke, for tests: see Injection
+  std::string device = "cpu";          // or "cuda", "cuda:N"
+  std::vector<std::string> command{};  // the command line, for env.json
+  std::string inject{};                // a fault to provoke, for tests: see FaultInjection
   std::map<std::string, std::string> rank_flags{};  // {"--rank", "3"}: see find_place
   std::optional<bool> runs_ahead{};  // RunParts::runs_ahead; not given: where the device is a GPU
 };

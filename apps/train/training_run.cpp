@@ -258,7 +258,7 @@ void TrainingRun::keep_run() {
 }
 
 UpdateReport TrainingRun::report_of(const PendingUpdate& update) {
-  const Turn turn(parts_.ranks);  // the device may be waiting for other ranks
+  const CollectiveScope scope(parts_.ranks);  // the device may be waiting for other ranks
   return update.report();
 }
 

@@ -68,7 +68,7 @@ Recovery TrainingRun::agreed_verdict(const UpdateReport& update) {
 
 void TrainingRun::share_weights() {
   if (parts_.ranks.size() == 1) return;
-  if (parts_.shards_saved) return trainer_.optimizer().gather_copies();
+  if (parts_.shards_saved) return trainer_.optimizer().all_gather_copies();
   const AdamWOptimizer& optimizer = trainer_.optimizer();
   const Owned all[] = {{.t = trainer_.pack().values()},
                        {.t = optimizer.first_moment()},

@@ -99,7 +99,7 @@ std::uint64_t Milestones::reached() const {
 }
 
 NcclCommunicator::NcclCommunicator(const CommunicatorSetup& setup)
-    : patience_(setup.patience), rank_(setup.rank), size_(setup.size) {
+    : monitor_(setup.monitor), rank_(setup.rank), size_(setup.size) {
   ncclUniqueId mine{};
   if (rank_ == 0)
     if (const ncclResult_t s = ncclGetUniqueId(&mine); s != ncclSuccess) failed("id", s, nullptr);
@@ -144,7 +144,7 @@ void NcclCommunicator::settle(ncclResult_t status, const char* what) {
     if (const ncclResult_t asked = ncclCommGetAsyncError(comm_, &status); asked != ncclSuccess)
       status = asked;
     if (status != ncclInProgress) break;
-    patience_.waiting();
+    monitor_.poll();
     sched_yield();
   }
   if (status != ncclSuccess) failed(what, status, comm_);

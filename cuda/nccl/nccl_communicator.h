@@ -49,7 +49,7 @@ class NcclCommunicator final : public Communicator {
   // The library works in the background: until it has taken the call. Throws if it has failed.
   void settle(ncclResult_t status, const char* what);
 
-  Patience& patience_;
+  WaitMonitor& monitor_;
   int rank_, size_;
   ncclComm_t comm_ = nullptr;
   cudaStream_t stream_ = nullptr;

@@ -6,8 +6,6 @@
 #include <chrono>
 #include <thread>
 
-#include "core/cpu/cpu_backend.h"
-#include "tests/apps/meeting.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {
@@ -15,16 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::HasSubstr;
-
-void wait_for(ControlPlane& c, milliseconds time) {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (std::chrono::steady_clock::now() < end) {
-    c.waiting();
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-}
-
-constexpr RankLimits kShort{.timeout = 0.5, .grace = 5};
 
 TEST(Fault310, ARankWhoseDeviceHangsIsNamed) {
   const TinyRun tiny;
@@ -54,35 +42,6 @@ TEST(Fault310, AStopSignalMeanwhileEndsTheRunWithinTheGrace) {
   expect_good_checkpoint(tiny.directory("hung"));
 }
 
-// All are held up by one device: none is in an operation, so the devices tell which.
-TEST(Fault310, TheDeviceThatIsBehindIsNamed) {
-  const auto complaints = meet_all({.size = 3, .limits = kShort}, [&](ControlPlane& c) {
-    CpuBackend on(1 << 16);
-    c.watch()->follow([r = c.rank()] { return std::uint64_t(r == 1 ? 6 : 7); });
-    c.agree({});
-    const DeviceWork work(c, on.pool());
-    wait_for(c, milliseconds(3000));
-  });
-  EXPECT_THAT(complaints[0], HasSubstr("rank 1 did not catch up with the others within 0.5 s"));
-  EXPECT_EQ(complaints[1], "") << "rank 0 has said it";
-}
-
-TEST(Fault310, WhatGetsOnIsNoHang) {
-  const auto complaints = meet_all({.size = 2, .limits = kShort}, [&](ControlPlane& c) {
-    CpuBackend on(1 << 16);
-    {
-      const DeviceWork work(c, on.pool());
-      for (int i = 0; i < 12; ++i) {
-        const Tensor t(on, {1}, DType::f32);
-        wait_for(c, milliseconds(100));
-      }
-    }
-    wait_for(c, milliseconds(1200));  // what is no work of a device may last
-    c.agree({});
-  });
-  EXPECT_THAT(complaints, testing::Each(""));
-}
-
 // Rank 1's disk needs some seconds for its shard, and its last words used to wait for that.
 TEST(Fault312, TheNewsOfAFailedRankDoesNotWaitForItsDisk) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -100,31 +59,6 @@ TEST(Fault312, TheNewsOfAFailedRankDoesNotWaitForItsDisk) {
   EXPECT_THAT(first.err, HasSubstr("rank 1 ended: injected"));
   EXPECT_EQ(second.wait().exit_code, 1);
   EXPECT_GT(std::chrono::steady_clock::now() - heard, milliseconds(1000)) << "after its disk";
-}
-
-// What ranks say at a time is not bounded by a frame: 120 layers have a long manifest.
-TEST(Fault313, LongMessagesAreSentInPieces) {
-  for (const std::size_t size : {std::size_t(0), kMostFrameBytes - 1, kMostFrameBytes,
-                                 kMostFrameBytes + 1, 3 * kMostFrameBytes + 5}) {
-    const auto complaints = meet_all({.size = 3}, [&](ControlPlane& c) {
-      const std::string mine(size, char('a' + c.rank()));
-      const auto all = c.agree(bytes_of(mine));
-      for (int r = 0; r < 3; ++r)
-        EXPECT_EQ(text_of(all.at(std::size_t(r))), std::string(size, char('a' + r)));
-      const auto gathered = c.to_first(bytes_of(mine));
-      ASSERT_EQ(gathered.size(), c.first() ? 3u : 0u);
-      for (std::size_t r = 0; r < gathered.size(); ++r)
-        EXPECT_EQ(text_of(gathered[r]), std::string(size, char('a' + int(r))));
-    });
-    EXPECT_THAT(complaints, testing::Each(""));
-  }
-}
-
-TEST(Fault313, AMessageBeyondEveryManifestIsRefused) {
-  const auto complaints = meet_all({.size = 2}, [&](ControlPlane& c) {
-    c.agree(Bytes(c.rank() == 1 ? kMostAgreedBytes + 1 : 0));
-  });
-  EXPECT_THAT(complaints[1], HasSubstr("expected at most"));
 }
 
 TEST(Fault313, ADeepModelIsSavedByItsOwners) {

@@ -79,8 +79,8 @@ TEST(Fault305, TheCopyIsPlannedToTheByte) {
 
 TEST(Fault305, EachRankCopiesWhatItSaves) {
   const TinyRun tiny;
-  const auto copy = [&](std::vector<std::string> overrides, Share share) {
-    return plan_memory(load_config(tiny.config(), overrides).config, 2, {}, share).snapshot;
+  const auto copy = [&](std::vector<std::string> overrides, Shard shard) {
+    return plan_memory(load_config(tiny.config(), overrides).config, 2, {}, shard).snapshot;
   };
   const std::size_t all = copy({}, {});
   EXPECT_EQ(copy({}, {0, 2}), all);

@@ -122,9 +122,9 @@ TEST(Owners, EveryRankWritesItsShard) {
 
 TEST(Owners, HoldAShareOfTheState) {
   const TinyRun tiny;
-  const auto plan = [&](Strings overrides, Share share) {
+  const auto plan = [&](Strings overrides, Shard shard) {
     overrides.push_back("model.hidden_size=256");
-    return plan_memory(load_config(tiny.config(), overrides).config, 1, {}, share);
+    return plan_memory(load_config(tiny.config(), overrides).config, 1, {}, shard);
   };
   const MemoryPlan alone = plan({}, {});
   std::size_t parameters = 0, moments = 0;

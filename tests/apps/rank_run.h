@@ -11,6 +11,8 @@
 
 #include "apps/ranks/connection.h"
 #include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint.h"
+#include "distributed/connection.h"
 #include "tests/apps/tiny_run.h"
 
 namespace tern::test {

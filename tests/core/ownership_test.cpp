@@ -52,8 +52,8 @@ class OwnedPack : public testing::Test {
     vector_.shape = {10};
     first_.name = "first", second_.name = "second", table_.name = "table", vector_.name = "vector";
   }
-  ParameterPack pack(Share share, std::vector<Parameter*> of) {
-    return ParameterPack(cpu_, std::move(of), {.share = share});
+  ParameterPack pack(Shard shard, std::vector<Parameter*> of) {
+    return ParameterPack(cpu_, std::move(of), {.shard = shard});
   }
   std::vector<Parameter*> all() { return {&vector_, &first_, &table_, &second_}; }
   CpuBackend cpu_{1 << 20};
@@ -68,11 +68,11 @@ TEST_F(OwnedPack, HoldsItsOwnAndWhatIsShared) {
   EXPECT_THAT(p.matrices_of_ranks(), ElementsAre(range(0, piece), range(piece, piece)));
   EXPECT_THAT(p.rows_of_ranks(), ElementsAre(range(2 * piece, 64), range(2 * piece + 64, 64)));
   EXPECT_THAT(p.shared(), range(2 * piece + 128, 64));
-  ASSERT_EQ(p.held().size(), 3u);
-  EXPECT_EQ(p.held()[0].parameter, &second_);
-  EXPECT_EQ(p.held()[1].parameter, &table_);
-  EXPECT_EQ(p.held()[1].first_row, 4);
-  EXPECT_EQ(p.held()[2].parameter, &vector_);
+  ASSERT_EQ(p.local_rows().size(), 3u);
+  EXPECT_EQ(p.local_rows()[0].parameter, &second_);
+  EXPECT_EQ(p.local_rows()[1].parameter, &table_);
+  EXPECT_EQ(p.local_rows()[1].first_row, 4);
+  EXPECT_EQ(p.local_rows()[2].parameter, &vector_);
   EXPECT_FALSE(first_.value);
   EXPECT_EQ(table_.value.shape(), Shape({8, 16}));  // the copy of all rows
   EXPECT_THAT(complaint([&] { p.view(p.values(), first_); }), HasSubstr("first: its 256 elements"));
@@ -87,7 +87,7 @@ TEST_F(OwnedPack, AloneEverythingIsHeld) {
 TEST_F(OwnedPack, ARankMayOwnNoMatrix) {
   ParameterPack p = pack({2, 3}, all());
   EXPECT_THAT(p.matrices_of_ranks()[2], range(0, 0));
-  EXPECT_EQ(p.held()[0].parameter, &table_);
+  EXPECT_EQ(p.local_rows()[0].parameter, &table_);
   p.quantize(true);
   EXPECT_EQ(p.codes().elements(), p.ternary_elements());  // the others' are seen all the same
 }

@@ -121,7 +121,7 @@ class ReductionToOwners : public testing::Test {
     vector_.shape = {64};
     pack_ = std::make_unique<ParameterPack>(
         cpu_, std::vector{&matrices_[0], &matrices_[1], &matrices_[2], &matrices_[3], &vector_},
-        PackOptions{.dtype = DType::f64, .share = {0, 2}});
+        PackOptions{.dtype = DType::f64, .shard = {0, 2}});
     ranks_.start = pack_->gradients().data<double>();
   }
   static constexpr Index kPiece = kSumPiece;

@@ -1,4 +1,4 @@
-#include "apps/ranks/tcp_communicator.h"
+#include "distributed/tcp_communicator.h"
 
 #include <algorithm>
 #include <cstring>
@@ -50,13 +50,13 @@ void TcpCommunicator::reduce_piece(std::span<std::byte> piece, DType dtype, Op o
 }
 
 void TcpCommunicator::reduce_one(const Tensor& t, Op op, Sum sum, int owner) {
-  const Turn turn(control_);
+  const CollectiveScope scope(control_);
   in_pieces(host_bytes(t),
             [&](std::span<std::byte> piece) { reduce_piece(piece, t.dtype(), op, sum, owner); });
 }
 
 void TcpCommunicator::broadcast_one(const Owned& part) {
-  const Turn turn(control_);
+  const CollectiveScope scope(control_);
   in_pieces(host_bytes(part.t), [&](std::span<std::byte> piece) {
     if (rank() > 0 && rank() == part.owner) return control_.send(0, FrameKind::tensor, piece);
     if (rank() > 0 || part.owner > 0) {

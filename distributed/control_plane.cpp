@@ -1,4 +1,4 @@
-#include "apps/ranks/control_plane.h"
+#include "distributed/control_plane.h"
 
 #include <algorithm>
 
@@ -37,17 +37,17 @@ std::vector<Bytes> unpacked(const Bytes& all, int count) {
 }  // namespace
 
 ControlPlane::ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how,
-                           RankLimits limits)
+                           DetectorOptions options)
     : rank_(place.rank), size_(place.size) {
   if (size_ == 1) return;
   RankLinks links = meet(place, identity, std::move(how));
   loop_ = std::move(links.loop);
-  watch_ = std::make_unique<Watch>(rank_, size_, std::move(links.watch), limits);
+  watch_ = std::make_unique<Watch>(rank_, size_, std::move(links.watch), std::move(options));
 }
 
 std::vector<Bytes> ControlPlane::agree(std::span<const std::byte> mine) {
   if (size_ == 1) return {Bytes(mine.begin(), mine.end())};
-  const Turn turn(*this);
+  const CollectiveScope scope(*this);
   std::vector<Bytes> all = gather(mine);
   if (rank_ > 0) return unpacked(receive_message(0), size_);
   const Bytes answer = packed(all);
@@ -56,7 +56,7 @@ std::vector<Bytes> ControlPlane::agree(std::span<const std::byte> mine) {
 }
 
 std::vector<Bytes> ControlPlane::to_first(std::span<const std::byte> mine) {
-  const Turn turn(*this);
+  const CollectiveScope scope(*this);
   return gather(mine);
 }
 
@@ -106,8 +106,8 @@ void ControlPlane::end() noexcept {
   if (watch_) watch_->end_operation();
 }
 
-void ControlPlane::waiting() {
-  if (watch_) watch_->waiting();
+void ControlPlane::poll() {
+  if (watch_) watch_->poll();
 }
 
 Connection& ControlPlane::link(int rank) {
@@ -116,7 +116,7 @@ Connection& ControlPlane::link(int rank) {
 
 void ControlPlane::send(int to, FrameKind kind, std::span<const std::byte> bytes) {
   try {
-    link(to).send(kind, sequence_, bytes, [&] { waiting(); });
+    link(to).send(kind, sequence_, bytes, [&] { poll(); });
   } catch (const LinkBroken& e) {
     watch_->lost(to, e.what());
   }
@@ -125,7 +125,7 @@ void ControlPlane::send(int to, FrameKind kind, std::span<const std::byte> bytes
 Bytes ControlPlane::receive(int from, FrameKind kind) {
   Frame frame;
   try {
-    frame = link(from).receive([&] { waiting(); });
+    frame = link(from).receive([&] { poll(); });
   } catch (const LinkBroken& e) {
     watch_->lost(from, e.what());
   }

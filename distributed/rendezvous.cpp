@@ -1,4 +1,4 @@
-#include "apps/ranks/rendezvous.h"
+#include "distributed/rendezvous.h"
 
 #include <unistd.h>
 
@@ -6,9 +6,9 @@
 #include <map>
 #include <optional>
 
-#include "apps/ranks/messages.h"
-#include "apps/run/pace.h"
 #include "core/check.h"
+#include "core/clock.h"
+#include "distributed/messages.h"
 
 namespace tern {
 namespace {

@@ -7,10 +7,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "apps/ranks/rendezvous.h"
-#include "apps/ranks/watch.h"
 #include "core/communicator.h"
 #include "data/checkpoint/manifest.h"
+#include "data/manifest.h"
+#include "distributed/failure_detector.h"
+#include "distributed/rendezvous.h"
 
 namespace tern {
 
@@ -20,17 +21,18 @@ using Bytes = std::vector<std::byte>;
 // which is no longer than this, and each behind its length.
 inline constexpr std::size_t kMostAgreedBytes = 2 * kMaxManifestBytes;
 
-class ControlPlane final : public Patience {
+class ControlPlane final : public WaitMonitor {
  public:
   // Waits for all ranks; errors as meet(). A single rank opens no connection.
-  ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how, RankLimits limits);
+  ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how,
+               DetectorOptions options);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool first() const { return rank_ == 0; }
 
   // Every rank's bytes, by rank, on every rank; at most kMostAgreedBytes together. Errors as
-  // Watch::waiting().
+  // Watch::poll().
   std::vector<Bytes> agree(std::span<const std::byte> mine);
   // The same on rank 0 alone; empty elsewhere.
   std::vector<Bytes> to_first(std::span<const std::byte> mine);
@@ -39,9 +41,9 @@ class ControlPlane final : public Patience {
   template <class Value>  // every rank's value, by rank
   std::vector<Value> agree_on(const Value& mine);
 
-  // For communicators: errors as Watch::waiting().
+  // For communicators: errors as Watch::poll().
   void begin() override;
-  void waiting() override;
+  void poll() override;
   void end() noexcept override;
   void send(int to, FrameKind kind, std::span<const std::byte> bytes);  // to rank 0, or from it
   Bytes receive(int from, FrameKind kind);
@@ -59,18 +61,6 @@ class ControlPlane final : public Patience {
   std::vector<Connection> loop_{};
   std::uint32_t sequence_ = 0;  // of operations: a rank that is out of step is noticed
   std::unique_ptr<Watch> watch_{};
-};
-
-// An operation is under way while a Turn lives.
-class Turn {
- public:
-  explicit Turn(Patience& on) : on_(on) { on_.begin(); }
-  ~Turn() { on_.end(); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  Patience& on_;
 };
 
 // The device is given work while this lives: see Watch::begin_work.

@@ -18,7 +18,7 @@ namespace tern {
 //   fail:rank=R,step=N             it ends with an error
 //   nan:rank=R,step=N              its share of the loss and of all gradients is NaN; with signal=S
 //                                  the process gets that signal too
-struct Injection {
+struct FaultInjection {
   enum class Kind { none, device_error, kill, stop, sleep, nan, flip, hang, fail };
   Kind kind = Kind::none;
   int rank = 0;
@@ -28,7 +28,7 @@ struct Injection {
 
   // Fault::usage for anything but the above, or "": nothing; and for a device error without a GPU,
   // where it would end the process
-  static Injection parse(const std::string& text, bool gpu);
+  static FaultInjection parse(const std::string& text, bool gpu);
   void apply(int at_rank, std::int64_t at_step, std::span<std::int32_t> tokens) const;
   bool flips(int at_rank, std::int64_t at_step) const { return is(Kind::flip, at_rank, at_step); }
   bool hangs(int at_rank, std::int64_t at_step) const { return is(Kind::hang, at_rank, at_step); }

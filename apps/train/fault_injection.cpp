@@ -1,4 +1,4 @@
-#include "apps/train/injection.h"
+#include "apps/train/fault_injection.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -18,7 +18,7 @@
 namespace tern {
 namespace {
 
-using Kind = Injection::Kind;
+using Kind = FaultInjection::Kind;
 
 const std::map<std::string, Kind> kKinds = {{"device-error", Kind::device_error},
                                             {"kill", Kind::kill},
@@ -35,7 +35,7 @@ bool read(std::string_view text, Number& to) {
   return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && to >= 0;
 }
 
-bool set(Injection& out, const std::string& pair) {
+bool set(FaultInjection& out, const std::string& pair) {
   const std::size_t equals = pair.find('=');
   if (equals == std::string::npos) return false;
   const std::string key = pair.substr(0, equals), value = pair.substr(equals + 1);
@@ -60,11 +60,11 @@ void stop_for(double seconds) {
 
 }  // namespace
 
-Injection Injection::parse(const std::string& text, bool gpu) {
+FaultInjection FaultInjection::parse(const std::string& text, bool gpu) {
   if (text.empty()) return {};
   const std::size_t colon = text.find(':');
   const auto kind = kKinds.find(text.substr(0, colon));
-  Injection out;
+  FaultInjection out;
   bool good = colon != std::string::npos && kind != kKinds.end();
   if (good) out.kind = kind->second;
   std::istringstream pairs(good ? text.substr(colon + 1) : "");
@@ -81,7 +81,8 @@ Injection Injection::parse(const std::string& text, bool gpu) {
   return out;
 }
 
-void Injection::apply(int at_rank, std::int64_t at_step, std::span<std::int32_t> tokens) const {
+void FaultInjection::apply(int at_rank, std::int64_t at_step,
+                           std::span<std::int32_t> tokens) const {
   if (at_rank != rank || at_step != step) return;
   if (kind == Kind::device_error) tokens[0] = std::numeric_limits<std::int32_t>::max();
   if (kind == Kind::kill) raise(SIGKILL);
@@ -91,7 +92,7 @@ void Injection::apply(int at_rank, std::int64_t at_step, std::span<std::int32_t>
   if (kind == Kind::sleep) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-double Injection::factor(int at_rank, std::int64_t at_step) const {
+double FaultInjection::factor(int at_rank, std::int64_t at_step) const {
   return is(Kind::nan, at_rank, at_step) ? NAN : 1;
 }
 

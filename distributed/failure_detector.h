@@ -11,21 +11,28 @@
 #include <thread>
 #include <vector>
 
-#include "apps/ranks/connection.h"
-#include "apps/ranks/messages.h"
 #include "core/pool.h"
+#include "distributed/connection.h"
+#include "distributed/messages.h"
 
 namespace tern {
 
-struct RankLimits {
+// A signal that asked this process to stop.
+struct StopRequest {
+  int signal = 0;    // 0: none
+  double since = 0;  // monotonic seconds
+};
+
+struct DetectorOptions {
   double timeout = 600;  // seconds that a rank may be silent, or behind the others
   double grace = 60;     // seconds from a failure or a stop signal to the end of the process
+  std::function<StopRequest()> stop_request{};  // for any thread; empty: there are no signals
 };
 
 class Watch {
  public:
   // links: RankLinks::watch
-  Watch(int rank, int size, std::vector<Connection> links, RankLimits limits);
+  Watch(int rank, int size, std::vector<Connection> links, DetectorOptions options);
   ~Watch();  // without leave() or farewell() the others take this rank for dead
 
   // The loop says when it begins and ends to wait for others: in between it may hang. Every rank
@@ -44,7 +51,7 @@ class Watch {
 
   // While it waits: an Error if it cannot succeed. Fault::communication naming the rank that is
   // gone or behind; what another rank has announced; without text where rank 0 shows it to people.
-  void waiting();
+  void poll();
   // The connection to a rank has broken: throws what is known about why.
   [[noreturn]] void lost(int rank, const std::string& how);
 
@@ -79,7 +86,7 @@ class Watch {
   [[noreturn]] void end_process(const std::string& why) const;
 
   const int rank_;
-  const RankLimits limits_;
+  const DetectorOptions options_;
   mutable std::mutex mutex_;
   std::map<int, Peer> peers_;         // the thread's own, but for `progress`
   std::optional<Parting> failure_{};  // of the run; the first one

@@ -7,6 +7,7 @@
 #include "apps/ranks/control_plane.h"
 #include "core/communicator.h"
 #include "core/plugin.h"
+#include "distributed/control_plane.h"
 
 namespace tern {
 
@@ -16,7 +17,7 @@ struct RanksSetup {
   std::string device_plugin{};  // its file; empty: none
   bool gpu = false;             // whether tensors are on one
   double start_timeout = 300;   // seconds
-  RankLimits limits{};
+  DetectorOptions detector{};
   std::function<void(const std::string&)> log{};  // of what comes to rank 0's port
 };
 
@@ -34,12 +35,12 @@ class Ranks {
   void farewell(Fault fault, const std::string& why);
 
  private:
-  // Forwards to the control plane once there is one; until then patience lasts start_timeout.
-  class Relay final : public Patience {
+  // Forwards to the control plane once there is one; until then monitor lasts start_timeout.
+  class Relay final : public WaitMonitor {
    public:
     explicit Relay(double seconds);
     void begin() override;
-    void waiting() override;
+    void poll() override;
     void end() noexcept override;
     ControlPlane* to = nullptr;
 

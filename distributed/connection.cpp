@@ -1,4 +1,4 @@
-#include "apps/ranks/connection.h"
+#include "distributed/connection.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

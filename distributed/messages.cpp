@@ -1,4 +1,4 @@
-#include "apps/ranks/messages.h"
+#include "distributed/messages.h"
 
 #include <filesystem>
 #include <new>

@@ -1,4 +1,4 @@
-#include "apps/ranks/launcher.h"
+#include "apps/run/launcher.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -12,14 +12,16 @@
 #include <memory>
 #include <set>
 
-#include "apps/ranks/connection.h"
-#include "apps/ranks/place.h"
 #include "apps/run/child.h"
 #include "apps/run/pace.h"
 #include "apps/system/child.h"
 #include "apps/system/machine_limits.h"
 #include "core/check.h"
 #include "runtime/machine_limits.h"
+#include "apps/run/machine_limits.h"
+#include "core/clock.h"
+#include "distributed/connection.h"
+#include "distributed/rank_info.h"
 
 namespace tern {
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/ranks/watch.h"
+#include "distributed/failure_detector.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -7,9 +7,8 @@
 #include <cstring>
 #include <utility>
 
-#include "apps/run/pace.h"
-#include "apps/run/signals.h"
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace tern {
 namespace {
@@ -25,8 +24,8 @@ void give_up_soon(double begin) {
 
 }  // namespace
 
-Watch::Watch(int rank, int size, std::vector<Connection> links, RankLimits limits)
-    : rank_(rank), limits_(limits) {
+Watch::Watch(int rank, int size, std::vector<Connection> links, DetectorOptions options)
+    : rank_(rank), options_(std::move(options)) {
   const double now = monotonic_seconds();
   if (rank == 0)
     for (int r = 1; r < size; ++r)
@@ -77,7 +76,7 @@ void Watch::follow(std::function<std::uint64_t()> reached) {
   reached_ = std::move(reached);
 }
 
-void Watch::waiting() {
+void Watch::poll() {
   const std::scoped_lock lock(mutex_);
   if (failure_) failure_->raise();
   if (const auto why = hopeless(monotonic_seconds(), 0)) {
@@ -125,7 +124,7 @@ void Watch::finishing(bool now) {
 void Watch::run(std::stop_token stop) {
   double last = monotonic_seconds(), next_beat = last;
   std::vector<int> descriptors;
-  const double interval = std::min(1.0, limits_.timeout / 5);
+  const double interval = std::min(1.0, options_.timeout / 5);
   for (bool more = true; more;) {
     more = !stop.stop_requested();
     if (more) wait_readable(descriptors, kRound);
@@ -214,15 +213,15 @@ void Watch::send(const Parting& parting, int except) {
 
 void Watch::judge(double now) {
   for (const auto& [rank, peer] : peers_)
-    if (!peer.gone && now - peer.heard > limits_.timeout)
+    if (!peer.gone && now - peer.heard > options_.timeout)
       fail_because({.rank = rank,
                     .why = "rank " + std::to_string(rank) + " has been silent for " +
-                           seconds_text(limits_.timeout)});
+                           seconds_text(options_.timeout)});
   if (finishing_) return;
-  if (failure_ && now - failed_at_ > limits_.grace) end_process(failure_->why);
+  if (failure_ && now - failed_at_ > options_.grace) end_process(failure_->why);
   if (failure_) return;
   const bool waits = operation_since_ >= 0;  // and is asked, unless a device holds it up
-  const auto why = hopeless(now, waits ? limits_.grace : 0);
+  const auto why = hopeless(now, waits ? options_.grace : 0);
   if (why) conclude(*why);
   if (why && waits) end_process(*why);
 }
@@ -241,12 +240,12 @@ std::optional<std::string> Watch::hopeless(double now, double slack) const {
   if (finishing_ || (operation_since_ < 0 && !work_)) return std::nullopt;
   const double since = operation_since_ < 0 ? work_since_ : operation_since_;
   // rank 0 reports first: it knows which rank is behind
-  const double limit = limits_.timeout + slack + (rank_ == 0 ? 0 : limits_.grace);
-  if (now - since > limit) return laggards() + " within " + seconds_text(limits_.timeout);
-  const int signal = Signals::stop_seen();
-  if (signal != 0 && now - std::max(since, Signals::stop_seen_at()) > limits_.grace + slack)
-    return laggards() + " within " + seconds_text(limits_.grace) + " of signal " +
-           std::to_string(signal);
+  const double limit = options_.timeout + slack + (rank_ == 0 ? 0 : options_.grace);
+  if (now - since > limit) return laggards() + " within " + seconds_text(options_.timeout);
+  const StopRequest stop = options_.stop_request ? options_.stop_request() : StopRequest{};
+  if (stop.signal != 0 && now - std::max(since, stop.since) > options_.grace + slack)
+    return laggards() + " within " + seconds_text(options_.grace) + " of signal " +
+           std::to_string(stop.signal);
   return std::nullopt;
 }
 
@@ -271,7 +270,7 @@ std::string Watch::laggards() const {
 
 void Watch::end_process(const std::string& why) const {
   const std::string line = "tern: error: " + why + "; rank " + std::to_string(rank_) +
-                           " did not end by itself within " + seconds_text(limits_.grace) + "\n";
+                           " did not end by itself within " + seconds_text(options_.grace) + "\n";
   [[maybe_unused]] const auto n = write(STDERR_FILENO, line.data(), line.size());
   _exit(int(Fault::communication));
 }

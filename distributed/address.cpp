@@ -10,9 +10,10 @@
 #include <cstdlib>
 #include <memory>
 
-#include "apps/ranks/connection.h"
 #include "core/check.h"
 #include "data/io/files.h"
+#include "data/files.h"
+#include "distributed/connection.h"
 
 namespace tern {
 namespace {

@@ -1,5 +1,5 @@
-#include "core/mpi/mpi_communicator.h"
-
+// libtern_mpi.so: collective operations on tensors in the host's memory through MPI's non-blocking
+// calls, which are polled, so that a rank that is gone is noticed.
 #include <mpi.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/devices.h"
 
 namespace tern {
 namespace {
@@ -86,7 +87,7 @@ struct Requests {
   MPI_Op op;
 };
 
-void wait_for(Requests& requests, Patience& patience) {
+void wait_for(Requests& requests, WaitMonitor& monitor) {
   int done = 0;
   for (int test = 0;; ++test) {
     mpi_check(
@@ -95,20 +96,14 @@ void wait_for(Requests& requests, Patience& patience) {
     if (done) return;
     if (test < kBusyTests) continue;
     usleep(kPause);
-    if (test % kTestsPerQuestion == 0) patience.waiting();
+    if (test % kTestsPerQuestion == 0) monitor.poll();
   }
 }
 
-Pending pending(std::shared_ptr<Requests> requests, Patience& patience) {
-  return Pending([requests = std::move(requests), &patience] {
-    patience.begin();
-    try {
-      wait_for(*requests, patience);
-    } catch (...) {
-      patience.end();
-      throw;
-    }
-    patience.end();
+Pending pending(std::shared_ptr<Requests> requests, WaitMonitor& monitor) {
+  return Pending([requests = std::move(requests), &monitor] {
+    const CollectiveScope scope(monitor);
+    wait_for(*requests, monitor);
   });
 }
 
@@ -125,9 +120,24 @@ int elements(const Tensor& t, std::size_t bytes) {
   return int(bytes * 8 / std::size_t(bits(t.dtype())));
 }
 
-}  // namespace
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(WaitMonitor& monitor);  // MPI_Init; Error(Fault::communication)
+  ~MpiCommunicator() override;  // MPI_Finalize, which waits for the others; not after abort()
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  Pending all_reduce(const Tensor& t, Op op) override;
+  Pending reduce(std::span<const Owned> parts, Op op) override;
+  Pending broadcast(std::span<const Owned> parts) override;
+  void abort() noexcept override { given_up_ = true; }
 
-MpiCommunicator::MpiCommunicator(Patience& patience) : patience_(patience) {
+ private:
+  WaitMonitor& monitor_;
+  int rank_ = 0, size_ = 1;
+  bool given_up_ = false;
+};
+
+MpiCommunicator::MpiCommunicator(WaitMonitor& monitor) : monitor_(monitor) {
   int provided = 0;
   mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init");
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -145,7 +155,7 @@ Pending MpiCommunicator::all_reduce(const Tensor& t, Op op) {
     return MPI_Iallreduce(MPI_IN_PLACE, at, elements(t, bytes), type_of(t.dtype()), requests->op,
                           MPI_COMM_WORLD, r);
   });
-  return pending(requests, patience_);
+  return pending(requests, monitor_);
 }
 
 Pending MpiCommunicator::reduce(std::span<const Owned> parts, Op op) {
@@ -162,7 +172,7 @@ Pending MpiCommunicator::reduce(std::span<const Owned> parts, Op op) {
                                    requests->op, own, MPI_COMM_WORLD, r);
               });
   }
-  return pending(requests, patience_);
+  return pending(requests, monitor_);
 }
 
 Pending MpiCommunicator::broadcast(std::span<const Owned> parts) {
@@ -172,7 +182,20 @@ Pending MpiCommunicator::broadcast(std::span<const Owned> parts) {
               [&, own = owner](void* at, std::size_t bytes, MPI_Request* r) {
                 return MPI_Ibcast(at, int(bytes), MPI_BYTE, own, MPI_COMM_WORLD, r);
               });
-  return pending(requests, patience_);
+  return pending(requests, monitor_);
 }
 
+class MpiPlugin final : public CommunicatorPlugin {
+ public:
+  std::unique_ptr<Communicator> open(const CommunicatorSetup& setup) override {
+    return std::make_unique<MpiCommunicator>(setup.monitor);
+  }
+};
+
+}  // namespace
 }  // namespace tern
+
+extern "C" tern::CommunicatorPlugin* tern_communicator_plugin() {
+  static tern::MpiPlugin plugin;
+  return &plugin;
+}

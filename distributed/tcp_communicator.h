@@ -3,8 +3,8 @@
 // traffic grows with the number of ranks, and a call returns when it is done.
 #pragma once
 
-#include "apps/ranks/control_plane.h"
 #include "core/communicator.h"
+#include "distributed/control_plane.h"
 
 namespace tern {
 

@@ -1,9 +1,10 @@
 // Which process this is, from the variables of launchers.
+#include "distributed/rank_info.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "apps/ranks/connection.h"
-#include "apps/ranks/place.h"
+#include "distributed/connection.h"
 #include "tests/support/complaint.h"
 
 namespace tern {

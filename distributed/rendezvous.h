@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/ranks/connection.h"
-#include "apps/ranks/place.h"
+#include "distributed/connection.h"
+#include "distributed/rank_info.h"
 
 namespace tern {
 

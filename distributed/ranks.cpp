@@ -1,4 +1,4 @@
-#include "apps/ranks/ranks.h"
+#include "distributed/ranks.h"
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -9,12 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "apps/ranks/tcp_communicator.h"
-#include "apps/run/pace.h"
+#include "core/clock.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/devices.h"
 #include "data/io/files.h"
 #include "data/io/hash.h"
+#include "data/files.h"
+#include "data/hash.h"
+#include "distributed/tcp_communicator.h"
 
 namespace tern {
 namespace {
@@ -74,8 +76,8 @@ void Ranks::Relay::begin() {
   if (to) to->begin();
 }
 
-void Ranks::Relay::waiting() {
-  if (to) return to->waiting();
+void Ranks::Relay::poll() {
+  if (to) return to->poll();
   require(
       monotonic_seconds() < deadline_, Fault::communication,
       "the ranks did not find each other in time: MPI cannot send rank 0's address to all of them");
@@ -101,7 +103,7 @@ Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
   try {
     Identity identity = setup.identity;
     identity.plugins = hash_of_files({setup.device_plugin, nccl.path, mpi.path});
-    control_ = std::make_unique<ControlPlane>(place, identity, std::move(how), setup.limits);
+    control_ = std::make_unique<ControlPlane>(place, identity, std::move(how), setup.detector);
     relay_.to = control_.get();
     if (setup.gpu && place.size > 1) open_nccl(nccl);
   } catch (const Error& e) {
@@ -117,9 +119,9 @@ void Ranks::open_nccl(const Plugin& plugin) {
   require(plugin.factory, Fault::usage, "several ranks on GPUs need NCCL: ", plugin.why,
           " (and a build that found nccl.h)");
   mpi_ = std::move(communicator_);
-  const Turn turn(*control_);
+  const CollectiveScope scope(*control_);
   communicator_ = made_by(
-      plugin, {.patience = *control_,
+      plugin, {.monitor = *control_,
                .rank = control_->rank(),
                .size = control_->size(),
                .from_first = [&](const std::string& t) { return control_->from_first(t); }});
@@ -136,7 +138,7 @@ Plugin Ranks::open_mpi(RankPlace& place, Rendezvous& how) {
   Plugin plugin = find_communicator("libtern_mpi.so", RTLD_GLOBAL);
   if (!plugin.factory && place.rank == 0) how.log("without MPI, over TCP: " + plugin.why);
   if (!plugin.factory) return plugin;
-  communicator_ = made_by(plugin, {.patience = relay_});
+  communicator_ = made_by(plugin, {.monitor = relay_});
   transport_ = "MPI";
   exchange_address(*communicator_, place, how);
   return plugin;

@@ -9,25 +9,25 @@
 #include <utility>
 #include <vector>
 
-#include "apps/ranks/control_plane.h"
+#include "distributed/control_plane.h"
 #include "tests/support/complaint.h"
 
 namespace tern {
 
-struct Meeting {
+struct RankThreads {
   int size = 2;
   std::vector<Identity> identities{};  // of each rank; missing: the same
   std::vector<std::string> jobs{};
   double seconds = 20;
-  RankLimits limits{};
+  DetectorOptions detector{};
   std::vector<int> absent{};
   std::function<void(int port)> meanwhile{};  // in a thread of its own
 };
 
 // Runs `body` once for each rank. What went wrong, by rank.
-inline std::vector<std::string> meet_all(const Meeting& m,
-                                         const std::function<void(ControlPlane&)>& body,
-                                         std::vector<std::string>* log = nullptr) {
+inline std::vector<std::string> run_ranks(const RankThreads& m,
+                                          const std::function<void(ControlPlane&)>& body,
+                                          std::vector<std::string>* log = nullptr) {
   auto listener = std::make_unique<Listener>("127.0.0.1", 0);
   const int port = listener->port();
   std::vector<std::string> complaints(std::size_t(m.size));
@@ -41,7 +41,7 @@ inline std::vector<std::string> meet_all(const Meeting& m,
       if (r == 0) how.listener = std::move(listener);
       if (r == 0 && log) how.log = [&](const std::string& line) { log->push_back(line); };
       ControlPlane control(place, i < m.identities.size() ? m.identities[i] : Identity{},
-                           std::move(how), m.limits);
+                           std::move(how), m.detector);
       body(control);
       control.watch()->leave();
     });

@@ -1,4 +1,4 @@
-#include "apps/ranks/place.h"
+#include "distributed/rank_info.h"
 
 #include <unistd.h>
 

@@ -5,8 +5,8 @@
 #include <map>
 #include <string>
 
-#include "apps/ranks/rendezvous.h"
 #include "core/check.h"
+#include "distributed/rendezvous.h"
 
 namespace tern {
 
