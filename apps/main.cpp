@@ -10,9 +10,9 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"
-#include "apps/system/machine_limits.h"
 #include "core/check.h"
 #include "data/io/files.h"
+#include "runtime/machine_limits.h"
 
 namespace {
 

@@ -12,7 +12,6 @@
 
 #include "core/check.h"
 #include "data/io/files.h"
-#include "data/files.h"
 #include "distributed/connection.h"
 
 namespace tern {

@@ -9,7 +9,6 @@
 
 #include "core/communicator.h"
 #include "data/checkpoint/manifest.h"
-#include "data/manifest.h"
 #include "distributed/failure_detector.h"
 #include "distributed/rendezvous.h"
 

@@ -14,8 +14,6 @@
 #include "core/devices.h"
 #include "data/io/files.h"
 #include "data/io/hash.h"
-#include "data/files.h"
-#include "data/hash.h"
 #include "distributed/tcp_communicator.h"
 
 namespace tern {

@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "apps/ranks/control_plane.h"
 #include "core/communicator.h"
 #include "core/plugin.h"
 #include "distributed/control_plane.h"

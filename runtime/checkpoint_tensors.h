@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/inference_weights.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_layout.h"
+#include "data/checkpoint/checkpoint.h"
+#include "data/checkpoint/layout.h"
 #include "runtime/trainer.h"
 
 namespace tern {

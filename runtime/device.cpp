@@ -5,14 +5,10 @@
 #include <algorithm>
 #include <charconv>
 
-#include "apps/run/plugin.h"
-#include "apps/system/machine_limits.h"
-#include "apps/run/machine_limits.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/plugin.h"
-#include "data/hash.h"
-#include "runtime/machine_limits.h"
 #include "data/io/hash.h"
+#include "runtime/machine_limits.h"
 
 namespace tern {
 namespace {

@@ -1,12 +1,9 @@
 #include "runtime/load_model.h"
 
-#include "data/checkpoint_directory.h"
+#include "data/checkpoint/directory.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/memory_plan.h"
 #include "runtime/training_state.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/model_files.h"
-#include "data/checkpoint/directory.h"
 
 namespace tern {
 

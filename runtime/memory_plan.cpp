@@ -6,17 +6,13 @@
 #include <string>
 
 #include "apps/console/text.h"
-#include "apps/generate/generator.h"
 #include "apps/plan/plan.h"
-#include "apps/train/model_files.h"
-#include "apps/train/trainer.h"
 #include "core/dry/dry_backend.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/generator.h"
 #include "runtime/quantities.h"
 #include "runtime/trainer.h"
-#include "data/checkpoint/writer.h"
 
 namespace tern {
 namespace {

@@ -75,7 +75,7 @@ struct DataSection {
   std::vector<DataSource> sources{};
   DataOrder order = DataOrder::shuffled;
   std::string tokenizer{};  // "": the one that the data was prepared with
-  bool verify = false;    // reads every byte of it at the start
+  bool verify = false;      // reads every byte of it at the start
 };
 
 enum class Stored { f32, bf16 };  // f32: as the parameters

@@ -6,16 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "data/corpus.h"
-#include "data/loader.h"
-#include "data/text_bytes.h"
-#include "data/tokenizer.h"
-#include "runtime/run_config.h"
-#include "apps/config/run_config.h"
 #include "data/corpus/corpus.h"
 #include "data/corpus/loader.h"
 #include "data/corpus/text_bytes.h"
 #include "data/tokenizer/tokenizer.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

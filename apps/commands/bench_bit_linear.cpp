@@ -6,7 +6,6 @@
 #include "apps/bench/bit_linear.h"
 #include "apps/commands.h"
 #include "apps/console/text.h"
-#include "apps/run/device.h"
 #include "layers/model_config.h"
 #include "runtime/device.h"
 #include "runtime/quantities.h"

@@ -6,16 +6,11 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/run/printable.h"
-#include "apps/train/saved_config.h"
 #include "apps/console/text.h"
-#include "apps/generate/generator.h"
-#include "apps/generate/load_model.h"
-#include "data/utf8.h"
+#include "apps/train/saved_config.h"
+#include "data/text/utf8.h"
 #include "runtime/generator.h"
 #include "runtime/load_model.h"
-#include "apps/run/printable.h"
-#include "data/text/utf8.h"
 
 namespace tern {
 namespace {

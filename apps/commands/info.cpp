@@ -5,12 +5,8 @@
 #include <functional>
 
 #include "apps/commands.h"
-#include "apps/run/environment.h"
 #include "apps/console/text.h"
-#include "apps/run/device.h"
-#include "apps/run/plugin.h"
 #include "apps/system/environment.h"
-#include "apps/run/quantities.h"
 #include "apps/train/banner.h"
 #include "apps/version.h"
 #include "core/check.h"

@@ -9,19 +9,14 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/run/printable.h"
-#include "apps/run/terminal.h"
 #include "apps/console/terminal.h"
 #include "apps/console/text.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_directory.h"
-#include "data/corpus.h"
-#include "runtime/quantities.h"
 #include "data/checkpoint/checkpoint.h"
 #include "data/checkpoint/directory.h"
 #include "data/corpus/corpus.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

@@ -8,7 +8,6 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/config/plan_text.h"
 #include "apps/console/text.h"
 #include "apps/train/initial_weights.h"
 #include "layers/device_limits.h"

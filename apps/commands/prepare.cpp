@@ -12,10 +12,8 @@
 #include "apps/console/terminal.h"
 #include "apps/console/text.h"
 #include "apps/run/pace.h"
-#include "apps/run/terminal.h"
-#include "runtime/quantities.h"
-#include "apps/run/quantities.h"
 #include "core/clock.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

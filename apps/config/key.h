@@ -14,11 +14,8 @@
 #include <variant>
 #include <vector>
 
-#include "apps/config/value.h"
-#include "runtime/run_config.h"
-#include "apps/config/run_config.h"
-#include "apps/config/schedule_config.h"
 #include "core/check.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

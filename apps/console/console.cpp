@@ -9,10 +9,8 @@
 
 #include "apps/console/text.h"
 #include "apps/run/pace.h"
-#include "apps/run/printable.h"
-#include "apps/run/step_line.h"
-#include "runtime/quantities.h"
 #include "core/clock.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

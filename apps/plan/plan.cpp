@@ -7,6 +7,7 @@
 
 #include "apps/console/text.h"
 #include "core/check.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/config/run_config.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 

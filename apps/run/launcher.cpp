@@ -12,16 +12,13 @@
 #include <memory>
 #include <set>
 
-#include "apps/run/child.h"
 #include "apps/run/pace.h"
 #include "apps/system/child.h"
-#include "apps/system/machine_limits.h"
 #include "core/check.h"
-#include "runtime/machine_limits.h"
-#include "apps/run/machine_limits.h"
 #include "core/clock.h"
 #include "distributed/connection.h"
 #include "distributed/rank_info.h"
+#include "runtime/machine_limits.h"
 
 namespace tern {
 namespace {

@@ -2,36 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include "runtime/running_mean.h"
 #include <limits>
-#include "apps/run/running_mean.h"
+
 #include "core/clock.h"
-
-namespace tern {
-
-// Speed of a run, the time that is left of it, and its time limit.
-#pragma once
-
-#include <cstdint>
 #include "runtime/running_mean.h"
-#include <limits>
 
 namespace tern {
-
-// The mean of a noisy value over about the last 1 / forget values: each counts less than the one
-// after it by that share. Before that many values, the mean of those there are.
-struct RunningMean {
-  double forget = 0.02;
-  double sum = 0, weight = 0;
-
-  void add(double value) {
-    sum += forget * (value - sum);
-    weight += forget * (1 - weight);
-  }
-  double value() const {  // NaN before the first
-    return weight > 0 ? sum / weight : std::numeric_limits<double>::quiet_NaN();
-  }
-};
 
 // Speed of a run and the time that is left, from the times of its steps and pauses. Leaves out the
 // first step of a process, which also starts threads and libraries. Negative times count as none.
@@ -75,7 +51,7 @@ class TimeLimit {
   // seconds of wall time from the start of the process; <= 0: no limit
   explicit TimeLimit(double seconds) : seconds_(seconds) {}
 
-  // Whether to stop now: what comes next and a save might not fit any more. elapsed: since the
+  // Whether to stop now: the next step and a save might not fit any more. elapsed: since the
   // process started; next: the longest so far of what comes before the next question: a step and
   // the validation after it, a batch of validation, a sample. Both may take half as long again.
   bool reached(double elapsed, double next, double longest_save) const {

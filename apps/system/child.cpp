@@ -11,9 +11,8 @@
 #include <sstream>
 
 #include "core/check.h"
-#include "data/io/files.h"
 #include "core/clock.h"
-#include "data/files.h"
+#include "data/io/files.h"
 
 namespace tern {
 namespace {

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "apps/system/machine_limits.h"
 #include "apps/version.h"
 #include "runtime/machine_limits.h"
 

@@ -4,14 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/config/plan.h"
-#include "apps/config/plan_text.h"
 #include "apps/console/text.h"
 #include "apps/plan/plan.h"
 #include "core/cpu/cpu_backend.h"
-#include "data/library_versions.h"
-#include "runtime/quantities.h"
 #include "data/io/library_versions.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

@@ -4,12 +4,10 @@
 
 #include "apps/run/metrics.h"
 #include "core/check.h"
-#include "data/checkpoint_directory.h"
-#include "data/files.h"
-#include "runtime/checkpoint_tensors.h"
-#include "runtime/training_state.h"
 #include "data/checkpoint/directory.h"
 #include "data/io/files.h"
+#include "runtime/checkpoint_tensors.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace fs = std::filesystem;

@@ -5,9 +5,8 @@
 #include "apps/config/resolved.h"
 #include "apps/train/course.h"
 #include "apps/train/saved_config.h"
-#include "data/checkpoint_directory.h"
-#include "runtime/training_state.h"
 #include "data/checkpoint/directory.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 namespace {

@@ -4,18 +4,12 @@
 #include "apps/config/load.h"
 #include "apps/console/console.h"
 #include "apps/console/reports.h"
-#include "apps/ranks/control_plane.h"
 #include "apps/run/run_directory.h"
-#include "apps/train/injection.h"
+#include "apps/train/fault_injection.h"
 #include "core/communicator.h"
+#include "distributed/control_plane.h"
 #include "runtime/memory_plan.h"
 #include "runtime/training_data.h"
-#include "apps/run/console.h"
-#include "apps/run/reports.h"
-#include "apps/train/fault_injection.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/training_data.h"
-#include "distributed/control_plane.h"
 
 namespace tern {
 

@@ -1,7 +1,7 @@
 // The configuration that a checkpoint's run had.
 #pragma once
 
-#include "data/checkpoint.h"
+#include "data/checkpoint/checkpoint.h"
 #include "runtime/run_config.h"
 
 namespace tern {

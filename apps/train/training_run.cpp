@@ -7,8 +7,6 @@
 #include <utility>
 
 #include "apps/config/resolved.h"
-#include "apps/run/printable.h"
-#include "apps/run/time_limit.h"
 #include "apps/console/text.h"
 #include "apps/run/pace.h"
 #include "apps/train/course.h"

@@ -13,12 +13,11 @@
 #include "apps/train/course.h"
 #include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/evaluate.h"
 #include "runtime/generator.h"
 #include "runtime/training_state.h"
-#include "data/checkpoint/writer.h"
 
 namespace tern {
 

@@ -5,13 +5,10 @@
 #include "apps/console/terminal.h"
 #include "apps/console/text.h"
 #include "apps/run/pace.h"
-#include "apps/run/quantities.h"
-#include "apps/run/terminal.h"
 #include "core/check.h"
 #include "core/clock.h"
-#include "data/corpus.h"
-#include "runtime/quantities.h"
 #include "data/corpus/corpus.h"
+#include "runtime/quantities.h"
 
 namespace tern {
 

@@ -2,10 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "apps/run/environment.h"
-#include "runtime/machine_limits.h"
 #include "apps/system/environment.h"
-#include "apps/system/machine_limits.h"
+#include "runtime/machine_limits.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
 

@@ -6,8 +6,6 @@
 #include "apps/config/load.h"
 #include "apps/golden/golden.h"
 #include "apps/plan/plan.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/model_files.h"
 #include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/checkpoint/writer.h"

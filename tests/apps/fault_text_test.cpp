@@ -5,13 +5,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "data/corpus.h"
+#include "data/corpus/corpus.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/generator.h"
 #include "runtime/training_state.h"
-#include "apps/generate/generator.h"
-#include "apps/train/model_files.h"
-#include "data/corpus/corpus.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 

@@ -7,9 +7,8 @@
 #include <thread>
 
 #include "apps/train/train.h"
-#include "data/checkpoint.h"
-#include "runtime/memory_plan.h"
 #include "data/checkpoint/checkpoint.h"
+#include "runtime/memory_plan.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/complaint.h"
 

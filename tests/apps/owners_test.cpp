@@ -6,10 +6,7 @@
 #include <algorithm>
 
 #include "apps/config/load.h"
-#include "apps/run/child.h"
 #include "apps/system/child.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/trainer.h"
 #include "core/cpu/cpu_backend.h"
 #include "runtime/memory_plan.h"
 #include "runtime/trainer.h"

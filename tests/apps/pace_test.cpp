@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "apps/run/time_limit.h"
 #include "runtime/running_mean.h"
 namespace tern {
 namespace {

@@ -1,4 +1,5 @@
 #include "runtime/quantities.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>

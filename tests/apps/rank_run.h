@@ -9,9 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/ranks/connection.h"
 #include "data/checkpoint/checkpoint.h"
-#include "data/checkpoint.h"
 #include "distributed/connection.h"
 #include "tests/apps/tiny_run.h"
 

@@ -6,10 +6,8 @@
 #include <cmath>
 #include <utility>
 
-#include "data/manifest.h"
-#include "runtime/trainer.h"
-#include "apps/train/trainer.h"
 #include "data/checkpoint/manifest.h"
+#include "runtime/trainer.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"
 

@@ -1,4 +1,4 @@
-#include "accelerator.h"
+#include "tests/consumer/accelerator.h"
 
 #include <cmath>
 

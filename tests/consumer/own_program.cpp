@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "core/cpu/cpu_backend.h"
-#include "data/checkpoint_writer.h"
+#include "data/checkpoint/writer.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/generator.h"
 #include "runtime/load_model.h"
