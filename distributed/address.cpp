@@ -1,4 +1,4 @@
-// Ports and addresses: where connections come from.
+// Listeners and connection attempts: host names, addresses and ports.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -42,7 +42,7 @@ bool all_loopback(const addrinfo* a) {
   return any && !a;
 }
 
-// Rather than a name that may mean another address on another machine.
+// An address, or localhost: not a name that may resolve to another address on another machine.
 bool names_loopback(const std::string& host) {
   std::string why_not;
   return host == "localhost" || addresses_of(host, 0, AI_NUMERICHOST, why_not);
@@ -64,7 +64,7 @@ Descriptor listen_on(const addrinfo& a, std::string& why_not) {
   return Descriptor();
 }
 
-// the order in which to try them: one socket on :: serves IPv4 as well
+// IPv6 first: one socket on :: serves IPv4 as well.
 Descriptor listen_somewhere(const std::string& host, int port, Callers callers) {
   std::string why_not = "no address";
   const Addresses own = addresses_of(host, port, 0, why_not);
@@ -132,9 +132,9 @@ int Listener::port() const {
 }
 
 std::optional<Connection> Listener::accept() {
-  Descriptor guest(accept4(number(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (guest.number() < 0) return std::nullopt;
-  return Connection(std::move(guest));
+  Descriptor peer(accept4(number(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (peer.number() < 0) return std::nullopt;
+  return Connection(std::move(peer));
 }
 
 std::optional<Connection> try_connect(const std::string& host, int port, double seconds,

@@ -19,7 +19,7 @@ namespace tern {
 namespace {
 
 constexpr std::array<char, 4> kMagic = {'t', 'e', 'r', 'n'};
-constexpr int kPatience = 20;  // ms between two questions whether to go on
+constexpr int kWaitRound = 20;  // ms between two calls of on_wait
 
 // Ranks are of one binary (the handshake compares), so in the machine's own byte order.
 struct Header {
@@ -29,7 +29,7 @@ struct Header {
 
 void wait_for(int socket, short events) {
   pollfd one{socket, events, 0};
-  ::poll(&one, 1, kPatience);
+  ::poll(&one, 1, kWaitRound);
 }
 
 constexpr const char* kForeign = "it sent data that is not a message of tern";
@@ -72,7 +72,7 @@ Connection::Connection(Descriptor socket) : socket_(std::move(socket)) {
 }
 
 void Connection::send(FrameKind kind, std::uint32_t sequence, std::span<const std::byte> bytes,
-                      const Waiting& waiting) {
+                      const WaitCallback& on_wait) {
   check(bytes.size() <= kMostFrameBytes, "[Connection] frame: expected at most ", kMostFrameBytes,
         " bytes, got ", bytes.size());
   const Header header{kMagic, std::uint32_t(kind), sequence, std::uint32_t(bytes.size())};
@@ -87,15 +87,15 @@ void Connection::send(FrameKind kind, std::uint32_t sequence, std::span<const st
     }
     require_link(again(errno), "its connection broke: " + system_message(errno));
     wait_for(number(), POLLOUT);
-    waiting();
+    on_wait();
   }
 }
 
-Frame Connection::receive(const Waiting& waiting) {
+Frame Connection::receive(const WaitCallback& on_wait) {
   for (;;) {
     if (std::optional<Frame> frame = poll()) return std::move(*frame);
     wait_for(number(), POLLIN);
-    waiting();
+    on_wait();
   }
 }
 
@@ -119,7 +119,7 @@ std::optional<Frame> Connection::take() {
   if (received_.size() < sizeof header) return std::nullopt;
   std::memcpy(&header, received_.data(), sizeof header);
   require_link(
-      header.length <= kMostFrameBytes && header.kind <= std::uint32_t(FrameKind::farewell),
+      header.length <= kMostFrameBytes && header.kind <= std::uint32_t(FrameKind::exit_notice),
       kForeign);
   if (received_.size() < sizeof header + header.length) return std::nullopt;
   const auto begin = received_.begin() + sizeof header, end = begin + header.length;

@@ -1,5 +1,5 @@
-// A TCP connection that carries bounded frames, and the port it came to. Every wait is in small
-// pieces between which the caller is asked whether to go on.
+// A TCP connection that carries bounded frames, and the listener that accepts it. A wait calls back
+// every few milliseconds, so that the caller can give up.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,15 @@
 
 namespace tern {
 
-enum class FrameKind : std::uint32_t { hello, welcome, refusal, agree, tensor, alive, farewell };
+enum class FrameKind : std::uint32_t {
+  hello,
+  welcome,
+  refusal,
+  agree,
+  tensor,
+  heartbeat,
+  exit_notice
+};
 
 struct Frame {
   FrameKind kind{};
@@ -23,8 +31,8 @@ struct Frame {
 
 inline constexpr std::size_t kMostFrameBytes = std::size_t(1) << 20;
 
-// Called again and again while nothing moves; throws to give up.
-using Waiting = std::function<void()>;
+// Called repeatedly while no byte moves; throws to give up.
+using WaitCallback = std::function<void()>;
 
 std::span<const std::byte> bytes_of(const std::string& text);
 std::string text_of(std::span<const std::byte> bytes);
@@ -41,45 +49,46 @@ class Descriptor {
   int number_;
 };
 
-// Closed by the other side, or something came that is no frame of ours, or one that is too long.
+// The other side closed the connection, or sent bytes that are no frame, or a frame that is too
+// long.
 struct LinkBroken : Error {
   explicit LinkBroken(const std::string& how) : Error(Fault::communication, how) {}
 };
 
-// Throws LinkBroken, and what `waiting` throws.
+// Throws LinkBroken, and what `on_wait` throws.
 class Connection {
  public:
   explicit Connection(Descriptor socket);  // made non-blocking
 
   void send(FrameKind kind, std::uint32_t sequence, std::span<const std::byte> bytes,
-            const Waiting& waiting);
-  Frame receive(const Waiting& waiting);
-  std::optional<Frame> poll();  // what has come already, without waiting
+            const WaitCallback& on_wait);
+  Frame receive(const WaitCallback& on_wait);
+  std::optional<Frame> poll();  // a frame that has arrived, without waiting
 
   int number() const { return socket_.number(); }
   std::string peer() const;  // "127.0.0.1:40312", "[::1]:40312"
 
  private:
-  std::optional<Frame> take();  // a whole frame out of received_
+  std::optional<Frame> take();  // the first whole frame of received_
 
   Descriptor socket_;
   std::vector<std::byte> received_{};
 };
 
-// Waits up to so many milliseconds until one of them has something to read.
+// Waits until one of the descriptors is readable, at most so many milliseconds.
 void wait_readable(std::span<const int> descriptors, int milliseconds);
 
-// Where connections come from.
+// Origin of the connections that a listener accepts.
 enum class Callers { this_machine, any_machine };
 
 class Listener {
  public:
-  // On every address of this machine, or on the loopback one alone if the host is that: the address
-  // itself or localhost, or, where all callers are on this machine, a name of it. (Debian gives a
-  // machine's own name the address 127.0.1.1.) Port 0: any free one. Fault::communication: in use,
-  // not allowed, no such host.
+  // Listens on every address of this machine, or on loopback alone if `host` means that: a loopback
+  // address or localhost, or, where all callers are on this machine, a name that resolves to
+  // loopback. (Debian gives a machine's own name the address 127.0.1.1.) Port 0: any free one.
+  // Fault::communication: port in use, not allowed, no such host.
   Listener(const std::string& host, int port, Callers callers = Callers::this_machine);
-  explicit Listener(Descriptor listening);  // made by the launcher
+  explicit Listener(Descriptor listening);  // a socket of the launcher
 
   int port() const;
   int number() const { return socket_.number(); }
@@ -92,7 +101,8 @@ class Listener {
 // "node0:29500", "[::1]:29500"
 std::string address_text(const std::string& host, int port);
 
-// One attempt, at most so many seconds long; the reason instead of a connection when it fails.
+// One attempt, at most so many seconds for each address of the host. If it fails: nothing, and the
+// reason in why_not.
 std::optional<Connection> try_connect(const std::string& host, int port, double seconds,
                                       std::string& why_not);
 

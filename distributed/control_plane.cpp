@@ -7,7 +7,7 @@
 namespace tern {
 namespace {
 
-// one after the other, each behind its length
+// all in one message, each with its length
 Bytes packed(const std::vector<Bytes>& all) {
   Bytes out;
   for (const Bytes& bytes : all) {
@@ -36,13 +36,14 @@ std::vector<Bytes> unpacked(const Bytes& all, int count) {
 
 }  // namespace
 
-ControlPlane::ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how,
-                           DetectorOptions options)
-    : rank_(place.rank), size_(place.size) {
+ControlPlane::ControlPlane(const RankInfo& info, const Identity& identity, RendezvousOptions how,
+                           DetectorOptions detector)
+    : rank_(info.rank), size_(info.size) {
   if (size_ == 1) return;
-  RankLinks links = meet(place, identity, std::move(how));
-  loop_ = std::move(links.loop);
-  watch_ = std::make_unique<Watch>(rank_, size_, std::move(links.watch), std::move(options));
+  RankLinks links = rendezvous(info, identity, std::move(how));
+  links_ = std::move(links.training);
+  detector_ = std::make_unique<FailureDetector>(rank_, size_, std::move(links.heartbeat),
+                                                std::move(detector));
 }
 
 std::vector<Bytes> ControlPlane::agree(std::span<const std::byte> mine) {
@@ -70,7 +71,7 @@ std::vector<Bytes> ControlPlane::gather(std::span<const std::byte> mine) {
   return all;
 }
 
-// Of full frames and one that is not: it may be empty.
+// Full frames, then one that is not full, maybe empty.
 void ControlPlane::send_message(int to, std::span<const std::byte> bytes) {
   check(bytes.size() <= kMostAgreedBytes, "[ControlPlane] message: expected at most ",
         kMostAgreedBytes, " bytes, got ", bytes.size());
@@ -99,26 +100,26 @@ std::string ControlPlane::from_first(const std::string& text) {
 
 void ControlPlane::begin() {
   ++sequence_;
-  if (watch_) watch_->begin_operation();
+  if (detector_) detector_->begin_operation();
 }
 
 void ControlPlane::end() noexcept {
-  if (watch_) watch_->end_operation();
+  if (detector_) detector_->end_operation();
 }
 
 void ControlPlane::poll() {
-  if (watch_) watch_->poll();
+  if (detector_) detector_->poll();
 }
 
 Connection& ControlPlane::link(int rank) {
-  return loop_.at(std::size_t(rank_ == 0 ? rank - 1 : 0));
+  return links_.at(std::size_t(rank_ == 0 ? rank - 1 : 0));
 }
 
 void ControlPlane::send(int to, FrameKind kind, std::span<const std::byte> bytes) {
   try {
     link(to).send(kind, sequence_, bytes, [&] { poll(); });
   } catch (const LinkBroken& e) {
-    watch_->lost(to, e.what());
+    detector_->throw_lost(to, e.what());
   }
 }
 
@@ -127,7 +128,7 @@ Bytes ControlPlane::receive(int from, FrameKind kind) {
   try {
     frame = link(from).receive([&] { poll(); });
   } catch (const LinkBroken& e) {
-    watch_->lost(from, e.what());
+    detector_->throw_lost(from, e.what());
   }
   require(frame.kind == kind && frame.sequence == sequence_, Fault::communication, "rank ", from,
           " is out of step: it is at operation ", frame.sequence, ", rank ", rank_, " at ",

@@ -1,5 +1,5 @@
-// What the ranks of a run agree on beside tensors: that they belong together, what to do after a
-// step, and that they are alive. All over TCP, through rank 0.
+// Small messages between all ranks, over TCP through rank 0: the state of every rank after a step,
+// texts of rank 0, and the frames of TcpCommunicator.
 #pragma once
 
 #include <cstring>
@@ -16,22 +16,21 @@ namespace tern {
 
 using Bytes = std::vector<std::byte>;
 
-// The most that ranks say at a time is what each saved of a checkpoint: together its manifest,
-// which is no longer than this, and each behind its length.
+// The longest messages are the parts of a checkpoint's manifest, each with its length.
 inline constexpr std::size_t kMostAgreedBytes = 2 * kMaxManifestBytes;
 
 class ControlPlane final : public WaitMonitor {
  public:
-  // Waits for all ranks; errors as meet(). A single rank opens no connection.
-  ControlPlane(const RankPlace& place, const Identity& identity, Rendezvous how,
-               DetectorOptions options);
+  // Waits for all ranks; errors as rendezvous(). A single rank opens no connection.
+  ControlPlane(const RankInfo& info, const Identity& identity, RendezvousOptions how,
+               DetectorOptions detector);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool first() const { return rank_ == 0; }
 
   // Every rank's bytes, by rank, on every rank; at most kMostAgreedBytes together. Errors as
-  // Watch::poll().
+  // FailureDetector::poll().
   std::vector<Bytes> agree(std::span<const std::byte> mine);
   // The same on rank 0 alone; empty elsewhere.
   std::vector<Bytes> to_first(std::span<const std::byte> mine);
@@ -40,15 +39,15 @@ class ControlPlane final : public WaitMonitor {
   template <class Value>  // every rank's value, by rank
   std::vector<Value> agree_on(const Value& mine);
 
-  // For communicators: errors as Watch::poll().
+  // For communicators: errors as FailureDetector::poll().
   void begin() override;
   void poll() override;
   void end() noexcept override;
   void send(int to, FrameKind kind, std::span<const std::byte> bytes);  // to rank 0, or from it
   Bytes receive(int from, FrameKind kind);
 
-  double seconds_waited() const { return watch_ ? watch_->seconds_waited() : 0; }
-  Watch* watch() { return watch_.get(); }  // null for one rank alone
+  double seconds_waited() const { return detector_ ? detector_->seconds_waited() : 0; }
+  FailureDetector* failure_detector() { return detector_.get(); }  // null for one rank alone
 
  private:
   Connection& link(int rank);
@@ -57,25 +56,25 @@ class ControlPlane final : public WaitMonitor {
   Bytes receive_message(int from);
 
   int rank_, size_;
-  std::vector<Connection> loop_{};
-  std::uint32_t sequence_ = 0;  // of operations: a rank that is out of step is noticed
-  std::unique_ptr<Watch> watch_{};
+  std::vector<Connection> links_{};  // RankLinks::training
+  std::uint32_t sequence_ = 0;  // number of operations: the receiver detects a rank out of step
+  std::unique_ptr<FailureDetector> detector_{};
 };
 
-// The device is given work while this lives: see Watch::begin_work.
+// Marks the device as at work, from here to the end of the scope: see FailureDetector::begin_work.
 class DeviceWork {
  public:
-  DeviceWork(ControlPlane& on, const Pool& pool) : watch_(on.watch()) {
-    if (watch_) watch_->begin_work(pool);
+  DeviceWork(ControlPlane& on, const Pool& pool) : detector_(on.failure_detector()) {
+    if (detector_) detector_->begin_work(pool);
   }
   ~DeviceWork() {
-    if (watch_) watch_->end_work();
+    if (detector_) detector_->end_work();
   }
   DeviceWork(const DeviceWork&) = delete;
   DeviceWork& operator=(const DeviceWork&) = delete;
 
  private:
-  Watch* watch_;
+  FailureDetector* detector_;
 };
 
 template <class Value>

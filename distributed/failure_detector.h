@@ -1,5 +1,5 @@
-// The thread that watches over the other ranks while the training loop computes: heartbeats both
-// ways, which rank is gone and why, and an end for a process that hangs.
+// A thread that exchanges heartbeats with the other ranks while the training loop computes. It
+// names the failed rank and the reason, and ends a process that hangs.
 #pragma once
 
 #include <atomic>
@@ -29,78 +29,80 @@ struct DetectorOptions {
   std::function<StopRequest()> stop_request{};  // for any thread; empty: there are no signals
 };
 
-class Watch {
+class FailureDetector {
  public:
-  // links: RankLinks::watch
-  Watch(int rank, int size, std::vector<Connection> links, DetectorOptions options);
-  ~Watch();  // without leave() or farewell() the others take this rank for dead
+  // links: RankLinks::heartbeat
+  FailureDetector(int rank, int size, std::vector<Connection> links, DetectorOptions options);
+  ~FailureDetector();  // without an announcement the other ranks report this one as gone
 
-  // The loop says when it begins and ends to wait for others: in between it may hang. Every rank
-  // begins the same operations in the same order; those within another one are part of it.
+  // The training loop marks the operations in which it waits for other ranks, and so may hang.
+  // Every rank begins the same operations in the same order; a nested one is part of the outer one.
   void begin_operation();
   void end_operation();
   double seconds_waited() const { return waited_; }  // in operations, so far
 
-  // Between these the loop gives the device work, and a device that hangs may hold it up. It gets
-  // on as long as it takes memory of the pool.
+  // The loop marks the scopes in which it gives the device work, and so may hang with the device.
+  // It makes progress as long as it allocates from the pool.
   void begin_work(const Pool& pool);
   void end_work();
-  // How many operations this rank's device has come to (Communicator::reached), asked until it is
-  // replaced; empty: not known.
+  // Source of the number of operations that this rank's device has started
+  // (Communicator::reached); empty: not known.
   void follow(std::function<std::uint64_t()> reached);
 
-  // While it waits: an Error if it cannot succeed. Fault::communication naming the rank that is
-  // gone or behind; what another rank has announced; without text where rank 0 shows it to people.
+  // Call it while an operation waits. Throws an Error if the operation cannot succeed:
+  // Fault::communication with the rank that is gone or behind, or the failure that another rank has
+  // announced; without text where rank 0 prints it.
   void poll();
-  // The connection to a rank has broken: throws what is known about why.
-  [[noreturn]] void lost(int rank, const std::string& how);
+  // The connection to a rank has broken. Throws the announced failure, else `how` it broke.
+  [[noreturn]] void throw_lost(int rank, const std::string& how);
 
-  void farewell(Fault fault, const std::string& why);  // tells the others what ended this rank
-  void leave();                                        // tells them that it is done, all being well
-  // The end has been agreed on, or a failure noticed: rank 0 may take its time over what it writes,
-  // and only a rank that is gone or silent matters meanwhile.
+  // To the other ranks: this one ends, with an error or without.
+  void announce_failure(Fault fault, const std::string& why);
+  void announce_exit();
+  // While `now`: rank 0 writes its last files and may exceed every limit. Only a rank that is gone
+  // or silent counts as a failure.
   void finishing(bool now = true);
 
  private:
-  struct Progress {                        // operations, so far
+  struct Progress {                        // number of operations
     std::uint64_t begun = 0, reached = 0;  // by the loop, by the device
   };
   struct Peer {
     Connection link;
-    double heard;  // when
+    double last_heard;  // monotonic seconds
     Progress progress{};
     bool gone = false;
   };
 
   void run(std::stop_token stop);
-  void listen(double now);
-  void take(int rank, const Frame& frame);
-  void beat();
-  void judge(double now);
-  void send(const Parting& parting, int except);
-  void fail_because(const Parting& parting);
-  void conclude(const std::string& why);
-  void look_at_work(double now, double pause);
-  std::optional<std::string> hopeless(double now, double slack) const;
-  std::string laggards() const;
+  void receive_all(double now);
+  void on_frame(int rank, const Frame& frame);
+  void send_heartbeats();
+  void check_deadlines(double now);
+  void send(const ExitNotice& notice, int except);
+  void record_failure(const ExitNotice& notice);
+  void fail_here(const std::string& why);
+  void observe_work(double now, double pause);
+  std::optional<std::string> deadline_exceeded(double now, double slack) const;
+  std::string lagging_ranks() const;
   [[noreturn]] void end_process(const std::string& why) const;
 
   const int rank_;
   const DetectorOptions options_;
   mutable std::mutex mutex_;
-  std::map<int, Peer> peers_;         // the thread's own, but for `progress`
-  std::optional<Parting> failure_{};  // of the run; the first one
-  std::optional<Parting> parting_{};  // of this rank, to be sent
+  std::map<int, Peer> peers_;                // only the thread uses them, except `progress`
+  std::optional<ExitNotice> failure_{};      // the first of the run
+  std::optional<ExitNotice> exit_notice_{};  // of this rank, not sent yet
   double failed_at_ = 0, operation_since_ = -1;
-  const Pool* work_ = nullptr;   // while the device is given work
+  const Pool* work_ = nullptr;   // set while the loop gives the device work
   std::uint64_t work_seen_ = 0;  // Pool::allocations
-  double work_since_ = 0;        // when that changed
+  double work_since_ = 0;        // time of its last change
   std::function<std::uint64_t()> reached_{};
-  int operations_ = 0;  // under way, one within another
+  int operations_ = 0;  // nesting depth
   std::atomic<double> waited_{0};
   std::atomic<std::uint64_t> begun_{0};
   std::atomic<bool> finishing_{false};
-  std::jthread thread_;  // last: it uses all of the above
+  std::jthread thread_;  // last member: it uses all of the above
 };
 
 }  // namespace tern

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kLongest = 1 << 16;
 
-// Text from outside may hold any bytes.
+// Text from outside may contain any bytes.
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -36,7 +36,7 @@ std::string Hello::text() const {
   return dump({{"job", job},
                {"rank", rank},
                {"size", size},
-               {"watch", watch},
+               {"watch", heartbeat},
                {"config", identity.config},
                {"binary", identity.binary},
                {"data", identity.data},
@@ -50,7 +50,7 @@ Hello Hello::parse(const std::string& text) {
     out.job = j.at("job").get<std::string>();
     out.rank = j.at("rank").get<int>();
     out.size = j.at("size").get<int>();
-    out.watch = j.at("watch").get<bool>();
+    out.heartbeat = j.at("watch").get<bool>();
     out.identity = {.config = j.at("config").get<std::string>(),
                     .binary = j.at("binary").get<std::string>(),
                     .data = j.at("data").get<std::string>(),
@@ -60,7 +60,7 @@ Hello Hello::parse(const std::string& text) {
   return out;
 }
 
-std::string Parting::text() const {
+std::string ExitNotice::text() const {
   return dump({{"fault", int(fault)},
                {"rank", rank},
                {"why", why.substr(0, kLongest / 8)},
@@ -68,8 +68,8 @@ std::string Parting::text() const {
                {"orderly", orderly}});
 }
 
-Parting Parting::parse(const std::string& text) {
-  Parting out;
+ExitNotice ExitNotice::parse(const std::string& text) {
+  ExitNotice out;
   parse_json(text, [&](const Json& j) {
     out.fault = Fault(j.at("fault").get<int>());
     out.rank = j.at("rank").get<int>();
@@ -80,11 +80,11 @@ Parting Parting::parse(const std::string& text) {
   return out;
 }
 
-void Parting::raise() const {
+void ExitNotice::raise() const {
   throw Error(fault, told ? "" : why);
 }
 
-Parting parting_of(const std::exception_ptr& error) {
+ExitNotice exit_notice_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& e) {

@@ -1,4 +1,5 @@
-// Text messages between ranks: identity of a rank, and reason of its exit.
+// Text messages between ranks: identity of a rank, and reason of its exit. The keys of the text are
+// those of every build: two builds must understand each other to report that they differ.
 #pragma once
 
 #include <exception>
@@ -13,30 +14,31 @@ namespace tern {
 struct Hello {
   std::string job{};
   int rank = 0, size = 1;
-  bool watch = false;  // which of the two connections this is
+  bool heartbeat = false;  // the connection of the failure detector, not of the training loop
   Identity identity{};
 
   std::string text() const;
   static Hello parse(const std::string& text);  // Fault::communication
 };
 
-// The end of a run that one rank announces to the others.
-struct Parting {
+// Announcement of one rank to the others that the run, or the rank itself, ends.
+struct ExitNotice {
   Fault fault = Fault::communication;
-  int rank = 0;          // that is the cause
-  std::string why{};     // for people; empty with `orderly`
+  int rank = 0;          // the cause
+  std::string why{};     // one line to print; empty with `orderly`
   bool told = false;     // another process prints it
-  bool orderly = false;  // the rank is done: no failure
+  bool orderly = false;  // the rank has finished without a failure
 
   std::string text() const;
-  static Parting parse(const std::string& text);  // Fault::communication
-  [[noreturn]] void raise() const;                // an Error, without text if it is told elsewhere
+  static ExitNotice parse(const std::string& text);  // Fault::communication
+  [[noreturn]] void raise() const;                   // an Error, without text if `told`
 };
 
-// What to tell the others of an error that ends this rank.
-Parting parting_of(const std::exception_ptr& error);
+// Notice to the other ranks of an error that ends this one.
+ExitNotice exit_notice_of(const std::exception_ptr& error);
 
-// Which rank differs from rank 0 in what, or which two share a GPU; empty: they belong together.
+// Names each rank that differs from rank 0, with the difference, and ranks that have the same GPU.
+// Empty: all agree.
 std::string disagreement(const std::map<int, Hello>& hellos);
 
 std::string seconds_text(double seconds);  // "300 s"

@@ -16,7 +16,7 @@ struct Launcher {
   const char *name, *rank, *size, *local_rank, *local_size;
 };
 
-// in the order in which they are asked
+// in order of precedence
 constexpr Launcher kLaunchers[] = {
     {"flags", "--rank", "--world-size", "--local-rank", "--local-world-size"},
     {"torchrun variables", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
@@ -28,7 +28,7 @@ constexpr Launcher kLaunchers[] = {
 constexpr const Launcher& kOpenMpi = kLaunchers[2];
 constexpr const Launcher& kSlurm = kLaunchers[4];
 constexpr int kMostRanks = 1 << 16;
-// What a port is derived from a job's name in; below the range that systems give out by themselves.
+// Range of ports derived from a job's name; below the ephemeral ports of common systems.
 constexpr int kFirstPort = 15'000, kPorts = 10'000;
 
 std::string text_of(const Variables& variables, const char* name) {
@@ -62,7 +62,7 @@ std::string step_or_job(const Variables& v, const std::string& what) {
   return step.empty() ? text_of(v, ("SLURM_JOB_" + what).c_str()) : step;
 }
 
-std::optional<RankPlace> place_by(const Launcher& by, const Variables& v) {
+std::optional<RankInfo> info_from(const Launcher& by, const Variables& v) {
   const bool slurm = &by == &kSlurm;
   const auto rank = number_of(v, by.rank, 0, kMostRanks);
   auto size = number_of(v, by.size, 1, kMostRanks);
@@ -74,27 +74,27 @@ std::optional<RankPlace> place_by(const Launcher& by, const Variables& v) {
           rank ? by.size : by.rank, " is not: ", by.name, " must give both");
   require(*rank < *size, Fault::usage, by.rank, "=", *rank, " and ", by.size, "=", *size,
           " contradict each other: ranks count from 0");
-  RankPlace place{.rank = *rank, .size = *size, .launcher = by.name};
+  RankInfo info{.rank = *rank, .size = *size, .launcher = by.name};
   const auto local_rank = number_of(v, by.local_rank, 0, kMostRanks);
-  place.local_rank = local_rank.value_or(-1);
-  place.local_size = number_of(v, by.local_size, 1, kMostRanks).value_or(0);
-  if (slurm) place.local_size = std::min(place.local_size, place.size);  // asked for, not counted
-  if (slurm && step_or_job(v, "NUM_NODES") == "1") place.local_size = place.size;
-  if (place.size == 1) place.local_rank = 0, place.local_size = 1;
-  require(place.local_size <= place.size, Fault::usage, by.local_size, "=", place.local_size,
-          " and ", by.size, "=", place.size, " contradict each other");
-  require(place.local_size == 0 || place.local_rank < place.local_size, Fault::usage, by.local_rank,
-          "=", place.local_rank, " and ", by.local_size, "=", place.local_size,
+  info.local_rank = local_rank.value_or(-1);
+  info.local_size = number_of(v, by.local_size, 1, kMostRanks).value_or(0);
+  if (slurm) info.local_size = std::min(info.local_size, info.size);  // asked for, not counted
+  if (slurm && step_or_job(v, "NUM_NODES") == "1") info.local_size = info.size;
+  if (info.size == 1) info.local_rank = 0, info.local_size = 1;
+  require(info.local_size <= info.size, Fault::usage, by.local_size, "=", info.local_size, " and ",
+          by.size, "=", info.size, " contradict each other");
+  require(info.local_size == 0 || info.local_rank < info.local_size, Fault::usage, by.local_rank,
+          "=", info.local_rank, " and ", by.local_size, "=", info.local_size,
           " contradict each other");
-  require(place.local_rank <= place.rank, Fault::usage, by.local_rank, "=", place.local_rank,
-          " and ", by.rank, "=", place.rank, " contradict each other");
-  return place;
+  require(info.local_rank <= info.rank, Fault::usage, by.local_rank, "=", info.local_rank, " and ",
+          by.rank, "=", info.rank, " contradict each other");
+  return info;
 }
 
-// Two launchers that both say something must mean the same processes. Slurm is asked only for a
-// world of its own size: others start several processes in one of its tasks, and mpirun starts its
-// own daemons through it.
-void require_agreement(const RankPlace& first, const Launcher& by, const RankPlace& second) {
+// Two launchers must describe the same processes. Slurm's variables count only for a world of the
+// same size: other launchers start several processes in one of its tasks, and mpirun starts its own
+// daemons through it.
+void require_agreement(const RankInfo& first, const Launcher& by, const RankInfo& second) {
   if (&by == &kSlurm && (first.size != second.size || first.launcher == kOpenMpi.name)) return;
   require(first.rank == second.rank && first.size == second.size, Fault::usage, first.launcher,
           " say rank ", first.rank, " of ", first.size, ", ", second.launcher, " (", by.rank, ", ",
@@ -114,8 +114,8 @@ std::string job_of(const Variables& v) {
 
 int port_of(const std::string& job);
 
-// torchrun itself listens at MASTER_PORT, on the host of rank 0. Another that all ranks find, and
-// that no second torchrun of this machine shares, which has a MASTER_PORT of its own.
+// torchrun itself listens at MASTER_PORT, on the host of rank 0. Another port, the same on all
+// ranks and different for a second torchrun of this machine, which has another MASTER_PORT.
 int port_beside(const Variables& v, int master_port) {
   const int port =
       port_of(text_of(v, "TORCHELASTIC_RUN_ID") + " beside " + std::to_string(master_port));
@@ -133,7 +133,7 @@ std::string without_brackets(const std::string& host) {
   return both ? host.substr(1, host.size() - 2) : host;
 }
 
-void read_rendezvous(const std::string& text, RankPlace& place) {
+void read_rendezvous(const std::string& text, RankInfo& info) {
   const std::string address = text.starts_with("tcp://") ? text.substr(6) : text;
   const std::size_t colon = address.rfind(':');
   const bool bracketed = address.starts_with('[');
@@ -141,26 +141,26 @@ void read_rendezvous(const std::string& text, RankPlace& place) {
               (bracketed ? colon > 2 && address[colon - 1] == ']' : address.find(':') == colon),
           Fault::usage,
           "--rendezvous: expected HOST:PORT, of an IPv6 address [ADDRESS]:PORT, got '", text, "'");
-  place.host = without_brackets(address.substr(0, colon));
-  place.port = *number_of({{"--rendezvous", address.substr(colon + 1)}}, "--rendezvous", 1, 65'535);
+  info.host = without_brackets(address.substr(0, colon));
+  info.port = *number_of({{"--rendezvous", address.substr(colon + 1)}}, "--rendezvous", 1, 65'535);
 }
 
-void find_address(const Variables& v, RankPlace& place) {
-  place.job = job_of(v);
+void find_address(const Variables& v, RankInfo& info) {
+  info.job = job_of(v);
   if (const std::string text = text_of(v, "--rendezvous"); !text.empty())
-    return read_rendezvous(text, place);
-  place.host = without_brackets(text_of(v, "MASTER_ADDR"));
-  place.port = number_of(v, "MASTER_PORT", 1, 65'535).value_or(0);
-  if (place.port > 0 && text_of(v, "TORCHELASTIC_USE_AGENT_STORE") == "True")
-    place.port = port_beside(v, place.port);
-  const bool torchrun = place.launcher == kLaunchers[1].name || place.launcher == "flags";
-  require(!torchrun || place.port > 0, Fault::usage, place.launcher, " say rank ", place.rank,
-          " of ", place.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
-  if (place.host.empty()) place.host = first_host(step_or_job(v, "NODELIST"));
-  if (place.one_machine() && place.host.empty()) place.host = std::string("127.0.0.1");
-  if (place.port == 0 && !place.job.empty()) place.port = port_of(place.job);
-  require((!place.host.empty() && place.port > 0) || place.launcher == kOpenMpi.name, Fault::usage,
-          place.launcher, " says rank ", place.rank, " of ", place.size,
+    return read_rendezvous(text, info);
+  info.host = without_brackets(text_of(v, "MASTER_ADDR"));
+  info.port = number_of(v, "MASTER_PORT", 1, 65'535).value_or(0);
+  if (info.port > 0 && text_of(v, "TORCHELASTIC_USE_AGENT_STORE") == "True")
+    info.port = port_beside(v, info.port);
+  const bool torchrun = info.launcher == kLaunchers[1].name || info.launcher == "flags";
+  require(!torchrun || info.port > 0, Fault::usage, info.launcher, " say rank ", info.rank, " of ",
+          info.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
+  if (info.host.empty()) info.host = first_host(step_or_job(v, "NODELIST"));
+  if (info.one_machine() && info.host.empty()) info.host = std::string("127.0.0.1");
+  if (info.port == 0 && !info.job.empty()) info.port = port_of(info.job);
+  require((!info.host.empty() && info.port > 0) || info.launcher == kOpenMpi.name, Fault::usage,
+          info.launcher, " says rank ", info.rank, " of ", info.size,
           " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
 }
 
@@ -180,12 +180,12 @@ Variables environment_variables() {
   return out;
 }
 
-int gpu_of(const RankPlace& place, int visible) {
+int gpu_of(const RankInfo& info, int visible) {
   if (visible == 1) return 0;  // if two ranks mean the same one, the handshake finds out
-  require(place.local_rank < visible && place.local_size <= visible, Fault::usage,
-          "--device cuda: ", std::max(place.local_size, place.local_rank + 1),
+  require(info.local_rank < visible && info.local_size <= visible, Fault::usage,
+          "--device cuda: ", std::max(info.local_size, info.local_rank + 1),
           " ranks on this machine, and ", visible, " GPUs: start at most one rank for each");
-  return place.local_rank;
+  return info.local_rank;
 }
 
 std::string first_host(const std::string& list) {
@@ -213,12 +213,12 @@ bool is_rank_variable(const std::string& name) {
   return false;
 }
 
-RankPlace find_place(const Variables& variables) {
-  std::optional<RankPlace> first;
+RankInfo find_rank_info(const Variables& variables) {
+  std::optional<RankInfo> first;
   for (const Launcher& by : kLaunchers) {
-    const std::optional<RankPlace> place = place_by(by, variables);
-    if (first && place) require_agreement(*first, by, *place);
-    if (!first) first = place;
+    const std::optional<RankInfo> info = info_from(by, variables);
+    if (first && info) require_agreement(*first, by, *info);
+    if (!first) first = info;
   }
   if (!first) return {};
   if (first->size == 1) return {.launcher = first->launcher};

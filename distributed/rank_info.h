@@ -1,4 +1,4 @@
-// Which of several processes this one is, found in what a launcher left in the environment.
+// Rank and size of this process, from the variables that a launcher has set.
 #pragma once
 
 #include <map>
@@ -8,12 +8,12 @@ namespace tern {
 
 using Variables = std::map<std::string, std::string>;
 
-struct RankPlace {
+struct RankInfo {
   int rank = 0, size = 1;
-  int local_rank = 0, local_size = 1;  // among those on this machine; local_size 0: unknown
-  std::string host{};                  // where rank 0 listens; empty: not known yet
-  int port = 0;                        // 0: not known yet
-  std::string job{};                   // what tells this run's processes from another's
+  int local_rank = 0, local_size = 1;  // on this machine; local_size 0: unknown
+  std::string host{};                  // of rank 0; empty: not known yet
+  int port = 0;                        // of rank 0; 0: not known yet
+  std::string job{};                   // name of this run, different from other runs'
   std::string launcher =
       "one process";  // source of the rank: "torchrun variables", "Open MPI", ...
 
@@ -29,16 +29,16 @@ Variables environment_variables();
 // first host of SLURM_JOB_NODELIST, or, when all are on one machine, 127.0.0.1; without one it
 // stays empty under Open MPI, which can carry it. Fault::usage for what is incomplete or
 // contradictory.
-RankPlace find_place(const Variables& variables);
+RankInfo find_rank_info(const Variables& variables);
 
-// Which of the GPUs that it sees a rank takes: that of its number on the machine, or the only one,
-// where the launcher shows each rank its own. Fault::usage for more ranks than GPUs.
-int gpu_of(const RankPlace& place, int visible);
+// Index of a rank's GPU among the visible ones: its number on the machine, or 0 where the launcher
+// shows each rank one GPU. Fault::usage for more ranks than GPUs.
+int gpu_of(const RankInfo& info, int visible);
 
 // The first host of a Slurm list: "gpu[03-05,9],login1" is gpu03.
 std::string first_host(const std::string& list);
 
-// The names of the variables above: what a launcher of our own must not hand on.
+// Names of the variables above, which --ranks must not pass on.
 bool is_rank_variable(const std::string& name);
 
 }  // namespace tern

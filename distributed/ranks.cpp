@@ -21,7 +21,7 @@ namespace {
 
 void nothing(const std::string&) {}
 
-// where the launcher listens already, for rank 0
+// on rank 0, the socket that the launcher has opened
 std::unique_ptr<Listener> inherited_listener() {
   const char* number = std::getenv("TERN_LISTENER");
   if (!number) return nullptr;
@@ -38,7 +38,7 @@ std::unique_ptr<Communicator> made_by(const Plugin& plugin, const CommunicatorSe
   return reinterpret_cast<CommunicatorPlugin* (*)()>(plugin.factory)()->open(setup);
 }
 
-// of the files of all plugins; of none: empty
+// One hash of all plugins' files; empty without plugins.
 std::string hash_of_files(const std::vector<std::string>& paths) {
   constexpr std::uint64_t kLongest = std::uint64_t(4) << 30;
   std::string all;
@@ -47,23 +47,23 @@ std::string hash_of_files(const std::vector<std::string>& paths) {
   return all.empty() ? "" : hash_hex(bytes_of(all));
 }
 
-// Rank 0's "host port", carried by MPI: no address need be known before.
-void exchange_address(Communicator& mpi, RankPlace& place, Rendezvous& how) {
+// Sends rank 0's "host port" over MPI, so that no address need be set.
+void exchange_address(Communicator& mpi, RankInfo& info, RendezvousOptions& how) {
   constexpr Index kLongest = 512;
   CpuBackend backend(1 << 16);
   const Tensor text(backend, {kLongest}, DType::i8);
   char* const chars = static_cast<char*>(text.raw());
-  if (place.rank == 0) {
-    if (place.one_machine())
-      place.host = "127.0.0.1";
+  if (info.rank == 0) {
+    if (info.one_machine())
+      info.host = "127.0.0.1";
     else
-      gethostname(chars, std::size_t(kLongest) - 1), place.host = chars;
-    how.listener = std::make_unique<Listener>(place.host, 0, callers_of(place));
-    std::snprintf(chars, std::size_t(kLongest), "%s %d", place.host.c_str(), how.listener->port());
+      gethostname(chars, std::size_t(kLongest) - 1), info.host = chars;
+    how.listener = std::make_unique<Listener>(info.host, 0, callers_of(info));
+    std::snprintf(chars, std::size_t(kLongest), "%s %d", info.host.c_str(), how.listener->port());
   }
   const Owned part{.t = text, .owner = 0};
   mpi.broadcast({&part, 1}).wait();
-  std::istringstream(std::string(chars)) >> place.host >> place.port;
+  std::istringstream(std::string(chars)) >> info.host >> info.port;
 }
 
 }  // namespace
@@ -86,26 +86,26 @@ void Ranks::Relay::end() noexcept {
 }
 
 Ranks::Ranks(const RanksSetup& setup) : relay_(setup.start_timeout) {
-  RankPlace place = setup.place;
-  Rendezvous how{.seconds = setup.start_timeout, .log = setup.log ? setup.log : nothing};
-  if (place.rank == 0) how.listener = inherited_listener();
+  RankInfo info = setup.info;
+  RendezvousOptions how{.seconds = setup.start_timeout, .log = setup.log ? setup.log : nothing};
+  if (info.rank == 0) how.listener = inherited_listener();
   Plugin nccl, mpi;
-  if (place.size == 1) {
+  if (info.size == 1) {
     communicator_ = std::make_unique<SelfCommunicator>();
-  } else if (place.launcher == "Open MPI") {
-    mpi = open_mpi(place, how);
-    require(!place.host.empty(), Fault::usage, "Open MPI says rank ", place.rank, " of ",
-            place.size, " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
+  } else if (info.launcher == "Open MPI") {
+    mpi = open_mpi(info, how);
+    require(!info.host.empty(), Fault::usage, "Open MPI says rank ", info.rank, " of ", info.size,
+            " but not where rank 0 is: set MASTER_ADDR and MASTER_PORT");
   }
-  if (setup.gpu && place.size > 1) nccl = find_communicator("libtern_nccl.so", RTLD_LOCAL);
+  if (setup.gpu && info.size > 1) nccl = find_communicator("libtern_nccl.so", RTLD_LOCAL);
   try {
     Identity identity = setup.identity;
     identity.plugins = hash_of_files({setup.device_plugin, nccl.path, mpi.path});
-    control_ = std::make_unique<ControlPlane>(place, identity, std::move(how), setup.detector);
+    control_ = std::make_unique<ControlPlane>(info, identity, std::move(how), setup.detector);
     relay_.to = control_.get();
-    if (setup.gpu && place.size > 1) open_nccl(nccl);
+    if (setup.gpu && info.size > 1) open_nccl(nccl);
   } catch (const Error& e) {
-    farewell(e.fault, e.what());
+    announce_failure(e.fault, e.what());
     throw;
   }
   if (communicator_) return;
@@ -124,30 +124,31 @@ void Ranks::open_nccl(const Plugin& plugin) {
                .size = control_->size(),
                .from_first = [&](const std::string& t) { return control_->from_first(t); }});
   transport_ = "NCCL";
-  control_->watch()->follow([nccl = communicator_.get()] { return nccl->reached(); });
+  control_->failure_detector()->follow([nccl = communicator_.get()] { return nccl->reached(); });
 }
 
 Ranks::~Ranks() {
-  if (control_ && control_->watch()) control_->watch()->follow({});
+  if (control_ && control_->failure_detector()) control_->failure_detector()->follow({});
 }
 
-// MPI's own parts are opened later and look for its symbols everywhere.
-Plugin Ranks::open_mpi(RankPlace& place, Rendezvous& how) {
+// RTLD_GLOBAL: MPI opens its own components later, and they look up its symbols in all libraries.
+Plugin Ranks::open_mpi(RankInfo& info, RendezvousOptions& how) {
   Plugin plugin = find_communicator("libtern_mpi.so", RTLD_GLOBAL);
-  if (!plugin.factory && place.rank == 0) how.log("without MPI, over TCP: " + plugin.why);
+  if (!plugin.factory && info.rank == 0) how.log("without MPI, over TCP: " + plugin.why);
   if (!plugin.factory) return plugin;
   communicator_ = made_by(plugin, {.monitor = relay_});
   transport_ = "MPI";
-  exchange_address(*communicator_, place, how);
+  exchange_address(*communicator_, info, how);
   return plugin;
 }
 
-void Ranks::leave() {
-  if (control_->watch()) control_->watch()->leave();
+void Ranks::announce_exit() {
+  if (control_->failure_detector()) control_->failure_detector()->announce_exit();
 }
 
-void Ranks::farewell(Fault fault, const std::string& why) {
-  if (control_ && control_->watch()) control_->watch()->farewell(fault, why);
+void Ranks::announce_failure(Fault fault, const std::string& why) {
+  if (control_ && control_->failure_detector())
+    control_->failure_detector()->announce_failure(fault, why);
   for (Communicator* c : {communicator_.get(), mpi_.get()})
     if (c) c->abort();
 }

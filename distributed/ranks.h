@@ -1,5 +1,5 @@
-// All that one process of several needs to work with the others: the control plane and the
-// communicator that suits the launcher.
+// Entry of one process into a group of ranks: opens the control plane, and the communicator that
+// suits the launcher.
 #pragma once
 
 #include <memory>
@@ -11,30 +11,31 @@
 namespace tern {
 
 struct RanksSetup {
-  RankPlace place{};
+  RankInfo info{};
   Identity identity{};
-  std::string device_plugin{};  // its file; empty: none
-  bool gpu = false;             // whether tensors are on one
+  std::string device_plugin{};  // path; empty: none
+  bool gpu = false;             // tensors are on a GPU
   double start_timeout = 300;   // seconds
   DetectorOptions detector{};
-  std::function<void(const std::string&)> log{};  // of what comes to rank 0's port
+  std::function<void(const std::string&)> log{};  // events at rank 0's port
 };
 
 class Ranks {
  public:
-  explicit Ranks(
-      const RanksSetup& setup);  // errors as ControlPlane, and Fault::usage on GPUs without NCCL
+  // Errors as ControlPlane, and Fault::usage on GPUs without NCCL.
+  explicit Ranks(const RanksSetup& setup);
   ~Ranks();
   ControlPlane& control() { return *control_; }
   Communicator& communicator() { return *communicator_; }
-  const std::string& transport() const { return transport_; }  // "TCP", for people
+  const std::string& transport() const { return transport_; }  // "none", "TCP", "MPI", "NCCL"
 
-  // The end of this process, told to the others: all is well, or why not.
-  void leave();
-  void farewell(Fault fault, const std::string& why);
+  // To the other ranks: this process ends, without a failure or with one.
+  void announce_exit();
+  void announce_failure(Fault fault, const std::string& why);
 
  private:
-  // Forwards to the control plane once there is one; until then monitor lasts start_timeout.
+  // Forwards to the control plane once it is open. Before that, poll() gives up after
+  // start_timeout.
   class Relay final : public WaitMonitor {
    public:
     explicit Relay(double seconds);
@@ -47,7 +48,7 @@ class Ranks {
     double deadline_;
   };
 
-  Plugin open_mpi(RankPlace& place, Rendezvous& how);
+  Plugin open_mpi(RankInfo& info, RendezvousOptions& how);
   void open_nccl(const Plugin& plugin);
 
   Relay relay_;

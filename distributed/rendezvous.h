@@ -1,5 +1,5 @@
-// How the processes of a run find each other: all connect to rank 0, identify themselves, and learn
-// whether they belong together.
+// Rendezvous of the processes of a run: all connect to rank 0 and send their identity; rank 0
+// compares it with its own.
 #pragma once
 
 #include <functional>
@@ -12,33 +12,33 @@
 
 namespace tern {
 
-// What must be the same on every rank, as hashes, and what must not be.
+// Hashes that must be equal on every rank, and the device, which must differ.
 struct Identity {
   std::string config{}, binary{}, data{};
-  std::string plugins{};  // that are in use
-  std::string device{};   // a GPU's own name in the world; empty: may be shared
+  std::string plugins{};  // those in use
+  std::string device{};   // unique id of a GPU; empty: not compared
   bool operator==(const Identity&) const = default;
 };
 
-// Two connections for each pair of rank 0 and another: one for what the training loop says and
-// waits for, one for the thread that watches over it. On rank 0 in the order of ranks, from rank 1
-// on; elsewhere one element, to rank 0.
+// Two connections between rank 0 and each other rank: one for the training loop, one for the
+// failure detector. Rank 0 has size - 1 elements, ranks 1, 2, ...; the others have one, to rank 0.
 struct RankLinks {
-  std::vector<Connection> loop{}, watch{};
+  std::vector<Connection> training{}, heartbeat{};
 };
 
-Callers callers_of(const RankPlace& place);
+Callers callers_of(const RankInfo& info);
 
-struct Rendezvous {
-  double seconds = 300;           // that all ranks have to come
-  double handshake_seconds = 10;  // for one connection to identify itself
+struct RendezvousOptions {
+  double seconds = 300;           // until all ranks must be connected
+  double handshake_seconds = 10;  // until a connection must have sent its hello
   std::function<void(const std::string&)> log = [](const std::string&) {};
-  std::unique_ptr<Listener> listener{};  // on rank 0: where they come, if it is open already
+  std::unique_ptr<Listener> listener{};  // on rank 0, if it is open already
 };
 
-// Returns when all ranks are there and belong together. Fault::communication: not all came in time
-// (the missing are listed), the port is taken, another job answers. Fault::usage: configuration,
-// binary or data differ, or two ranks have one GPU. An Error without text: rank 0 has said it.
-RankLinks meet(const RankPlace& place, const Identity& identity, Rendezvous how);
+// Returns when all ranks are connected and their identities agree. Fault::communication: a rank did
+// not connect in time (the message lists the missing), the port is in use, another job answers.
+// Fault::usage: configuration, binary or data differ, or two ranks have one GPU. An Error without
+// text: rank 0 prints the cause.
+RankLinks rendezvous(const RankInfo& info, const Identity& identity, RendezvousOptions options);
 
 }  // namespace tern

@@ -23,10 +23,10 @@
 namespace tern {
 namespace {
 
-constexpr double kSettling = 2;  // seconds for the others to notice by themselves that one failed
+constexpr double kSettling = 2;  // seconds in which the others can end by themselves
 constexpr int kRound = 200;      // ms
 
-// One line at a time of what a rank writes to its stderr.
+// Lines that a rank writes to its stderr.
 struct Errors {
   Descriptor from{};
   std::string begun{};
@@ -54,8 +54,8 @@ class Launcher {
   Descriptor signals_{};
   std::vector<std::unique_ptr<Child>> children_{};
   std::vector<Errors> errors_{};
-  std::vector<bool> ended_{}, forced_{};  // forced: by us
-  std::vector<int> order_{};              // ranks that failed by themselves, the first first
+  std::vector<bool> ended_{}, forced_{};  // forced: by the launcher
+  std::vector<int> order_{};              // ranks that failed by themselves, in order of time
   std::set<std::string> shown_{};
   double failed_at_ = -1;
   int stop_ = 0;  // the signal that was passed on
@@ -68,7 +68,7 @@ Launcher::Launcher(const Launch& launch) : launch_(launch) {
   pthread_sigmask(SIG_BLOCK, &mine, &before_);
   signal(SIGHUP, SIG_IGN), signal(SIGPIPE, SIG_IGN);  // as a run without a launcher does
   signals_ = Descriptor(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
-  // Open before anybody starts: there is no port that another could take in between.
+  // Open before the ranks start, so that no other process can take the port.
   const Listener listener("127.0.0.1", 0);
   ended_.resize(std::size_t(launch.ranks)), forced_.resize(std::size_t(launch.ranks));
   for (int r = 0; r < launch.ranks; ++r) start(r, listener);
@@ -161,7 +161,7 @@ void Launcher::reap() {
   }
 }
 
-// Those that wait for one that has failed notice it; the rest is asked, and then killed.
+// Ranks that wait for the failed one end by themselves. The others get SIGTERM, then SIGKILL.
 void Launcher::end_survivors() {
   if (failed_at_ < 0) return;
   const double passed = monotonic_seconds() - failed_at_;
@@ -196,7 +196,7 @@ void Launcher::conclude() const {
     return found == order_.end() ? -1 : *found;
   };
   const int asked = first([&](int r) { return stop_ != 0 && code(r) == 128 + stop_; });
-  if (asked >= 0) throw Error(Fault(128 + stop_), "");  // before there was anything to save
+  if (asked >= 0) throw Error(Fault(128 + stop_), "");  // stopped before the first step
   const int killed = first([&](int r) { return children_[std::size_t(r)]->signal() != 0; });
   if (killed >= 0) fail(Fault::communication, summary(killed));
   const int cause = first([&](int r) { return code(r) != int(Fault::communication); });
@@ -205,7 +205,8 @@ void Launcher::conclude() const {
     const bool alike = order_.size() == children_.size() &&
                        std::all_of(order_.begin(), order_.end(),
                                    [&](int other) { return code(other) == code(r); });
-    throw Error(Fault(code(r)), alike ? "" : summary(r));  // alike: they have said why
+    // alike: the ranks have printed the cause
+    throw Error(Fault(code(r)), alike ? "" : summary(r));
   }
   for (int r = 0; r < launch_.ranks; ++r)
     if (code(r) == int(Fault::stopped)) throw Error(Fault::stopped, "");
@@ -214,10 +215,9 @@ void Launcher::conclude() const {
 }  // namespace
 
 void launch_ranks(const Launch& launch) {
-  const RankPlace place = find_place(environment_variables());
-  require(place.size == 1, Fault::usage, "--ranks starts the processes itself, but ",
-          place.launcher, " has started this one as rank ", place.rank, " of ", place.size,
-          ": leave --ranks out");
+  const RankInfo info = find_rank_info(environment_variables());
+  require(info.size == 1, Fault::usage, "--ranks starts the processes itself, but ", info.launcher,
+          " has started this one as rank ", info.rank, " of ", info.size, ": leave --ranks out");
   Launcher(launch).run();
 }
 

@@ -1,4 +1,4 @@
-// tern train --ranks N: starts N processes of this program on this machine and stays with them.
+// tern train --ranks N: starts N processes of this program on this machine and waits for them.
 #pragma once
 
 #include <string>
@@ -8,18 +8,17 @@ namespace tern {
 
 struct Launch {
   int ranks = 1;
-  std::vector<std::string> command{};  // line of each process, the program's name first
-  double grace = 60;  // seconds that the others have once one has failed, before they are killed
+  std::vector<std::string> command{};  // of each process, the program's name first
+  double grace = 60;  // seconds from the failure of one rank until the others are killed
 };
 
-// Returns when all have ended well. Rank 0 has this terminal; of the others one sees errors alone,
-// with the rank before them, and a line that several write once. SIGINT, SIGTERM, SIGUSR1 and
-// SIGUSR2 are passed on. An Error with the exit code that the run as a whole has: 75 and the like
-// as the ranks gave it, Fault::communication for one that was killed, naming the rank and the
-// cause.
+// Returns when all processes have ended without an error. Rank 0 has this terminal; the other ranks
+// show errors only, with the rank in front, and equal lines once. Passes on SIGINT, SIGTERM,
+// SIGUSR1 and SIGUSR2. Error with the exit code of the whole run: the ranks' own (75), or
+// Fault::communication for a rank that was killed, with its number and the cause.
 void launch_ranks(const Launch& launch);
 
-// In a process that launch_ranks started: it is killed when its launcher is gone.
+// In a process that launch_ranks has started: the system kills it when its launcher ends.
 void die_with_launcher();
 
 }  // namespace tern

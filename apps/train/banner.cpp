@@ -77,14 +77,14 @@ TableRow device_row(const Device& device) {
 }
 
 // the ranks, and the source of that information
-TableRow ranks_row(const RankPlace& place, const std::string& transport) {
-  return {"ranks", fmt::format("{}", place.size),
-          place.size == 1 ? "one process"
-                          : fmt::format("found by {}, connected over {}, this is rank 0",
-                                        place.launcher, transport)};
+TableRow ranks_row(const RankInfo& info, const std::string& transport) {
+  return {"ranks", fmt::format("{}", info.size),
+          info.size == 1 ? "one process"
+                         : fmt::format("found by {}, connected over {}, this is rank 0",
+                                       info.launcher, transport)};
 }
 
-void print_banner(const RunParts& parts, const Environment& environment, const RankPlace& place,
+void print_banner(const RunParts& parts, const Environment& environment, const RankInfo& info,
                   const std::string& transport) {
   const RunConfig& config = parts.loaded.config;
   parts.console.table(
@@ -93,12 +93,12 @@ void print_banner(const RunParts& parts, const Environment& environment, const R
           {"machine", environment.cpu,
            fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
           device_row(parts.device),
-          ranks_row(place, transport),
+          ranks_row(info, transport),
           {"measured peak", with_prefix(parts.peak_flops) + "FLOP/s",
            fmt::format("a {} cubed{}",
                        parts.device.facts().traits.is_gpu() ? "bf16 product of 8192"
                                                             : "float product of 1024",
-                       place.size > 1 ? ", on each rank" : "")},
+                       info.size > 1 ? ", on each rank" : "")},
           {"run", parts.directory->path().string(), parts.loaded.file}});
   parts.console.table(
       "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));

@@ -12,7 +12,7 @@ namespace tern {
 
 std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
                                 const MemoryPlan& memory);
-void print_banner(const RunParts& parts, const Environment& environment, const RankPlace& place,
+void print_banner(const RunParts& parts, const Environment& environment, const RankInfo& info,
                   const std::string& transport);
 std::map<std::string, std::string> library_versions();
 

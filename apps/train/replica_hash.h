@@ -1,4 +1,4 @@
-// Whether ranks hold the same copies of a model.
+// Comparison of the copies of a model that ranks hold.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace tern {
 
-// XXH3-128 of all that forward and backward read: ternary copies, rows of tokens, and what every
-// rank holds. Takes a copy of them in the host's memory.
+// XXH3-128 of the tensors that forward and backward read: ternary copies, rows of tokens, and the
+// tensors that every rank holds. Takes a copy of them in host memory.
 std::string replica_hash(const ParameterPack& pack);
 
 // Names the ranks whose hash is not that of most; of equally many, not that of the lowest rank.

@@ -1,4 +1,4 @@
-// What a training run is made of.
+// Parts of a training run.
 #pragma once
 
 #include "apps/config/load.h"
@@ -13,7 +13,7 @@
 
 namespace tern {
 
-// Opened and checked before its first step.
+// Everything is open and checked before the first step.
 struct RunParts {
   const LoadedConfig& loaded;
   RunDirectory* directory;  // null but on rank 0

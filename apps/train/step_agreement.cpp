@@ -7,7 +7,7 @@
 namespace tern {
 namespace {
 
-// Ranks do the same work. Half as long again is not chance, if it is more than a blink.
+// Ranks do the same work: a rank that needs half as long again, and not just milliseconds, is slow.
 constexpr double kSlowFactor = 1.5, kSlowSeconds = 0.5;
 
 std::string straggler(const std::vector<StepNote>& notes) {

@@ -1,4 +1,4 @@
-// What all ranks decide alike between two steps, from what each of them has seen.
+// The decision of all ranks between two steps, a function of the notes of every rank.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace tern {
 
 struct StepNote {
-  std::int32_t signal = 0;   // that asked this rank to stop
+  std::int32_t signal = 0;   // the signal that asked this rank to stop; 0: none
   std::int32_t time_up = 0;  // run.time_limit is reached
   std::int32_t save = 0;     // a checkpoint was requested
   std::int32_t padding = 0;
@@ -16,7 +16,7 @@ struct StepNote {
 };
 
 struct StepDecision {
-  std::string stop{};  // why to stop; empty: go on
+  std::string stop{};  // reason to stop; empty: continue
   bool save = false;
   std::string straggler{};  // a rank that was much slower, with the seconds of all
 };

@@ -84,12 +84,12 @@ Variables variables_with_flags(const TrainOptions& options) {
   return v;
 }
 
-// A rank takes the GPU of its number on the machine; where its launcher shows it one alone, that.
-std::string device_of(const RankPlace& place, const std::string& device) {
-  if (place.size == 1 || device == "cpu") return device;
-  require(device == "cuda", Fault::usage, "--device ", device, ": ", place.size,
+// A rank takes the GPU of its number on the machine, or the only one that its launcher shows it.
+std::string device_of(const RankInfo& info, const std::string& device) {
+  if (info.size == 1 || device == "cpu") return device;
+  require(device == "cuda", Fault::usage, "--device ", device, ": ", info.size,
           " ranks take GPUs by their number on the machine: expected cpu or cuda");
-  return "cuda:" + std::to_string(gpu_of(place, Device::count_gpus()));
+  return "cuda:" + std::to_string(gpu_of(info, Device::count_gpus()));
 }
 
 std::string hash_of(const std::string& text) {
@@ -123,9 +123,9 @@ void complain(const std::string& what) {
   fmt::print(stderr, "tern: {}\n", what);
 }
 
-// A process among others, once all have met.
-struct Member {
-  const RankPlace& place;
+// One rank after the rendezvous.
+struct RankContext {
+  const RankInfo& info;
   const Device& device;
   TrainingData& data;
   const MemoryPlan& memory;
@@ -135,8 +135,8 @@ struct Member {
   const FaultInjection& injection;
 };
 
-// Every rank saves a shard in the run's directory, which rank 0 has made: all must see a file
-// there.
+// Every rank saves a shard in the run's directory: checks that all see the one that rank 0 has
+// made.
 void require_shared_directory(const RunConfig& config, ControlPlane& ranks) {
   const std::filesystem::path path = std::filesystem::path(config.run.directory) / config.run.name;
   std::string name;
@@ -157,10 +157,10 @@ void require_shared_directory(const RunConfig& config, ControlPlane& ranks) {
           "parallel.zero = 0");
 }
 
-// What rank 0 does beyond the others: it opens the run's directory and finds where the run goes on.
-struct Opened {
-  Opened(const TrainOptions& options, const LoadedConfig& loaded, const Member& me)
-      : environment(environment_on(me.device, options.command)),
+// Rank 0's own part: opens the run's directory and finds the checkpoint to start from.
+struct RankZero {
+  RankZero(const TrainOptions& options, const LoadedConfig& loaded, const RankContext& context)
+      : environment(environment_on(context.device, options.command)),
         directory(std::filesystem::path(loaded.config.run.directory) / loaded.config.run.name,
                   existing_for(options.resume, options.overwrite),
                   [&](const std::string& saved, const std::string& where) {
@@ -168,11 +168,12 @@ struct Opened {
                   }),
         console(STDOUT_FILENO, directory.log()),
         start(find_start(options.resume, directory, console)),
-        weights(start ? std::filesystem::path() : directory.now_at(initial_weights(loaded, me))) {
+        weights(start ? std::filesystem::path()
+                      : directory.now_at(initial_weights(loaded, context))) {
     if (start) {
       require_same_run(*start, loaded.config);
-      require_same_data(*start, me.data);
-      warn_of_other_algorithms(*start, me.device.algorithms_hash(), console);
+      require_same_data(*start, context.data);
+      warn_of_other_algorithms(*start, context.device.algorithms_hash(), console);
       const std::string abandoned = begin_course(directory, *start);
       if (!abandoned.empty())
         events.push_back({.step = std::int64_t(start->manifest().step),
@@ -192,51 +193,55 @@ struct Opened {
 
  private:
   // checked by now, unless no checkpoint of the run itself turned out to be good
-  static std::filesystem::path initial_weights(const LoadedConfig& loaded, const Member& me) {
-    if (!me.initial_weights.empty()) return me.initial_weights;
-    return find_initial_weights(loaded.config, me.device.facts().traits,
-                                me.data.tokenizer().hash());
+  static std::filesystem::path initial_weights(const LoadedConfig& loaded,
+                                               const RankContext& context) {
+    if (!context.initial_weights.empty()) return context.initial_weights;
+    return find_initial_weights(loaded.config, context.device.facts().traits,
+                                context.data.tokenizer().hash());
   }
 };
 
-void train_with(const TrainOptions& options, const LoadedConfig& loaded, const Member& me) {
+void train_with(const TrainOptions& options, const LoadedConfig& loaded,
+                const RankContext& context) {
   const RunConfig& config = loaded.config;
-  std::optional<Opened> opened;  // on rank 0
-  if (me.place.rank == 0) opened.emplace(options, loaded, me);
-  const bool shards_saved = config.parallel.zero && me.place.size > 1;
-  if (shards_saved) require_shared_directory(config, me.ranks.control());
+  std::optional<RankZero> rank_zero;  // on rank 0
+  if (context.info.rank == 0) rank_zero.emplace(options, loaded, context);
+  const bool shards_saved = config.parallel.zero && context.info.size > 1;
+  if (shards_saved) require_shared_directory(config, context.ranks.control());
   Console nowhere(-1);
-  Console& console = opened ? opened->console : nowhere;
-  const RunParts parts{.loaded = loaded,
-                       .directory = opened ? &opened->directory : nullptr,
-                       .console = console,
-                       .data = me.data,
-                       .device = me.device,
-                       .memory = me.memory,
-                       .ranks = me.ranks.control(),
-                       .communicator = me.ranks.communicator(),
-                       .on_machine = me.place.local_size,
-                       .shards_saved = shards_saved,
-                       .peak_flops = opened ? measure_peak_flops(me.device) : kUnknown,
-                       .runs_ahead = options.runs_ahead.value_or(me.device.facts().traits.is_gpu()),
-                       .injection = me.injection,
-                       .command = options.command,
-                       .events = opened ? opened->events : std::vector<EventReport>{}};
-  if (opened) print_banner(parts, opened->environment, me.place, me.ranks.transport());
-  const std::string slow = slow_sizes(config.model, me.device.facts().traits);
+  Console& console = rank_zero ? rank_zero->console : nowhere;
+  const RunParts parts{
+      .loaded = loaded,
+      .directory = rank_zero ? &rank_zero->directory : nullptr,
+      .console = console,
+      .data = context.data,
+      .device = context.device,
+      .memory = context.memory,
+      .ranks = context.ranks.control(),
+      .communicator = context.ranks.communicator(),
+      .on_machine = context.info.local_size,
+      .shards_saved = shards_saved,
+      .peak_flops = rank_zero ? measure_peak_flops(context.device) : kUnknown,
+      .runs_ahead = options.runs_ahead.value_or(context.device.facts().traits.is_gpu()),
+      .injection = context.injection,
+      .command = options.command,
+      .events = rank_zero ? rank_zero->events : std::vector<EventReport>{}};
+  if (rank_zero)
+    print_banner(parts, rank_zero->environment, context.info, context.ranks.transport());
+  const std::string slow = slow_sizes(config.model, context.device.facts().traits);
   if (!slow.empty()) console.warn(slow);
-  me.backend = me.device.make_backend(me.memory.peak);
-  Trainer trainer(*me.backend, config, me.memory.micro_batch,
-                  me.place.size > 1 ? &me.ranks.communicator() : nullptr);
+  context.backend = context.device.make_backend(context.memory.peak);
+  Trainer trainer(*context.backend, config, context.memory.micro_batch,
+                  context.info.size > 1 ? &context.ranks.communicator() : nullptr);
   TrainingRun run(parts, trainer);
-  // rank 0 has chosen and checked a checkpoint, its own or init_from's; each rank reads what it
-  // holds
+  // rank 0 has chosen and checked a checkpoint, its own or init_from's; each rank reads its part
   const auto from_first = [&](const std::filesystem::path& path) {
-    return me.ranks.control().from_first(path.string());
+    return context.ranks.control().from_first(path.string());
   };
-  const std::string start = from_first(opened && opened->start ? opened->start->path() : "");
-  const std::string weights = from_first(opened ? opened->weights : "");
-  if (opened || parts.shards_saved) {
+  const std::string start =
+      from_first(rank_zero && rank_zero->start ? rank_zero->start->path() : "");
+  const std::string weights = from_first(rank_zero ? rank_zero->weights : "");
+  if (rank_zero || parts.shards_saved) {
     if (!start.empty())
       go_on_from(Checkpoint::open(start), console, trainer, run);
     else if (!weights.empty())
@@ -254,19 +259,18 @@ void train(const TrainOptions& options) {
   die_with_launcher();
   LoadedConfig loaded = load_config(options.config, options.overrides);
   const RunConfig& config = loaded.config;
-  const RankPlace place = find_place(variables_with_flags(options));
-  const Device device(device_of(place, options.device));
+  const RankInfo info = find_rank_info(variables_with_flags(options));
+  const Device device(device_of(info, options.device));
   const bool gpu = device.facts().traits.is_gpu();
   const FaultInjection injection = FaultInjection::parse(options.inject, gpu);
   TrainingData data(config);
   verify_data(config.data);
   set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
-  MemoryPlan memory =
-      choose_memory_plan(config, device, {place.rank, place.size}, place.local_size);
+  MemoryPlan memory = choose_memory_plan(config, device, {info.rank, info.size}, info.local_size);
   std::filesystem::path initial_weights;
-  if (place.rank == 0 && needs_initial_weights(config, options.resume, options.overwrite))
+  if (info.rank == 0 && needs_initial_weights(config, options.resume, options.overwrite))
     initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
-  Ranks ranks({.place = place,
+  Ranks ranks({.info = info,
                .identity = identity_of(config, data, device),
                .device_plugin = device.plugin_path(),
                .gpu = gpu,
@@ -278,11 +282,12 @@ void train(const TrainOptions& options) {
                                   return StopRequest{Signals::stop_seen(), Signals::stop_seen_at()};
                                 }},
                .log = complain});
-  std::unique_ptr<Backend> backend;  // its end waits for what ranks have under way: after farewell
+  // its destructor waits for operations in flight: after the announcement
+  std::unique_ptr<Backend> backend;
   try {
-    agree_on_micro_batch(ranks.control(), config, device, place.local_size, memory);
+    agree_on_micro_batch(ranks.control(), config, device, info.local_size, memory);
     train_with(options, loaded,
-               {.place = place,
+               {.info = info,
                 .device = device,
                 .data = data,
                 .memory = memory,
@@ -290,11 +295,12 @@ void train(const TrainOptions& options) {
                 .ranks = ranks,
                 .backend = backend,
                 .injection = injection});
-    ranks.leave();
+    ranks.announce_exit();
   } catch (...) {
-    // all have agreed on a stop; anything else is news to the others
-    const Parting end = parting_of(std::current_exception());
-    end.fault == Fault::stopped ? ranks.leave() : ranks.farewell(end.fault, end.why);
+    // a stop was agreed on by all ranks; other errors must be announced
+    const ExitNotice end = exit_notice_of(std::current_exception());
+    end.fault == Fault::stopped ? ranks.announce_exit()
+                                : ranks.announce_failure(end.fault, end.why);
     throw;
   }
 }

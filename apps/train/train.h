@@ -16,7 +16,7 @@ struct TrainOptions {
   std::string device = "cpu";          // or "cuda", "cuda:N"
   std::vector<std::string> command{};  // the command line, for env.json
   std::string inject{};                // a fault to provoke, for tests: see FaultInjection
-  std::map<std::string, std::string> rank_flags{};  // {"--rank", "3"}: see find_place
+  std::map<std::string, std::string> rank_flags{};  // {"--rank", "3"}: see find_rank_info
   std::optional<bool> runs_ahead{};  // RunParts::runs_ahead; not given: where the device is a GPU
 };
 

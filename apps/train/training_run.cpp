@@ -125,9 +125,9 @@ void TrainingRun::run() {
     train();
   } catch (...) {
     // The others hear it before this rank waits for its disk, here or when it is destroyed.
-    const Parting end = parting_of(std::current_exception());
-    if (end.fault != Fault::stopped && parts_.ranks.watch())
-      parts_.ranks.watch()->farewell(end.fault, end.why);
+    const ExitNotice end = exit_notice_of(std::current_exception());
+    if (end.fault != Fault::stopped && parts_.ranks.failure_detector())
+      parts_.ranks.failure_detector()->announce_failure(end.fault, end.why);
     try {
       throw;
     } catch (const Error& error) {
@@ -140,10 +140,10 @@ void TrainingRun::fail_with_last_good(const Error& error) {
   const bool says_it =
       error.fault == Fault::stopped || error.fault == Fault::diverged || error.fault == Fault::disk;
   if (says_it || !record_) throw error;
-  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  if (parts_.ranks.failure_detector()) parts_.ranks.failure_detector()->finishing();
   const std::vector<SaveResult> last = writer_->wait();
   if (!parts_.shards_saved) collect(last);  // of a shard the others would have to know
-  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing(false);
+  if (parts_.ranks.failure_detector()) parts_.ranks.failure_detector()->finishing(false);
   if (error.fault != Fault::internal) event(state_.step, "failure", error.what());
   fail(error.fault, error.what(), "; ", last_good(), saved_step_ >= 0 ? ": run again" : "");
 }
@@ -167,7 +167,7 @@ void TrainingRun::train() {
       if (now.save) save_or_postpone();
     }
   } while (!settle() && why.empty());
-  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  if (parts_.ranks.failure_detector()) parts_.ranks.failure_detector()->finishing();
   poll_saves(true);  // the last step may be on its way to the disk
   if (writer_ && state_.step != saved_step_) {
     broken_ = !recovery_.healthy() && !finite_tensors();

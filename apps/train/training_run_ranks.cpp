@@ -1,4 +1,4 @@
-// What the ranks of a training run share and decide together.
+// Exchange and agreement between the ranks of a training run.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -46,8 +46,8 @@ bool TrainingRun::stop_wanted(std::string& why, double next) {
   return !why.empty();
 }
 
-// Each rank computes a run of whole sequences of the one global batch; shares differ by at most
-// one.
+// Each rank computes consecutive whole sequences of the one global batch, as many as every other
+// rank or one more.
 HostBatch TrainingRun::own_share(const TrainingBatch& batch) const {
   const Range own =
       even_part(Index(batch.samples.size()), {parts_.ranks.rank(), parts_.ranks.size()});
@@ -91,7 +91,7 @@ void TrainingRun::share_start() {
   saved_step_ = saved_step;
 }
 
-// What every rank holds alike: copies of all matrices, rows of tokens, and the rest.
+// Compares the tensors that every rank holds: copies of all matrices, rows of tokens, the rest.
 void TrainingRun::check_replicas() {
   const Pause pause(pace_);
   const std::string own = replica_hash(trainer_.pack());
@@ -100,7 +100,7 @@ void TrainingRun::check_replicas() {
   const std::string odd = ranks_that_differ(all);
   if (odd.empty()) return;
   event(state_.step, "replicas_differ", odd);
-  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  if (parts_.ranks.failure_detector()) parts_.ranks.failure_detector()->finishing();
   end_with_first(Fault::communication, fmt::format("after step {}: {}", state_.step, odd));
 }
 

@@ -46,11 +46,11 @@ void TrainingRun::save_or_postpone() {
 // ranks.timeout.
 void TrainingRun::save_together() {
   save();
-  Watch* watch = parts_.ranks.watch();
-  if (!watch) return;
-  watch->finishing();
+  FailureDetector* detector = parts_.ranks.failure_detector();
+  if (!detector) return;
+  detector->finishing();
   parts_.ranks.agree({});
-  watch->finishing(false);
+  detector->finishing(false);
 }
 
 // After a good step; after a skipped one at the end only, where a resumed run goes on as this
@@ -81,7 +81,7 @@ void TrainingRun::save() {
     if (!begin_save()) return;
   }
   const auto tensors = checkpoint_tensors(trainer_, parts_.data.tokenizer().model());
-  if (parts_.ranks.watch()) parts_.ranks.watch()->finishing();
+  if (parts_.ranks.failure_detector()) parts_.ranks.failure_detector()->finishing();
   save_stall_ = waited + writer_->save(facts, tensors);
   if (!parts_.shards_saved) collect(writer_->poll());
 }

@@ -9,7 +9,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(ControlPlane, EveryRankHearsWhatEachSaid) {
+TEST(ControlPlane, EveryRankReceivesEveryValue) {
   std::vector<std::vector<int>> heard(4);
   const auto complaints = run_ranks({.size = 4}, [&](ControlPlane& c) {
     heard[std::size_t(c.rank())] = c.agree_on(10 + c.rank());
@@ -19,13 +19,13 @@ TEST(ControlPlane, EveryRankHearsWhatEachSaid) {
   EXPECT_THAT(heard, testing::Each(testing::ElementsAre(10, 11, 12, 13)));
 }
 
-TEST(ControlPlane, OneRankAloneNeedsNobody) {
+TEST(ControlPlane, OneRankAloneOpensNoConnection) {
   ControlPlane alone({}, {}, {}, {});
   EXPECT_EQ(alone.agree_on(3), std::vector<int>{3});
-  EXPECT_EQ(alone.watch(), nullptr);
+  EXPECT_EQ(alone.failure_detector(), nullptr);
 }
 
-// What ranks say at a time is not bounded by a frame: 120 layers have a long manifest.
+// Messages may be longer than a frame: 120 layers have a long manifest.
 TEST(Fault313, LongMessagesAreSentInPieces) {
   for (const std::size_t size : {std::size_t(0), kMostFrameBytes - 1, kMostFrameBytes,
                                  kMostFrameBytes + 1, 3 * kMostFrameBytes + 5}) {

@@ -17,18 +17,19 @@ TEST(Fault62, ARankThatIsGoneIsNamedAtOnce) {
   const auto begin = std::chrono::steady_clock::now();
   const auto complaints = run_ranks({.size = 3}, [&](ControlPlane& c) {
     c.agree({});
-    if (c.rank() == 1) throw Error(Fault::memory, "out of memory");  // without a word
+    if (c.rank() == 1) throw Error(Fault::memory, "out of memory");  // without an announcement
     c.agree({});
   });
   EXPECT_THAT(complaints[0], HasSubstr("rank 1 is gone"));
-  EXPECT_EQ(complaints[2], "") << "rank 0 has said it";
+  EXPECT_EQ(complaints[2], "") << "rank 0 prints it";
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 
-TEST(Fault62, AFarewellSaysWhy) {
+TEST(Fault62, AnAnnouncedFailureHasItsCause) {
   std::vector<Fault> faults(3);
   const auto complaints = run_ranks({.size = 3}, [&](ControlPlane& c) {
-    if (c.rank() == 1) return c.watch()->farewell(Fault::memory, "out of memory");
+    if (c.rank() == 1)
+      return c.failure_detector()->announce_failure(Fault::memory, "out of memory");
     try {
       c.agree({});
     } catch (const Error& e) {
@@ -62,15 +63,15 @@ TEST(Fault62, AnOperationWithinAnotherDoesNotEndTheWait) {
   EXPECT_THAT(complaints[0], HasSubstr("an operation of all ranks did not end within 0.5 s"));
 }
 
-// Otherwise the watch would end this process, before it has said why.
+// Otherwise the detector would end this process before the cause is printed.
 TEST(Fault62, TimeSpentOnTheLastSavesDoesNotCount) {
   const auto complaints =
       run_ranks({.size = 2, .detector = {.timeout = 5, .grace = 0.5}}, [&](ControlPlane& c) {
         if (c.rank() == 1) throw Error(Fault::memory, "out of memory");
         EXPECT_NE(complaint([&] { c.agree({}); }), "");
-        c.watch()->finishing();
+        c.failure_detector()->finishing();
         std::this_thread::sleep_for(std::chrono::milliseconds(1200));
-        c.watch()->finishing(false);
+        c.failure_detector()->finishing(false);
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
       });
   EXPECT_EQ(complaints[0], "");
@@ -86,20 +87,20 @@ void wait_for(ControlPlane& c, milliseconds time) {
 
 const DetectorOptions kShort{.timeout = 0.5, .grace = 5};
 
-// All are held up by one device: none is in an operation, so the devices tell which.
+// One device blocks all ranks and none is in an operation: the counts of the devices name it.
 TEST(Fault310, TheDeviceThatIsBehindIsNamed) {
   const auto complaints = run_ranks({.size = 3, .detector = kShort}, [&](ControlPlane& c) {
     CpuBackend on(1 << 16);
-    c.watch()->follow([r = c.rank()] { return std::uint64_t(r == 1 ? 6 : 7); });
+    c.failure_detector()->follow([r = c.rank()] { return std::uint64_t(r == 1 ? 6 : 7); });
     c.agree({});
     const DeviceWork work(c, on.pool());
     wait_for(c, milliseconds(3000));
   });
   EXPECT_THAT(complaints[0], HasSubstr("rank 1 did not catch up with the others within 0.5 s"));
-  EXPECT_EQ(complaints[1], "") << "rank 0 has said it";
+  EXPECT_EQ(complaints[1], "") << "rank 0 prints it";
 }
 
-TEST(Fault310, WhatGetsOnIsNoHang) {
+TEST(Fault310, SlowProgressIsNoHang) {
   const auto complaints = run_ranks({.size = 2, .detector = kShort}, [&](ControlPlane& c) {
     CpuBackend on(1 << 16);
     {
@@ -109,7 +110,7 @@ TEST(Fault310, WhatGetsOnIsNoHang) {
         wait_for(c, milliseconds(100));
       }
     }
-    wait_for(c, milliseconds(1200));  // what is no work of a device may last
+    wait_for(c, milliseconds(1200));  // outside of device work there is no limit
     c.agree({});
   });
   EXPECT_THAT(complaints, testing::Each(""));

@@ -1,4 +1,4 @@
-// Which process this is, from the variables of launchers.
+// Rank and size of a process, from the variables of launchers.
 #include "distributed/rank_info.h"
 
 #include <gmock/gmock.h>
@@ -13,87 +13,87 @@ namespace {
 using testing::HasSubstr;
 
 std::string why_not(const Variables& variables) {
-  return complaint([&] { find_place(variables); });
+  return complaint([&] { find_rank_info(variables); });
 }
 
-TEST(RankPlace, WithoutALauncherThereIsOneProcess) {
-  const RankPlace place = find_place({{"HOME", "/root"}});
-  EXPECT_EQ(place.rank, 0);
-  EXPECT_EQ(place.size, 1);
-  EXPECT_EQ(place.launcher, "one process");
+TEST(RankInfo, WithoutALauncherThereIsOneProcess) {
+  const RankInfo info = find_rank_info({{"HOME", "/root"}});
+  EXPECT_EQ(info.rank, 0);
+  EXPECT_EQ(info.size, 1);
+  EXPECT_EQ(info.launcher, "one process");
 }
 
-TEST(RankPlace, TorchrunVariables) {
-  const RankPlace place = find_place({{"RANK", "5"},
-                                      {"WORLD_SIZE", "8"},
-                                      {"LOCAL_RANK", "1"},
-                                      {"LOCAL_WORLD_SIZE", "4"},
-                                      {"MASTER_ADDR", "node0"},
-                                      {"MASTER_PORT", "29500"},
-                                      {"TORCHELASTIC_RUN_ID", "none"}});
-  EXPECT_EQ(place.rank, 5);
-  EXPECT_EQ(place.size, 8);
-  EXPECT_EQ(place.local_rank, 1);
-  EXPECT_EQ(place.local_size, 4);
-  EXPECT_EQ(place.host, "node0");
-  EXPECT_EQ(place.port, 29500);
-  EXPECT_EQ(place.launcher, "torchrun variables");
+TEST(RankInfo, TorchrunVariables) {
+  const RankInfo info = find_rank_info({{"RANK", "5"},
+                                        {"WORLD_SIZE", "8"},
+                                        {"LOCAL_RANK", "1"},
+                                        {"LOCAL_WORLD_SIZE", "4"},
+                                        {"MASTER_ADDR", "node0"},
+                                        {"MASTER_PORT", "29500"},
+                                        {"TORCHELASTIC_RUN_ID", "none"}});
+  EXPECT_EQ(info.rank, 5);
+  EXPECT_EQ(info.size, 8);
+  EXPECT_EQ(info.local_rank, 1);
+  EXPECT_EQ(info.local_size, 4);
+  EXPECT_EQ(info.host, "node0");
+  EXPECT_EQ(info.port, 29500);
+  EXPECT_EQ(info.launcher, "torchrun variables");
 }
 
-TEST(RankPlace, OpenMpiOnOneMachineAndOnSeveral) {
+TEST(RankInfo, OpenMpiOnOneMachineAndOnSeveral) {
   Variables v = {{"OMPI_COMM_WORLD_RANK", "1"},
                  {"OMPI_COMM_WORLD_SIZE", "2"},
                  {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
                  {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
                  {"OMPI_MCA_ess_base_jobid", "123"}};
-  EXPECT_EQ(find_place(v).host, "127.0.0.1");
-  EXPECT_GT(find_place(v).port, 1024);
-  EXPECT_EQ(find_place(v).launcher, "Open MPI");
+  EXPECT_EQ(find_rank_info(v).host, "127.0.0.1");
+  EXPECT_GT(find_rank_info(v).port, 1024);
+  EXPECT_EQ(find_rank_info(v).launcher, "Open MPI");
   v["OMPI_COMM_WORLD_LOCAL_SIZE"] = "1";
   v["OMPI_COMM_WORLD_LOCAL_RANK"] = "0";
-  EXPECT_EQ(find_place(v).host, "") << "MPI itself must carry it";
+  EXPECT_EQ(find_rank_info(v).host, "") << "MPI itself must carry it";
 }
 
-TEST(RankPlace, SlurmTakesAddressAndPortFromTheJob) {
+TEST(RankInfo, SlurmTakesAddressAndPortFromTheJob) {
   const Variables v = {{"SLURM_PROCID", "3"},  {"SLURM_NTASKS", "16"},
                        {"SLURM_LOCALID", "3"}, {"SLURM_JOB_ID", "4711"},
                        {"SLURM_STEP_ID", "0"}, {"SLURM_JOB_NODELIST", "gpu[03-04]"}};
-  const RankPlace place = find_place(v);
-  EXPECT_EQ(place.rank, 3);
-  EXPECT_EQ(place.host, "gpu03");
-  EXPECT_EQ(place.launcher, "Slurm");
+  const RankInfo info = find_rank_info(v);
+  EXPECT_EQ(info.rank, 3);
+  EXPECT_EQ(info.host, "gpu03");
+  EXPECT_EQ(info.launcher, "Slurm");
   Variables other = v;
   other["SLURM_PROCID"] = "0", other["SLURM_LOCALID"] = "0";
-  EXPECT_EQ(find_place(other).port, place.port) << "every rank finds the same";
-  EXPECT_EQ(find_place(other).job, place.job);
+  EXPECT_EQ(find_rank_info(other).port, info.port) << "every rank finds the same";
+  EXPECT_EQ(find_rank_info(other).job, info.job);
 }
 
-TEST(RankPlace, TheShellOfABatchJobIsNoRank) {
+TEST(RankInfo, TheShellOfABatchJobIsNoRank) {
   Variables v = {{"ENVIRONMENT", "BATCH"}, {"SLURM_PROCID", "0"},    {"SLURM_NTASKS", "8"},
                  {"SLURM_LOCALID", "0"},   {"SLURM_JOB_ID", "4711"}, {"SLURM_JOB_NODELIST", "n1"}};
-  EXPECT_EQ(find_place(v).size, 1);
+  EXPECT_EQ(find_rank_info(v).size, 1);
   v["SLURM_STEP_ID"] = "0";
-  EXPECT_EQ(find_place(v).size, 8);
+  EXPECT_EQ(find_rank_info(v).size, 8);
 }
 
-TEST(RankPlace, PmiNeedsAnAddress) {
+TEST(RankInfo, PmiNeedsAnAddress) {
   const Variables v = {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALRANKID", "1"}};
   EXPECT_THAT(why_not(v), HasSubstr("MASTER_ADDR"));
   Variables there = v;
   there["MASTER_ADDR"] = "127.0.0.1", there["MASTER_PORT"] = "4000";
-  EXPECT_EQ(find_place(there).launcher, "PMI");
+  EXPECT_EQ(find_rank_info(there).launcher, "PMI");
 }
 
-TEST(RankPlace, FlagsComeFirstAndSlurmMayHoldSeveralInOneTask) {
+TEST(RankInfo, FlagsComeFirstAndSlurmMayHoldSeveralInOneTask) {
   const Variables v = {{"--rank", "1"},       {"--world-size", "4"}, {"--rendezvous", "tcp://h:99"},
                        {"--local-rank", "1"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "1"}};
-  const RankPlace place = find_place(v);
-  EXPECT_EQ(place.launcher, "flags");
-  EXPECT_EQ(place.host, "h");
-  EXPECT_EQ(place.port, 99);
+  const RankInfo info = find_rank_info(v);
+  EXPECT_EQ(info.launcher, "flags");
+  EXPECT_EQ(info.host, "h");
+  EXPECT_EQ(info.port, 99);
 }
 
-TEST(RankPlace, FirstHostOfASlurmList) {
+TEST(RankInfo, FirstHostOfASlurmList) {
   EXPECT_EQ(first_host("node7"), "node7");
   EXPECT_EQ(first_host("a,b"), "a");
   EXPECT_EQ(first_host("gpu[03-05,9],login1"), "gpu03");
@@ -109,7 +109,7 @@ TEST(Fault113, AnInteractiveSlurmShellIsOneProcess) {
                          {"SLURM_JOB_NODELIST", "n[1-2]"}};
   const auto size_with = [&](Variables more) {
     more.insert(job.begin(), job.end());
-    return find_place(more).size;
+    return find_rank_info(more).size;
   };
   const Variables first = {{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}};
   const auto step = [&](Variables more) {
@@ -130,10 +130,10 @@ TEST(Fault113, AStepOnAPartOfTheJobMeetsOnItsOwnNodes) {
                  {"SLURM_JOB_ID", "4711"},      {"SLURM_STEP_ID", "3"},
                  {"SLURM_JOB_NUM_NODES", "2"},  {"SLURM_JOB_NODELIST", "n[1-2]"},
                  {"SLURM_STEP_NUM_NODES", "1"}, {"SLURM_STEP_NODELIST", "n2"}};
-  const RankPlace place = find_place(v);
-  EXPECT_EQ(place.size, 2);
-  EXPECT_EQ(place.local_size, 2);
-  EXPECT_EQ(place.host, "n2");
+  const RankInfo info = find_rank_info(v);
+  EXPECT_EQ(info.size, 2);
+  EXPECT_EQ(info.local_size, 2);
+  EXPECT_EQ(info.host, "n2");
 }
 
 // torchrun's own store listens at MASTER_PORT, where it says so.
@@ -146,24 +146,24 @@ TEST(Fault205, BesideTorchrunsOwnStoreThereIsAnotherPort) {
                  {"MASTER_PORT", "29500"},
                  {"TORCHELASTIC_RUN_ID", "none"},
                  {"TORCHELASTIC_USE_AGENT_STORE", "True"}};
-  const int port = find_place(v).port;
+  const int port = find_rank_info(v).port;
   EXPECT_NE(port, 29500);
   EXPECT_GT(port, 1024);
   EXPECT_LT(port, 65536);
   v["RANK"] = v["LOCAL_RANK"] = "0";
-  EXPECT_EQ(find_place(v).port, port) << "every rank finds the same";
+  EXPECT_EQ(find_rank_info(v).port, port) << "every rank finds the same";
   v["MASTER_PORT"] = "29501";
-  EXPECT_NE(find_place(v).port, port) << "a second torchrun finds another";
+  EXPECT_NE(find_rank_info(v).port, port) << "a second torchrun finds another";
   v["TORCHELASTIC_USE_AGENT_STORE"] = "False";
-  EXPECT_EQ(find_place(v).port, 29501);
+  EXPECT_EQ(find_rank_info(v).port, 29501);
   v["TORCHELASTIC_USE_AGENT_STORE"] = "True";
   v["--rendezvous"] = "node0:4000";
-  EXPECT_EQ(find_place(v).port, 4000);
+  EXPECT_EQ(find_rank_info(v).port, 4000);
 }
 
 TEST(Fault121, IPv6AddressesAreWrittenInBrackets) {
   const auto at = [](const std::string& address) {
-    return find_place({{"--rank", "1"}, {"--world-size", "2"}, {"--rendezvous", address}});
+    return find_rank_info({{"--rank", "1"}, {"--world-size", "2"}, {"--rendezvous", address}});
   };
   for (const char* text : {"[::1]:21001", "tcp://[::1]:21001"}) {
     EXPECT_EQ(at(text).host, "::1");
@@ -173,10 +173,10 @@ TEST(Fault121, IPv6AddressesAreWrittenInBrackets) {
   for (const char* text : {"::1:21001", "[::1]", "[::1:21001", "[]:21001", ":21001", "::1"})
     EXPECT_THAT(complaint([&] { at(text); }), HasSubstr("[ADDRESS]:PORT")) << text;
   for (const char* address : {"::1", "[::1]"})
-    EXPECT_EQ(find_place({{"RANK", "0"},
-                          {"WORLD_SIZE", "2"},
-                          {"MASTER_ADDR", address},
-                          {"MASTER_PORT", "21001"}})
+    EXPECT_EQ(find_rank_info({{"RANK", "0"},
+                              {"WORLD_SIZE", "2"},
+                              {"MASTER_ADDR", address},
+                              {"MASTER_PORT", "21001"}})
                   .host,
               "::1");
   EXPECT_EQ(address_text("::1", 80), "[::1]:80");
@@ -184,7 +184,7 @@ TEST(Fault121, IPv6AddressesAreWrittenInBrackets) {
 }
 
 TEST(Fault52, MoreRanksThanGpus) {
-  RankPlace third{.rank = 6, .size = 8, .local_rank = 2, .local_size = 4};
+  RankInfo third{.rank = 6, .size = 8, .local_rank = 2, .local_size = 4};
   EXPECT_EQ(gpu_of(third, 4), 2);
   EXPECT_EQ(gpu_of(third, 1), 0) << "the launcher shows each rank its own";
   EXPECT_THAT(complaint([&] { gpu_of(third, 3); }),

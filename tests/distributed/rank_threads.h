@@ -1,4 +1,4 @@
-// Ranks as threads of one process, for the tests of how they meet and wait for each other.
+// Ranks as threads of one process, for the tests of rendezvous and waiting.
 #pragma once
 
 #include <algorithm>
@@ -34,16 +34,16 @@ inline std::vector<std::string> run_ranks(const RankThreads& m,
   const auto rank = [&](int r) {
     const auto i = std::size_t(r);
     complaints[i] = complaint([&] {
-      RankPlace place{.rank = r, .size = m.size, .local_size = m.size, .host = "127.0.0.1"};
-      place.port = port;
-      place.job = i < m.jobs.size() ? m.jobs[i] : "job";
-      Rendezvous how{.seconds = m.seconds, .handshake_seconds = 0.3};
+      RankInfo info{.rank = r, .size = m.size, .local_size = m.size, .host = "127.0.0.1"};
+      info.port = port;
+      info.job = i < m.jobs.size() ? m.jobs[i] : "job";
+      RendezvousOptions how{.seconds = m.seconds, .handshake_seconds = 0.3};
       if (r == 0) how.listener = std::move(listener);
       if (r == 0 && log) how.log = [&](const std::string& line) { log->push_back(line); };
-      ControlPlane control(place, i < m.identities.size() ? m.identities[i] : Identity{},
+      ControlPlane control(info, i < m.identities.size() ? m.identities[i] : Identity{},
                            std::move(how), m.detector);
       body(control);
-      control.watch()->leave();
+      control.failure_detector()->announce_exit();
     });
   };
   std::vector<std::thread> threads;

@@ -1,4 +1,4 @@
-// What a rendezvous must survive, with ranks as threads of one process.
+// Rendezvous and its faults, with ranks as threads of one process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -68,22 +68,22 @@ TEST(Fault121, RanksMeetOverIPv6) {
   } catch (const Error& e) {
     GTEST_SKIP() << e.what();
   }
-  const RankPlace place{.size = 2, .local_size = 2, .host = "::1", .port = listener->port()};
+  const RankInfo info{.size = 2, .local_size = 2, .host = "::1", .port = listener->port()};
   std::thread second([&] {
-    RankPlace other = place;
+    RankInfo other = info;
     other.rank = 1;
     ControlPlane c(other, {}, {.seconds = 20}, {});
     EXPECT_EQ(c.agree_on(1), (std::vector<int>{0, 1}));
-    c.watch()->leave();
+    c.failure_detector()->announce_exit();
   });
-  ControlPlane c(place, {}, {.seconds = 20, .listener = std::move(listener)}, {});
+  ControlPlane c(info, {}, {.seconds = 20, .listener = std::move(listener)}, {});
   EXPECT_EQ(c.agree_on(0), (std::vector<int>{0, 1}));
   second.join();
-  c.watch()->leave();
+  c.failure_detector()->announce_exit();
 }
 
 TEST(Fault121, MessagesShowIPv6InBrackets) {
-  const RankPlace nowhere{.rank = 1, .size = 2, .local_size = 2, .host = "::1", .port = 1};
+  const RankInfo nowhere{.rank = 1, .size = 2, .local_size = 2, .host = "::1", .port = 1};
   EXPECT_THAT(complaint([&] { ControlPlane(nowhere, {}, {.seconds = 0.2}, {}); }),
               HasSubstr("rank 0 at [::1]:1"));
 }
@@ -95,7 +95,7 @@ TEST(Fault65, RanksThatDifferAreNamed) {
   const auto complaints =
       run_ranks({.size = 3, .identities = {same, same, other}}, [](ControlPlane&) {});
   EXPECT_THAT(complaints[0], HasSubstr("rank 2 differs from rank 0 in its data"));
-  EXPECT_EQ(complaints[1], "") << "rank 0 has said it";
+  EXPECT_EQ(complaints[1], "") << "rank 0 prints it";
   Hello with{.identity = {.plugins = "p"}}, without{.rank = 1};
   EXPECT_THAT(disagreement({{0, with}, {1, without}}), HasSubstr("rank 1 differs from rank 0 in "
                                                                  "its plugins"));
@@ -134,11 +134,11 @@ TEST(Fault66, GarbageAndSilenceAreDroppedAndTheRunGoesOn) {
        .meanwhile =
            [&](int port) {
              strangers(port);
-             RankPlace place{.rank = 1, .size = 2, .local_size = 2, .host = "127.0.0.1"};
-             place.port = port, place.job = "job";
-             ControlPlane late(place, {}, {.seconds = 20}, {});
+             RankInfo info{.rank = 1, .size = 2, .local_size = 2, .host = "127.0.0.1"};
+             info.port = port, info.job = "job";
+             ControlPlane late(info, {}, {.seconds = 20}, {});
              agreed = late.agree_on(1)[0];
-             late.watch()->leave();
+             late.failure_detector()->announce_exit();
            }},
       [](ControlPlane& c) { EXPECT_EQ(c.agree_on(7).size(), 2u); }, &log);
   EXPECT_THAT(complaints, testing::Each(""));
