@@ -14,7 +14,7 @@ std::string bytes_text(double bytes);       // 512 B, 1.5 kB, 61 GB: powers of 1
 std::string duration_text(double seconds);  // 340ms, 2.1s, 45s, 4m05s, 1h07m, 3d04h
 std::string share_text(double share);       // 0.31 -> 31%, 0.004 -> 0.4%
 
-// For a terminal: what could move the cursor, change colours or is no UTF-8 shows as \xNN. Newlines
+// For a terminal: bytes that move the cursor, change colours or are no UTF-8 show as \xNN. Newlines
 // and tabs stay.
 std::string printable(std::string_view text);
 

@@ -66,7 +66,7 @@ class TimeLimit {
   // seconds of wall time from the start of the process; <= 0: no limit
   explicit TimeLimit(double seconds) : seconds_(seconds) {}
 
-  // Whether to stop now: what comes next and a save might not fit any more. elapsed: since the
+  // Whether to stop now: the next step and a save might not fit any more. elapsed: since the
   // process started; next: the longest so far of what comes before the next question: a step and
   // the validation after it, a batch of validation, a sample. Both may take half as long again.
   bool reached(double elapsed, double next, double longest_save) const {
