@@ -8,8 +8,6 @@
 namespace tern {
 
 void add_bench(CLI::App& tern);
-void add_bench_bit_linear(CLI::App& bench);
-void add_bench_gemm(CLI::App& bench);
 void add_completion(CLI::App& tern);
 void add_config(CLI::App& tern);
 void add_eval(CLI::App& tern);

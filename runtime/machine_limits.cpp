@@ -28,6 +28,8 @@
 namespace tern {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();  // no limit
 
 std::uint64_t less(std::uint64_t whole, std::uint64_t part) {
@@ -130,7 +132,7 @@ std::vector<Group> groups_of(const std::string& controller, const fs::path& root
   return groups;
 }
 
-// What a group has taken and cannot give back: files that it has read are dropped on demand.
+// Memory that a group has taken and cannot give back: files that it has read are dropped on demand.
 std::uint64_t held_by(const Group& group) {
   const auto used =
       number_in(group.directory / (group.unified ? "memory.current" : "memory.usage_in_bytes"));
@@ -149,7 +151,7 @@ std::uint64_t limit_of(const Group& group) {
                   number_in(group.directory / "memory.high").value_or(kNone));
 }
 
-// A resource limit and what counts against it now.
+// A resource limit and the present use of it.
 struct Resource {
   const char *limit, *used, *name;
 };
@@ -228,8 +230,6 @@ int threads_that_start(int wanted) {
 }
 
 }  // namespace
-
-namespace fs = std::filesystem;
 
 std::uint64_t UsableMemory::available(int processes) const {
   return std::min(own, shared / std::uint64_t(std::max(1, processes)));

@@ -12,13 +12,13 @@ struct UsableMemory {
   std::uint64_t total = 0;   // bytes: of the machine, or the smallest limit
   std::uint64_t shared = 0;  // bytes free now, for all processes of the machine or control group
   std::uint64_t own = 0;     // bytes that this process may still take by its resource limits
-  std::string limit{};       // what `total` is by: "machine", "control group /job", "ulimit -v"
+  std::string limit{};       // origin of `total`: "machine", "control group /job", "ulimit -v"
 
   // For each of so many like this one. Swap space does not count: a step must not wait for a disk.
   std::uint64_t available(int processes = 1) const;
 };
 
-// Reads /proc and what is mounted as control groups, below `root`. A file that is missing or cannot
+// Reads /proc and the mounted control groups, below `root`. A file that is missing or cannot
 // be read limits nothing.
 UsableMemory usable_memory(const std::filesystem::path& root = "/");
 

@@ -1,13 +1,31 @@
 #include "apps/bench/bench.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <memory>
 
 #include "apps/bench/eigen_product.h"
 #include "apps/run/square_product.h"
 #include "core/dry/dry_backend.h"
+#include "core/rng.h"
 
 namespace tern {
 namespace {
+
+constexpr double kRate = 1e-3, kDecay = 0.1;
+
+std::vector<std::int32_t> random_tokens(const RunConfig& config, const char* stream) {
+  const Rng rng(1, stream_of(stream));
+  std::vector<std::int32_t> ids(std::size_t(config.batch.tokens));
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids[i] = std::int32_t(rng.uniform(i) * double(config.model.vocab_size));
+  return ids;
+}
+
+std::string product_shape(const Tensor& y, const Tensor& x) {
+  return fmt::format(" {}x{}x{}", y.shape()[0], x.shape().last(), y.shape()[1]);
+}
 
 constexpr Index kProductRows = 4096;      // as the target is defined
 constexpr Index kCopyBytes = 512 << 20;   // more than any cache
@@ -44,6 +62,44 @@ Yardstick device_yardstick(Backend& on) {
 }
 
 }  // namespace
+
+TrainingStep::TrainingStep(Backend& backend, const RunConfig& config, Index micro_batch)
+    : trainer_(backend, config, micro_batch),
+      ids_(random_tokens(config, "ids")),
+      targets_(random_tokens(config, "targets")) {}
+
+PendingUpdate TrainingStep::run() {
+  return trainer_.step({ids_, targets_}, loss_weight(targets_), kRate, kDecay);
+}
+
+std::string TimedBackend::shape(const Matmul& a) {
+  return product_shape(a.y, a.x);
+}
+std::string TimedBackend::shape(const MatmulBackward& a) {
+  return product_shape(a.dy, a.x);
+}
+std::string TimedBackend::shape(const TernaryProduct& a) {
+  return product_shape(a.y, a.x.q);
+}
+std::string TimedBackend::shape(const TernaryProductBackward& a) {
+  return product_shape(a.dy, a.x.q);
+}
+
+void TimedBackend::note(const std::string& name, const Cost& cost, double seconds) {
+  KernelTimes& times = kernels_[{name, cost.bytes}];
+  times.name = name;
+  times.cost = cost;
+  times.seconds.add(seconds);
+}
+
+std::vector<KernelTimes> TimedBackend::kernels() const {
+  std::vector<KernelTimes> sorted;
+  for (const auto& [key, times] : kernels_) sorted.push_back(times);
+  std::sort(sorted.begin(), sorted.end(), [](const KernelTimes& a, const KernelTimes& b) {
+    return a.seconds.sum() > b.seconds.sum();
+  });
+  return sorted;
+}
 
 Yardstick yardstick(Backend& backend, const ModelConfig& model) {
   return backend.traits().is_gpu() ? device_yardstick(backend) : eigen_yardstick(model);

@@ -1,5 +1,6 @@
-// One BitLinear layer, fused and composed from separate ops, forward and backward: what fusion
-// saves. (arXiv 2406.02528 reports 1.26 times the speed and 61 % less memory for its fused layer.)
+// One BitLinear layer, fused and composed from separate ops, forward and backward: the savings
+// of fusion. (arXiv 2406.02528 reports 1.26 times the speed and 61 % less memory for its fused
+// layer.)
 #pragma once
 
 #include "apps/bench/samples.h"

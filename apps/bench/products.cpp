@@ -67,7 +67,7 @@ TernaryWeight ternary(const QuantizedVar& w) {
   return {.t = w.codes.value, .scale = w.scale};
 }
 
-// The operands of one forward product, as codes and as what the codes stand for in bf16.
+// The operands of one forward product, as codes and as their values in bf16.
 struct Operands {
   Operands(Backend& on, const ForwardProduct& p)
       : x{.q = Tensor(on, {p.rows, p.inputs}, DType::i8),

@@ -2,8 +2,8 @@
 // forward the device's own kernel beside the library.
 #pragma once
 
+#include "apps/bench/bench.h"
 #include "apps/bench/samples.h"
-#include "apps/bench/training_step.h"
 
 namespace tern {
 

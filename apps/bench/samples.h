@@ -1,8 +1,12 @@
 // Repeated measurements of one quantity, and the clock they are taken with.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <vector>
+
+#include "core/check.h"
 
 namespace tern {
 
@@ -20,6 +24,19 @@ class Samples {
   double quantile(double share) const;
   std::vector<double> values_;
 };
+
+inline double Samples::quantile(double share) const {
+  check(!values_.empty(), "[Samples] expected at least one measurement");
+  std::vector<double> sorted = values_;
+  std::sort(sorted.begin(), sorted.end());
+  const double at = share * double(sorted.size() - 1);
+  const std::size_t below = std::size_t(at), above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - double(below)) * (sorted[above] - sorted[below]);
+}
+
+inline double Samples::sum() const {
+  return std::accumulate(values_.begin(), values_.end(), 0.0);
+}
 
 // seconds that f() takes
 template <class F>

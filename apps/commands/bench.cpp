@@ -1,18 +1,69 @@
+// tern bench and its three commands.
 #include "apps/bench/bench.h"
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
+#include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
+#include "apps/bench/products.h"
 #include "apps/commands.h"
-#include "apps/commands/bench_size.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "runtime/device.h"
+#include "apps/config/run_config.h"
+#include "apps/console/text.h"
+#include "apps/run/device.h"
+#include "core/shape.h"
+#include "layers/model_config.h"
 
 namespace tern {
 namespace {
+
+// The model and the batch that `tern bench` trains when no configuration file is given.
+struct BenchSize {
+  ModelConfig model{.vocab_size = 32'000, .width = 320, .layers = 8};
+  std::string name{};              // a published size, in place of the above
+  Index batch = 8, context = 256;  // B, T
+
+  // A step of so many micro-batches of B sequences. overrides: as in load_config
+  RunConfig config(int micro_batches, const std::vector<std::string>& overrides = {}) const;
+};
+
+RunConfig BenchSize::config(int micro_batches, const std::vector<std::string>& overrides) const {
+  const std::string numbers =
+      name.empty() ? fmt::format("vocab_size = {}\nhidden_size = {}\nnum_hidden_layers = {}",
+                                 model.vocab_size, model.width, model.layers)
+                   : fmt::format("size = \"{}\"", name);
+  const std::string text = fmt::format(
+      "[run]\nsteps = 1\n[model]\n{}\n[batch]\ntokens = {}\ncontext = {}\nmicro_batch = {}\n"
+      "[optimizer]\nlr = 1e-3\n[[data.source]]\npath = \"random tokens\"\n",
+      numbers, micro_batches * batch * context, context, batch);
+  return parse_config(text, "bench", overrides).config;
+}
+
+// --model, --width, --layers, --vocab, --batch, --context; none of them together with `instead`
+void add_size_options(CLI::App& command, BenchSize& size, CLI::Option* instead = nullptr) {
+  const auto unless = [&](CLI::Option* option) {
+    if (instead) option->excludes(instead);
+  };
+  const auto number = [&](const char* flag, Index& value, const char* help, Index most) {
+    unless(command.add_option(flag, value, help)
+               ->check(CLI::Range(Index(1), most))
+               ->capture_default_str());
+  };
+  unless(command.add_option("--model", size.name, "a published size, in place of D, L and V")
+             ->check(CLI::IsMember(model_names())));
+  number("--width", size.model.width, "D", kMaxWidth);
+  number("--layers", size.model.layers, "L", kMaxLayers);
+  number("--vocab", size.model.vocab_size, "V", kMaxVocabSize);
+  number("--batch", size.batch, "B", 65'536);
+  number("--context", size.context, "T", 65'536);
+}
+
+// --- tern bench train: training steps against a plain product, and time by kernel ---
 
 struct BenchOptions {
   std::string config;  // a file, or "": `size`
@@ -85,7 +136,7 @@ void print_kernels(const OpsBench& r, int steps) {
   for (const KernelTimes& k : r.kernels) print_kernel(k, r, steps);
 }
 
-void run(const BenchOptions& options) {
+void run_train(const BenchOptions& options) {
   const Device device(options.device);
   const DeviceTraits traits = device.facts().traits;
   RunConfig config = options.config.empty() ? options.size.config(1, options.overrides)
@@ -115,7 +166,110 @@ void add_bench_train(CLI::App& bench) {
   command.add_option("--steps", o->steps, "number of measured steps")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command.callback([o] { run(*o); });
+  command.callback([o] { run_train(*o); });
+}
+
+// --- tern bench gemm: the ways in which the device's library can compute the products of a
+// training step, and the table of the fastest; the only writer of that table ---
+
+struct GemmOptions {
+  BenchSize size;
+  std::string device = "cuda";
+};
+
+void print_measured(const MeasuredProduct& p) {
+  fmt::print("{:<52} {:>8.0f} {:>8.0f} {:>8.3f} {:>6}{:>8}  {}\n", p.product,
+             p.flops / p.first / 1e12, p.flops / p.fastest / 1e12, p.first / p.fastest, p.proposals,
+             p.refused, p.kept ? "kept" : "");
+  std::fflush(stdout);
+}
+
+void print_forward(const ForwardProduct& p) {
+  const double codes = p.codes.median(), copies = p.copies.median();
+  fmt::print("{:>6} x {:>5} -> {:>5} {:>12.0f} {:>12.0f} {:>8.2f}\n", p.rows, p.inputs, p.outputs,
+             p.flops() / codes / 1e12, p.flops() / copies / 1e12, copies / codes);
+}
+
+void run_gemm(const GemmOptions& options) {
+  const Device device(options.device);
+  const DeviceFacts& facts = device.facts();
+  require(facts.traits.is_gpu(), Fault::usage, "bench gemm: --device: expected cuda or cuda:N");
+  RunConfig config = options.size.config(2);  // the second adds to the gradients of the first
+  config.model.layers = 1;                    // others have the same products
+  const auto backend = device.make_backend(std::max(training_products_bytes(config, facts.traits),
+                                                    forward_products_bytes(config, facts.traits)));
+  fmt::print("D={} V={} B={} T={}, {}, {}\n", config.model.width, config.model.vocab_size,
+             options.size.batch, options.size.context, facts.name, facts.library);
+  fmt::print("{:<52} {:>8} {:>8} {:>8} {:>6}{:>8}\n", "the library: M N K, a b c, factors, TFLOP/s",
+             "first", "fastest", "ratio", "ways", "refused");
+  const std::string table = device.measure_products(
+      *backend, [&] { run_training_products(*backend, config); }, print_measured);
+  fmt::print("{:<24} {:>12} {:>12} {:>8}\n", "forward, TOP/s", "int8 codes", "bf16 library",
+             "ratio");
+  for (const ForwardProduct& p : bench_forward_products(*backend, config)) print_forward(p);
+  fmt::print("the table is in {}\n", table);
+}
+
+void add_bench_gemm(CLI::App& bench) {
+  const auto o = std::make_shared<GemmOptions>();
+  CLI::App& command = *bench.add_subcommand(
+      "gemm", "The library's ways to compute a training step's products; keeps the fastest");
+  add_size_options(command, o->size);
+  command.add_option("--device", o->device, "cuda or cuda:N")->capture_default_str();
+  command.callback([o] { run_gemm(*o); });
+}
+
+// --- tern bench bitlinear: time and memory that fusing one BitLinear layer saves ---
+
+struct BitLinearOptions {
+  BitLinearSize size;
+  std::string device = "cpu";
+  int passes = 9;
+};
+
+void print_form(const char* name, const Samples& seconds, const BitLinearBytes& bytes) {
+  fmt::print(
+      "{:<10} {:>10.1f} us  (quartiles {:.1f} - {:.1f})  {:>8} kept for backward, {:>8} at the "
+      "peak\n",
+      name, seconds.median() * 1e6, seconds.low() * 1e6, seconds.high() * 1e6,
+      bytes_text(double(bytes.kept)), bytes_text(double(bytes.peak)));
+}
+
+void run_bit_linear(const BitLinearOptions& options) {
+  const Device device(options.device);
+  const DeviceTraits traits = device.facts().traits;
+  const DType activations = traits.is_gpu() ? DType::bf16 : DType::f32;
+  const BitLinearSize& size = options.size;
+  const auto backend = device.make_backend(bit_linear_bytes(size, activations, traits));
+  const BitLinearBench r = bench_bit_linear(*backend, size, activations, options.passes);
+  fmt::print(
+      "BitLinear ({}, {}) -> ({}, {}), {}, forward and backward, weights quantised each time\n",
+      size.rows, size.inputs, size.rows, size.outputs, name_of(activations));
+  print_form("fused", r.fused, r.fused_bytes);
+  print_form("composed", r.composed, r.composed_bytes);
+  fmt::print(
+      "fused is {:.2f} times as fast and keeps {:.0f} % less memory; outputs differ by {:.1e}\n",
+      r.composed.median() / r.fused.median(),
+      100 * (1 - double(r.fused_bytes.kept) / double(r.composed_bytes.kept)), r.difference);
+}
+
+void add_bench_bit_linear(CLI::App& bench) {
+  const auto o = std::make_shared<BitLinearOptions>();
+  CLI::App& command = *bench.add_subcommand(
+      "bitlinear", "One fused BitLinear layer against the same composed from separate ops");
+  const auto number = [&](const char* flag, Index& value, const char* help) {
+    command.add_option(flag, value, help)
+        ->check(CLI::Range(Index(1), Index(1) << 20))
+        ->capture_default_str();
+  };
+  number("--rows", o->size.rows, "N, tokens");
+  number("--inputs", o->size.inputs, "I");
+  number("--outputs", o->size.outputs, "O");
+  command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--steps", o->passes, "number of measured passes")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.callback([o] { run_bit_linear(*o); });
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include <map>
 #include <regex>
 
-#include "apps/commands/help.h"
 #include "apps/config/key.h"
 #include "apps/config/schema.h"
 #include "apps/version.h"
@@ -19,7 +18,7 @@
 namespace tern {
 namespace {
 
-// what follows an unknown word
+// the text after an unknown word
 std::string suggestion(const std::string& nearest) {
   return nearest.empty() ? "." : fmt::format(": did you mean '{}'?", nearest);
 }
@@ -33,7 +32,7 @@ std::string config_key(std::string flag) {
   return "";
 }
 
-// What is wrong with the text of a number, or "". CLI11 reads 010 as 8, "" as 0 and lets large and
+// The mistake in the text of a number, or "". CLI11 reads 010 as 8, "" as 0 and lets large and
 // negative ones overflow.
 std::string number_problem(const std::string& type, std::string_view text) {
   const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
@@ -196,7 +195,7 @@ class Reader {
   std::vector<std::string> words_{}, positionals_{};
 };
 
-// The command whose help is asked for by -h or --help anywhere, or null.
+// The command with -h or --help anywhere after it, or null.
 const CLI::App* asks_for_help(const CLI::App& tern, const std::vector<std::string>& arguments) {
   const auto end = std::find(arguments.begin(), arguments.end(), "--");
   if (std::none_of(arguments.begin(), end,

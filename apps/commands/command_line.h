@@ -35,7 +35,7 @@ CLI::Validator path_argument();
 // --set KEY=VALUE, of commands that read a configuration
 void add_settings(CLI::App& command, std::vector<std::string>& settings);
 
-// What help, completion and the checks of a command line walk over.
+// Commands and options, for help, completion and the checks of a command line.
 std::vector<const CLI::App*> commands_of(const CLI::App& app);    // its subcommands
 std::vector<const CLI::Option*> options_of(const CLI::App& app);  // also of its option groups
 struct FoundCommand {
@@ -46,5 +46,12 @@ FoundCommand find_subcommand(const CLI::App& app, const std::string& name);
 bool takes_value(const CLI::Option& option);
 bool is_hidden(const CLI::Option& option);
 std::string path_of(const CLI::App& app);  // "tern tokenizer train"
+
+// --- help, manual page and completion, all from the one table of commands and options ---
+
+std::string help_text(const CLI::App& app);  // of tern itself: every command with one line
+std::string usage_of(const CLI::App& app);   // "tern train [OPTIONS] CONFIG"
+std::string man_page(const CLI::App& tern);  // troff, section 1
+std::string bash_completion(const CLI::App& tern);
 
 }  // namespace tern

@@ -5,13 +5,12 @@
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/commands/help.h"
 #include "apps/config/schema.h"
 
 namespace tern {
 namespace {
 
-// what an option's value may be; empty: a file's name, or any text
+// the values that an option takes; empty: a file's name, or any text
 std::string values_of(const CLI::Option& o) {
   if (o.check_name("--device")) return "cpu cuda";
   std::string words;

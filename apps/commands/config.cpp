@@ -1,4 +1,4 @@
-// tern config: what can be configured, and what a file says.
+// tern config: all keys of a configuration, and the values of a file.
 #include <fmt/format.h>
 
 #include "apps/commands.h"

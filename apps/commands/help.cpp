@@ -1,5 +1,3 @@
-#include "apps/commands/help.h"
-
 #include <fmt/format.h>
 
 #include <memory>

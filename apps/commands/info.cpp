@@ -1,4 +1,4 @@
-// tern info: this build and this machine. Never fails for what is missing: it says so.
+// tern info: this build and this machine. Prints missing parts as missing, never fails for them.
 #include <dlfcn.h>
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
-// tern inspect PATH: what a checkpoint, every checkpoint of a run, or a corpus holds, and whether
-// it is good.
+// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, or of a corpus, and
+// whether it is good.
 #include <fmt/format.h>
 
 #include <algorithm>

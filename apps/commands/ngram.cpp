@@ -1,4 +1,4 @@
-// tern ngram: what n-gram models reach on a corpus.
+// tern ngram: the loss of n-gram models on a corpus.
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -1,4 +1,4 @@
-// tern plan CONFIG.toml: what a run will take, and everything that can fail before its first step.
+// tern plan CONFIG.toml: the needs of a run, and all checks that come before its first step.
 #include "apps/plan/plan.h"
 
 #include <fmt/format.h>

@@ -23,7 +23,7 @@ namespace {
 
 struct TraceOptions {
   std::string checkpoint, golden, text, ids, out;
-  std::vector<std::int32_t> tokens{};  // what ids says
+  std::vector<std::int32_t> tokens{};  // the numbers of ids
 };
 
 struct Tokens {

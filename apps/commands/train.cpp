@@ -23,7 +23,7 @@ std::vector<std::string> without_ranks(const std::vector<std::string>& command) 
   return out;
 }
 
-// What is wrong with the configuration is said once, before anything starts.
+// Mistakes in the configuration are reported once, before anything starts.
 void launch(const TrainOptions& options, int ranks) {
   for (const auto& [flag, value] : options.rank_flags)
     require(value.empty(), Fault::usage, "--ranks starts the processes itself: leave ", flag,

@@ -1,5 +1,5 @@
-// What the schema is made of: keys with their values, the tables of a file that hold them, and the
-// fields of the configuration's structs that they are tied to.
+// Parts of the schema: keys with their values, the tables of a file that hold them, and their ties
+// to the fields of the configuration's structs.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +53,7 @@ enum class Decides {
 struct ConfigKey {
   std::string name{};
   NumberRange range{};
-  std::vector<std::string> choices{};  // what a text may be, empty: anything
+  std::vector<std::string> choices{};  // of a text; empty: any text
   bool required = false;
   bool path = false;  // of a file or directory: ~ is expanded, and spelling does not matter
   std::string unit{};
@@ -87,7 +87,7 @@ std::string header(const ConfigSection& section);
 // "optimizer.lr", "data.source.0.path": how a value is called in messages and by --set
 std::string full_name(const ConfigSection& section, std::size_t index, const ConfigKey& key);
 
-// what a value of this key must be, in words: "a number > 0 and <= 1"
+// the values that this key takes, in words: "a number > 0 and <= 1"
 std::string expectation(const ConfigKey& key);
 
 // the nearest of the names by edit distance, or "" when none is near

@@ -21,7 +21,7 @@ namespace tern {
 
 namespace {
 
-// what messages call a member of a table, or of the document
+// name in messages of a member of a table, or of the document
 std::string member_name(const ConfigSection* parent, std::string_view name) {
   return parent ? fmt::format("{}.{}", parent->name, name) : std::string(name);
 }
@@ -195,7 +195,7 @@ void ConfigLoader::report_unknown_table(const ValueOrigin& at, std::string_view 
   problems_.add(at, fmt::format("{}: unknown table ({})", excerpt(called), suggestion));
 }
 
-// What a mistyped key was to say is not known: the one that it was meant to be counts as invalid.
+// The value of a mistyped key is unknown: the key that was probably meant counts as invalid.
 void ConfigLoader::report_unknown_key(const ValueOrigin& at, std::string_view called,
                                       const ConfigSection* parent, std::string_view key) {
   const std::string meant = nearest_key(schema_, parent ? parent->name : "", key);

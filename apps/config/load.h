@@ -15,8 +15,8 @@ namespace tern {
 
 struct LoadedConfig {
   RunConfig config;
-  std::string file;                            // what messages call it
-  std::map<std::string, ValueOrigin> origins;  // by full key name; what is missing is a default
+  std::string file;                            // its name in messages
+  std::map<std::string, ValueOrigin> origins;  // by full key name; a missing key is a default
 };
 
 // overrides: "optimizer.lr=1e-3", "data.source.0.path=books"; a string needs no quotes, and the
@@ -25,11 +25,11 @@ struct LoadedConfig {
 LoadedConfig load_config(const std::filesystem::path& path,
                          const std::vector<std::string>& overrides = {});
 
-// the same of a text; `file` is what messages call it, and what a run is named after
+// the same of a text; `file` is its name in messages and the default name of the run
 LoadedConfig parse_config(const std::string& text, const std::string& file,
                           const std::vector<std::string>& overrides = {});
 
-// The size of the vocabulary where model.vocab_size is 0; from: whose it is.
+// Sets the vocabulary's size where model.vocab_size is 0; from: its origin, for messages.
 void set_vocab_size(LoadedConfig& loaded, std::int64_t size, const std::string& from);
 
 // Checks the rules that several values must satisfy together (each value is within its range

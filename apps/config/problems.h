@@ -12,7 +12,7 @@ struct ValueOrigin {
   enum class Kind { file, set, derived };
   Kind kind = Kind::file;
   std::size_t line = 0, column = 0;
-  std::string text;  // of an override: "--set key=value"; of a derived value: from what
+  std::string text;  // of an override: "--set key=value"; of a derived value: its origin
 };
 
 class ConfigProblems {

@@ -1,4 +1,4 @@
-// A configuration written out in full, and what differs between two.
+// A configuration written out in full, and the differences between two.
 #pragma once
 
 #include <string>
@@ -25,8 +25,8 @@ std::vector<Difference> differences(const RunConfig& before, const RunConfig& af
 // "optimizer.lr was 0.01, is 0.001; ..."
 std::string text_of(const std::vector<Difference>& differences);
 
-// Every key with its value, one a line, less those that hold paths: what ranks must agree about,
-// however their files are written. What lies at the paths is compared by its hash.
+// Every key with its value, one a line, without those that hold paths: the part of a configuration
+// that must be equal on all ranks. Files at the paths are compared by their hashes.
 std::string values_without_paths(const RunConfig& config);
 
 }  // namespace tern

@@ -200,7 +200,7 @@ std::string default_text(const ConfigKey& key) {
   return none ? "" : fmt::format("`{}`", to_toml(key.fallback));
 }
 
-// what messages say, less the article that a sentence needs
+// the words of messages, without the article
 std::string type_text(const ConfigKey& key) {
   std::string text;
   for (const std::string& choice : key.choices)

@@ -14,7 +14,7 @@
 namespace tern {
 namespace {
 
-// Finds what is nested too deeply, outside strings and comments.
+// Finds values that are nested too deeply, outside strings and comments.
 class NestingScan {
  public:
   NestingScan(std::string_view text, const std::string& name) : text_(text), name_(name) {}
@@ -131,7 +131,7 @@ std::optional<Span> as_share(const std::string& text) {
   return Span{*amount, true};
 }
 
-// What to do about a value of the wrong type, where that is clear.
+// How to fix a value of the wrong type, where that is clear.
 std::string hint(const toml::node& node, const ConfigKey& key) {
   const auto text = node.value_exact<std::string>();
   if (!key.choices.empty()) {

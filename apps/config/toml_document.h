@@ -37,7 +37,7 @@ struct ValueMistake {
 // the node as a value of the key
 std::variant<ConfigValue, ValueMistake> read_value(const toml::node& node, const ConfigKey& key);
 
-// what a node is, in words: the string "1e-3", the integer 5, a table
+// a node in words: the string "1e-3", the integer 5, a table
 std::string describe(const toml::node& node);
 
 }  // namespace tern

@@ -17,7 +17,7 @@ namespace tern {
 
 struct TableRow {
   std::string key{}, value{};
-  std::string note{};  // a third column: where the value comes from, what it means
+  std::string note{};  // a third column: the value's origin or meaning
 };
 
 // Not thread-safe: one thread prints.
@@ -28,7 +28,7 @@ class Console {
 
   void say(std::string_view text);   // one or several whole lines
   void warn(std::string_view text);  // "warning: text"
-  // a heading and aligned columns; an empty key goes on with the row above it
+  // a heading and aligned columns; an empty key continues the row above
   void table(std::string_view heading, std::span<const TableRow> rows);
 
   void report(const StepReport&);  // the permanent line of a log interval
@@ -39,7 +39,7 @@ class Console {
   void report(const DiagnosticsReport&);  // the extremes over the layers, in one line
   void report(const RunSummary&);
 
-  // The status line: after every step (drawn at most ten times a second), or what else is going on
+  // The status line: after every step (drawn at most ten times a second), or another activity
   // ("validating"). Nothing where there is no terminal.
   void live(const StepReport&);
   void live(std::string_view activity);
@@ -74,7 +74,7 @@ std::vector<LinePart> step_parts(const StepReport& report);
 // "[=====>              ]", for the live line: there it matters more than norm and perplexity
 LinePart progress_bar(double share);
 
-// what is left of the parts in so many columns, two spaces between them
+// the parts that fit into so many columns, two spaces between them
 std::vector<LinePart> fitting(std::vector<LinePart> parts, int columns);
 
 std::string joined(const std::vector<LinePart>& parts);

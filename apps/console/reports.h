@@ -1,5 +1,5 @@
-// What a run says about itself: plain values that the trainer fills and that console and metrics
-// write down. A number that is unknown is kUnknown (NaN) and is left out; a loss that really is not
+// Reports of a run: plain values that the trainer fills and that console and metrics write.
+// A number that is unknown is kUnknown (NaN) and is left out; a loss that really is not
 // finite is recorded as such.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace tern {
 
-// Of rank 0's GPU: means over a log interval. What it does not tell is unknown.
+// Of rank 0's GPU: means over a log interval. Values that it does not give are unknown.
 struct GpuReadings {
   double utilization = kUnknown;   // share of the time in which a kernel ran, 0..1
   double power = kUnknown;         // watts
@@ -35,7 +35,7 @@ struct StepReport {
   double step_seconds = 0;              // from the step's begin to its end, by the device's clock
   double data_seconds = 0;              // of the host, making the batch
   double share_of_peak = kUnknown;      // that tokens_per_second takes of the measured peak, 0..1
-  double memory_bytes = 0, memory_limit_bytes = 0;     // now, and what there is
+  double memory_bytes = 0, memory_limit_bytes = 0;     // in use, and in all
   double seconds_left = kUnknown;                      // from Pace
   std::int64_t skipped = 0;                            // updates skipped so far
   double zero_share = kUnknown, flip_rate = kUnknown;  // of all ternary weights
@@ -54,13 +54,13 @@ struct ValidationReport {
 struct SampleReport {
   std::int64_t step = 0, tokens = 0;
   int index = 0;                 // among the samples of this step
-  std::string prompt{}, text{};  // text goes on where the prompt ends
+  std::string prompt{}, text{};  // text continues the prompt
 };
 
 struct CheckpointReport {
   std::int64_t step = 0, tokens = 0;
   std::string path{};
-  std::string problem{};  // empty: it is on the disk; else why not, and training goes on
+  std::string problem{};  // empty: saved; else the reason, and training continues
   std::int64_t bytes = 0;
   double seconds = 0;        // from snapshot to rename
   double stall_seconds = 0;  // of training

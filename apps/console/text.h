@@ -7,7 +7,7 @@
 
 namespace tern {
 
-// For a terminal: what could move the cursor, change colours or is no UTF-8 shows as \xNN. Newlines
+// For a terminal: bytes that move the cursor, change colours or are no UTF-8 show as \xNN. Newlines
 // and tabs stay.
 std::string printable(std::string_view text);
 

@@ -40,7 +40,7 @@ std::unique_ptr<Backend> backend_for(const SafetensorsFile& file, DType dtype,
   });
 }
 
-// The model under test and, for f32, the float64 one whose decisions it replays.
+// The model under test and, for f32, the float64 model with the decisions to replay.
 class Comparison {
  public:
   Comparison(const SafetensorsFile& file, DType dtype, const Device& device)

@@ -23,7 +23,7 @@ T field(const SafetensorsFile& file, const nlohmann::json& json, const char* key
   return json[key].get<T>();
 }
 
-// A key that is passed over might change what the file's numbers mean.
+// An ignored key might change the meaning of the file's numbers.
 void require_known(const SafetensorsFile& file, const nlohmann::json& json, const char* metadata,
                    const std::vector<std::string>& keys) {
   const std::string where = file.path().string() + ": metadata '" + metadata + "': ";
@@ -33,7 +33,7 @@ void require_known(const SafetensorsFile& file, const nlohmann::json& json, cons
             "' is not known: this build cannot check a model that depends on it");
 }
 
-// What this build computes with a value that it has no key for.
+// Values without a key that this build computes with.
 void require_fixed(const SafetensorsFile& file, const nlohmann::json& json, const char* key,
                    const nlohmann::json& value) {
   require(!json.contains(key) || json[key] == value, Fault::input, file.path().string(),

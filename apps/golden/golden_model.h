@@ -14,7 +14,8 @@ namespace tern {
 // Integer codes of every quantiser of one forward pass, by name.
 using Decisions = std::map<std::string, std::vector<std::int8_t>>;
 
-// What a golden file says about its model and its input_ids (B, T). Fault::input if it does not.
+// Configuration of a golden file's model, and shape (B, T) of its input_ids. Fault::input if it
+// does not.
 ModelConfig golden_config(const SafetensorsFile& file);
 Shape golden_shape(const SafetensorsFile& file);
 // The values of one of its parameters.

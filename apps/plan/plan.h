@@ -1,5 +1,5 @@
-// What a configuration amounts to, as far as it can be computed without a backend: parameters,
-// FLOP, steps, tokens and bytes. Pure functions.
+// Sizes of a run that follow from its configuration without a backend: parameters, FLOP, steps,
+// tokens and bytes. Pure functions.
 #pragma once
 
 #include <cstdint>

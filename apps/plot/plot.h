@@ -43,7 +43,7 @@ struct NamedCurve {
 // Fault::input: no metrics, or no losses in any; Fault::usage: gnuplot is missing; Fault::disk.
 void plot_runs(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
 
-// what gnuplot is told; it writes the PNG to its standard output
+// gnuplot's input; it writes the PNG to its standard output
 std::string plot_script(std::span<const NamedCurve> curves);
 
 // Keeps the loss curve of a running training up to date without delaying it: `tern plot RUN` runs

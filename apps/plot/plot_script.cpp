@@ -113,7 +113,7 @@ std::string frame(const std::string& title, const char* unit, double last, Range
       quoted(title), unit, last, range.low, range.high, decimals_for(range));
 }
 
-// Data blocks, and what is drawn from them: faint raw losses at the back, validation in front.
+// Data blocks, and the curves drawn from them: faint raw losses at the back, validation in front.
 struct Drawing {
   std::string data{};
   std::vector<std::string> faint{}, lines{}, points{};

@@ -173,7 +173,7 @@ GpuMonitor::GpuMonitor(const std::string& pci, const std::string& library,
     state_.reset();
     return;
   }
-  // Signals are for the thread that trains: here they would only cut short what it waits for.
+  // Signals are for the training thread: here they would only interrupt a wait.
   sigset_t every, before;
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);

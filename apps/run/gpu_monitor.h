@@ -1,4 +1,4 @@
-// What NVIDIA's management library (NVML) tells about a GPU while it trains. The library comes with
+// Readings of a GPU in training, by NVIDIA's management library (NVML). The library comes with
 // the driver and is opened at run time; where it is missing or refuses, readings are unknown.
 #pragma once
 
@@ -22,7 +22,7 @@ class GpuMonitor {
 
   // Why there are no readings, or "".
   const std::string& problem() const { return problem_; }
-  // Of the seconds since it was last asked; if none has passed, the last means again.
+  // Means over the seconds since the last call; if none has passed, the last means again.
   GpuReadings mean_since_last_time();
 
  private:

@@ -38,8 +38,8 @@ class Metrics {
   bool warned_ = false;
 };
 
-// Before Metrics opens the file of a run that goes on from a checkpoint: removes the lines of later
-// steps and lines that are not ours, atomically. Nothing happens if there is no such file.
+// Call before Metrics opens the file of a run that continues from a checkpoint: removes lines of
+// later steps and lines that are not ours, atomically. Nothing happens if there is no such file.
 // Fault::disk.
 void drop_metrics_after(const std::filesystem::path& path, std::int64_t step);
 

@@ -1,4 +1,4 @@
-// What to do about losses and gradients that are not finite: skip the update; after several in a
+// Response to losses and gradients that are not finite: skip the update; after several in a
 // row go back to the last good checkpoint, past the data that led here; after several such rewinds
 // give up. Decides only; the caller acts.
 #pragma once
@@ -21,7 +21,7 @@ enum class Recovery {
 
 class RecoveryMachine {
  public:
-  // The counts that a resumed run goes on with.
+  // The counts continue those of a resumed run.
   explicit RecoveryMachine(RecoveryPolicy policy, std::int64_t skipped = 0, int bad_in_a_row = 0,
                            int rewinds = 0)
       : policy_(policy), bad_in_a_row_(bad_in_a_row), rewinds_(rewinds), skipped_(skipped) {}

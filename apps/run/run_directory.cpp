@@ -29,7 +29,7 @@ constexpr const char* kConfig = "config.resolved.toml";
 constexpr const char* kLock = ".lock";
 constexpr std::uint64_t kLongestConfig = 1 << 20;
 
-// what --overwrite replaces; anything else in a run's directory is the user's
+// the files that --overwrite replaces; all others in a run's directory are the user's
 constexpr std::array kWritten = {kConfig,    "env.json",    "earlier", "metrics.jsonl", "train.log",
                                  "loss.png", "checkpoints", "samples", "SAVE"};
 

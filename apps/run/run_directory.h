@@ -28,11 +28,11 @@ class RunLock {
 // The directory of a run, made or opened, locked and proved writable before the first step:
 //   config.resolved.toml env.json earlier/ metrics.jsonl train.log loss.png samples/ checkpoints/
 
-// What to do when the directory already holds a run.
+// Action when the directory already holds a run.
 enum class Existing {
   refuse,     // --resume none: a new run needs a new directory
-  same,       // neither --resume nor --overwrite: go on, if it is the same run
-  resume,     // --resume: go on; the checkpoint decides what may differ
+  same,       // neither --resume nor --overwrite: continue, if it is the same run
+  resume,     // --resume: continue; the checkpoint decides which keys may differ
   overwrite,  // --overwrite: put that run's files aside
 };
 
@@ -73,7 +73,8 @@ class RunDirectory {
 
   void drop_samples_after(std::int64_t step) const;  // Fault::disk
 
-  // True once after someone made a file called SAVE here: a checkpoint is wanted. Takes it away.
+  // True once after a file called SAVE was made here, the request for a checkpoint. Removes the
+  // file.
   bool take_save_request() const;
 
  private:

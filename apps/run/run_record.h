@@ -1,6 +1,6 @@
 // All that a training loop says goes through here once and reaches the console, train.log,
-// metrics.jsonl, samples/ and loss.png. Nothing here stops a run: what cannot be written is warned
-// of.
+// metrics.jsonl, samples/ and loss.png. Nothing here stops a run: a failed write is a
+// warning.
 #pragma once
 
 #include <string>

@@ -11,7 +11,7 @@
 namespace tern {
 namespace {
 
-// A signal handler can reach nothing but what lives forever; only Signals touches these.
+// A signal handler reaches only static objects; only Signals touches these.
 std::atomic<bool> installed{false};
 std::atomic<int> stop_signal_seen{0}, interrupts{0}, terminal_descriptor{-1};
 std::atomic<bool> save_requested{false};

@@ -19,7 +19,7 @@ class Signals {
   Signals& operator=(const Signals&) = delete;
 
   bool stop_requested() const { return stop_signal() != 0; }
-  int stop_signal() const;   // the first that asked to stop; 0: none
+  int stop_signal() const;   // the first stop signal; 0: none
   bool take_save_request();  // true once for each SIGUSR2, or several at once
 
   // The same for any thread, without the object: 0 while no Signals lives.

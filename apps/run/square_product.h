@@ -1,4 +1,4 @@
-// A product of square matrices of random numbers: what "share of peak" is measured against.
+// A product of square matrices of random numbers, the unit of "share of peak".
 #pragma once
 
 #include "core/backend.h"

@@ -15,7 +15,7 @@ struct Streams {
 };
 
 struct ChildSettings {
-  std::string program{};                                            // what is run; empty: args[0]
+  std::string program{};                                            // to run; empty: args[0]
   std::optional<std::map<std::string, std::string>> environment{};  // instead of ours
   int handed_on = -1;  // a descriptor that it has too, under the same number
 };
@@ -24,7 +24,7 @@ class Child {
  public:
   // Starts args[0], a path or a name found through PATH. Fault::usage when it cannot be started.
   Child(const std::vector<std::string>& args, Streams streams, const ChildSettings& settings = {});
-  ~Child();  // kills and reaps what still runs
+  ~Child();  // kills and reaps it if it still runs
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
@@ -34,7 +34,7 @@ class Child {
   int exit_code() const { return exit_code_; }
   int signal() const { return signal_; }  // that ended it, or 0
   void send(int signal) const;            // nothing once it has ended
-  void send_to_group(int signal) const;   // and to what it has started
+  void send_to_group(int signal) const;   // and to its children
 
  private:
   pid_t id_ = -1;

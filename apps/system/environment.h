@@ -1,4 +1,4 @@
-// On what and with what a run was started: kept in env.json, so that its numbers can be understood
+// Machine and program of a run: kept in env.json, so that its numbers can be understood
 // later.
 #pragma once
 

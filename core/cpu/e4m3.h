@@ -41,13 +41,13 @@ inline float value_of(E4m3 code) {
 // r = 448 / max(absmax of the row, 1e-30); NaN if the row is not finite
 template <class R>
 R e4m3_scale(const R* x, Index n) {
-  R top = 0, poison = 0;
-#pragma omp simd reduction(max : top) reduction(+ : poison)
+  R top = 0, nonfinite = 0;
+#pragma omp simd reduction(max : top) reduction(+ : nonfinite)
   for (Index i = 0; i < n; ++i) {
     top = std::max(top, std::abs(x[i]));
-    poison += x[i] * 0;  // 0, or NaN if any element is not finite
+    nonfinite += x[i] * 0;  // 0, or NaN if any element is not finite
   }
-  return std::isnan(poison) ? poison : R(448) / std::max(top, R(1e-30));
+  return std::isnan(nonfinite) ? nonfinite : R(448) / std::max(top, R(1e-30));
 }
 
 // to = e4m3(x r) (1 / r); NaN if the row is not finite

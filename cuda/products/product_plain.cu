@@ -1,3 +1,4 @@
+#include "cuda/common/device.cuh"
 #include "cuda/products/product_plain.h"
 
 namespace tern::cuda {

@@ -7,7 +7,6 @@
 #include <filesystem>
 
 #include "apps/commands.h"
-#include "apps/commands/help.h"
 #include "apps/version.h"
 #include "core/check.h"
 #include "tests/support/process.h"
