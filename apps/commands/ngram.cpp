@@ -1,11 +1,12 @@
 // tern ngram: what n-gram models reach on a corpus.
+#include "data/corpus/ngram.h"
+
 #include <cstdio>
 #include <memory>
 #include <string>
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "data/corpus/ngram_baselines.h"
 
 namespace tern {
 namespace {

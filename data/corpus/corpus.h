@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "data/corpus/manifest.h"
-#include "data/io/file_cache.h"
 #include "data/io/files.h"
 #include "data/tokenizer/tokenizer.h"
 

@@ -11,7 +11,7 @@
 
 #include "data/io/json.h"
 #include "data/io/stored_type.h"
-#include "data/text/splits.h"
+#include "data/text/text_source.h"
 
 namespace tern {
 

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "data/corpus/batch_encoder.h"
 #include "data/corpus/manifest.h"
 #include "data/text/sources.h"
 

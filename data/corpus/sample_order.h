@@ -8,6 +8,20 @@
 
 namespace tern {
 
+// A pseudorandom permutation of 0..n-1 that is computed, not stored: a Feistel network on Philox,
+// walked along its cycle until it lands below n (Black and Rogaway 2002).
+class Permutation {
+ public:
+  Permutation(std::uint64_t n, std::uint64_t key);
+  std::uint64_t operator()(std::uint64_t i) const;  // i < n
+
+ private:
+  std::uint64_t encrypt(std::uint64_t x) const;
+
+  std::uint64_t n_, key_;
+  int half_bits_ = 1;  // the network permutes 0 .. 4^half_bits - 1, less than 4 n
+};
+
 // Sample `index` of a source: the tokens [index T, index T + T], the last one only as a target.
 struct Sample {
   std::uint32_t source = 0;

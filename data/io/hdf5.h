@@ -51,4 +51,6 @@ std::vector<Extent> uncovered(std::vector<Extent> extents, std::uint64_t file_by
 // needs for that many datasets.
 std::string read_structure_bytes(const File& file, const std::vector<Extent>& extents);
 
+std::string hdf5_version();  // of the library: "1.10.8"
+
 }  // namespace tern

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/io/decompress.h"
+#include "data/io/byte_stream.h"
 
 namespace tern {
 
@@ -57,5 +57,14 @@ std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
 
 // bytes of the source after decompression; reads all of it if it is compressed
 std::uint64_t decompressed_bytes(const SourceFile& source);
+
+// Files of token ids carry nothing that says how wide an id is: looks whether their first ids make
+// sense at the width that their name or --format gives them.
+// forced: the width was asked for with --format, and is doubted only if it cannot be right.
+// Fault::input, naming the file and the --format that fits: .bin with a vocabulary that 16 bits do
+// not hold, half an id at the end, first ids that are right at the other width only, or that look
+// like the other width.
+void check_token_files(const std::vector<SourceFile>& sources, bool forced,
+                       std::int32_t vocab_size);
 
 }  // namespace tern

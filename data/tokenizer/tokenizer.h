@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/tokenizer/segment_table.h"
+#include "data/tokenizer/segments.h"
 
 namespace tern {
 

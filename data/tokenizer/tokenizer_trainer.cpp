@@ -12,7 +12,7 @@
 
 #include "core/check.h"
 #include "core/rng.h"
-#include "data/text/json_lines.h"
+#include "data/io/json.h"
 #include "data/text/text_source.h"
 #include "data/text/utf8.h"
 

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/check.h"
-#include "data/text/json_lines.h"
+#include "data/io/json.h"
 #include "data/text/utf8.h"
 #include "tests/data/compress.h"
 #include "tests/data/tokenizer_fixture.h"
