@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::size_t kBlock = 4 << 20;  // a multiple of every element size
 
-// The label is looked for in the plain bytes, so that files of two steps in one directory are
-// called that, and so that HDF5 only ever parses bytes with the right hash.
+// Searches for the label in the plain bytes. So files of another step are reported as such, and
+// HDF5 parses only bytes with the right hash.
 void require_label(const std::string& structure, std::uint64_t step, const std::string& where) {
   const std::string label = shard_label(step);
   if (structure.find(label) != structure.npos) return;
@@ -38,7 +38,7 @@ void require_file(const fs::path& directory, const StoredFile& stored, const Man
           ": its HDF5 structure is damaged: expected XXH3-128 ", stored.structure_hash);
 }
 
-// of a checkpoint as it lies in the directory of a run; empty: it is good
+// The problem of a checkpoint in the directory of a run; empty: none.
 std::string problem_of(const fs::path& path) {
   std::error_code error;
   const fs::file_type type = fs::symlink_status(path, error).type();
@@ -100,7 +100,7 @@ void note(std::vector<std::string>& list, const Parts&... parts) {
   list.push_back(text.str());
 }
 
-void verify_piece(const File& file, const StoredTensor& tensor, const Piece& piece,
+void verify_piece(const File& file, const StoredTensor& tensor, const TensorPiece& piece,
                   std::vector<std::byte>& block, Findings& findings) {
   Hash hash;
   NotFinite bad;
@@ -123,10 +123,10 @@ void verify_piece(const File& file, const StoredTensor& tensor, const Piece& pie
 
 struct FilePiece {
   const StoredTensor* tensor;
-  const Piece* piece;
+  const TensorPiece* piece;
 };
 
-// The manifest and HDF5 must agree about what is where: programs other than tern read through HDF5.
+// Checks that HDF5 reads the tensors of the manifest: programs other than tern read through HDF5.
 void verify_structure(const File& file, const std::vector<FilePiece>& pieces, Findings& findings) {
   std::map<std::string, Dataset> datasets;
   for (Dataset& d : read_structure(file).datasets) datasets.emplace(d.name, std::move(d));
@@ -206,7 +206,7 @@ void Checkpoint::read_rows(
   check(first + count <= tensor->rows(), "[checkpoint] ", name, ": expected rows below ",
         tensor->rows(), ", got ", first + count);
   std::vector<std::byte> room(std::min<std::uint64_t>(kBlock, tensor->bytes()));
-  for (const Piece& piece : tensor->pieces) {
+  for (const TensorPiece& piece : tensor->pieces) {
     const std::uint64_t at = piece.first_row * row;
     if (at >= end || at + piece.bytes <= begin) continue;
     const File file = File::open(path_ / piece.file);
@@ -244,7 +244,7 @@ Findings Checkpoint::verify() const {
   std::map<std::string, std::vector<FilePiece>> pieces;
   for (const StoredFile& file : manifest_.files) pieces[file.name];
   for (const StoredTensor& tensor : manifest_.tensors)
-    for (const Piece& piece : tensor.pieces) pieces[piece.file].push_back({&tensor, &piece});
+    for (const TensorPiece& piece : tensor.pieces) pieces[piece.file].push_back({&tensor, &piece});
   Findings findings;
   std::vector<std::byte> block(kBlock);
   for (const auto& [name, of_file] : pieces) verify_file(path_ / name, of_file, block, findings);

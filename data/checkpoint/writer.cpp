@@ -49,13 +49,13 @@ Dataset dataset_of(const TensorBytes& t, const Rows& rows) {
   return d;
 }
 
-// Of several processes, each asks for all of them: their shards are of much the same size.
+// Each of several processes checks the space for all: their shards are of similar size.
 void require_space(const CheckpointOptions& options, std::span<const TensorBytes> tensors) {
   const fs::path& directory = options.directory;
   std::uint64_t bytes = 0;
   for (const TensorBytes& t : tensors) bytes += t.size();
   struct statvfs space {};
-  if (::statvfs(directory.c_str(), &space) != 0) return;  // writing will tell
+  if (::statvfs(directory.c_str(), &space) != 0) return;  // writing reports the error
   bytes *= std::uint64_t(options.world);
   const std::uint64_t needed = bytes + bytes / 10;
   const std::uint64_t available = std::uint64_t(space.f_bavail) * space.f_frsize;
@@ -95,7 +95,7 @@ std::string write_hashed(File& file, std::uint64_t offset, const TensorBytes& t,
   return hash.hex();
 }
 
-// Writes one file and notes it, and its pieces, in the manifest.
+// Writes one file and adds it, with its pieces, to the manifest.
 void write_part(const fs::path& path, const Part& part, std::span<const TensorBytes> tensors,
                 Blocks& blocks, Manifest& manifest) {
   Structure structure{.attributes = {{"tern", shard_label(manifest.step)}}};
@@ -188,7 +188,7 @@ std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointF
 }
 
 CheckpointWriter::CheckpointWriter(CheckpointOptions options) : options_(std::move(options)) {
-  if (options_.rank > 0) return;  // the first sees to the directory
+  if (options_.rank > 0) return;  // rank 0 prepares the directory
   try {
     prepare(options_.directory);
   } catch (const fs::filesystem_error& e) {
@@ -200,10 +200,10 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Whether there is a buffer of that size: the pages of one that is there have been paid for.
+// Makes the buffer at least that large; false: no memory. A larger buffer is kept.
 bool CheckpointWriter::reserve(std::uint64_t bytes) {
   if (bytes <= staging_bytes_) return true;
-  staging_.reset();  // before the new one: there may not be memory for both
+  staging_.reset();  // before the allocation: memory may not suffice for both
   staging_bytes_ = 0;
   if (options_.free_memory && bytes > options_.free_memory()) return false;
   staging_.reset(new (std::nothrow) std::byte[bytes]);
@@ -241,7 +241,7 @@ double CheckpointWriter::save(const CheckpointFacts& facts, std::span<const Tens
       });
       return stall;
     } catch (const std::system_error&) {
-      // no thread: this one writes
+      // no thread: the caller writes
     }
   }
   SaveResult result = write(facts, tensors);

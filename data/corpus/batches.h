@@ -1,5 +1,4 @@
-// Cuts batches out of token sources: by global sample index for training, front to back for
-// validation.
+// Batches of token sources: by global sample index for training, front to back for validation.
 #pragma once
 
 #include <condition_variable>
@@ -18,8 +17,7 @@
 
 namespace tern {
 
-// A text as token ids that can be read from any position: what corpora offer and batches are cut
-// from.
+// A text as token ids, readable from any position.
 struct TokenSource {
   std::string name;   // for messages
   double weight = 1;  // its share of the samples is weight over the sum of the weights
@@ -76,15 +74,15 @@ class SequentialPass {
   std::int64_t vocabulary_;
 };
 
-// The batches of a training run, read ahead by a thread if the system allows one more. Its state is
+// The batches of a training run. A thread reads ahead if the system allows one more. The state is
 // one number: position(), the global index of the next sample.
 class Loader {
  public:
   // Batches of `sequences` samples, at most `prefetch` of them ready and waiting.
   Loader(BatchReader reader, std::uint64_t sequences, std::size_t prefetch = 4);
 
-  // The batch of samples position() .. position() + sequences - 1, for any position: how batches
-  // are cut does not matter to what a sample holds. Throws what reading it threw, each time.
+  // The batch of samples position() .. position() + sequences - 1. Any position is allowed: a
+  // sample does not depend on the batch it is in. Rethrows an error of reading, at every call.
   Batch next();
   std::uint64_t position() const { return position_; }
   void seek(std::uint64_t position);
@@ -101,7 +99,7 @@ class Loader {
   std::condition_variable_any changed_;
   std::deque<Batch> ready_;
   std::exception_ptr error_;  // after the batches in ready_
-  std::jthread thread_;       // last, so ended first: it uses all of the above
+  std::jthread thread_;       // last, so it ends first: it uses the members above
 };
 
 }  // namespace tern

@@ -19,7 +19,7 @@ void widen(std::span<const std::byte> bytes, std::span<std::int32_t> ids) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     Stored stored;
     std::memcpy(&stored, bytes.data() + i * sizeof stored, sizeof stored);
-    ids[i] = std::int32_t(stored);  // what does not fit becomes negative
+    ids[i] = std::int32_t(stored);  // a value that does not fit becomes negative
   }
 }
 
@@ -68,7 +68,7 @@ std::uint64_t bytes_of(const CorpusShard& shard, StoredType type) {
   return shard.tokens * item_bytes(type) + shard.documents * item_bytes(StoredType::u64);
 }
 
-// Calls check; adds what it says to the problems.
+// Calls check and adds its error to the problems.
 void collect(std::vector<std::string>& problems, const std::function<void()>& check) {
   try {
     check();
@@ -134,7 +134,7 @@ void Corpus::open_shard(const CorpusShard& facts) {
   text_bytes_ += facts.text_bytes;
 }
 
-// The shard's file as it was when the corpus was opened, or another one of the same content.
+// The file of the shard, unchanged since the corpus was opened, or another one of equal content.
 std::shared_ptr<const File> Corpus::file_of(const Shard& shard) const {
   const std::lock_guard lock(*identities_);
   try {
@@ -189,7 +189,7 @@ void Corpus::read_shard(const File& file, const Shard& shard, std::uint64_t firs
             std::uint32_t(ids[i]));
 }
 
-// How many documents begin before that position of the shard: a binary search in the file.
+// Number of documents that begin before that position of the shard: a binary search in the file.
 std::uint64_t Corpus::starts_before(const File& file, const Shard& shard,
                                     std::uint64_t position) const {
   std::uint64_t low = 0, high = shard.facts.documents;

@@ -46,7 +46,7 @@ class NgramModels {
   std::vector<std::uint32_t> training_, scored_;  // n-grams that end here, by length; last contexts
 };
 
-// What n-gram models reach on a corpus, in bits per byte of its validation text.
+// Scores of n-gram models on a corpus, in bits per byte of its validation text.
 struct NgramBaselines {
   std::uint64_t training_tokens = 0, training_bytes = 0;  // used; fewer than there are, if limited
   std::uint64_t scored_tokens = 0, scored_bytes = 0;

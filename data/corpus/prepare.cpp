@@ -15,8 +15,8 @@
 #include "data/corpus/shard.h"
 #include "data/io/files.h"
 #include "data/io/json.h"
+#include "data/text/documents.h"
 #include "data/text/source_list.h"
-#include "data/text/text_source.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace tern {
@@ -74,7 +74,7 @@ class BatchEncoder {
         layout_(layout),
         json_field_(std::move(json_field)) {}
 
-  // Token files keep their ids as they are, without bos and eos of ours; Fault::input with the byte
+  // Ids of token files stay as they are, no bos and eos are added. Fault::input with the byte
   // offset of an id outside the vocabulary.
   EncodedBatch encode(const TextBatch& batch);
 
@@ -209,10 +209,10 @@ class CorpusWriter {
   std::vector<std::string> problems_;
 };
 
-void encode_all(TextSource& source, const Tokenizer& tokenizer, const SharedSources& sources,
+void encode_all(DocumentReader& reader, const Tokenizer& tokenizer, const SharedSources& sources,
                 const PrepareOptions& options, const std::function<void(EncodedBatch&&)>& consume) {
   Pipeline<TextBatch, EncodedBatch>::run(
-      {.produce = [&] { return source.next(); },
+      {.produce = [&] { return reader.next(); },
        .make_worker =
            [&] {
              const auto encoder = std::make_shared<BatchEncoder>(tokenizer, sources, options.layout,
@@ -278,10 +278,10 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   const bool known = std::none_of(sources.begin(), sources.end(),
                                   [](const SourceFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
-  TextSource source(shared, rule, cut, journal->state().next,
-                    {.separator = options.rules.separator});
+  DocumentReader reader(shared, rule, cut, journal->state().next,
+                        {.separator = options.rules.separator});
   CorpusWriter writer(*journal, options, tokenizer);
-  encode_all(source, tokenizer, shared, options, [&](EncodedBatch&& batch) {
+  encode_all(reader, tokenizer, shared, options, [&](EncodedBatch&& batch) {
     writer.append(batch);
     PrepareProgress progress = writer.progress();
     progress.total = known ? total : 0;

@@ -80,28 +80,29 @@ SampleOrder::SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool s
   std::map<std::string, int> seen;  // how many sources of this content so far
   for (const Source& s : sources_)
     streams_.push_back(stream_of(s.content + ' ' + std::to_string(seen[s.content]++)));
-  // the turn goes to the source that is furthest behind its share
-  std::vector<std::uint32_t> had(counts_.size(), 0);
-  for (std::uint64_t turn = 1; turn <= kBlock; ++turn) {
+  // each slot goes to the source that is furthest behind its share
+  std::vector<std::uint32_t> filled(counts_.size(), 0);  // slots of each source so far
+  for (std::uint64_t n = 1; n <= kBlock; ++n) {
     const auto behind = [&](std::size_t s) {
-      return had[s] < counts_[s] ? std::int64_t(counts_[s] * turn) - std::int64_t(had[s] * kBlock)
-                                 : std::numeric_limits<std::int64_t>::min();
+      return filled[s] < counts_[s]
+                 ? std::int64_t(counts_[s] * n) - std::int64_t(filled[s] * kBlock)
+                 : std::numeric_limits<std::int64_t>::min();
     };
     std::uint32_t next = 0;
     for (std::uint32_t s = 1; s < counts_.size(); ++s)
       if (behind(s) > behind(next)) next = s;
-    turns_.push_back({next, had[next]++});
+    slots_.push_back({next, filled[next]++});
   }
 }
 
 Sample SampleOrder::at(std::uint64_t global_index) const {
-  const Turn turn = turns_[global_index % kBlock];
-  const Source& source = sources_[turn.source];
-  const std::uint64_t nth = global_index / kBlock * counts_[turn.source] + turn.rank;
+  const Slot slot = slots_[global_index % kBlock];
+  const Source& source = sources_[slot.source];
+  const std::uint64_t nth = global_index / kBlock * counts_[slot.source] + slot.earlier;
   const std::uint64_t epoch = nth / source.samples, within = nth % source.samples;
-  if (!shuffled_) return {turn.source, within};
-  const std::uint64_t key = Rng(seed_, streams_[turn.source]).bits(epoch);
-  return {turn.source, Permutation(source.samples, key)(within)};
+  if (!shuffled_) return {slot.source, within};
+  const std::uint64_t key = Rng(seed_, streams_[slot.source]).bits(epoch);
+  return {slot.source, Permutation(source.samples, key)(within)};
 }
 
 }  // namespace tern

@@ -1,5 +1,5 @@
-// The bytes of one source, decompressed as they are read. Its size is fixed when it is opened: what
-// is appended later is not seen, and a file that became shorter is an error.
+// The bytes of one file, decompressed while they are read. The size is fixed when the file is
+// opened: bytes appended later are not read, and a file that became shorter is an error.
 #pragma once
 
 #include <cstddef>
@@ -31,9 +31,9 @@ class Decompressor {
   struct Step {
     std::size_t read = 0, written = 0;
     bool complete = false;        // the input may end here
-    const char* error = nullptr;  // why it is not such data
+    const char* error = nullptr;  // why the input is invalid
   };
-  // Takes from in, gives to out. Concatenated members are one text, as for the command-line tools.
+  // Reads from in, writes to out. Concatenated members are one text, as for the command-line tools.
   Step step(std::span<const std::byte> in, std::span<std::byte> out);
 
  private:
@@ -51,8 +51,8 @@ class ByteStream {
   std::size_t read(std::span<std::byte> out);
   void skip(std::uint64_t bytes);  // Fault::input when the stream ends before
 
-  std::uint64_t position() const { return produced_; }  // bytes given so far
-  std::uint64_t consumed() const { return consumed_; }  // bytes taken from the file so far
+  std::uint64_t position() const { return produced_; }  // bytes returned so far
+  std::uint64_t consumed() const { return consumed_; }  // bytes read from the file so far
 
  private:
   std::size_t read_raw(std::span<std::byte> out);
@@ -63,7 +63,7 @@ class ByteStream {
   std::optional<Decompressor> decompressor_;
   std::uint64_t bytes_, consumed_ = 0, produced_ = 0;
   std::vector<std::byte> buffer_;       // compressed bytes
-  std::span<const std::byte> pending_;  // of them, those not yet decompressed
+  std::span<const std::byte> pending_;  // the part of buffer_ not yet decompressed
 };
 
 }  // namespace tern

@@ -120,7 +120,7 @@ FileIdentity File::identity() const {
           std::uint64_t(s.st_mtim.tv_nsec), s.st_nlink > 0};
 }
 
-// A write that moves nothing would repeat for ever; the kernel does not do that for regular files.
+// A write of 0 bytes ends the loop; the kernel does not return 0 for regular files.
 void File::write_all(std::span<const std::byte> bytes) {
   repeat(bytes.size(), path_, "writing", [&](std::size_t done, std::size_t count) {
     return ::write(descriptor_, bytes.data() + done, count);
@@ -193,6 +193,12 @@ void write_file_atomically(const fs::path& path, const std::function<void(File&)
     throw;
   }
   fsync_directory(path.parent_path());
+}
+
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && name[0] != '.' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == name.npos;
 }
 
 std::string expand_home(const std::string& path) {

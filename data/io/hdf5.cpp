@@ -20,7 +20,7 @@
 namespace tern {
 namespace {
 
-// as global as the library state that it guards
+// global, like the state of the library that it guards
 std::mutex& library_mutex() {
   static std::mutex mutex;
   return mutex;
@@ -90,8 +90,7 @@ Status require_done(Status status, Fault fault, const Parts&... what) {
   fail(fault, what..., " (HDF5: ", reason(), ')');
 }
 
-// The path by which HDF5 opens what a descriptor refers to, whatever happens to the file's own
-// path.
+// A path by which HDF5 opens the file of a descriptor, also after that file was renamed.
 std::filesystem::path path_of(int descriptor) {
   return "/proc/self/fd/" + std::to_string(descriptor);
 }
@@ -119,7 +118,7 @@ Handle access_properties() {
 constexpr std::size_t kMaxDatasets = 100'000, kMaxAttributes = 1'000, kMaxName = 512;
 constexpr std::size_t kMaxAttributeBytes = 65'536;
 
-// What the iteration callbacks of the C library collect; they must not throw.
+// Names collected by the iteration callbacks of the C library, which must not throw.
 struct Names {
   std::size_t most;
   std::vector<std::string> names{};
@@ -163,14 +162,11 @@ std::string read_text(hid_t object, const std::string& name, const std::string& 
 
 StoredType read_type(hid_t dataset, const std::string& where) {
   const Handle type(H5Dget_type(dataset), H5Tclose);
-  const std::pair<hid_t, StoredType> known[] = {
-      {H5T_IEEE_F64LE, StoredType::f64}, {H5T_IEEE_F32LE, StoredType::f32},
-      {H5T_STD_I32LE, StoredType::i32},  {H5T_STD_I8LE, StoredType::i8},
-      {H5T_STD_U64LE, StoredType::u64},  {H5T_STD_U32LE, StoredType::u32},
-      {H5T_STD_U16LE, StoredType::u16},  {H5T_STD_U8LE, StoredType::u8},
-  };
-  for (const auto& [native, stored] : known) {
-    if (H5Tequal(type, native) <= 0) continue;
+  for (std::size_t i = 0; i < kStoredTypes; ++i) {
+    const auto stored = StoredType(i);
+    if (stored == StoredType::bf16 || !info_of(stored).hdf5)
+      continue;  // bf16: u16 and an attribute
+    if (H5Tequal(type, info_of(stored).hdf5()) <= 0) continue;
     const bool marked = stored == StoredType::u16 && H5Aexists(dataset, "dtype") > 0;
     return marked ? stored_type(read_text(dataset, "dtype", where), where) : stored;
   }
@@ -221,30 +217,6 @@ void require_disjoint(std::vector<Dataset> datasets, const std::string& path) {
 constexpr std::uint64_t kAlignment = 4096;  // datasets can be mapped and read directly
 constexpr std::size_t kManyDatasets = 1000;
 
-hid_t file_type(StoredType type) {
-  switch (type) {
-    case StoredType::f64:
-      return H5T_IEEE_F64LE;
-    case StoredType::f32:
-      return H5T_IEEE_F32LE;
-    case StoredType::bf16:
-      return H5T_STD_U16LE;  // HDF5 has no bf16: bits, and an attribute
-    case StoredType::i32:
-      return H5T_STD_I32LE;
-    case StoredType::i8:
-      return H5T_STD_I8LE;
-    case StoredType::u64:
-      return H5T_STD_U64LE;
-    case StoredType::u32:
-      return H5T_STD_U32LE;
-    case StoredType::u16:
-      return H5T_STD_U16LE;
-    case StoredType::u8:
-      return H5T_STD_U8LE;
-  }
-  fail(Fault::internal, "[hdf5] unknown element type ", int(type));
-}
-
 void add_attribute(hid_t to, const std::string& name, const std::string& value) {
   check(value.size() < 60000, "[hdf5] attribute ", name, ": expected less than 60000 B, got ",
         value.size());
@@ -259,11 +231,13 @@ void add_attribute(hid_t to, const std::string& name, const std::string& value) 
                "[hdf5] cannot write the attribute ", name);
 }
 
-// Allocated now and never filled: its bytes have their place, and are not written.
+// Adds a dataset whose bytes are allocated and not written. Returns their offset.
 std::uint64_t add_dataset(hid_t file, const Dataset& d) {
   check(!d.name.empty() && d.name.size() <= 512 && d.name.find('/') == std::string::npos &&
             d.name != "." && d.shape.size() <= 8,
         "[hdf5] dataset \"", d.name, "\": expected 1 to 512 B without '/' and rank at most 8");
+  check(info_of(d.type).hdf5 != nullptr, "[hdf5] dataset ", d.name, ": no HDF5 type for ",
+        name_of(d.type));
   const std::vector<hsize_t> lengths(d.shape.begin(), d.shape.end());
   const Handle space(d.shape.empty()
                          ? H5Screate(H5S_SCALAR)
@@ -274,9 +248,9 @@ std::uint64_t add_dataset(hid_t file, const Dataset& d) {
   H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
   H5Pset_obj_track_times(how, false);  // the same content is the same file
-  const Handle dataset(
-      H5Dcreate2(file, d.name.c_str(), file_type(d.type), space, H5P_DEFAULT, how, H5P_DEFAULT),
-      H5Dclose);
+  const Handle dataset(H5Dcreate2(file, d.name.c_str(), info_of(d.type).hdf5(), space, H5P_DEFAULT,
+                                  how, H5P_DEFAULT),
+                       H5Dclose);
   require_done(hid_t(dataset), Fault::internal, "[hdf5] cannot create the dataset ", d.name);
   if (d.type == StoredType::bf16) add_attribute(dataset, "dtype", "bf16");
   if (d.bytes() == 0) return 0;
@@ -303,8 +277,8 @@ void build(int memory, Structure& structure) {
   require_done(H5Fflush(file, H5F_SCOPE_GLOBAL), Fault::internal, "[hdf5] cannot flush");
 }
 
-// A sparse file in memory. It is made large enough first, so that a limit on the size of files
-// shows here, as an error with a path, and not inside HDF5.
+// A sparse file in memory, made large enough at once, so that a limit on the size of files is an
+// error with a path here and not inside HDF5.
 int memory_file(const File& file, const Structure& structure) {
   std::uint64_t bound = kAlignment * (64 + structure.attributes.size() * 16);
   for (const Dataset& d : structure.datasets) bound += d.bytes() + 4 * kAlignment;

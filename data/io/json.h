@@ -1,4 +1,4 @@
-// JSON that others may have damaged or made: parsed strictly, with limits.
+// JSON of untrusted files, parsed strictly and with limits.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -14,7 +14,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& where);
 // One line of a .jsonl file: the text in one field of its object.
 struct JsonLine {
   std::string text;
-  std::string problem;  // not empty: why the line cannot be used
+  std::string problem;  // why the line cannot be used; empty: none
 };
 
 // Strict JSON: one object, UTF-8, nothing after it, no field twice at its top level, at most 64

@@ -61,7 +61,7 @@ SourceFile source_at(const fs::path& path, std::optional<SourceFormat> forced) {
   return {path, *format, kind.codec, File::open(path, Links::follow).size()};
 }
 
-// What a search left out: how many of each kind, and the names of the first few.
+// Files that a search left out: the number of each kind, and the names of the first few.
 class LeftOut {
  public:
   void add(const std::string& kind, const fs::path& path) {
@@ -93,8 +93,8 @@ class LeftOut {
   std::map<std::string, Group> groups_;
 };
 
-// The files below a directory. Links to directories are followed after everything else, each
-// directory once; of several names of one file the first that is no link counts.
+// The files below a directory. Links to directories are followed last, each directory once. Of
+// several names of one file the first that is no link counts.
 class Search {
  public:
   Search(fs::path directory, bool any_kind) : top_(std::move(directory)), any_kind_(any_kind) {}

@@ -121,7 +121,7 @@ std::string place_of(std::size_t index, std::uint64_t offset, const fs::path& pa
          ")";
 }
 
-// no control character or half a character reaches the message
+// Text for a message, without control characters and halves of characters.
 std::string quoted(std::string_view text) {
   std::string shown = "'";
   for (const char c : text.substr(0, 40)) shown += c > ' ' && c < 127 ? c : '?';
@@ -219,7 +219,7 @@ void check_nesting(std::vector<std::string_view> symbols, const fs::path& path) 
   }
 }
 
-// What needs all pieces.
+// Checks that need all pieces.
 void check_pieces(const SentencePieceModel& model, const Declared& declared, const fs::path& path) {
   const std::string name = path.string();
   require(!model.pieces.empty(), Fault::input, name, ": has no pieces: not a SentencePiece model?");

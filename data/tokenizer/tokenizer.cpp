@@ -182,8 +182,8 @@ void Encoder::append_segment(std::string_view segment, std::vector<std::int32_t>
 
 void Encoder::append(std::string_view text, Part part, std::vector<std::int32_t>& ids) {
   const Tokenizer::State& model = *tokenizer_.state_;
-  // What SentencePiece would not give back: it reads U+2581 as a space, turns bytes that are not
-  // UTF-8 into U+FFFD, and spells a space that it has no piece for as U+2581.
+  // Characters that SentencePiece would change: it reads U+2581 as a space, turns bytes that are
+  // not UTF-8 into U+FFFD, and spells a space without a piece as U+2581.
   const auto only_bytes = [&](char32_t code) {
     return code == kInvalidCharacter || code == 0 || code == 0x2581 ||
            (code == ' ' && !model.spells_space);
