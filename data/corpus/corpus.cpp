@@ -85,8 +85,8 @@ void check_source_list(const fs::path& directory, const nlohmann::json& argument
   std::error_code error;
   if (!fs::exists(path, error)) return;  // an earlier release had none, and nothing is read from it
   const File list = File::open(path);
-  require(hash_range(list, 0, list.size(), [](std::uint64_t) {}) == sources["xxh3"], Fault::input,
-          path.string(), ": damaged: does not have the hash of the manifest");
+  require(sources["xxh3"] == nlohmann::json(hash_range(list, 0, list.size(), [](std::uint64_t) {})),
+          Fault::input, path.string(), ": damaged: does not have the hash of the manifest");
 }
 
 }  // namespace
