@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "apps/config/run_config.h"
+#include "data/corpus/batches.h"
 #include "data/corpus/corpus.h"
-#include "data/corpus/loader.h"
 #include "data/corpus/text_bytes.h"
 #include "data/tokenizer/tokenizer.h"
 #include "runtime/run_config.h"

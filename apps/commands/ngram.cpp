@@ -1,11 +1,11 @@
 // tern ngram: the loss of n-gram models on a corpus.
+#include "data/corpus/ngram.h"
 #include <cstdio>
 #include <memory>
 #include <string>
 
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "data/corpus/ngram_baselines.h"
 
 namespace tern {
 namespace {

@@ -3,11 +3,14 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "cuda/backend/device_query.h"
 #include "cuda/common/check.h"
 #include "cuda/products/algorithm_table.h"
+#include "core/hex.h"
+#include "cuda/algorithm_table.h"
+#include "cuda/check.h"
+#include "cuda/device_query.h"
 
 namespace tern::cuda {
 namespace {
@@ -55,16 +58,6 @@ int driver_version() {
        "; use --device cpu");
 }
 
-std::string hex(std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char b : bytes) {
-    text += kDigits[b >> 4];
-    text += kDigits[b & 15];
-  }
-  return text;
-}
-
 std::string cublas_version() {
   const int v = int(cublasLtGetVersion());  // 130100: 13.1.0
   return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
@@ -97,7 +90,7 @@ DeviceFacts describe_device(int device) {
       .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
                  version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
       .algorithms = AlgorithmTable(algorithm_table_path()).lines(machine_name(device)),
-      .id = hex({properties.uuid.bytes, sizeof properties.uuid.bytes}),
+      .id = to_hex(std::as_bytes(std::span(properties.uuid.bytes))),
       .traits = {.multiprocessors = properties.multiProcessorCount,
                  .fp8 = architecture == 90,
                  .clusters = is_hopper(device) && compiled >= 90,

@@ -9,6 +9,9 @@
 #include "core/backend.h"
 #include "cuda/backend/host_memory.h"
 #include "cuda/common/check.h"
+#include "core/hex.h"
+#include "cuda/check.h"
+#include "cuda/host_memory.h"
 
 namespace tern {
 
@@ -51,13 +54,7 @@ cudaStream_t stream_of(const Tensor& t) {
 
 // Rank 0's id of the group, as hexadecimal digits: text is what the ranks' agreement carries.
 std::string to_text(const ncclUniqueId& id) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (const char c : id.internal) {
-    text += digits[static_cast<unsigned char>(c) >> 4];
-    text += digits[c & 15];
-  }
-  return text;
+  return to_hex(std::as_bytes(std::span(id.internal)));
 }
 
 ncclUniqueId from_text(const std::string& text) {

@@ -1,5 +1,5 @@
-// Reads checkpoints. Nothing in one is believed before a hash vouches for it, and every complaint
-// is a Fault::input that names the file, and the tensor if it is one.
+// Reads checkpoints. Every byte is covered by a hash, and every error is a Fault::input that names
+// the file, and the tensor if there is one.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ struct Findings {
 
 class Checkpoint {
  public:
-  // A directory step-N, or a file `latest` or `best` that names one. Reads and checks the manifest,
-  // the sizes of the files and the bytes that HDF5 stores in them, not yet the tensors.
+  // path: a directory step-N, or a file `latest` or `best` that names one. Reads and checks the
+  // manifest, the sizes of the files and the metadata of HDF5 in them, not yet the tensors.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
@@ -33,15 +33,15 @@ class Checkpoint {
   // The whole tensor, row-major, its hashes checked; to.size() must be its size.
   void read(const std::string& name, std::span<std::byte> to) const;
 
-  // Rows [first, first + count), in order, in blocks of a few MiB and whole elements: `take` gets
-  // each block and its offset in those rows. The hash of a piece is checked behind its last block:
-  // when this throws, `take` may have got damaged bytes.
+  // Rows [first, first + count), in order, in blocks of a few MiB and whole elements. `take`
+  // receives each block and its byte offset in those rows. The hash of a piece is checked after its
+  // last block: when this throws, `take` may have received damaged bytes.
   void read_rows(
       const std::string& name, std::uint64_t first, std::uint64_t count,
       const std::function<void(std::uint64_t offset, std::span<const std::byte>)>& take) const;
 
-  // Reads everything: hashes, what HDF5 finds in the files, NaN and infinity in float tensors.
-  // Files that the manifest does not list are warnings.
+  // Reads and checks everything: hashes, the structure that HDF5 reads, NaN and infinity in float
+  // tensors. Files that the manifest does not list are warnings.
   Findings verify() const;
 
  private:
@@ -49,8 +49,8 @@ class Checkpoint {
   Manifest manifest_;
 };
 
-// The newest checkpoint in a run's checkpoint directory that verifies, up to step `most`, and why
-// newer ones do not. Fault::input if the directory cannot be read.
+// The newest checkpoint of a run that verifies, up to step `most`, and the problems of newer ones.
+// Fault::input if the directory cannot be read.
 struct NewestGood {
   std::optional<std::filesystem::path> path;
   std::vector<std::string> passed_over;

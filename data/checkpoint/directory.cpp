@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "step-", kTemporary = ".tmp", kSuperseded = ".superseded";
 
-// Afterwards `to` is what `from` was, and what `to` was, if anything, is in `from`.
+// Renames `from` to `to`. An older `to` is exchanged: it becomes `from`.
 void put_in_place(const fs::path& from, const fs::path& to) {
   if (!entry_exists(to)) return rename_entry(from, to);
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return;

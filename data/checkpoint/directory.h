@@ -1,6 +1,6 @@
 // The directory that holds the checkpoints of a run: step-00001000/ ..., and `latest` and `best`,
-// text files that name one of them. What ends in .tmp is not a checkpoint and never becomes one by
-// itself; step-00001000.superseded belongs to an abandoned course of the run.
+// text files that name one of them. A name that ends in .tmp is not a checkpoint;
+// step-00001000.superseded belongs to an abandoned course of the run.
 #pragma once
 
 #include <cstdint>
@@ -21,37 +21,37 @@ std::vector<std::uint64_t> checkpoint_steps(const std::filesystem::path& directo
 std::vector<std::uint64_t> checkpoint_entries(const std::filesystem::path& directory);
 
 // Renames all that is beyond step `last` (nullopt: every step) to step-N.superseded, or
-// step-N.superseded-2, ... if that is taken. Newest first: after a kill what is left is still the
+// step-N.superseded-2, ... if that is taken. Newest first: after a kill the rest is still the
 // beginning of one course. The new names, ascending by step. Fault::disk.
 std::vector<std::string> set_aside_after(const std::filesystem::path& directory,
                                          std::optional<std::uint64_t> last);
-// Names of what has been set aside, in alphabetical order. Errors as checkpoint_steps().
+// Names of checkpoints that were set aside, in alphabetical order. Errors as checkpoint_steps().
 std::vector<std::string> set_aside(const std::filesystem::path& directory);
 
-// Deletes step-*.tmp, latest.tmp and best.tmp, left by dead processes. Only for the one process
-// that writes here.
+// Deletes step-*.tmp, latest.tmp and best.tmp of dead processes. Only the process that writes
+// checkpoints may call it.
 void remove_leftovers(const std::filesystem::path& directory);
 
-// Makes NAME.tmp, complete and synced, the checkpoint NAME, in place of one that may be there, and
-// durable. Fault::disk.
+// Renames NAME.tmp, complete and synced, to the checkpoint NAME, durably. Replaces an older one of
+// that name. Fault::disk.
 void publish_checkpoint(const std::filesystem::path& directory, const std::string& name);
 
-// Lets the file `latest` or `best` say name; empty: there is none. Fault::disk.
+// Writes name into the file `latest` or `best`; an empty name removes the file. Fault::disk.
 void note_latest(const std::filesystem::path& directory, const std::string& name);
 void note_best(const std::filesystem::path& directory, const std::string& name);
 // A path as given, or the checkpoint that it names if it is a file called `latest` or `best`.
 // Fault::input if such a file names none.
 std::filesystem::path named_checkpoint(const std::filesystem::path& path);
 
-// What to keep beside the newest.
+// Checkpoints to keep beside the newest.
 struct Retention {
   std::uint64_t keep_last = 3;          // that many in all, at least 1
   std::uint64_t keep_every = 0;         // and every step that is a multiple of it; 0: none
   std::optional<std::uint64_t> best{};  // and this step
 };
 
-// Deletes checkpoints before `newest`, which is known to be good, as far as they are not to be
-// kept. Those after it stay.
+// Deletes the checkpoints before `newest`, which is known to be good, that retention does not keep.
+// Later ones stay.
 void prune_checkpoints(const std::filesystem::path& directory, std::uint64_t newest,
                        const Retention& retention);
 

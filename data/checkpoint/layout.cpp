@@ -6,7 +6,7 @@
 namespace tern {
 namespace {
 
-// What HDF5 stores beside the elements, from above: blocks of metadata, headers and padding.
+// Upper bounds of what HDF5 stores beside the elements: metadata, headers and padding.
 constexpr std::uint64_t kFileOverhead = 192 << 10, kDatasetOverhead = 2 * 4096;
 
 class Planner {
@@ -33,7 +33,7 @@ class Planner {
  private:
   std::uint64_t left() const { return used_ < room_ ? room_ - used_ : 0; }
 
-  // at least one in an empty part, else a row larger than a part would never be placed
+  // At least one in an empty part: a row larger than a part gets a larger part.
   std::uint64_t rows_that_fit(std::uint64_t rows, std::uint64_t row_bytes) const {
     if (row_bytes == 0) return rows;
     const std::uint64_t data = left() > kDatasetOverhead ? left() - kDatasetOverhead : 0;

@@ -1,5 +1,5 @@
-// Which rows of which tensor go into which file of a checkpoint. A function of names, shapes and
-// the limit alone, so that every save of a run has the same files.
+// The layout of a checkpoint: which rows of which tensor go into which file. A function of names,
+// shapes and the limit alone, so every save of a run has the same files.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ struct TensorBytes {
   std::vector<std::uint64_t> shape;  // of the whole tensor
   std::span<const std::byte> bytes;  // in host memory, or none
   std::uint64_t first_row = 0;       // of the bytes
-  bool constant = false;             // they do not change while a save is on its way
-  // Of a tensor in a device's memory: how many bytes, and how to get those from `offset` on.
+  bool constant = false;             // the bytes do not change during a save
+  // For a tensor in device memory: its size, and a function that copies bytes from `offset` on.
   std::uint64_t device_bytes = 0;
   std::function<void(std::uint64_t offset, std::span<std::byte> to)> download{};
 
@@ -30,9 +30,9 @@ struct TensorBytes {
   std::uint64_t rows() const;  // in the bytes
 };
 
-// Consecutive rows of what was given of one tensor.
+// Consecutive rows of one of the given tensors.
 struct Rows {
-  std::size_t tensor = 0;  // index in what was given
+  std::size_t tensor = 0;  // index among the given tensors
   std::uint64_t first = 0, count = 0;
 };
 

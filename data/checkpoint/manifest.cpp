@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "data/io/files.h"
 #include "data/io/hash.h"
 
 namespace tern {
@@ -22,7 +23,7 @@ std::span<const std::byte> as_bytes(std::string_view text) {
 
 json to_json(const StoredTensor& tensor) {
   json pieces = json::array();
-  for (const Piece& p : tensor.pieces)
+  for (const TensorPiece& p : tensor.pieces)
     pieces.push_back({{"file", p.file},
                       {"offset", p.offset},
                       {"bytes", p.bytes},
@@ -35,7 +36,7 @@ json to_json(const StoredTensor& tensor) {
           {"pieces", std::move(pieces)}};
 }
 
-// Members of one JSON object by name and type; complaints say where in the manifest it is.
+// Members of one JSON object by name and type. Errors name the object's place in the manifest.
 class Members {
  public:
   Members(const json& object, std::string where) : object_(object), where_(std::move(where)) {
@@ -90,28 +91,20 @@ class Members {
   std::string where_;
 };
 
-void require_plain_name(const std::string& name, const std::string& where) {
-  const bool plain = !name.empty() && name.size() <= 255 && name[0] != '.' &&
-                     std::all_of(name.begin(), name.end(), [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                              (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-                     });
-  require(plain, Fault::input, where, ": expected a plain file name, got ",
-          json(name).dump(-1, ' ', true, json::error_handler_t::replace).substr(0, 80));
-}
-
 StoredFile parse_file(const json& object, const std::string& where) {
   const Members m(object, where + ": files");
   StoredFile file{m.text("name"), m.number("bytes"), m.hash("structure_hash")};
-  require_plain_name(file.name, where + ": files");
+  require(is_plain_name(file.name), Fault::input, where,
+          ": files: expected a plain file name, got ",
+          json(file.name).dump(-1, ' ', true, json::error_handler_t::replace).substr(0, 80));
   return file;
 }
 
-Piece parse_piece(const json& object, const std::string& where,
-                  const std::map<std::string, std::uint64_t>& file_bytes) {
+TensorPiece parse_piece(const json& object, const std::string& where,
+                        const std::map<std::string, std::uint64_t>& file_bytes) {
   const Members m(object, where);
-  const Piece p{m.text("file"),        m.number("offset"), m.number("bytes"),
-                m.number("first_row"), m.number("rows"),   m.hash("hash")};
+  const TensorPiece p{m.text("file"),        m.number("offset"), m.number("bytes"),
+                      m.number("first_row"), m.number("rows"),   m.hash("hash")};
   const auto file = file_bytes.find(p.file);
   require(file != file_bytes.end(), Fault::input, where, ": its file is not listed");
   require(p.offset <= file->second && p.bytes <= file->second - p.offset, Fault::input, where,
@@ -124,7 +117,7 @@ StoredTensor parse_tensor(const json& object, const std::string& where,
   const Members m(object, where + ": tensors");
   StoredTensor t{m.text("name"), stored_type(m.text("dtype"), where), m.numbers("shape", 8), {}};
   const std::string here = where + ": tensor " + t.name;
-  Dataset{here, t.type, t.shape}.bytes();  // not too many
+  Dataset{here, t.type, t.shape}.bytes();  // throws if the shape is too large
   for (const json& piece : m.array("pieces", kMaxTensors))
     t.pieces.push_back(parse_piece(piece, here, file_bytes));
   return t;
@@ -134,7 +127,7 @@ void require_whole(const StoredTensor& t, const std::string& where) {
   const std::string here = where + ": tensor " + t.name;
   std::uint64_t rows = 0;
   const std::uint64_t row_bytes = t.rows() ? t.bytes() / t.rows() : 0;
-  for (const Piece& p : t.pieces) {
+  for (const TensorPiece& p : t.pieces) {
     require(p.first_row == rows && p.rows <= t.rows() - rows && p.bytes == p.rows * row_bytes,
             Fault::input, here, ": expected its pieces to cover every row once, in order");
     rows += p.rows;
@@ -185,7 +178,7 @@ std::uint64_t StoredTensor::bytes() const {
 std::vector<Extent> extents_of(const Manifest& manifest, const std::string& file) {
   std::vector<Extent> extents;
   for (const StoredTensor& t : manifest.tensors)
-    for (const Piece& p : t.pieces)
+    for (const TensorPiece& p : t.pieces)
       if (p.file == file) extents.push_back({p.offset, p.bytes});
   return extents;
 }
@@ -255,8 +248,9 @@ void add_shard(Manifest& to, std::string_view text, const std::string& where) {
       continue;
     }
     known->pieces.insert(known->pieces.end(), part.pieces.begin(), part.pieces.end());
-    std::stable_sort(known->pieces.begin(), known->pieces.end(),
-                     [](const Piece& a, const Piece& b) { return a.first_row < b.first_row; });
+    std::stable_sort(
+        known->pieces.begin(), known->pieces.end(),
+        [](const TensorPiece& a, const TensorPiece& b) { return a.first_row < b.first_row; });
   }
 }
 

@@ -1,6 +1,5 @@
-// manifest.json of a checkpoint: what was saved, and which bytes of which file hold it. It is
-// written last, so a directory with a manifest is complete. docs/checkpoint_format.md has the
-// format.
+// manifest.json of a checkpoint: its tensors, and the bytes of the files that hold them. The
+// manifest is written last, so a directory with one is complete. Format: docs/checkpoint_format.md.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,7 @@
 namespace tern {
 
 // Consecutive rows of a tensor in the dataset of the tensor's name in one file.
-struct Piece {
+struct TensorPiece {
   std::string file;
   std::uint64_t offset = 0;  // of the first byte in the file
   std::uint64_t bytes = 0;
@@ -27,7 +26,7 @@ struct StoredTensor {
   std::string name;
   StoredType type = StoredType::f32;
   std::vector<std::uint64_t> shape;
-  std::vector<Piece> pieces;  // in row order, without gaps
+  std::vector<TensorPiece> pieces;  // in row order, without gaps
 
   std::uint64_t rows() const { return shape.empty() ? 1 : shape[0]; }
   std::uint64_t bytes() const;
@@ -46,32 +45,32 @@ struct Manifest {
   std::uint64_t parameters = 0;  // of the model
   std::uint64_t world = 1;       // processes that wrote files
   nlohmann::json config;         // of the run
-  nlohmann::json state;          // what a resumed run needs beside the tensors
+  nlohmann::json state;          // state of a run beside the tensors, needed to resume
   std::vector<StoredFile> files;
   std::vector<StoredTensor> tensors;
 };
 
 constexpr std::uint64_t kManifestFormat = 1;
-// 15 MB are the 1024 layers that a model may have at most; rows shared out among ranks take more
+// 1024 layers, the most a model may have, take 15 MB; rows divided among ranks take more
 constexpr std::uint64_t kMaxManifestBytes = 64 << 20;
 
 // The text, ending in a hash of itself. Fault::internal when it would be longer than a reader
 // takes.
 std::string to_text(const Manifest& manifest);
 
-// Checks everything that can be checked without the files. Fault::input, naming where.
+// Makes every check that needs no other file. Fault::input, naming where.
 Manifest parse_manifest(std::string_view text, const std::string& where);
 
-// The files and tensors of a manifest that one of several processes has made of what it wrote, as a
-// text without a hash; and such a text's content added to the manifest of the whole. Fault::input,
-// naming where.
+// Where several processes write one checkpoint, each makes a manifest of its own files and tensors.
+// shard_text: that manifest as text, without a hash. add_shard: adds such a text to the manifest of
+// the whole; Fault::input, naming where.
 std::string shard_text(const Manifest& shard);
 void add_shard(Manifest& to, std::string_view text, const std::string& where);
 
-// where the pieces of a file lie in it
+// The byte ranges of all pieces of a file.
 std::vector<Extent> extents_of(const Manifest& manifest, const std::string& file);
 
-// What a file of this step says about itself in the HDF5 attribute "tern".
+// The HDF5 attribute "tern" of a file of this step.
 std::string shard_label(std::uint64_t step);
 
 }  // namespace tern

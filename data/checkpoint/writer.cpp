@@ -1,7 +1,12 @@
 #include "data/checkpoint/writer.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <new>
@@ -9,7 +14,10 @@
 #include <utility>
 
 #include "core/check.h"
+#include "data/checkpoint/manifest.h"
 #include "data/io/files.h"
+#include "data/io/hash.h"
+#include "data/io/hdf5.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -30,6 +38,132 @@ void prepare(const fs::path& directory) {
   const fs::path probe = directory / ("step-probe-" + std::to_string(::getpid()) + ".tmp");
   File::create(probe);
   fs::remove(probe, error);
+}
+
+Dataset dataset_of(const TensorBytes& t, const Rows& rows) {
+  Dataset d{t.name, t.type, t.shape};
+  const bool part = t.row_bytes() > 0 && t.size() % t.row_bytes() == 0 && t.size() < d.bytes();
+  check(part || d.bytes() == t.size(), "[checkpoint] ", t.name, ": expected ", d.bytes(),
+        " B, or whole rows, got ", t.size());
+  if (!d.shape.empty()) d.shape[0] = rows.count;
+  return d;
+}
+
+// Each of several processes checks the space for all: their shards are of similar size.
+void require_space(const CheckpointOptions& options, std::span<const TensorBytes> tensors) {
+  const fs::path& directory = options.directory;
+  std::uint64_t bytes = 0;
+  for (const TensorBytes& t : tensors) bytes += t.size();
+  struct statvfs space {};
+  if (::statvfs(directory.c_str(), &space) != 0) return;  // writing reports the error
+  bytes *= std::uint64_t(options.world);
+  const std::uint64_t needed = bytes + bytes / 10;
+  const std::uint64_t available = std::uint64_t(space.f_bavail) * space.f_frsize;
+  require(available >= needed, Fault::disk, directory.string(), ": a checkpoint needs ", needed,
+          " B on the disk, ", available, " B are free: make room");
+}
+
+// Bytes [first, first + size) of a tensor, one block at a time, without a copy where they are in
+// host memory already.
+class Blocks {
+ public:
+  std::span<const std::byte> at(const TensorBytes& t, std::uint64_t first, std::size_t size) {
+    if (!t.download) return t.bytes.subspan(first, size);
+    room_.resize(kCheckpointBlock);
+    const auto block = std::span(room_).first(size);
+    t.download(first, block);
+    return block;
+  }
+
+ private:
+  std::vector<std::byte> room_;
+};
+
+// Writes bytes [first, first + size) of a tensor and hashes them; the disk starts on a block while
+// the next one is being hashed.
+std::string write_hashed(File& file, std::uint64_t offset, const TensorBytes& t,
+                         std::uint64_t first, std::uint64_t size, Blocks& blocks) {
+  Hash hash;
+  for (std::uint64_t done = 0; done < size; done += kCheckpointBlock) {
+    const auto block =
+        blocks.at(t, first + done, std::min<std::uint64_t>(kCheckpointBlock, size - done));
+    hash.update(block);
+    file.pwrite_all(offset + done, block);
+    ::sync_file_range(file.descriptor(), off_t(offset + done), off_t(block.size()),
+                      SYNC_FILE_RANGE_WRITE);
+  }
+  return hash.hex();
+}
+
+// Writes one file and adds it, with its pieces, to the manifest.
+void write_part(const fs::path& path, const Part& part, std::span<const TensorBytes> tensors,
+                Blocks& blocks, Manifest& manifest) {
+  Structure structure{.attributes = {{"tern", shard_label(manifest.step)}}};
+  for (const Rows& rows : part)
+    structure.datasets.push_back(dataset_of(tensors[rows.tensor], rows));
+  File file = File::create(path);
+  write_structure(file, structure);
+  const std::string name = path.filename().string();
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    const TensorBytes& t = tensors[part[i].tensor];
+    const Dataset& d = structure.datasets[i];
+    const std::string hash =
+        write_hashed(file, d.offset, t, part[i].first * t.row_bytes(), d.bytes(), blocks);
+    manifest.tensors[part[i].tensor].pieces.push_back(
+        {name, d.offset, d.bytes(), t.first_row + part[i].first, part[i].count, hash});
+  }
+  const std::string around = read_structure_bytes(file, extents_of(manifest, name));
+  manifest.files.push_back(
+      {name, structure.file_bytes, hash_hex(std::as_bytes(std::span(around)))});
+  file.sync();
+  file.close();
+}
+
+void write_manifest(const fs::path& path, const Manifest& manifest) {
+  const std::string text = to_text(manifest);
+  File file = File::create(path);
+  file.write_all(std::as_bytes(std::span(text)));
+  file.sync();
+  file.close();
+}
+
+Manifest facts_of(const CheckpointOptions& options, const CheckpointFacts& facts) {
+  return {options.version,
+          facts.step,
+          facts.tokens,
+          facts.parameters,
+          std::uint64_t(options.world),
+          facts.config,
+          facts.state,
+          {},
+          {}};
+}
+
+fs::path temporary_of(const CheckpointOptions& options, std::uint64_t step) {
+  return options.directory / (checkpoint_name(step) + ".tmp");
+}
+
+// Everything but the manifest, into the temporary directory.
+Manifest write_parts(const CheckpointOptions& options, const CheckpointFacts& facts,
+                     std::span<const TensorBytes> tensors) {
+  const fs::path temporary = temporary_of(options, facts.step);
+  Manifest manifest = facts_of(options, facts);
+  for (const TensorBytes& t : tensors) manifest.tensors.push_back({t.name, t.type, t.shape, {}});
+  const std::vector<Part> parts = plan_parts(tensors, options.part_bytes);
+  Blocks blocks;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    write_part(temporary / part_name(options.rank, i), parts[i], tensors, blocks, manifest);
+  return manifest;
+}
+
+std::uint64_t complete(const CheckpointOptions& options, const Manifest& manifest) {
+  const fs::path temporary = temporary_of(options, manifest.step);
+  write_manifest(temporary / "manifest.json", manifest);
+  fsync_directory(temporary);
+  publish_checkpoint(options.directory, checkpoint_name(manifest.step));
+  std::uint64_t bytes = 0;
+  for (const StoredFile& file : manifest.files) bytes += file.bytes;
+  return bytes;
 }
 
 }  // namespace
@@ -54,7 +188,7 @@ std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointF
 }
 
 CheckpointWriter::CheckpointWriter(CheckpointOptions options) : options_(std::move(options)) {
-  if (options_.rank > 0) return;  // the first sees to the directory
+  if (options_.rank > 0) return;  // rank 0 prepares the directory
   try {
     prepare(options_.directory);
   } catch (const fs::filesystem_error& e) {
@@ -66,10 +200,10 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Whether there is a buffer of that size: the pages of one that is there have been paid for.
+// Makes the buffer at least that large; false: no memory. A larger buffer is kept.
 bool CheckpointWriter::reserve(std::uint64_t bytes) {
   if (bytes <= staging_bytes_) return true;
-  staging_.reset();  // before the new one: there may not be memory for both
+  staging_.reset();  // before the allocation: memory may not suffice for both
   staging_bytes_ = 0;
   if (options_.free_memory && bytes > options_.free_memory()) return false;
   staging_.reset(new (std::nothrow) std::byte[bytes]);
@@ -107,7 +241,7 @@ double CheckpointWriter::save(const CheckpointFacts& facts, std::span<const Tens
       });
       return stall;
     } catch (const std::system_error&) {
-      // no thread: this one writes
+      // no thread: the caller writes
     }
   }
   SaveResult result = write(facts, tensors);
@@ -148,6 +282,45 @@ std::vector<SaveResult> CheckpointWriter::poll() {
 std::vector<SaveResult> CheckpointWriter::wait() {
   if (thread_.joinable()) thread_.join();
   return poll();
+}
+
+void begin_checkpoint(const CheckpointOptions& options, std::uint64_t step) {
+  const fs::path temporary = temporary_of(options, step);
+  fs::remove_all(temporary);
+  const bool made = ::mkdir(temporary.c_str(), 0777) == 0;
+  require(made, Fault::disk, temporary.string(), ": cannot make it: ", system_message(errno));
+}
+
+void drop_checkpoint(const CheckpointOptions& options, std::uint64_t step) {
+  std::error_code ignored;
+  fs::remove_all(temporary_of(options, step), ignored);
+}
+
+std::string write_shard(const CheckpointOptions& options, const CheckpointFacts& facts,
+                        std::span<const TensorBytes> tensors) {
+  require_space(options, tensors);
+  return shard_text(write_parts(options, facts, tensors));
+}
+
+std::uint64_t complete_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                                  std::span<const std::string> shards) {
+  Manifest manifest = facts_of(options, facts);
+  for (std::size_t r = 0; r < shards.size(); ++r)
+    add_shard(manifest, shards[r], "shard of rank " + std::to_string(r));
+  parse_manifest(to_text(manifest), "manifest of all shards");  // they cover every row
+  return complete(options, manifest);
+}
+
+std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
+                               std::span<const TensorBytes> tensors) {
+  require_space(options, tensors);
+  begin_checkpoint(options, facts.step);
+  try {
+    return complete(options, write_parts(options, facts, tensors));
+  } catch (...) {
+    drop_checkpoint(options, facts.step);
+    throw;
+  }
 }
 
 }  // namespace tern

@@ -31,19 +31,19 @@ struct CheckpointOptions {
   std::function<std::uint64_t()> free_memory{};
 };
 
-// What a save takes of host memory for tensors in a device's memory, beside a copy of all or none.
+// Host memory of a save for blocks of tensors in device memory, beside the copy of all tensors.
 inline constexpr std::size_t kCheckpointBlock = 4 << 20;  // bytes; hashed while in cache
 
-// Bytes of the copy that save() makes: of all that may change in the meantime.
+// Bytes of the copy that save() makes: of all tensors that may change during the save.
 std::uint64_t snapshot_bytes(std::span<const TensorBytes> tensors);
 
-// What a checkpoint says beside its tensors.
+// Contents of a checkpoint beside its tensors.
 struct CheckpointFacts {
   std::uint64_t step = 0;
   std::uint64_t tokens = 0;             // seen in training so far
   std::uint64_t parameters = 0;         // of the model
-  nlohmann::json config{};              // of the run: `tern generate` rebuilds the model from it
-  nlohmann::json state{};               // data position, schedule, seed: what a resumed run needs
+  nlohmann::json config{};              // of the run; `tern generate` rebuilds the model from it
+  nlohmann::json state{};               // data position, schedule, seed; needed to resume
   std::optional<std::uint64_t> best{};  // the step that `best` names once this one is saved
   bool prune = true;                    // delete what retention does not keep
 };
@@ -56,20 +56,20 @@ struct SaveResult {
   double stall_seconds = 0;  // that save() took
   bool streamed = false;     // written without a copy, while the caller waited
   std::string error{};       // why it was not saved; empty: it was
-  std::string shard{};       // where several write: what complete_checkpoint() wants of this one
+  std::string shard{};       // with several processes: argument of complete_checkpoint()
   std::string warning{};     // saved, but `latest` or old checkpoints could not be changed
 };
 
 class CheckpointWriter {
  public:
-  // Makes the directory, removes what dead processes left in it, and tries to write there:
-  // Fault::disk, so that a run fails before its first step and not at its first save.
+  // Makes the directory, removes leftovers of dead processes, and tries to write there.
+  // Fault::disk: a run fails before its first step and not at its first save.
   explicit CheckpointWriter(CheckpointOptions options);
   ~CheckpointWriter();  // waits for the save in flight
 
-  // Starts a save, or makes it where there is no memory for a copy; waits before for one that is in
-  // flight. Returns the seconds that the caller waited in all. The tensors may change as soon as it
-  // returns. What a download throws before there is a copy is thrown.
+  // Waits for a save in flight, then starts one; without memory for a copy it writes before it
+  // returns. The tensors may change afterwards. Returns the seconds that the caller waited. Throws
+  // the error of a download that fails while the copy is made.
   double save(const CheckpointFacts& facts, std::span<const TensorBytes> tensors);
 
   const CheckpointOptions& options() const { return options_; }
@@ -84,7 +84,7 @@ class CheckpointWriter {
   void finished(SaveResult result);
 
   CheckpointOptions options_;
-  std::unique_ptr<std::byte[]> staging_;  // kept for the run: its pages are paid for once
+  std::unique_ptr<std::byte[]> staging_;  // kept for the run, so its pages are allocated once
   std::uint64_t staging_bytes_ = 0;
   std::vector<TensorBytes> staged_;
   std::mutex mutex_;
@@ -92,9 +92,10 @@ class CheckpointWriter {
   std::thread thread_;
 };
 
-// A checkpoint that several processes write, in the calling thread. One of them begins it, then all
-// write their shards, each a part of the tensors; when all have succeeded, one completes it with
-// what they returned, by rank, and publishes it (its bytes), else it drops it. Fault::disk, mostly.
+// One checkpoint of several processes, in the calling thread. One process begins it; each writes
+// its shard, a part of the tensors; one completes it with the returned texts, by rank, and
+// publishes it, or drops it if a shard failed. complete_checkpoint returns the bytes written.
+// Usually Fault::disk.
 void begin_checkpoint(const CheckpointOptions& options, std::uint64_t step);
 std::string write_shard(const CheckpointOptions& options, const CheckpointFacts& facts,
                         std::span<const TensorBytes> tensors);
@@ -102,12 +103,12 @@ std::uint64_t complete_checkpoint(const CheckpointOptions& options, const Checkp
                                   std::span<const std::string> shards);
 void drop_checkpoint(const CheckpointOptions& options, std::uint64_t step);
 
-// After a save: lets `latest` and `best` name what they should, and deletes what retention does not
-// keep. What may fail without harm to the checkpoint: says why it did.
+// After a save: updates `latest` and `best`, and deletes checkpoints that retention does not keep.
+// A failure does no harm to the saved checkpoint. Returns its reason; empty: none.
 std::string tidy_checkpoints(const CheckpointOptions& options, const CheckpointFacts& saved);
 
-// Writes and publishes one checkpoint in the directory, which exists, in the calling thread; its
-// bytes. Removes what it began when it throws (Fault::disk, mostly).
+// Writes and publishes one checkpoint in the directory, which exists, in the calling thread.
+// Returns the bytes written. Leaves nothing behind when it throws (usually Fault::disk).
 std::uint64_t write_checkpoint(const CheckpointOptions& options, const CheckpointFacts& facts,
                                std::span<const TensorBytes> tensors);
 

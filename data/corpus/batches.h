@@ -1,15 +1,31 @@
-// Cuts batches out of token sources: by global sample index for training, front to back for
-// validation.
+// Batches of token sources: by global sample index for training, front to back for validation.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
 #include <optional>
+#include <span>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "data/corpus/sample_order.h"
-#include "data/corpus/tokens.h"
 
 namespace tern {
+
+// A text as token ids, readable from any position.
+struct TokenSource {
+  std::string name;   // for messages
+  double weight = 1;  // its share of the samples is weight over the sum of the weights
+  std::uint64_t token_count = 0;
+  // fills ids with those at [first, first + ids.size()) < token_count; called from one thread
+  std::function<void(std::uint64_t first, std::span<std::int32_t> ids)> read;
+  std::string content{};  // hash of the tokens: keys the order of its samples
+};
 
 // S sequences of T tokens; targets are the inputs one position later.
 struct Batch {
@@ -56,6 +72,34 @@ class SequentialPass {
   TokenSource source_;
   std::uint64_t context_, sequences_, samples_, position_ = 0;
   std::int64_t vocabulary_;
+};
+
+// The batches of a training run. A thread reads ahead if the system allows one more. The state is
+// one number: position(), the global index of the next sample.
+class Loader {
+ public:
+  // Batches of `sequences` samples, at most `prefetch` of them ready and waiting.
+  Loader(BatchReader reader, std::uint64_t sequences, std::size_t prefetch = 4);
+
+  // The batch of samples position() .. position() + sequences - 1. Any position is allowed: a
+  // sample does not depend on the batch it is in. Rethrows an error of reading, at every call.
+  Batch next();
+  std::uint64_t position() const { return position_; }
+  void seek(std::uint64_t position);
+
+ private:
+  void start();
+  void stop();
+  void read_ahead(std::stop_token stop, std::uint64_t first);
+
+  BatchReader reader_;
+  std::uint64_t sequences_, position_ = 0;
+  std::size_t prefetch_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<Batch> ready_;
+  std::exception_ptr error_;  // after the batches in ready_
+  std::jthread thread_;       // last, so it ends first: it uses the members above
 };
 
 }  // namespace tern

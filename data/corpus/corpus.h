@@ -1,6 +1,7 @@
 // One split of a corpus that `tern prepare` made, as one long row of token ids. Every shard is
-// looked at first, then opened when it is read; one that has changed by then is an error unless its
-// content is the same. Nothing is mapped: a file that becomes shorter is an error and not a crash.
+// checked when the corpus is opened, and opened again when it is read; a shard that has changed in
+// between is an error unless its content is the same. Files are read, not mapped: a file that
+// becomes shorter is an error and not a crash.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,12 @@
 #include <vector>
 
 #include "data/corpus/manifest.h"
-#include "data/io/file_cache.h"
 #include "data/io/files.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 
-// Where the elements of a shard lie in its file.
+// Byte offsets of the two datasets of a shard in its file.
 struct ShardOffsets {
   std::uint64_t tokens = 0, starts = 0;
   bool operator==(const ShardOffsets&) const = default;
@@ -27,9 +27,9 @@ struct ShardOffsets {
 
 class Corpus {
  public:
-  // Fault::input, naming file and reason: no corpus there, an unfinished one, no such split, shards
-  // missing or other than the manifest says.
-  // Corpora that are open together share `files`.
+  // Fault::input, naming file and reason: there is no corpus, it is unfinished, it has no such
+  // split, shards are missing or do not match the manifest. Corpora that are open together share
+  // `files`.
   static Corpus open(const std::filesystem::path& directory, Split split,
                      std::shared_ptr<FileCache> files = std::make_shared<FileCache>());
   // Text to measure on: the validation split, or all of a corpus that was prepared without one.
@@ -42,19 +42,19 @@ class Corpus {
   std::int32_t vocab_size() const { return manifest_.vocab_size; }
   Split split() const { return split_; }
   const CorpusManifest& manifest() const { return manifest_; }
-  // of the split's tokens, by the hashes in the manifest: the same wherever the corpus lies and
-  // whatever its inputs were called
+  // Hash of the split's tokens, from the hashes in the manifest. It does not depend on the paths of
+  // the corpus and of its inputs.
   const std::string& content_hash() const { return content_hash_; }
 
   // Fills ids with those at [first, first + ids.size()); any thread. Fault::input with file and
   // position for an id outside the vocabulary, with the file for one that was deleted or changed.
   void read(std::uint64_t first, std::span<std::int32_t> ids) const;
-  // positions in [first, end) where documents begin, ascending
+  // Positions in [first, end) at which documents begin, ascending.
   std::vector<std::uint64_t> document_starts(std::uint64_t first, std::uint64_t end) const;
   std::vector<std::uint64_t> document_starts() const { return document_starts(0, token_count_); }
-  // How documents begin and end, as the first tokens and the last one say.
+  // Whether documents begin with bos and end with eos, judged by the first tokens and the last one.
   DocumentLayout layout() const;
-  // the copy of the tokenizer; Fault::input when it is not the one the corpus was made with
+  // The copy of the tokenizer. Fault::input if the corpus was made with another one.
   Tokenizer tokenizer() const;
 
  private:
@@ -92,19 +92,20 @@ class Corpus {
 // the manifest of the corpus in a directory; Fault::input as Corpus::open
 CorpusManifest read_corpus_manifest(const std::filesystem::path& directory);
 
-// Whether it holds a file of a corpus, finished or not.
+// Whether the directory holds a file of a corpus, finished or not.
 bool is_corpus(const std::filesystem::path& directory);
 
-// Everything that is wrong with the files of a corpus, a line for each: missing, of other sizes or
-// structure than the manifest says; with `hashes` every byte is compared. report: bytes read so
-// far, of all. Fault::input when there is no manifest to compare with.
+// Compares the files of a corpus with its manifest: existence, sizes, structure; with `hashes`
+// every byte. Returns one line for each problem. report: bytes read so far, of all. Fault::input if
+// there is no manifest.
 std::vector<std::string> verify_corpus(
     const std::filesystem::path& directory, bool hashes,
     const std::function<void(std::uint64_t done, std::uint64_t total)>& report);
 
-// What a shard's file must be; Fault::input, naming it.
+// Checks the structure of a shard's file against the manifest. Fault::input, naming the file.
 ShardOffsets check_shard_structure(const File& file, const CorpusShard& facts, StoredType type);
-// Compares its bytes with the hashes of the manifest. report: bytes that were read, in parts.
+// Checks the bytes of a shard's file against the hashes of the manifest. report: bytes read since
+// the last call.
 void check_shard_content(const File& file, const CorpusShard& facts, StoredType type,
                          const ShardOffsets& offsets,
                          const std::function<void(std::uint64_t)>& report);

@@ -1,6 +1,7 @@
 #include "data/corpus/manifest.h"
 
 #include "core/check.h"
+#include "data/io/files.h"
 #include "data/text/source_list.h"
 
 namespace tern {
@@ -28,12 +29,6 @@ std::string text(const json& object, const char* key, const std::string& where) 
   require(value.is_string(), Fault::input, where, ": ", key, ": expected a text, got ",
           value.dump().substr(0, 40));
   return value.get<std::string>();
-}
-
-bool is_plain_name(const std::string& name) {
-  return !name.empty() && name.size() <= 255 && name[0] != '.' &&
-         name.find_first_not_of(
-             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == name.npos;
 }
 
 json totals_of(const std::vector<CorpusShard>& shards) {

@@ -1,6 +1,6 @@
-// manifest.json of a corpus, the directory that `tern prepare` makes: which tokens lie in which
-// shard, from what they were made and how. It is written last: a directory with a manifest is
-// complete. docs/data_format.md has the format.
+// manifest.json of a corpus, the directory that `tern prepare` makes: its shards, inputs and
+// options. The manifest is written last, so a directory with one is complete. Format:
+// docs/data_format.md.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 #include "data/io/json.h"
 #include "data/io/stored_type.h"
-#include "data/text/splits.h"
+#include "data/text/documents.h"
 
 namespace tern {
 
@@ -30,7 +30,7 @@ struct CorpusShard {
 nlohmann::json to_json(const CorpusShard& shard);
 CorpusShard shard_from_json(const nlohmann::json& value, const std::string& where);
 
-// What stands before and after each document.
+// Tokens around each document.
 struct DocumentLayout {
   bool bos = true, eos = true;
 };
@@ -39,7 +39,7 @@ struct CorpusManifest {
   std::string tokenizer_hash;  // of tokenizer.model, a copy of which lies beside the manifest
   std::int32_t vocab_size = 0;
   StoredType token_type = StoredType::u16;
-  nlohmann::json arguments;                        // sources and options: what decides the content
+  nlohmann::json arguments;                        // sources and options, which decide the content
   std::uint64_t skipped_lines = 0;                 // of JSON lines that could not be used
   std::array<std::vector<CorpusShard>, 2> splits;  // by Split, in order
 
@@ -47,7 +47,7 @@ struct CorpusManifest {
 };
 
 constexpr std::uint64_t kCorpusFormat = 1;
-// What readers accept, and therefore writers make: 1.4 PB of text in shards of the usual size, a
+// Limits of readers, and therefore of writers: 1.4 PB of text in shards of the usual size, a
 // manifest of some 35 MB. Manifests of earlier releases also list every input file.
 constexpr std::size_t kMaxCorpusShards = 100'000;  // of both splits
 constexpr std::uint64_t kMaxCorpusArgumentBytes = 1 << 20;

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "data/corpus/corpus.h"
+
 namespace tern {
 
 class NgramModels {
@@ -43,5 +45,17 @@ class NgramModels {
   std::vector<std::uint32_t> children_;           // of the same slot; 0: empty
   std::vector<std::uint32_t> training_, scored_;  // n-grams that end here, by length; last contexts
 };
+
+// Scores of n-gram models on a corpus, in bits per byte of its validation text.
+struct NgramBaselines {
+  std::uint64_t training_tokens = 0, training_bytes = 0;  // used; fewer than there are, if limited
+  std::uint64_t scored_tokens = 0, scored_bytes = 0;
+  std::vector<double> token_models, byte_models;  // bit/byte by order, from 1
+};
+
+// Trains on the first max_tokens of train and on the text that they spell. The models over tokens
+// are scored like a language model: on every token but the first, bos and eos included.
+NgramBaselines ngram_baselines(const Corpus& train, const Corpus& validation, int highest,
+                               std::uint64_t max_tokens);
 
 }  // namespace tern

@@ -1,5 +1,5 @@
-// Work on a sequence in several threads with the results in order: whatever the number of threads,
-// the consumer sees the same. What is under way is bounded by weight (bytes).
+// A sequence of items processed by several threads, results in order: the consumer sees the same
+// for any number of threads. The items in flight are bounded by their weight (bytes).
 #pragma once
 
 #include <algorithm>
@@ -21,14 +21,13 @@ template <class In, class Out>
 class Pipeline {
  public:
   struct Stages {
-    std::function<std::optional<In>()> produce;  // in a thread of its own, until it gives nothing
+    std::function<std::optional<In>()> produce;  // in a separate thread, until it returns nothing
     std::function<std::function<Out(In&&)>()> make_worker;  // called once in each worker thread
     std::function<void(Out&&)> consume;                     // in the caller's thread, in order
     std::function<std::uint64_t(const In&)> weight;
-    std::uint64_t max_weight = 0;  // of all that is produced and not consumed; one item always fits
+    std::uint64_t max_weight = 0;  // of all items produced and not consumed; one item always fits
     int threads = 1;
-    // Told how many workers there are if the system allows fewer threads; 0: the caller does it
-    // all.
+    // Called with the number of workers if the system allows fewer threads; 0: the caller works.
     std::function<void(int)> fewer = [](int) {};
   };
 

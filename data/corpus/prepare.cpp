@@ -1,17 +1,23 @@
 #include "data/corpus/prepare.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <cstring>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/check.h"
+#include "data/corpus/manifest.h"
 #include "data/corpus/pipeline.h"
 #include "data/corpus/prepare_journal.h"
 #include "data/corpus/shard.h"
-#include "data/corpus/token_files.h"
 #include "data/io/files.h"
+#include "data/io/json.h"
+#include "data/text/documents.h"
 #include "data/text/source_list.h"
-#include "data/text/text_source.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -48,6 +54,87 @@ void check_options(const PrepareOptions& options, const Tokenizer& tokenizer) {
           ": has no piece for the beginning of a text (<s>): use --no-bos");
   require(!options.layout.eos || tokenizer.eos_id() >= 0, Fault::usage, name,
           ": has no piece for the end of a text (</s>): use --no-eos");
+}
+
+struct EncodedBatch {
+  std::array<TokenRun, 2> runs;       // by Split
+  std::vector<std::string> problems;  // of lines that cannot be used: "file:line: reason"
+  TextPosition next;                  // as in TextBatch
+  std::uint64_t consumed = 0;
+};
+
+// Turns a batch of documents into tokens: bos, the document's tokens, eos.
+class BatchEncoder {
+ public:
+  BatchEncoder(Tokenizer tokenizer, SharedSources sources, DocumentLayout layout,
+               std::string json_field = "text")
+      : tokenizer_(tokenizer),
+        encoder_(tokenizer),
+        sources_(std::move(sources)),
+        layout_(layout),
+        json_field_(std::move(json_field)) {}
+
+  // Ids of token files stay as they are, no bos and eos are added. Fault::input with the byte
+  // offset of an id outside the vocabulary.
+  EncodedBatch encode(const TextBatch& batch);
+
+ private:
+  void append_text(std::string_view text, const TextItem& item, TokenRun& run);
+  void append_tokens(std::string_view bytes, const TextItem& item, TokenRun& run);
+
+  Tokenizer tokenizer_;
+  Encoder encoder_;
+  SharedSources sources_;
+  DocumentLayout layout_;
+  std::string json_field_;
+};
+
+EncodedBatch BatchEncoder::encode(const TextBatch& batch) {
+  EncodedBatch encoded{.runs = {}, .problems = {}, .next = batch.next, .consumed = batch.consumed};
+  for (const TextItem& item : batch.items) {
+    TokenRun& run = encoded.runs[std::size_t(item.split)];
+    const SourceFile& source = (*sources_)[std::size_t(item.source)];
+    if (source.format == SourceFormat::text) {
+      append_text(batch.of(item), item, run);
+    } else if (source.format != SourceFormat::json_lines) {
+      append_tokens(batch.of(item), item, run);
+    } else {
+      const JsonLine line = read_json_line(batch.of(item), json_field_);
+      if (!line.problem.empty())
+        encoded.problems.push_back(source.path.string() + ':' + std::to_string(item.line) + ": " +
+                                   line.problem);
+      else if (!line.text.empty())
+        append_text(line.text, item, run);
+    }
+  }
+  return encoded;
+}
+
+void BatchEncoder::append_text(std::string_view text, const TextItem& item, TokenRun& run) {
+  if (item.first) run.starts.push_back(run.ids.size());
+  if (item.first && layout_.bos) run.ids.push_back(tokenizer_.bos_id());
+  encoder_.append(text, item.first ? Encoder::Part::first : Encoder::Part::continued, run.ids);
+  if (item.last && layout_.eos) run.ids.push_back(tokenizer_.eos_id());
+  run.text_bytes += text.size();
+  // a tokenizer that removes spaces may leave nothing: no tokens, no document
+  if (item.first && item.last && run.starts.back() == run.ids.size()) run.starts.pop_back();
+}
+
+void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, TokenRun& run) {
+  const SourceFile& source = (*sources_)[std::size_t(item.source)];
+  const std::size_t width = source.format == SourceFormat::u16 ? 2 : 4;
+  if (item.first) run.starts.push_back(run.ids.size());
+  bool begins = item.first;  // a text
+  for (std::size_t at = 0; at < bytes.size(); at += width) {
+    std::uint32_t id = 0;
+    std::memcpy(&id, bytes.data() + at, width);
+    require(id < std::uint32_t(tokenizer_.vocab_size()), Fault::input, source.path.string(),
+            ": byte ", item.offset + at, ": expected a token id below ", tokenizer_.vocab_size(),
+            ", got ", id);
+    run.ids.push_back(std::int32_t(id));
+    run.text_bytes += tokenizer_.spelling(std::int32_t(id), begins).size();
+    begins = tokenizer_.text_begins_after(std::int32_t(id), begins);
+  }
 }
 
 // The consumer of encoded batches: collects tokens, writes shards, keeps the journal.
@@ -122,10 +209,10 @@ class CorpusWriter {
   std::vector<std::string> problems_;
 };
 
-void encode_all(TextSource& source, const Tokenizer& tokenizer, const SharedSources& sources,
+void encode_all(DocumentReader& reader, const Tokenizer& tokenizer, const SharedSources& sources,
                 const PrepareOptions& options, const std::function<void(EncodedBatch&&)>& consume) {
   Pipeline<TextBatch, EncodedBatch>::run(
-      {.produce = [&] { return source.next(); },
+      {.produce = [&] { return reader.next(); },
        .make_worker =
            [&] {
              const auto encoder = std::make_shared<BatchEncoder>(tokenizer, sources, options.layout,
@@ -191,10 +278,10 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   const bool known = std::none_of(sources.begin(), sources.end(),
                                   [](const SourceFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
-  TextSource source(shared, rule, cut, journal->state().next,
-                    {.separator = options.rules.separator});
+  DocumentReader reader(shared, rule, cut, journal->state().next,
+                        {.separator = options.rules.separator});
   CorpusWriter writer(*journal, options, tokenizer);
-  encode_all(source, tokenizer, shared, options, [&](EncodedBatch&& batch) {
+  encode_all(reader, tokenizer, shared, options, [&](EncodedBatch&& batch) {
     writer.append(batch);
     PrepareProgress progress = writer.progress();
     progress.total = known ? total : 0;

@@ -26,7 +26,7 @@ std::string line_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
-// as it will read after having been written
+// the value as it reads back from the journal
 json stored(const json& value) {
   return json::parse(line_of(value));
 }

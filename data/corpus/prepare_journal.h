@@ -1,5 +1,5 @@
-// How far the preparation of a corpus has come: a line of JSON per commit in DIR/prepare.journal,
-// durable before the next one begins. Shards that it does not name do not count.
+// Progress of the preparation of a corpus: a line of JSON per commit in DIR/prepare.journal,
+// durable before the next commit begins. Shards that the journal does not name do not count.
 #pragma once
 
 #include <array>
@@ -9,21 +9,21 @@
 
 #include "data/corpus/manifest.h"
 #include "data/io/files.h"
-#include "data/text/text_source.h"
+#include "data/text/documents.h"
 
 namespace tern {
 
 struct PrepareState {
-  TextPosition next;  // where reading goes on
+  TextPosition next;  // where reading continues
   std::uint64_t skipped_lines = 0;
   std::array<std::vector<CorpusShard>, 2> shards;  // by Split
 };
 
 class PrepareJournal {
  public:
-  // Makes the directory or takes it up again, and locks it against a second process. Nothing: it
-  // holds the finished corpus of these arguments. Fault::usage, saying how to go on: it belongs to
-  // other arguments, to another process, or holds anything else.
+  // Makes the directory, or continues in it, and locks it against a second process. Empty: the
+  // directory holds the finished corpus of these arguments. Fault::usage, with a way out: it
+  // belongs to other arguments or to another process, or holds other files.
   static std::optional<PrepareJournal> open(const std::filesystem::path& directory,
                                             const nlohmann::json& arguments,
                                             const std::vector<SourceFile>& sources);
@@ -32,7 +32,7 @@ class PrepareJournal {
   const std::filesystem::path& directory() const { return directory_; }
   bool resumed() const { return resumed_; }
 
-  // Notes new shards (or none) of each split, whose files are complete, and what was reached.
+  // Appends new shards (or none) of each split, whose files are complete, and the position reached.
   // Fault::usage for more shards than a corpus may have.
   void commit(const std::array<std::optional<CorpusShard>, 2>& shards, const TextPosition& next,
               std::uint64_t skipped_lines);

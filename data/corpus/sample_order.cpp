@@ -1,13 +1,13 @@
 #include "data/corpus/sample_order.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <numeric>
 
 #include "core/check.h"
 #include "core/rng.h"
-#include "data/corpus/permutation.h"
 
 namespace tern {
 namespace {
@@ -44,6 +44,32 @@ std::vector<std::uint64_t> share_out(const std::vector<SampleOrder::Source>& sou
 
 }  // namespace
 
+Permutation::Permutation(std::uint64_t n, std::uint64_t key) : n_(n), key_(key) {
+  check(n > 0 && n <= std::uint64_t(1) << 62, "[permutation] expected 1 to 2^62 items, got ", n);
+  if (n > 1) half_bits_ = (std::bit_width(n - 1) + 1) / 2;
+}
+
+std::uint64_t Permutation::operator()(std::uint64_t i) const {
+  check(i < n_, "[permutation] expected an index below ", n_, ", got ", i);
+  do i = encrypt(i);
+  while (i >= n_);
+  return i;
+}
+
+std::uint64_t Permutation::encrypt(std::uint64_t x) const {
+  constexpr std::uint32_t kRounds = 6;
+  const std::uint64_t mask = (std::uint64_t(1) << half_bits_) - 1;
+  std::uint64_t left = x >> half_bits_, right = x & mask;
+  for (std::uint32_t round = 0; round < kRounds; ++round) {
+    const auto random = philox({std::uint32_t(right), round, 0, 0},
+                               {std::uint32_t(key_), std::uint32_t(key_ >> 32)});
+    const std::uint64_t next = left ^ (random[0] & mask);
+    left = right;
+    right = next;
+  }
+  return left << half_bits_ | right;
+}
+
 SampleOrder::SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool shuffled)
     : sources_(std::move(sources)), seed_(seed), shuffled_(shuffled) {
   require_sound(sources_);
@@ -54,28 +80,29 @@ SampleOrder::SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool s
   std::map<std::string, int> seen;  // how many sources of this content so far
   for (const Source& s : sources_)
     streams_.push_back(stream_of(s.content + ' ' + std::to_string(seen[s.content]++)));
-  // the turn goes to the source that is furthest behind its share
-  std::vector<std::uint32_t> had(counts_.size(), 0);
-  for (std::uint64_t turn = 1; turn <= kBlock; ++turn) {
+  // each slot goes to the source that is furthest behind its share
+  std::vector<std::uint32_t> filled(counts_.size(), 0);  // slots of each source so far
+  for (std::uint64_t n = 1; n <= kBlock; ++n) {
     const auto behind = [&](std::size_t s) {
-      return had[s] < counts_[s] ? std::int64_t(counts_[s] * turn) - std::int64_t(had[s] * kBlock)
-                                 : std::numeric_limits<std::int64_t>::min();
+      return filled[s] < counts_[s]
+                 ? std::int64_t(counts_[s] * n) - std::int64_t(filled[s] * kBlock)
+                 : std::numeric_limits<std::int64_t>::min();
     };
     std::uint32_t next = 0;
     for (std::uint32_t s = 1; s < counts_.size(); ++s)
       if (behind(s) > behind(next)) next = s;
-    turns_.push_back({next, had[next]++});
+    slots_.push_back({next, filled[next]++});
   }
 }
 
 Sample SampleOrder::at(std::uint64_t global_index) const {
-  const Turn turn = turns_[global_index % kBlock];
-  const Source& source = sources_[turn.source];
-  const std::uint64_t nth = global_index / kBlock * counts_[turn.source] + turn.rank;
+  const Slot slot = slots_[global_index % kBlock];
+  const Source& source = sources_[slot.source];
+  const std::uint64_t nth = global_index / kBlock * counts_[slot.source] + slot.earlier;
   const std::uint64_t epoch = nth / source.samples, within = nth % source.samples;
-  if (!shuffled_) return {turn.source, within};
-  const std::uint64_t key = Rng(seed_, streams_[turn.source]).bits(epoch);
-  return {turn.source, Permutation(source.samples, key)(within)};
+  if (!shuffled_) return {slot.source, within};
+  const std::uint64_t key = Rng(seed_, streams_[slot.source]).bits(epoch);
+  return {slot.source, Permutation(source.samples, key)(within)};
 }
 
 }  // namespace tern

@@ -1,5 +1,6 @@
-// Which sample comes when: a function of the global sample index and the seed alone, so that the
-// state of a run's data is one number, whatever the processes, micro-batches and interruptions.
+// The order of training samples: a function of the seed and the global sample index alone. So the
+// state of a run's data is one number, and processes, micro-batches and interruptions do not change
+// the order.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,20 @@
 #include <vector>
 
 namespace tern {
+
+// A pseudorandom permutation of 0..n-1 that is computed, not stored: a Feistel network on Philox,
+// walked along its cycle until it lands below n (Black and Rogaway 2002).
+class Permutation {
+ public:
+  Permutation(std::uint64_t n, std::uint64_t key);
+  std::uint64_t operator()(std::uint64_t i) const;  // i < n
+
+ private:
+  std::uint64_t encrypt(std::uint64_t x) const;
+
+  std::uint64_t n_, key_;
+  int half_bits_ = 1;  // the network permutes 0 .. 4^half_bits - 1, less than 4 n
+};
 
 // Sample `index` of a source: the tokens [index T, index T + T], the last one only as a target.
 struct Sample {
@@ -24,12 +39,11 @@ class SampleOrder {
     std::string content{};  // hash of its tokens
   };
 
-  // The sources take turns in a fixed pattern of kBlock samples, each as evenly spread as can be,
-  // with as many as its weight rounds to. Within a source one epoch follows the other: in file
-  // order, or each in a permutation of its own, by (seed, content, epoch): where the data lies and
-  // what it is called changes nothing. Sources of the same content also count their number among
-  // those, so that they come in different orders. Fault::usage: a weight that is not positive or
-  // rounds to no sample.
+  // The order repeats one pattern of kBlock slots. A source has as many slots as its share of the
+  // weights rounds to, spread evenly. It fills them epoch after epoch: in file order, or each epoch
+  // in a permutation keyed by (seed, content, epoch). Path and name of the data do not matter.
+  // Sources of equal content are also keyed by their number, so their orders differ. Fault::usage:
+  // a weight that is not positive or rounds to no slot.
   static constexpr std::uint64_t kBlock = 4096;
   SampleOrder(std::vector<Source> sources, std::uint64_t seed, bool shuffled);
 
@@ -37,14 +51,15 @@ class SampleOrder {
   std::uint64_t per_block(std::size_t source) const { return counts_[source]; }
 
  private:
-  struct Turn {
-    std::uint32_t source, rank;  // the how-manieth turn of the source in the block
+  struct Slot {
+    std::uint32_t source;
+    std::uint32_t earlier;  // slots of the same source before it in the block
   };
 
   std::vector<Source> sources_;
-  std::vector<std::uint64_t> counts_;  // turns per block of each source
-  std::vector<Turn> turns_;
-  std::vector<std::uint64_t> streams_;  // of each source: what its permutations are drawn from
+  std::vector<std::uint64_t> counts_;  // slots per block of each source
+  std::vector<Slot> slots_;
+  std::vector<std::uint64_t> streams_;  // of each source: key of its permutations
   std::uint64_t seed_;
   bool shuffled_;
 };

@@ -10,7 +10,7 @@
 
 namespace tern {
 
-// Tokens in the making: ids, and where documents begin among them.
+// Encoded tokens, and the positions among them at which documents begin.
 struct TokenRun {
   std::vector<std::int32_t> ids;
   std::vector<std::uint64_t> starts;
@@ -24,8 +24,8 @@ class ShardBuilder {
   void append(const TokenRun& run);
   std::uint64_t tokens() const { return tokens_.size() / item_bytes(type_); }
 
-  // Writes what was collected to path, by way of path.tmp, and starts anew. The name is durable
-  // after fsync_directory. Fault::disk.
+  // Writes the collected tokens to path, through path.tmp, and starts an empty shard. The name is
+  // durable after fsync_directory. Fault::disk.
   CorpusShard write(const std::filesystem::path& path, const std::string& tokenizer_hash);
 
  private:

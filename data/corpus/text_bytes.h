@@ -1,6 +1,6 @@
-// The bytes of text that scored tokens stand for: what bits per byte divides by. For tokenizers
-// that keep text (Tokenizer::lossless) these are the bytes of the text itself, else those of the
-// text as the tokenizer rewrote it.
+// Bytes of text that scored tokens stand for: the divisor of bits per byte. With a tokenizer that
+// keeps text (Tokenizer::lossless) they are the bytes of the text itself, otherwise those of the
+// text that the tokenizer made of it.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ class TextBytes {
   // for the tokens of this corpus
   explicit TextBytes(const Corpus& corpus);
 
-  // Bytes of targets whose inputs, one position before them each, lie at [first, first +
-  // inputs.size()) of the corpus. bos, eos, other control pieces, unknown pieces (what they stood
-  // for is lost) and kIgnoreIndex are nothing; the dummy space that begins a text is not text.
+  // Bytes of the targets whose inputs lie at [first, first + inputs.size()) of the corpus; a
+  // target is one position after its input. Counted as 0: control pieces like bos and eos, unknown
+  // pieces (their text is lost), kIgnoreIndex, and the dummy space at the beginning of a text.
   std::uint64_t of(std::uint64_t first, std::span<const std::int32_t> inputs,
                    std::span<const std::int32_t> targets) const;
   // of all targets of a batch that a SequentialPass over the corpus gave
@@ -27,7 +27,8 @@ class TextBytes {
 
  private:
   Tokenizer tokenizer_;
-  std::vector<std::uint64_t> starts_;  // of documents; empty where they do not matter
+  std::vector<std::uint64_t>
+      starts_;  // of documents; empty unless the tokenizer drops a dummy space
 };
 
 }  // namespace tern

@@ -1,17 +1,45 @@
-// The bytes of one source, decompressed as they are read. Its size is fixed when it is opened: what
-// is appended later is not seen, and a file that became shorter is an error.
+// The bytes of one file, decompressed while they are read. The size is fixed when the file is
+// opened: bytes appended later are not read, and a file that became shorter is an error.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
-#include "data/io/decompress.h"
 #include "data/io/files.h"
 
 namespace tern {
+
+enum class Codec { none, gzip, zstd, xz };
+
+std::string_view name_of(Codec codec);
+
+// Streaming gzip, zstd and xz behind one step function. Memory is bounded: zstd windows to 2^27, xz
+// to 256 MiB.
+class Decompressor {
+ public:
+  explicit Decompressor(Codec codec);  // not Codec::none
+  Decompressor(Decompressor&&) noexcept;
+  Decompressor& operator=(Decompressor&&) noexcept;
+  ~Decompressor();
+
+  struct Step {
+    std::size_t read = 0, written = 0;
+    bool complete = false;        // the input may end here
+    const char* error = nullptr;  // why the input is invalid
+  };
+  // Reads from in, writes to out. Concatenated members are one text, as for the command-line tools.
+  Step step(std::span<const std::byte> in, std::span<std::byte> out);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 class ByteStream {
  public:
@@ -23,8 +51,8 @@ class ByteStream {
   std::size_t read(std::span<std::byte> out);
   void skip(std::uint64_t bytes);  // Fault::input when the stream ends before
 
-  std::uint64_t position() const { return produced_; }  // bytes given so far
-  std::uint64_t consumed() const { return consumed_; }  // bytes taken from the file so far
+  std::uint64_t position() const { return produced_; }  // bytes returned so far
+  std::uint64_t consumed() const { return consumed_; }  // bytes read from the file so far
 
  private:
   std::size_t read_raw(std::span<std::byte> out);
@@ -35,7 +63,7 @@ class ByteStream {
   std::optional<Decompressor> decompressor_;
   std::uint64_t bytes_, consumed_ = 0, produced_ = 0;
   std::vector<std::byte> buffer_;       // compressed bytes
-  std::span<const std::byte> pending_;  // of them, those not yet decompressed
+  std::span<const std::byte> pending_;  // the part of buffer_ not yet decompressed
 };
 
 }  // namespace tern

@@ -1,6 +1,7 @@
 #include "data/io/files.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,7 +120,7 @@ FileIdentity File::identity() const {
           std::uint64_t(s.st_mtim.tv_nsec), s.st_nlink > 0};
 }
 
-// A write that moves nothing would repeat for ever; the kernel does not do that for regular files.
+// A write of 0 bytes ends the loop; the kernel does not return 0 for regular files.
 void File::write_all(std::span<const std::byte> bytes) {
   repeat(bytes.size(), path_, "writing", [&](std::size_t done, std::size_t count) {
     return ::write(descriptor_, bytes.data() + done, count);
@@ -192,6 +193,12 @@ void write_file_atomically(const fs::path& path, const std::function<void(File&)
     throw;
   }
   fsync_directory(path.parent_path());
+}
+
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && name[0] != '.' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == name.npos;
 }
 
 std::string expand_home(const std::string& path) {
@@ -268,6 +275,35 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes, Links links
   std::string content(size, '\0');
   file.pread_all(0, std::as_writable_bytes(std::span(content)));
   return content;
+}
+
+std::size_t FileCache::usual_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
+  return std::size_t(std::clamp<rlim_t>(limit.rlim_cur / 4, 1, 1024));
+}
+
+std::shared_ptr<const File> FileCache::open(const std::filesystem::path& path) {
+  const std::lock_guard lock(mutex_);
+  if (const auto known = by_path_.find(path.string()); known != by_path_.end()) {
+    files_.splice(files_.begin(), files_, known->second);
+    return files_.front();
+  }
+  if (files_.size() >= most_) {
+    by_path_.erase(files_.back()->path().string());
+    files_.pop_back();
+  }
+  files_.push_front(std::make_shared<const File>(File::open(path)));
+  by_path_[path.string()] = files_.begin();
+  return files_.front();
+}
+
+void FileCache::forget(const std::filesystem::path& path) {
+  const std::lock_guard lock(mutex_);
+  const auto known = by_path_.find(path.string());
+  if (known == by_path_.end()) return;
+  files_.erase(known->second);
+  by_path_.erase(known);
 }
 
 }  // namespace tern

@@ -6,19 +6,23 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "core/check.h"
 
 namespace tern {
 
-// Whether the last component of a path may be a symbolic link: yes for paths that a user typed, no
-// for what lies inside a directory of ours.
+// Whether the last component of a path may be a symbolic link: follow for paths that a user typed,
+// refuse inside directories that tern made.
 enum class Links { refuse, follow };
 
-// What tells whether a path still means the file that it meant.
+// Facts that tell whether a path still names the same file with the same content.
 struct FileIdentity {
   std::uint64_t device = 0, inode = 0, bytes = 0, seconds = 0,
                 nanoseconds = 0;  // of the last write
@@ -34,7 +38,7 @@ class File {
   static File create(const std::filesystem::path& path);
   // an existing regular file, for reading and writing; Fault::disk when it cannot be opened
   static File open_to_write(const std::filesystem::path& path);
-  // takes over an open descriptor; name is what messages call it
+  // takes ownership of an open descriptor; name is for messages
   static File adopt(const std::filesystem::path& name, int descriptor);
 
   File(File&& other) noexcept;
@@ -44,16 +48,16 @@ class File {
   const std::filesystem::path& path() const { return path_; }
   int descriptor() const { return descriptor_; }
   std::uint64_t size() const;     // bytes, now
-  FileIdentity identity() const;  // now; nothing of it if the system does not tell
+  FileIdentity identity() const;  // now; all zero if the system reports none
 
   // Fault::disk with the system's reason; interrupted and short writes are continued
   void write_all(std::span<const std::byte> bytes);
   void pwrite_all(std::uint64_t offset, std::span<const std::byte> bytes);
   void resize(std::uint64_t bytes);
   void sync();   // fsync
-  void close();  // reports what the destructor would swallow
+  void close();  // reports errors, which the destructor ignores
 
-  // fills bytes as far as the file goes, returns how many; 0 at its end
+  // fills bytes up to the end of the file, returns how many; 0 at the end
   std::size_t read_some(std::span<std::byte> bytes);
   // all of them; Fault::input when the file ends before, Fault::disk when reading fails
   void pread_all(std::uint64_t offset, std::span<std::byte> bytes) const;
@@ -74,24 +78,28 @@ void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(File&)>& write);
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-// Whether there is anything of that name, links followed. The fault with the system's reason when
-// it does not tell: no permission, a name too long, links in a circle.
+// Whether the name exists, links followed. Throws `fault` with the system's reason if that cannot
+// be found out: no permission, a name too long, links in a circle.
 bool path_exists(const std::filesystem::path& path, Fault fault = Fault::input);
 
-// Whether the directory has an entry of that name, whatever it is and wherever a link leads; no if
-// the system does not tell.
+// Whether the directory has an entry of that name, of any kind, links not followed. False if that
+// cannot be found out.
 bool entry_exists(const std::filesystem::path& path);
 
 // Fault::disk, naming both, with the system's reason. Not durable before fsync_directory.
 void rename_entry(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// Fault::disk, with the system's reason, unless write_file_atomically can write there: before work
-// of minutes.
+// Fault::disk, with the system's reason, unless write_file_atomically can write there. For a check
+// before work of minutes.
 void require_replaceable(const std::filesystem::path& path);
 
 // a whole regular file; Fault::input when it is longer than max_bytes
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes,
                       Links links = Links::refuse);
+
+// Whether a name from a file is 1 to 255 letters, digits, '-', '_' and '.', not beginning with '.':
+// it stays in its directory.
+bool is_plain_name(std::string_view name);
 
 // "~" and "~/..." with the home directory in its place; any other path as it is. Fault::usage for
 // "~name" (a file of that name is "./~name") and where HOME is not set.
@@ -100,11 +108,35 @@ std::string expand_home(const std::string& path);
 // Makes a directory and its missing parents, durably. Fault::disk, naming the one that fails.
 void make_directories(const std::filesystem::path& directory);
 
-// What the standard library reports about a path, as an Error that names it: Fault::disk if the
-// disk is full, read-only or broken, else Fault::input.
+// An exception of the standard library as an Error that names the path: Fault::disk if the disk is
+// full, read-only or broken, else Fault::input.
 Error as_error(const std::filesystem::filesystem_error& error);
 
-// what errno means, in words
+// The text of an errno value.
 std::string system_message(int error);
+
+// Files that stay open between reads, up to a limit: a corpus of thousands of shards needs no more
+// descriptors than a small one.
+class FileCache {
+ public:
+  // a quarter of the descriptors that this process may have, 1 to 1024
+  static std::size_t usual_limit();
+  explicit FileCache(std::size_t most = usual_limit()) : most_(most) {}
+
+  // The file, opened if it is not open yet. At the limit the least recently used one is closed. A
+  // file stays open as long as the caller holds it. Any thread. Fault::input, Fault::disk as
+  // File::open.
+  std::shared_ptr<const File> open(const std::filesystem::path& path);
+  // The next open() opens the path again.
+  void forget(const std::filesystem::path& path);
+
+ private:
+  using Files = std::list<std::shared_ptr<const File>>;
+
+  std::size_t most_;
+  std::mutex mutex_;
+  Files files_;  // last used first
+  std::unordered_map<std::string, Files::iterator> by_path_;
+};
 
 }  // namespace tern

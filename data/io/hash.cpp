@@ -2,18 +2,15 @@
 
 #include <xxhash.h>
 
+#include "core/hex.h"
+
 namespace tern {
 namespace {
 
-std::string to_hex(XXH128_hash_t hash) {
+std::string digest_text(XXH128_hash_t hash) {
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash(&canonical, hash);
-  std::string text;
-  for (const unsigned char byte : canonical.digest) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 15];
-  }
-  return text;
+  return to_hex(std::as_bytes(std::span(canonical.digest)));
 }
 
 }  // namespace
@@ -34,11 +31,11 @@ void Hash::update(std::span<const std::byte> bytes) {
 }
 
 std::string Hash::hex() const {
-  return to_hex(XXH3_128bits_digest(&state_->xxh));
+  return digest_text(XXH3_128bits_digest(&state_->xxh));
 }
 
 std::string hash_hex(std::span<const std::byte> bytes) {
-  return to_hex(XXH3_128bits(bytes.data(), bytes.size()));
+  return digest_text(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
 }  // namespace tern

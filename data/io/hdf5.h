@@ -39,16 +39,18 @@ struct Extent {
 // Elements not written afterwards read as zero. Fault::disk when the file cannot be written.
 void write_structure(File& file, Structure& structure);
 
-// What the file holds. Fault::input unless it is HDF5 with nothing but contiguous little-endian
+// Reads the structure of a file. Fault::input unless it is HDF5 with only contiguous little-endian
 // datasets of known types that lie within the file, and short string attributes.
 Structure read_structure(const File& file);
 
-// The byte ranges of the file that are in none of the extents, in order: around the datasets, what
-// HDF5 itself stores.
+// The byte ranges of the file outside the extents, in order: the metadata of HDF5 around the
+// datasets.
 std::vector<Extent> uncovered(std::vector<Extent> extents, std::uint64_t file_bytes);
 
-// The bytes of the file in none of the extents. Fault::input when there are more of them than HDF5
-// needs for that many datasets.
+// The bytes of the file outside the extents. Fault::input if there are more of them than HDF5 needs
+// for that many datasets.
 std::string read_structure_bytes(const File& file, const std::vector<Extent>& extents);
+
+std::string hdf5_version();  // of the library: "1.10.8"
 
 }  // namespace tern

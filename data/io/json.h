@@ -1,4 +1,4 @@
-// JSON that others may have damaged or made: parsed strictly, with limits.
+// JSON of untrusted files, parsed strictly and with limits.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,5 +10,16 @@ namespace tern {
 // One JSON value. Fault::input, naming where, for bad syntax or UTF-8, a key given twice, nesting
 // deeper than 64, or a NUL byte. Bound the text's size before (read_file does).
 nlohmann::json parse_json(std::string_view text, const std::string& where);
+
+// One line of a .jsonl file: the text in one field of its object.
+struct JsonLine {
+  std::string text;
+  std::string problem;  // why the line cannot be used; empty: none
+};
+
+// Strict JSON: one object, UTF-8, nothing after it, no field twice at its top level, at most 64
+// levels deep. Other fields are ignored. field "a.b" is field b of the object in field a, or a
+// field whose name is "a.b".
+JsonLine read_json_line(std::string_view line, const std::string& field = "text");
 
 }  // namespace tern

@@ -5,7 +5,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "data/io/hdf5_library.h"
+#include "data/io/hdf5.h"
 
 namespace tern {
 
@@ -13,13 +13,8 @@ std::map<std::string, std::string> data_library_versions() {
   const auto dotted = [](unsigned a, unsigned b, unsigned c) {
     return std::to_string(a) + '.' + std::to_string(b) + '.' + std::to_string(c);
   };
-  unsigned major = 0, minor = 0, release = 0;
-  {
-    const hdf5::Library lock;
-    H5get_libversion(&major, &minor, &release);
-  }
   const unsigned xxhash = XXH_versionNumber();
-  return {{"HDF5", dotted(major, minor, release)},
+  return {{"HDF5", hdf5_version()},
           {"zlib", zlibVersion()},
           {"zstd", ZSTD_versionString()},
           {"xz", lzma_version_string()},

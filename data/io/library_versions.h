@@ -1,4 +1,4 @@
-// Which libraries read and write files here: what env.json and `tern info` name.
+// Versions of the libraries that read and write files, for env.json and `tern info`.
 #pragma once
 
 #include <map>

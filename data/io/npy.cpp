@@ -3,26 +3,10 @@
 #include <string>
 
 #include "data/io/files.h"
+#include "data/io/stored_type.h"
 
 namespace tern {
 namespace {
-
-std::string_view descr(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return "<f8";
-    case DType::f32:
-      return "<f4";
-    case DType::i32:
-      return "<i4";
-    case DType::i8:
-      return "|i1";
-    case DType::bf16:
-    case DType::e4m3:
-      break;  // NumPy has neither
-  }
-  fail(Fault::internal, "[write_npy] no NumPy type for ", dtype);
-}
 
 // a Python tuple: (), (3,), (3, 4)
 std::string tuple(const Shape& shape) {
@@ -33,8 +17,10 @@ std::string tuple(const Shape& shape) {
 
 // magic, version, length of what follows, a Python dictionary, spaces up to a multiple of 64 bytes
 std::string header(DType dtype, const Shape& shape) {
+  const std::string_view descr = info_of(stored_type(dtype)).npy;
+  check(!descr.empty(), "[write_npy] no NumPy type for ", dtype);
   constexpr std::size_t before = 10;
-  std::string dictionary = "{'descr': '" + std::string(descr(dtype)) +
+  std::string dictionary = "{'descr': '" + std::string(descr) +
                            "', 'fortran_order': False, 'shape': " + tuple(shape) + ", }";
   while ((before + dictionary.size() + 1) % 64 != 0) dictionary += ' ';
   dictionary += '\n';
@@ -45,20 +31,9 @@ std::string header(DType dtype, const Shape& shape) {
 }  // namespace
 
 std::string_view numpy_name(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return "float64";
-    case DType::f32:
-      return "float32";
-    case DType::i32:
-      return "int32";
-    case DType::i8:
-      return "int8";
-    case DType::bf16:
-    case DType::e4m3:
-      break;
-  }
-  fail(Fault::internal, "[numpy_name] no NumPy type for ", dtype);
+  const std::string_view name = info_of(stored_type(dtype)).numpy;
+  check(!name.empty(), "[numpy_name] no NumPy type for ", dtype);
+  return name;
 }
 
 void write_npy(const std::filesystem::path& path, DType dtype, const Shape& shape,

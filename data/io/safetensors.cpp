@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "core/check.h"
 #include "data/io/json.h"
@@ -13,12 +14,10 @@ constexpr std::uint64_t kMaxHeader = 100'000'000;
 constexpr std::size_t kMaxTensors = 100'000;
 constexpr std::int64_t kMaxDimension = std::int64_t(1) << 31;
 
-std::uint64_t element_bytes(const std::string& dtype) {
-  static const std::map<std::string, std::uint64_t> sizes = {
-      {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4},
-      {"I16", 2}, {"I8", 1},  {"U8", 1},  {"BOOL", 1}, {"U16", 2}, {"U32", 4}};
-  const auto at = sizes.find(dtype);
-  return at == sizes.end() ? 0 : at->second;
+std::optional<StoredType> type_of(const std::string& dtype) {
+  for (std::size_t i = 0; i < kStoredTypes; ++i)
+    if (info_of(StoredType(i)).safetensors == dtype) return StoredType(i);
+  return std::nullopt;
 }
 
 // product of dimensions times element size; false on overflow
@@ -41,7 +40,7 @@ SafetensorsFile::Entry parse_entry(const std::string& where, const nlohmann::jso
               value["data_offsets"].size() == 2,
           Fault::input, where, ": expected dtype, shape and data_offsets");
   SafetensorsFile::Entry e;
-  e.dtype = value["dtype"].get<std::string>();
+  const std::string dtype = value["dtype"].get<std::string>();
   require(value["shape"].size() <= 8, Fault::input, where, ": expected rank <= 8, got ",
           value["shape"].size());
   for (const auto& d : value["shape"]) {
@@ -54,10 +53,11 @@ SafetensorsFile::Entry parse_entry(const std::string& where, const nlohmann::jso
           ": expected whole data_offsets >= 0");
   const std::uint64_t begin = first.get<std::uint64_t>(), end = last.get<std::uint64_t>();
   std::uint64_t bytes = 0;
-  const std::uint64_t element = element_bytes(e.dtype);
-  require(element > 0, Fault::input, where, ": unknown dtype '", e.dtype, "'");
-  require(byte_count(e.shape, element, bytes) && begin <= end && end <= file_size - data_begin &&
-              end - begin == bytes,
+  const std::optional<StoredType> type = type_of(dtype);
+  require(type.has_value(), Fault::input, where, ": unknown dtype '", dtype, "'");
+  e.type = *type;
+  require(byte_count(e.shape, item_bytes(e.type), bytes) && begin <= end &&
+              end <= file_size - data_begin && end - begin == bytes,
           Fault::input, where, ": expected ", bytes, " B inside the file for its shape, got bytes ",
           begin, " to ", end);
   e.offset = data_begin + begin;
@@ -120,17 +120,17 @@ std::vector<T> SafetensorsFile::read(const Entry& e) const {
 
 std::vector<double> SafetensorsFile::read_real(const std::string& name) const {
   const Entry& e = entry(name);
-  if (e.dtype == "F64") return read<double>(e);
-  require(e.dtype == "F32", Fault::input, path().string(), ": tensor '", name,
-          "': expected F32 or F64, got ", e.dtype);
+  if (e.type == StoredType::f64) return read<double>(e);
+  require(e.type == StoredType::f32, Fault::input, path().string(), ": tensor '", name,
+          "': expected F32 or F64, got ", info_of(e.type).safetensors);
   const std::vector<float> values = read<float>(e);
   return {values.begin(), values.end()};
 }
 
 std::vector<std::int32_t> SafetensorsFile::read_i32(const std::string& name) const {
   const Entry& e = entry(name);
-  require(e.dtype == "I32", Fault::input, path().string(), ": tensor '", name,
-          "': expected I32, got ", e.dtype);
+  require(e.type == StoredType::i32, Fault::input, path().string(), ": tensor '", name,
+          "': expected I32, got ", info_of(e.type).safetensors);
   return read<std::int32_t>(e);
 }
 

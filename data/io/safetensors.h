@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "data/io/files.h"
+#include "data/io/stored_type.h"
 
 namespace tern {
 
 class SafetensorsFile {
  public:
   struct Entry {
-    std::string dtype;  // "F32", "F64", "I32", ...
+    StoredType type = StoredType::f32;
     std::vector<std::int64_t> shape;
     std::uint64_t offset = 0, bytes = 0;  // in the file
   };

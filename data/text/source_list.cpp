@@ -28,7 +28,7 @@ std::string line_of(const SourceFile& s) {
   return line_of(s.path.string(), s.bytes, name_of(s.format), name_of(s.codec));
 }
 
-// of a list in the manifest; Fault::input unless it is one
+// of an entry of a list in the manifest; Fault::input if it is damaged
 std::string line_of(const json& entry) {
   try {
     return line_of(entry.at("path").get<std::string>(), entry.at("bytes").get<std::uint64_t>(),
@@ -39,7 +39,7 @@ std::string line_of(const json& entry) {
   }
 }
 
-// Calls use with the text of the list, in parts.
+// Calls use with the text of the list, part by part.
 template <class Entries>
 void for_each_part(const Entries& entries, const std::function<void(std::string_view)>& use) {
   std::string part;
@@ -73,7 +73,7 @@ std::string described(const std::string& line) {
          ")";
 }
 
-// under another spelling of its path: absolute or relative, or through links
+// Whether a line names the source by another spelling of its path: absolute, relative or by links.
 bool is_same_file(const std::string& line, const SourceFile& source) {
   const json entry = json::parse(line, nullptr, false);
   if (!entry.is_object() || !entry.contains("path") || !entry["path"].is_string()) return false;

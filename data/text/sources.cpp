@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <map>
 #include <set>
 #include <system_error>
@@ -19,8 +20,7 @@ namespace {
 
 constexpr const char* kExtensions =
     ".txt, .text, .md, .markdown, .rst, .jsonl, .ndjson, .bin, .u16 or .u32, also with .gz, .zst "
-    "or "
-    ".xz";
+    "or .xz";
 
 struct Kind {
   std::optional<SourceFormat> format;
@@ -61,7 +61,7 @@ SourceFile source_at(const fs::path& path, std::optional<SourceFormat> forced) {
   return {path, *format, kind.codec, File::open(path, Links::follow).size()};
 }
 
-// What a search left out: how many of each kind, and the names of the first few.
+// Files that a search left out: the number of each kind, and the names of the first few.
 class LeftOut {
  public:
   void add(const std::string& kind, const fs::path& path) {
@@ -93,8 +93,8 @@ class LeftOut {
   std::map<std::string, Group> groups_;
 };
 
-// The files below a directory. Links to directories are followed after everything else, each
-// directory once; of several names of one file the first that is no link counts.
+// The files below a directory. Links to directories are followed last, each directory once. Of
+// several names of one file the first that is no link counts.
 class Search {
  public:
   Search(fs::path directory, bool any_kind) : top_(std::move(directory)), any_kind_(any_kind) {}
@@ -193,6 +193,58 @@ std::vector<fs::path> matches_of(const std::string& pattern) {
   return paths;
 }
 
+constexpr std::size_t kLookedAt = std::size_t(64) << 10;  // bytes
+constexpr std::size_t kEnough = 16;                       // ids, to tell what they look like
+
+std::vector<std::byte> first_bytes(const SourceFile& source) {
+  std::vector<std::byte> bytes(kLookedAt);
+  ByteStream stream(source.path, source.codec, source.bytes);
+  bytes.resize(stream.read(bytes));
+  return bytes;
+}
+
+struct Look {
+  std::size_t ids = 0, zeros = 0;
+  bool in_range = true;  // all of them
+};
+
+template <class Stored>
+Look look_at(const std::vector<std::byte>& bytes, std::int32_t vocab_size) {
+  Look look{.ids = bytes.size() / sizeof(Stored)};
+  for (std::size_t i = 0; i < look.ids; ++i) {
+    Stored id;
+    std::memcpy(&id, bytes.data() + i * sizeof id, sizeof id);
+    look.zeros += id == 0;
+    look.in_range = look.in_range && id < std::uint32_t(vocab_size);
+  }
+  return look;
+}
+
+void check_token_file(const SourceFile& source, bool forced, std::int32_t vocab_size) {
+  const std::string where = source.path.string();
+  const bool wide = source.format == SourceFormat::u32;
+  const std::size_t width = wide ? 4 : 2;
+  const std::string_view other = wide ? "--format u16" : "--format u32";
+  require(source.codec != Codec::none || source.bytes % width == 0, Fault::input, where,
+          ": expected whole ", name_of(source.format), " tokens, got ", source.bytes % width,
+          " B too many at byte ", source.bytes / width * width,
+          source.bytes % width == 2 ? ": are they 16-bit ids (--format u16)?" : "");
+  const std::vector<std::byte> bytes = first_bytes(source);
+  const Look narrow = look_at<std::uint16_t>(bytes, vocab_size);
+  const Look broad = look_at<std::uint32_t>(bytes, vocab_size);
+  const Look& given = wide ? broad : narrow;
+  const Look& instead = wide ? narrow : broad;
+  require(given.in_range || !instead.in_range || instead.ids == 0, Fault::input, where,
+          ": its first ids are in a vocabulary of ", vocab_size, " as ", wide ? 16 : 32,
+          "-bit numbers only, it is read as ", wide ? 32 : 16, "-bit: give ", other);
+  // 32-bit ids below 65,536 are 16-bit ids every other one of which is 0.
+  const bool looks_wide =
+      broad.ids >= kEnough && broad.in_range && broad.zeros * 2 < broad.ids && !wide && !forced;
+  require(!looks_wide || vocab_size > 65'536, Fault::input, where,
+          ": looks like 32-bit ids, it is read as 16-bit: give --format u32 (or --format u16 if "
+          "every other id is 0)");
+}
+
 }  // namespace
 
 std::string_view name_of(SourceFormat format) {
@@ -234,6 +286,22 @@ std::uint64_t decompressed_bytes(const SourceFile& source) {
   while (stream.read(scratch) > 0) {
   }
   return stream.position();
+}
+
+void check_token_files(const std::vector<SourceFile>& sources, bool forced,
+                       std::int32_t vocab_size) {
+  for (const SourceFile& source : sources) {
+    const bool wide = source.format == SourceFormat::u32;
+    if (source.path == "-" || (!wide && source.format != SourceFormat::u16)) continue;
+    const std::filesystem::path name =
+        source.codec == Codec::none ? source.path : source.path.stem();
+    require(
+        forced || wide || lower_case(name.extension().string()) != ".bin" || vocab_size <= 65'536,
+        Fault::input, source.path.string(),
+        ": .bin is read as 16-bit ids, which do not hold a vocabulary of ", vocab_size,
+        ": give --format u32 (or --format u16 if no id is above 65535)");
+    check_token_file(source, forced, vocab_size);
+  }
 }
 
 }  // namespace tern

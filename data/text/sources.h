@@ -1,5 +1,5 @@
-// Which files a list of inputs means: files, directories, globs and standard input, in a fixed
-// order, each with its format, compression and size at this moment.
+// Input files: files, directories, globs and standard input become a list in a fixed order, each
+// file with its format, compression and present size.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/io/decompress.h"
+#include "data/io/byte_stream.h"
 
 namespace tern {
 
@@ -36,26 +36,34 @@ using SharedSources = std::shared_ptr<const std::vector<SourceFile>>;  // there 
 
 constexpr std::size_t kMaxSeparatorBytes = 1024;
 
-// How documents are found in sources.
+// Rules that divide sources into documents.
 struct DocumentRules {
   std::string separator{};          // between documents of a text; empty: a file is one document
   std::string json_field = "text";  // of a JSON line; "a.b": field b of the object in field a
 };
 
-// Takes one line about files of a directory that are left out, by kind.
+// Receives one line about the files of a directory that are left out, by kind.
 using Notice = std::function<void(const std::string&)>;
 
 // The extension decides, in any case: .txt .text .md .markdown .rst, .jsonl .ndjson, .bin (u16)
-// .u16 .u32, each also with .gz .zst .xz; `forced` overrides it for all inputs, and is what
-// standard input needs unless it is text. Directories are searched recursively, in the order of
-// their paths. Left out of them, with a notice: hidden names, other extensions (unless forced),
-// what is no file, and what was met before: linked directories and files count once. Fault::input:
-// an input that does not exist or cannot be read, a glob or directory without a file; Fault::usage:
-// an unknown extension.
+// .u16 .u32, each also with .gz .zst .xz. `forced` overrides it for all inputs; standard input
+// needs it unless it is text. Directories are searched recursively, in the order of their paths.
+// Left out of them, with a notice: hidden names, other extensions (unless forced), entries that are
+// no files, and repeated ones: linked directories and files count once. Fault::input: an input that
+// does not exist or cannot be read, a glob or directory without a file; Fault::usage: an unknown
+// extension.
 std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
                                      std::optional<SourceFormat> forced, const Notice& notice = {});
 
-// bytes of the source after decompression; reads all of it if it is compressed
+// Bytes of the source after decompression. Reads all of it if it is compressed.
 std::uint64_t decompressed_bytes(const SourceFile& source);
+
+// Checks the width of the ids in token files, which the files do not state: their first ids must
+// make sense at the width given by the name or by --format. forced: --format was given, only an
+// impossible width is an error. Fault::input, naming the file and the --format that fits: .bin with
+// a vocabulary that 16 bits do not hold, half an id at the end, first ids that are right at the
+// other width only, or that look like the other width.
+void check_token_files(const std::vector<SourceFile>& sources, bool forced,
+                       std::int32_t vocab_size);
 
 }  // namespace tern

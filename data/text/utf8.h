@@ -1,5 +1,5 @@
-// UTF-8 as RFC 3629 defines it: no overlong forms, no surrogates, nothing above U+10FFFF. What is
-// not UTF-8 is taken byte by byte.
+// UTF-8 as RFC 3629 defines it: no overlong forms, no surrogates, nothing above U+10FFFF. Invalid
+// text is read byte by byte.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ struct Character {
 // the first character of a text that is not empty
 Character first_character(std::string_view text);
 
-// How many bytes at the end (0 to 3) begin a character that the text cuts off.
+// Number of bytes at the end (0 to 3) that begin a character which the text cuts off.
 std::size_t incomplete_suffix(std::string_view text);
 
 bool is_utf8(std::string_view text);

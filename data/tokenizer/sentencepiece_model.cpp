@@ -4,17 +4,110 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "core/check.h"
 #include "data/text/utf8.h"
-#include "data/tokenizer/protobuf.h"
 
 namespace tern {
+namespace fs = std::filesystem;
 namespace {
 
-namespace fs = std::filesystem;
+// A walk over the fields of one protocol-buffer message (wire format, proto2), no schema, nothing
+// copied: every length is checked against the bytes that remain.
+struct ProtobufField {
+  std::uint32_t number = 0;
+  std::uint64_t offset = 0;  // of its value in the file
+  enum Wire { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 } wire = varint;
+  std::uint64_t value = 0;     // of a varint or fixed field
+  std::string_view content{};  // of a bytes field: text or an inner message
+};
+
+class ProtobufMessage {
+ public:
+  // offset: of bytes in the file that path names, for messages
+  ProtobufMessage(std::string_view bytes, std::uint64_t offset, const std::filesystem::path& path)
+      : bytes_(bytes), offset_(offset), path_(path) {}
+
+  // the next field, or nothing at the end; Fault::input with the offset when the bytes are no
+  // message
+  std::optional<ProtobufField> next();
+
+ private:
+  std::uint64_t read_varint();
+  std::uint64_t read_fixed(std::size_t bytes);
+  std::string_view take(std::uint64_t bytes, const char* what);
+
+  std::string_view bytes_;  // what remains
+  std::uint64_t offset_;    // of what remains
+  const std::filesystem::path& path_;
+};
+
+std::string_view ProtobufMessage::take(std::uint64_t bytes, const char* what) {
+  require(bytes <= bytes_.size(), Fault::input, path_.string(), ": truncated at byte ", offset_,
+          ": expected ", what, " of ", bytes, " B, ", bytes_.size(), " B remain");
+  const std::string_view taken = bytes_.substr(0, bytes);
+  bytes_.remove_prefix(bytes);
+  offset_ += bytes;
+  return taken;
+}
+
+std::uint64_t ProtobufMessage::read_varint() {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64; shift += 7) {
+    const auto byte = std::uint8_t(take(1, "a number")[0]);
+    value |= std::uint64_t(byte & 0x7f) << shift;
+    if (byte < 0x80) return value;
+  }
+  fail(Fault::input, path_.string(), ": byte ", offset_,
+       ": not a SentencePiece model: a number is longer than ten bytes");
+}
+
+std::uint64_t ProtobufMessage::read_fixed(std::size_t bytes) {
+  const std::string_view taken = take(bytes, "a number");
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < bytes; ++i) value |= std::uint64_t(std::uint8_t(taken[i])) << 8 * i;
+  return value;
+}
+
+std::optional<ProtobufField> ProtobufMessage::next() {
+  if (bytes_.empty()) return std::nullopt;
+  const std::uint64_t start = offset_;
+  const std::uint64_t tag = read_varint();
+  require(tag >> 3 > 0 && tag >> 3 < 1u << 29, Fault::input, path_.string(), ": byte ", start,
+          ": not a SentencePiece model: field number ", tag >> 3, " does not exist");
+  ProtobufField field{.number = std::uint32_t(tag >> 3), .offset = offset_};
+  field.wire = ProtobufField::Wire(tag & 7);
+  switch (field.wire) {
+    case ProtobufField::varint:
+      field.value = read_varint();
+      break;
+    case ProtobufField::fixed64:
+      field.value = read_fixed(8);
+      break;
+    case ProtobufField::fixed32:
+      field.value = read_fixed(4);
+      break;
+    case ProtobufField::bytes: {
+      const std::uint64_t length = read_varint();
+      field.offset = offset_;
+      field.content = take(length, "a field");
+      break;
+    }
+    default:
+      fail(Fault::input, path_.string(), ": byte ", start,
+           ": not a SentencePiece model: unknown wire type ", tag & 7);
+  }
+  return field;
+}
+
 using Field = ProtobufField;
 
 void expect_wire(const Field& field, Field::Wire wire, const fs::path& path, const char* what) {
@@ -28,7 +121,7 @@ std::string place_of(std::size_t index, std::uint64_t offset, const fs::path& pa
          ")";
 }
 
-// no control character or half a character reaches the message
+// Text for a message, without control characters and halves of characters.
 std::string quoted(std::string_view text) {
   std::string shown = "'";
   for (const char c : text.substr(0, 40)) shown += c > ' ' && c < 127 ? c : '?';
@@ -126,7 +219,7 @@ void check_nesting(std::vector<std::string_view> symbols, const fs::path& path) 
   }
 }
 
-// What needs all pieces.
+// Checks that need all pieces.
 void check_pieces(const SentencePieceModel& model, const Declared& declared, const fs::path& path) {
   const std::string name = path.string();
   require(!model.pieces.empty(), Fault::input, name, ": has no pieces: not a SentencePiece model?");
@@ -154,6 +247,20 @@ void check_pieces(const SentencePieceModel& model, const Declared& declared, con
     require(id >= -1 && id < std::int64_t(model.pieces.size()), Fault::input, name, ": ", what,
             ": expected -1 to ", model.pieces.size() - 1, ", got ", id);
 }
+
+// SentencePiece's own rules (nmt_nfkc_cf) take 0.3 MB; the walk below is bounded by this.
+constexpr std::size_t kMaxRuleBytes = std::size_t(1) << 20;
+// SentencePiece keeps the nested matches at one place in an array of this length.
+constexpr std::uint8_t kMaxNestedMatches = 32;
+
+// A unit of Darts-clone's double array (Yata, Darts-clone 0.32).
+struct Unit {
+  std::uint32_t bits;
+  bool has_value() const { return (bits >> 8 & 1) != 0; }
+  std::uint32_t value() const { return bits & 0x7fffffffu; }
+  std::uint32_t label() const { return bits & 0x800000ffu; }
+  std::uint32_t offset() const { return (bits >> 10) << ((bits & 0x200u) >> 6); }
+};
 
 }  // namespace
 
@@ -192,6 +299,49 @@ SentencePieceModel read_sentencepiece_model(std::string_view bytes, const fs::pa
   check_pieces(model, declared, path);
   if (!model.normalization.empty()) check_normalization(model.normalization, path);
   return model;
+}
+
+void check_normalization(std::string_view rules, const std::filesystem::path& path) {
+  const auto expect = [&](bool holds, const char* what) {
+    require(holds, Fault::input, path.string(), ": broken normalisation rules: ", what);
+  };
+  expect(rules.size() > 4 && rules.size() <= kMaxRuleBytes, "expected 4 B to 1 MiB of them");
+  std::uint32_t trie_bytes;
+  std::memcpy(&trie_bytes, rules.data(), 4);
+  expect(trie_bytes >= 4 && trie_bytes % 4 == 0 && trie_bytes < rules.size() - 4,
+         "the trie does not fit");
+  std::vector<Unit> units(trie_bytes / 4);
+  std::memcpy(units.data(), rules.data() + 4, trie_bytes);
+  const std::string_view replacements = rules.substr(4 + trie_bytes);
+  expect(replacements.back() == '\0', "a replacement has no end");
+
+  // Every unit reachable by some text, with the most values met on a way to it. A node has its
+  // children at base ^ byte, and its value at base.
+  struct Node {
+    std::uint32_t base;
+    std::uint8_t matches;
+  };
+  std::vector<std::uint8_t> most(units.size(), 0);  // matches + 1; 0: not reached yet
+  std::vector<Node> open{{units[0].offset(), 0}};
+  while (!open.empty()) {
+    const Node node = open.back();
+    open.pop_back();
+    expect((node.base | 255u) < units.size(), "the trie leads outside of itself");
+    for (std::uint32_t byte = 0; byte < 256; ++byte) {
+      const std::uint32_t at = node.base ^ byte;
+      const Unit unit = units[at];
+      if (unit.label() != byte) continue;
+      const auto matches = std::uint8_t(node.matches + unit.has_value());
+      if (most[at] > matches) continue;
+      most[at] = std::uint8_t(matches + 1);
+      const std::uint32_t base = at ^ unit.offset();
+      expect(matches <= kMaxNestedMatches, "too many rules for one place");
+      expect(base < units.size(), "the trie leads outside of itself");
+      expect(!unit.has_value() || units[base].value() < replacements.size(),
+             "a replacement lies outside of the file");
+      open.push_back({base, matches});
+    }
+  }
 }
 
 }  // namespace tern

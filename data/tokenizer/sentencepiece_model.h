@@ -1,5 +1,5 @@
-// What a SentencePiece model file holds, read by our own bounded walk over its protocol buffer:
-// SentencePiece 0.1.97 trusts these files too much, so it only sees what passed here.
+// The contents of a SentencePiece model file, read by a bounded walk over its protocol buffer.
+// SentencePiece 0.1.97 does not check its files, so it loads only models that passed here.
 #pragma once
 
 #include <cstdint>

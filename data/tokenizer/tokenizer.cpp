@@ -1,11 +1,17 @@
 #include "data/tokenizer/tokenizer.h"
 
+#include <sentencepiece_processor.h>
+
 #include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "data/io/files.h"
 #include "data/io/hash.h"
-#include "data/tokenizer/tokenizer_state.h"
+#include "data/text/utf8.h"
 
 namespace tern {
 namespace {
@@ -47,6 +53,22 @@ bool keeps_text(const SentencePieceModel& model, bool spells_space) {
 }
 
 }  // namespace
+
+// A loaded tokenizer.
+struct Tokenizer::State {
+  std::string model;
+  std::string hash;
+  std::vector<std::string> spelling;  // the bytes of each id; empty for control pieces
+  std::vector<bool> is_control;
+  std::array<std::int32_t, 256> byte_ids;  // of the byte pieces; -1 without
+  bool lossless = false;
+  bool encodes_prefix = false;  // the encoder adds the dummy space (else SentencePiece does)
+  bool drops_prefix = false;    // the decoder drops a space where text begins
+  bool spells_space = false;    // there is a piece for a space
+  Segments segments = Segments::before_spaces();
+  sentencepiece::SentencePieceProcessor processor;
+  std::int32_t bos = -1, eos = -1, unk = -1;
+};
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   return parse(read_file(path, kMaxTokenizerBytes, Links::follow), path);
@@ -144,6 +166,56 @@ const std::string& Tokenizer::hash() const {
 }
 const std::string& Tokenizer::model() const {
   return state_->model;
+}
+
+void Encoder::append_segment(std::string_view segment, std::vector<std::int32_t>& ids) {
+  if (const auto known = known_.find(segment)) {
+    ids.insert(ids.end(), known->begin(), known->end());
+    return;
+  }
+  std::vector<int> fresh;
+  const auto status = tokenizer_.state_->processor.Encode(segment, &fresh);
+  check(status.ok(), "[encode] SentencePiece: ", status.message());
+  known_.insert(segment, fresh);
+  ids.insert(ids.end(), fresh.begin(), fresh.end());
+}
+
+void Encoder::append(std::string_view text, Part part, std::vector<std::int32_t>& ids) {
+  const Tokenizer::State& model = *tokenizer_.state_;
+  // Characters that SentencePiece would change: it reads U+2581 as a space, turns bytes that are
+  // not UTF-8 into U+FFFD, and spells a space without a piece as U+2581.
+  const auto only_bytes = [&](char32_t code) {
+    return code == kInvalidCharacter || code == 0 || code == 0x2581 ||
+           (code == ' ' && !model.spells_space);
+  };
+  bool prefix = model.encodes_prefix && part == Part::first;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = model.segments.end(text, at);
+    const std::string_view segment = text.substr(at, end - at);
+    const bool bytes = model.lossless && only_bytes(first_character(segment).code);
+    if (prefix)
+      append_segment(std::string(" ").append(bytes ? "" : segment), ids);
+    else if (!bytes)
+      append_segment(segment, ids);
+    if (bytes)
+      for (const char byte : segment) ids.push_back(model.byte_ids[std::uint8_t(byte)]);
+    prefix = false;
+    at = end;
+  }
+}
+
+std::string Decoder::push(std::int32_t id) {
+  held_ += tokenizer_.spelling(id, text_begins_);
+  text_begins_ = tokenizer_.text_begins_after(id, text_begins_);
+  const std::size_t whole = held_.size() - incomplete_suffix(held_);
+  std::string out = held_.substr(0, whole);
+  held_.erase(0, whole);
+  return out;
+}
+
+std::string Decoder::finish() {
+  text_begins_ = true;
+  return std::exchange(held_, {});
 }
 
 }  // namespace tern

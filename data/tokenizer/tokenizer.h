@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/tokenizer/segment_table.h"
+#include "data/tokenizer/segments.h"
 
 namespace tern {
 
@@ -26,7 +26,7 @@ class Tokenizer {
   // whole of it. Bytes that are not UTF-8, NUL and a literal U+2581 become byte pieces.
   std::vector<std::int32_t> encode(std::string_view text) const;
 
-  // The bytes that ids stand for: control pieces are nothing, an unknown piece is " \u2047 ".
+  // The bytes that ids stand for: a control piece has none, an unknown piece is " \u2047 ".
   // Ids outside 0 to vocab_size - 1: Fault::input.
   std::string decode(std::span<const std::int32_t> ids) const;
 
@@ -36,8 +36,8 @@ class Tokenizer {
   bool text_begins_after(std::int32_t id, bool text_begins) const;
   bool drops_prefix() const;  // decoding drops a dummy space where a text begins
 
-  // How much of the beginning of a long document encodes the same whatever follows; the next part
-  // goes through Encoder::append with Part::continued. 0: more text is needed (up to 128 KiB).
+  // Length of the beginning of a long document that encodes the same for any continuation; the rest
+  // goes to Encoder::append with Part::continued. 0: more text is needed (up to 128 KiB).
   std::size_t complete_prefix(std::string_view text) const;
 
   std::int32_t vocab_size() const;
@@ -57,8 +57,8 @@ class Tokenizer {
   std::shared_ptr<const State> state_;
 };
 
-// One thread's encoder: remembers the words it has met, which makes it some twenty times faster
-// than asking SentencePiece again. What it remembers is bounded and changes no id.
+// The encoder of one thread. It caches the ids of segments, which makes it some twenty times faster
+// than SentencePiece alone. The cache is bounded and changes no id.
 class Encoder {
  public:
   explicit Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
@@ -78,18 +78,18 @@ class Encoder {
 // at the end of a character, as far as the tokens spell UTF-8.
 class Decoder {
  public:
-  // text_begins: whether the first token begins a document; held: the beginning of a character that
-  // the first tokens complete
+  // text_begins: the first token begins a document. held: the beginning of a character that the
+  // first tokens complete.
   explicit Decoder(Tokenizer tokenizer, bool text_begins = true, std::string held = {})
       : tokenizer_(std::move(tokenizer)), held_(std::move(held)), text_begins_(text_begins) {}
 
   std::string push(std::int32_t id);
-  std::string finish();  // what an unfinished character left; then a new text may begin
+  std::string finish();  // bytes of an unfinished character; then a new text may begin
 
  private:
   Tokenizer tokenizer_;
   std::string held_;
-  bool text_begins_;  // where a model's dummy space is dropped
+  bool text_begins_;  // here the dummy space of a model is dropped
 };
 
 }  // namespace tern

@@ -12,8 +12,8 @@
 
 #include "core/check.h"
 #include "core/rng.h"
-#include "data/text/json_lines.h"
-#include "data/text/text_source.h"
+#include "data/io/json.h"
+#include "data/text/documents.h"
 #include "data/text/utf8.h"
 
 namespace tern {
@@ -105,7 +105,7 @@ class Sentences : public sentencepiece::SentenceIterator {
   std::size_t at_ = 0;
 };
 
-// The texts of a batch, one after the other; counts the lines that have none.
+// The joined texts of a batch; counts the lines without one.
 std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sources,
                      const TokenizerTraining& options, std::uint64_t& bad) {
   const std::uint64_t max_bad = options.max_bad;
@@ -143,7 +143,7 @@ class Characters {
     });
   }
   std::size_t size() const { return counts_.size(); }
-  // how many reach this share of the text
+  // the number of characters that reach this share of the text
   std::size_t needed(double coverage) const {
     std::size_t n = 0;
     for (std::uint64_t sum = 0; n < size() && double(sum) < coverage * double(all_); ++n)
@@ -185,9 +185,9 @@ std::vector<std::string> parts_of(const std::vector<std::string>& texts,
   return parts;
 }
 
-// Takes characters out of the text that are to have no piece, if any: those beyond the coverage
-// that is asked for, or else beyond half of the pieces if the usual coverage does not fit.
-// SentencePiece itself takes no coverage below 0.98. Returns whether it did.
+// Removes the characters from the text that get no piece: those beyond the requested coverage, or,
+// if none is requested and the usual coverage does not fit, beyond half of the pieces.
+// SentencePiece itself accepts no coverage below 0.98. Returns whether anything was removed.
 bool cover(std::vector<std::string>& texts, const TokenizerTraining& options) {
   const Characters characters(texts);
   const auto room = std::size_t(std::max(0, options.vocab_size - kOtherPieces));
@@ -255,12 +255,12 @@ std::string train_tokenizer(const std::vector<SourceFile>& sources,
     require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
             s.path.string(), ": holds tokens: a tokenizer is trained on text");
   const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
-  TextSource source(
+  DocumentReader reader(
       std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources), cut, {},
       {.separator = options.rules.separator, .max_document_bytes = SplitRule::kNoTail});
   std::uint64_t bad = 0;
   const auto next = [&]() -> std::optional<std::string> {
-    const std::optional<TextBatch> batch = source.next();
+    const std::optional<TextBatch> batch = reader.next();
     if (!batch) return std::nullopt;
     return texts_of(*batch, sources, options, bad);
   };

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "data/io/decompress.h"
+#include "data/io/byte_stream.h"
 
 namespace tern {
 

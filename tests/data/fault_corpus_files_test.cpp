@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "data/corpus/shard.h"
-#include "data/io/file_cache.h"
+#include "data/io/files.h"
 #include "data/io/hdf5.h"
 #include "tests/data/prepare_fixture.h"
 #include "tests/support/process.h"

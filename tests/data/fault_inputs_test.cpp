@@ -6,8 +6,8 @@
 #include <cmath>
 #include <utility>
 
-#include "data/corpus/loader.h"
-#include "data/text/json_lines.h"
+#include "data/corpus/batches.h"
+#include "data/io/json.h"
 #include "data/tokenizer/tokenizer_trainer.h"
 #include "tests/data/checkpoint_support.h"
 #include "tests/data/compress.h"

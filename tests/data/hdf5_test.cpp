@@ -1,6 +1,7 @@
 #include "data/io/hdf5.h"
 
 #include <gtest/gtest.h>
+#include <hdf5.h>
 #include <unistd.h>
 
 #include "core/check.h"
@@ -21,6 +22,26 @@ Structure example() {
                        {"odd", StoredType::u8, {1237}},
                        {"ids", StoredType::u16, {70000}}},
           .attributes = {{"step", "17"}, {"note", ""}}};
+}
+
+TEST(StoredType, OneSizeInEveryFormat) {
+  EXPECT_NE(hdf5_version(), "");  // sets the library up
+  EXPECT_EQ(sizeof(hid_t), sizeof(std::int64_t));
+  for (std::size_t i = 0; i < kStoredTypes; ++i) {
+    const StoredTypeInfo& t = info_of(StoredType(i));
+    if (t.hdf5) {
+      EXPECT_EQ(H5Tget_size(t.hdf5()), t.bytes) << t.name;
+      EXPECT_EQ(stored_type(t.name, "here"), StoredType(i));
+    } else {
+      EXPECT_THROW(stored_type(t.name, "here"), Error) << t.name;
+    }
+    if (!t.npy.empty()) EXPECT_EQ(t.npy.substr(2), std::to_string(t.bytes)) << t.name;
+  }
+  for (const DType t : {DType::f64, DType::f32, DType::bf16, DType::i32, DType::i8}) {
+    EXPECT_EQ(name_of(stored_type(t)), name_of(t));
+    EXPECT_EQ(item_bytes(stored_type(t)) * 8, std::size_t(bits(t)));
+  }
+  EXPECT_THROW(stored_type(DType::e4m3), Error);
 }
 
 TEST(Hdf5, StructureRoundTrip) {

@@ -1,5 +1,3 @@
-#include "data/corpus/loader.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,7 +6,8 @@
 
 #include "core/check.h"
 #include "core/kernels/loss.h"
-#include "data/corpus/permutation.h"
+#include "data/corpus/batches.h"
+#include "data/corpus/sample_order.h"
 
 namespace tern {
 namespace {

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "data/corpus/ngram_baselines.h"
 #include "tests/data/prepare_fixture.h"
 
 namespace tern {

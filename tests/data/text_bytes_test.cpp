@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "core/kernels/loss.h"
-#include "data/corpus/ngram_baselines.h"
+#include "data/corpus/ngram.h"
 #include "tests/data/prepare_fixture.h"
 
 namespace tern {

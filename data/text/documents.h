@@ -1,6 +1,6 @@
-// Documents in order, in batches of some 256 KiB, with memory bounded whatever the files hold.
-// Batches depend only on the sources and on where reading started, and after each of them reading
-// can be taken up again from TextBatch::next.
+// Reads the documents of source files in order, in batches of some 256 KiB, in bounded memory.
+// Batches depend only on the sources and the start position. Reading can continue after any of
+// them, from TextBatch::next.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,39 @@
 
 #include "data/io/byte_stream.h"
 #include "data/text/sources.h"
-#include "data/text/splits.h"
 
 namespace tern {
+
+enum class Split { train, validation };
+constexpr Split kSplits[] = {Split::train, Split::validation};
+
+std::string_view name_of(Split split);
+
+// Chooses the documents, or the part of a text, for validation: a pure function of the inputs, so a
+// resumed or repeated preparation makes the same choice.
+class SplitRule {
+ public:
+  // fraction 0 keeps everything for training; Fault::usage outside 0 <= fraction < 1.
+  // With JSON lines, or with two files for each document that validation would get, whole documents
+  // are drawn: one at a random place of every 1 / fraction. Otherwise every file is divided: its
+  // last fraction, from byte floor(size * (1 - fraction)) on (moved back to the beginning of a
+  // character or token), becomes a document for validation. Standard input can be divided only by
+  // documents (Fault::usage).
+  // separated: texts hold documents with separators between them, which are drawn like lines.
+  SplitRule(double fraction, const std::vector<SourceFile>& sources, bool separated = false);
+
+  bool by_document() const { return by_document_; }
+  // of document number n, counted over all sources; by_document() only
+  Split of_document(std::uint64_t n) const;
+  // Position of the part for validation in a source: bytes after decompression.
+  static constexpr std::uint64_t kNoTail = ~std::uint64_t(0);
+  std::uint64_t tail_begin(std::size_t source) const;
+
+ private:
+  double fraction_;
+  bool by_document_ = false;
+  std::vector<std::uint64_t> tails_;
+};
 
 constexpr std::uint64_t kMaxDocumentBytes = std::uint64_t(1) << 30;
 constexpr std::uint64_t kMaxLineBytes = std::uint64_t(64) << 20;
@@ -57,25 +87,25 @@ struct TextOptions {
 // Fault::input for a text that is one document and too long for one, as far as its size is known.
 void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules);
 
-class TextSource {
+class DocumentReader {
  public:
-  // How much of the beginning of a long text may be handed out before the rest is known.
+  // Length of the beginning of a long text that may be returned before the rest is known.
   using Cut = std::function<std::size_t(std::string_view)>;
 
   // Texts lose a UTF-8 byte-order mark at their beginning; empty documents and lines are left out.
-  TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start = {},
-             TextOptions options = {});
+  DocumentReader(SharedSources sources, SplitRule rule, Cut cut, TextPosition start = {},
+                 TextOptions options = {});
 
-  // Fault::input with the place: UTF-16, documents over 1 GiB, lines over 64 MiB, half a token,
-  // what ByteStream finds.
+  // The next batch; nullopt after the last. Fault::input with file and position: UTF-16, documents
+  // over 1 GiB, lines over 64 MiB, half a token, and errors of ByteStream.
   std::optional<TextBatch> next();
 
  private:
   void open();
-  bool fill(std::size_t wanted);  // buffers that much if there is so much; whether there is
+  bool fill(std::size_t wanted);  // buffers that many bytes; false: the stream has fewer
   std::string_view unread() const { return std::string_view(buffer_).substr(used_); }
   void take(TextBatch& batch, std::size_t bytes, TextItem item);
-  bool take_text(TextBatch& batch);  // these return whether the source goes on
+  bool take_text(TextBatch& batch);  // both return whether the source continues
   bool take_line(TextBatch& batch);
   std::size_t part_of_text(std::uint64_t limit, std::size_t window, bool& last) const;
   std::size_t part_of_document(std::size_t window, bool& last, bool& separated) const;
@@ -86,10 +116,10 @@ class TextSource {
   Cut cut_;
   TextPosition at_;
   TextOptions options_;
-  std::uint64_t document_begin_ = 0;  // where this document began in its source, or reading did
+  std::uint64_t document_begin_ = 0;  // position in the source of this document, or of the start
   std::optional<ByteStream> stream_;
   std::uint64_t finished_ = 0;  // bytes of the files before this one
-  std::string buffer_;          // from used_ on: not handed out yet
+  std::string buffer_;          // from used_ on: not returned yet
   std::size_t used_ = 0;
   std::size_t searched_ = 0;  // bytes of unread() without a newline
   bool ended_ = false;        // the stream

@@ -1,4 +1,4 @@
-#include "data/text/text_source.h"
+#include "data/text/documents.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/check.h"
-#include "data/text/json_lines.h"
+#include "data/io/json.h"
 #include "data/text/utf8.h"
 #include "tests/data/compress.h"
 #include "tests/data/tokenizer_fixture.h"
@@ -26,10 +26,10 @@ std::vector<SourceFile> sources_of(const std::vector<std::string>& inputs) {
   return list_sources(inputs, std::nullopt);
 }
 
-TextSource source_of(const std::vector<std::string>& inputs, double validation = 0) {
+DocumentReader source_of(const std::vector<std::string>& inputs, double validation = 0) {
   const auto sources = sources_of(inputs);
-  return TextSource(std::make_shared<const std::vector<SourceFile>>(sources),
-                    SplitRule(validation, sources), at_characters);
+  return DocumentReader(std::make_shared<const std::vector<SourceFile>>(sources),
+                        SplitRule(validation, sources), at_characters);
 }
 
 struct Document {
@@ -37,7 +37,7 @@ struct Document {
   Split split;
 };
 
-std::vector<Document> documents_of(TextSource source) {
+std::vector<Document> documents_of(DocumentReader source) {
   std::vector<Document> documents;
   bool inside = false;
   while (const auto batch = source.next())
@@ -80,7 +80,7 @@ TEST(Sources, FilesDirectoriesAndGlobsInOrder) {
   EXPECT_EQ(list_sources(notes, SourceFormat::text).size(), 1u);
 }
 
-TEST(TextSource, GivesDocumentsWhateverTheCompression) {
+TEST(DocumentReader, GivesDocumentsWhateverTheCompression) {
   const TemporaryDirectory d;
   std::string text = "\ufeff";
   while (text.size() < 3'000'000) text += english();
@@ -98,12 +98,12 @@ TEST(TextSource, GivesDocumentsWhateverTheCompression) {
   }
 }
 
-TEST(TextSource, GivesLinesAndLeavesOutEmptyOnes) {
+TEST(DocumentReader, GivesLinesAndLeavesOutEmptyOnes) {
   const TemporaryDirectory d;
   write_text(d / "a.jsonl", "\ufeff{\"text\": \"one\"}\r\n\n  \n{\"text\": \"two\"}");
   write_text(d / "b.txt", "");
   write_text(d / "c.txt", "three");
-  TextSource source = source_of({d / "a.jsonl", d / "b.txt", d / "c.txt"});
+  DocumentReader source = source_of({d / "a.jsonl", d / "b.txt", d / "c.txt"});
   const auto batch = source.next();
   ASSERT_TRUE(batch);
   ASSERT_EQ(batch->items.size(), 3u);
@@ -114,7 +114,7 @@ TEST(TextSource, GivesLinesAndLeavesOutEmptyOnes) {
   EXPECT_FALSE(source.next());
 }
 
-TEST(TextSource, GoesOnFromAnyBatch) {
+TEST(DocumentReader, GoesOnFromAnyBatch) {
   std::mt19937_64 random(5);
   const TemporaryDirectory d;
   const Tokenizer& tokenizer = small_tokenizer();
@@ -135,11 +135,11 @@ TEST(TextSource, GoesOnFromAnyBatch) {
     const auto cut = [&](std::string_view t) { return tokenizer.complete_prefix(t); };
     std::vector<TextBatch> batches;
     const auto shared = std::make_shared<const std::vector<SourceFile>>(sources);
-    TextSource whole(shared, rule, cut);
+    DocumentReader whole(shared, rule, cut);
     while (auto batch = whole.next()) batches.push_back(std::move(*batch));
     ASSERT_GT(batches.size(), 10u);
     for (std::size_t i = 0; i + 1 < batches.size(); ++i) {
-      TextSource rest(shared, rule, cut, batches[i].next);
+      DocumentReader rest(shared, rule, cut, batches[i].next);
       const auto batch = rest.next();
       ASSERT_TRUE(batch);
       ASSERT_EQ(batch->bytes, batches[i + 1].bytes);

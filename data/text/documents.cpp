@@ -1,9 +1,11 @@
-#include "data/text/text_source.h"
+#include "data/text/documents.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/check.h"
+#include "core/rng.h"
 #include "data/text/utf8.h"
 
 namespace tern {
@@ -18,6 +20,45 @@ std::size_t token_bytes(SourceFormat format) {
 
 }  // namespace
 
+std::string_view name_of(Split split) {
+  return split == Split::train ? "train" : "validation";
+}
+
+SplitRule::SplitRule(double fraction, const std::vector<SourceFile>& sources, bool separated)
+    : fraction_(fraction) {
+  require(fraction >= 0 && fraction < 1, Fault::usage,
+          "--validation: expected a fraction from 0 to less than 1, got ", fraction);
+  if (fraction == 0) return;
+  by_document_ = double(sources.size()) * fraction >= 2 ||
+                 std::any_of(sources.begin(), sources.end(), [&](const SourceFile& s) {
+                   return s.format == SourceFormat::json_lines ||
+                          (separated && s.format == SourceFormat::text);
+                 });
+  if (by_document_) return;
+  for (const SourceFile& source : sources) {
+    require(
+        source.path != "-", Fault::usage,
+        "--validation cannot divide standard input: its size is not known; give it as a file, or "
+        "divide it into documents with --separator");
+    const double size = double(decompressed_bytes(source));
+    tails_.push_back(std::uint64_t(std::floor(size * (1 - fraction))));
+  }
+}
+
+Split SplitRule::of_document(std::uint64_t n) const {
+  if (!by_document_) return Split::train;
+  const Rng places(stream_of("validation"));
+  // Stratum k holds the documents from k / fraction to (k + 1) / fraction.
+  const auto first = std::uint64_t(double(n) * fraction_);
+  for (std::uint64_t k = first > 0 ? first - 1 : 0; k <= first + 1; ++k)
+    if (std::uint64_t((double(k) + places.uniform(k)) / fraction_) == n) return Split::validation;
+  return Split::train;
+}
+
+std::uint64_t SplitRule::tail_begin(std::size_t source) const {
+  return tails_.empty() ? kNoTail : tails_[source];
+}
+
 void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules) {
   for (const SourceFile& s : sources) {
     const bool one = s.format == SourceFormat::text && rules.separator.empty();
@@ -28,8 +69,8 @@ void require_documents_fit(const std::vector<SourceFile>& sources, const Documen
   }
 }
 
-TextSource::TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosition start,
-                       TextOptions options)
+DocumentReader::DocumentReader(SharedSources sources, SplitRule rule, Cut cut, TextPosition start,
+                               TextOptions options)
     : sources_(std::move(sources)),
       rule_(std::move(rule)),
       cut_(std::move(cut)),
@@ -41,11 +82,11 @@ TextSource::TextSource(SharedSources sources, SplitRule rule, Cut cut, TextPosit
   for (std::size_t i = 0; i < start.source; ++i) finished_ += (*sources_)[i].bytes;
 }
 
-std::string TextSource::place() const {
+std::string DocumentReader::place() const {
   return (*sources_)[at_.source].path.string();
 }
 
-void TextSource::open() {
+void DocumentReader::open() {
   const SourceFile& source = (*sources_)[at_.source];
   stream_.emplace(source.path, source.codec, source.bytes);
   stream_->skip(at_.offset);
@@ -54,7 +95,7 @@ void TextSource::open() {
   ended_ = false;
 }
 
-bool TextSource::fill(std::size_t wanted) {
+bool DocumentReader::fill(std::size_t wanted) {
   while (buffer_.size() - used_ < wanted && !ended_) {
     buffer_.erase(0, std::exchange(used_, 0));
     const std::size_t old = buffer_.size();
@@ -66,7 +107,7 @@ bool TextSource::fill(std::size_t wanted) {
   return buffer_.size() - used_ >= wanted;
 }
 
-void TextSource::take(TextBatch& batch, std::size_t bytes, TextItem item) {
+void DocumentReader::take(TextBatch& batch, std::size_t bytes, TextItem item) {
   item.begin = batch.bytes.size();
   item.size = bytes;
   item.source = at_.source;
@@ -77,9 +118,10 @@ void TextSource::take(TextBatch& batch, std::size_t bytes, TextItem item) {
   at_.offset += bytes;
 }
 
-// How much to take of a text of which at most limit bytes belong to this document, looking at the
-// first `window` bytes only: where parts end must not depend on what happens to be buffered.
-std::size_t TextSource::part_of_text(std::uint64_t limit, std::size_t window, bool& last) const {
+// Bytes to take of a text of which at most limit bytes belong to this document. Looks at the first
+// `window` bytes only: the ends of parts must not depend on the amount of buffered text.
+std::size_t DocumentReader::part_of_text(std::uint64_t limit, std::size_t window,
+                                         bool& last) const {
   const std::size_t unit = token_bytes((*sources_)[at_.source].format);
   const std::string_view text = unread().substr(0, window);
   const bool all = ended_ && text.size() == unread().size();
@@ -95,9 +137,10 @@ std::size_t TextSource::part_of_text(std::uint64_t limit, std::size_t window, bo
   return unit == 1 ? cut_(text) : text.size() / unit * unit;
 }
 
-// The same for a text with separators: up to the next one. What may be the beginning of one is not
-// handed out.
-std::size_t TextSource::part_of_document(std::size_t window, bool& last, bool& separated) const {
+// The same for a text with separators: up to the next one. A possible beginning of a separator is
+// not taken.
+std::size_t DocumentReader::part_of_document(std::size_t window, bool& last,
+                                             bool& separated) const {
   const std::string_view text = unread().substr(0, window);
   const std::size_t end = text.find(options_.separator);
   separated = end != text.npos;
@@ -108,7 +151,7 @@ std::size_t TextSource::part_of_document(std::size_t window, bool& last, bool& s
   return cut_(text.substr(0, text.size() - (options_.separator.size() - 1)));
 }
 
-bool TextSource::take_text(TextBatch& batch) {
+bool DocumentReader::take_text(TextBatch& batch) {
   const bool is_text = token_bytes((*sources_)[at_.source].format) == 1;
   fill(kReadBytes + 1);  // one more tells whether the text ends here
   if (is_text && at_.offset == 0) {
@@ -150,7 +193,7 @@ bool TextSource::take_text(TextBatch& batch) {
   return !last || in_head || separated;
 }
 
-bool TextSource::take_line(TextBatch& batch) {
+bool DocumentReader::take_line(TextBatch& batch) {
   std::size_t newline = unread().find('\n', searched_);
   while (newline == std::string_view::npos && !ended_) {
     searched_ = unread().size();
@@ -177,7 +220,7 @@ bool TextSource::take_line(TextBatch& batch) {
   return true;
 }
 
-std::optional<TextBatch> TextSource::next() {
+std::optional<TextBatch> DocumentReader::next() {
   TextBatch batch;
   while (at_.source < sources_->size() && batch.bytes.size() < kBatchBytes) {
     if (!stream_) open();
