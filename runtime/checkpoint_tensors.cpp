@@ -12,11 +12,6 @@ constexpr const char* kFirst = "first_moment.";
 constexpr const char* kSecond = "second_moment.";
 constexpr const char* kTokenizer = "tokenizer";
 
-StoredType stored(DType dtype) {
-  if (dtype == DType::bf16) return StoredType::bf16;
-  return dtype == DType::f64 ? StoredType::f64 : StoredType::f32;
-}
-
 std::vector<std::uint64_t> dimensions(const Shape& shape) {
   std::vector<std::uint64_t> out;
   for (int i = 0; i < shape.rank(); ++i) out.push_back(std::uint64_t(shape[i]));
@@ -93,7 +88,7 @@ void load(const Checkpoint& checkpoint, const std::string& name, const LocalRows
   const auto upload = [&](std::uint64_t offset, std::span<const std::byte> block) {
     const std::size_t item = item_bytes(found.type);
     const Tensor part = flat.slice(Index(offset / item), Index(block.size() / item));
-    if (found.type == stored(to.dtype()))
+    if (found.type == stored_type(to.dtype()))
       to.backend().upload(part, block.data());
     else
       upload_real(part, widen(found.type, block));
@@ -111,7 +106,7 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
   const auto add = [&](const std::string& name, const Tensor& flat, const LocalRows& local) {
     const Tensor t = pack.view(flat, local);
     out.push_back({.name = name,
-                   .type = stored(t.dtype()),
+                   .type = stored_type(t.dtype()),
                    .shape = dimensions(local.parameter->shape),
                    .bytes = {},
                    .first_row = std::uint64_t(local.first_row)});

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <string>
 
-#include "apps/console/text.h"
-#include "apps/plan/plan.h"
 #include "core/dry/dry_backend.h"
 #include "data/checkpoint/writer.h"
 #include "runtime/checkpoint_tensors.h"

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "apps/config/run_config.h"
 #include "data/corpus/batches.h"
 #include "data/corpus/corpus.h"
 #include "data/corpus/text_bytes.h"

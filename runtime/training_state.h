@@ -5,15 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "apps/console/reports.h"
-#include "apps/run/pace.h"
-#include "core/inference_weights.h"
 #include "data/checkpoint/checkpoint.h"
-#include "data/checkpoint/layout.h"
 #include "data/corpus/manifest.h"
-#include "runtime/run_config.h"
 #include "runtime/running_mean.h"
-#include "runtime/trainer.h"
 
 namespace tern {
 

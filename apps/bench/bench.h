@@ -5,13 +5,10 @@
 #include <map>
 #include <string>
 
-#include "apps/bench/timed_backend.h"
-#include "apps/bench/training_step.h"
-#include "runtime/memory_plan.h"
 #include "apps/bench/samples.h"
-#include "apps/train/memory_plan.h"
-#include "apps/train/trainer.h"
 #include "core/backend.h"
+#include "runtime/memory_plan.h"
+#include "runtime/trainer.h"
 
 namespace tern {
 

@@ -12,12 +12,12 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "runtime/device.h"
-#include "apps/config/run_config.h"
 #include "apps/console/text.h"
-#include "apps/run/device.h"
 #include "core/shape.h"
 #include "layers/model_config.h"
+#include "runtime/device.h"
+#include "runtime/quantities.h"
+#include "runtime/run_config.h"
 
 namespace tern {
 namespace {

@@ -1,5 +1,6 @@
 // tern ngram: the loss of n-gram models on a corpus.
 #include "data/corpus/ngram.h"
+
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -8,8 +8,8 @@
 #include "apps/version.h"
 #include "core/check.h"
 #include "core/host.h"
-#include "data/files.h"
-#include "data/npy.h"
+#include "data/io/files.h"
+#include "data/io/npy.h"
 
 namespace tern {
 namespace {

@@ -4,13 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/hex.h"
 #include "cuda/backend/device_query.h"
 #include "cuda/common/check.h"
 #include "cuda/products/algorithm_table.h"
-#include "core/hex.h"
-#include "cuda/algorithm_table.h"
-#include "cuda/check.h"
-#include "cuda/device_query.h"
 
 namespace tern::cuda {
 namespace {

@@ -7,11 +7,9 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/hex.h"
 #include "cuda/backend/host_memory.h"
 #include "cuda/common/check.h"
-#include "core/hex.h"
-#include "cuda/check.h"
-#include "cuda/host_memory.h"
 
 namespace tern {
 

@@ -35,7 +35,9 @@ TEST(StoredType, OneSizeInEveryFormat) {
     } else {
       EXPECT_THROW(stored_type(t.name, "here"), Error) << t.name;
     }
-    if (!t.npy.empty()) EXPECT_EQ(t.npy.substr(2), std::to_string(t.bytes)) << t.name;
+    if (!t.npy.empty()) {
+      EXPECT_EQ(t.npy.substr(2), std::to_string(t.bytes)) << t.name;
+    }
   }
   for (const DType t : {DType::f64, DType::f32, DType::bf16, DType::i32, DType::i8}) {
     EXPECT_EQ(name_of(stored_type(t)), name_of(t));

@@ -26,6 +26,7 @@ class AdamWTest : public testing::Test {
     n_.name = "n", n_.shape = {2};
   }
   void make(const AdamWOptions& options, DType dtype = DType::f64) {
+    adam_.reset(), pack_.reset();  // the parameters belong to one pack at a time
     pack_ =
         std::make_unique<ParameterPack>(cpu_, std::vector{&n_, &w_}, PackOptions{.dtype = dtype});
     adam_ = std::make_unique<AdamWOptimizer>(*pack_, options);
