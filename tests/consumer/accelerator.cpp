@@ -1,4 +1,4 @@
-#include "tests/consumer/accelerator.h"
+#include "accelerator.h"
 
 #include <cmath>
 

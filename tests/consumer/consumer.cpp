@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 
+#include "accelerator.h"
 #include "autograd/ops/mlgru.h"
 #include "autograd/ops/quantize.h"
 #include "core/cpu/cpu_backend.h"
@@ -11,7 +12,6 @@
 #include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"
-#include "tests/consumer/accelerator.h"
 
 namespace {
 

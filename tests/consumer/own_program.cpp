@@ -50,7 +50,7 @@ std::filesystem::path save(Trainer& trainer, const TrainingData& data,
                             .documents = data.layout()};
   write_checkpoint({.directory = directory}, {.step = 40, .state = to_json(state)},
                    checkpoint_tensors(trainer, data.tokenizer().model()));
-  return directory / "latest";
+  return directory / checkpoint_name(40);
 }
 
 void generate(const std::filesystem::path& checkpoint, const RunConfig& config) {
