@@ -8,7 +8,8 @@ namespace tern {
 // GPU kernels over rows hold a row in registers, four elements at a time or, where it is no
 // multiple of four, one at a time: so many elements at most. (cuda/rows/row_layout.cuh)
 inline constexpr std::int64_t kGpuRow = 32'768, kGpuOddRow = 8'192;
-// Codes are multiplied sixteen at a time by the fast kernels. (cuda/products/ternary_product_plain.cu)
+// Codes are multiplied sixteen at a time by the fast kernels.
+// (cuda/products/ternary_product_plain.cu)
 inline constexpr std::int64_t kGpuCodes = 16;
 
 struct DeviceTraits {

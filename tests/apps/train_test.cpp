@@ -22,6 +22,29 @@ Outcome tern_command(std::vector<std::string> args) {
   return run({.args = args});
 }
 
+// docs/adding_a_mixer.md ends so: the example's family from a TOML file, trained, resumed and read.
+TEST(Train, TheExampleOfANewMixerIsTrainedFromAFile) {
+  const TinyRun tiny;
+  std::string text = read_text(tiny.config());
+  const std::size_t model = text.find("[model]\n");
+  ASSERT_NE(model, std::string::npos);
+  text.insert(model + 8, "type = \"cumulative_mean\"\n");
+  write_text(tiny.config(), text);
+  const Outcome first = run(tiny.command("mixer", {"run.steps=60"}));
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  const auto loss = losses(tiny.directory("mixer"));
+  EXPECT_LT(loss.at(60), loss.at(1) - 0.5);
+  EXPECT_TRUE(tensors(tiny.checkpoint("mixer", 60)).contains("model.layers.0.mixer.key.weight"));
+  const std::string here = tiny.directory("mixer").string();
+  const Outcome eval =
+      tern_command({"eval", "--checkpoint", here, "--data", tiny_corpus().string()});
+  EXPECT_EQ(eval.exit_code, 0) << eval.err;
+  const Outcome generated =
+      tern_command({"generate", "--checkpoint", here, "--prompt", "To be", "-n", "20"});
+  EXPECT_EQ(generated.exit_code, 0) << generated.err;
+  EXPECT_THAT(generated.out, HasSubstr("To be"));
+}
+
 TEST(Train, LeavesARunThatCanBeEvaluatedAndWritesText) {
   const TinyRun tiny;
   const Outcome trained = run(tiny.command("a", {"logging.diagnostics_interval=20"}));
