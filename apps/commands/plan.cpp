@@ -119,7 +119,7 @@ void plan(const PlanOptions& o) {
     const std::unique_ptr<TrainingData> data = open_data(config);
     tokens = data->token_counts();
     set_vocab_size(loaded, data->tokenizer().vocab_size(), "the data's tokenizer");
-    if (needs_initial_weights(config, "", false))
+    if (needs_initial_weights(config, {}))
       find_initial_weights(config, device.facts().traits, data->tokenizer().hash());
   }
   fmt::print("{}\n", plan_text(config, make_plan(config, tokens)));

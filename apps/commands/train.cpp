@@ -28,7 +28,7 @@ void launch(const TrainOptions& options, int ranks) {
   for (const auto& [flag, value] : options.rank_flags)
     require(value.empty(), Fault::usage, "--ranks starts the processes itself: leave ", flag,
             " out");
-  const LoadedConfig loaded = load_config(options.config, options.overrides);
+  const LoadedConfig loaded = load_config(options.config_file, options.overrides);
   launch_ranks({.ranks = ranks,
                 .command = without_ranks(options.command),
                 .grace = double(loaded.config.ranks.grace)});
@@ -41,7 +41,7 @@ void add_train(CLI::App& tern, const std::vector<std::string>& command_line) {
       *tern.add_subcommand("train", "Train a model as a configuration file says.");
   const auto options = std::make_shared<TrainOptions>();
   options->command = command_line;
-  train_command.add_option("CONFIG", options->config, "TOML file (docs/config.md)")
+  train_command.add_option("CONFIG", options->config_file, "TOML file (docs/config.md)")
       ->transform(path_argument())
       ->required();
   add_settings(train_command, options->overrides);

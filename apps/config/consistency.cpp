@@ -49,7 +49,7 @@ class Checker {
     problems_.add(origin->second, text);
   }
 
-  // a schedule that can be made, or its complaint
+  // a schedule that can be made, or what is wrong with it
   void expect_schedule(const std::string& table, const std::function<void()>& make);
   const RunConfig& config_;
   const LoadedConfig& loaded_;

@@ -84,24 +84,23 @@ TableRow ranks_row(const RankInfo& info, const std::string& transport) {
                                        info.launcher, transport)};
 }
 
-void print_banner(const RunParts& parts, const Environment& environment, const RankInfo& info,
-                  const std::string& transport) {
-  const RunConfig& config = parts.loaded.config;
-  parts.console.table(
+void print_banner(OpenedRun& opened, RankZero& rank_zero) {
+  const RunConfig& config = opened.config;
+  const Environment& environment = rank_zero.environment;
+  rank_zero.console.table(
       "tern " + environment.version,
       std::vector<TableRow>{
           {"machine", environment.cpu,
            fmt::format("{} cores, {}", environment.cores, bytes_text(environment.memory_bytes))},
-          device_row(parts.device),
-          ranks_row(info, transport),
-          {"measured peak", with_prefix(parts.peak_flops) + "FLOP/s",
+          device_row(opened.device),
+          ranks_row(opened.info, opened.ranks->transport()),
+          {"measured peak", with_prefix(rank_zero.peak_flops) + "FLOP/s",
            fmt::format("a {} cubed{}",
-                       parts.device.facts().traits.is_gpu() ? "bf16 product of 8192"
-                                                            : "float product of 1024",
-                       info.size > 1 ? ", on each rank" : "")},
-          {"run", parts.directory->path().string(), parts.loaded.file}});
-  parts.console.table(
-      "plan", plan_rows(config, make_plan(config, parts.data.token_counts()), parts.memory));
+                       opened.on_gpu() ? "bf16 product of 8192" : "float product of 1024",
+                       opened.info.size > 1 ? ", on each rank" : "")},
+          {"run", rank_zero.directory.path().string(), opened.loaded.file}});
+  rank_zero.console.table(
+      "plan", plan_rows(config, make_plan(config, opened.data.token_counts()), opened.memory));
 }
 
 }  // namespace tern

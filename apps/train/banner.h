@@ -6,14 +6,13 @@
 
 #include "apps/plan/plan.h"
 #include "apps/system/environment.h"
-#include "apps/train/training_run.h"
+#include "apps/train/rank_zero.h"
 
 namespace tern {
 
 std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
                                 const MemoryPlan& memory);
-void print_banner(const RunParts& parts, const Environment& environment, const RankInfo& info,
-                  const std::string& transport);
+void print_banner(OpenedRun& opened, RankZero& rank_zero);
 std::map<std::string, std::string> library_versions();
 
 }  // namespace tern

@@ -8,10 +8,10 @@
 namespace tern {
 namespace fs = std::filesystem;
 
-bool needs_initial_weights(const RunConfig& config, const std::string& resume, bool overwrite) {
+bool needs_initial_weights(const RunConfig& config, const TrainOptions& options) {
   if (config.init_from.path.empty()) return false;
-  if (overwrite || resume == "none") return true;
-  if (!resume.empty() && resume != "auto") return false;
+  if (options.overwrite || options.resume == "none") return true;
+  if (!options.resume.empty() && options.resume != "auto") return false;
   return !has_course(fs::path(config.run.directory) / config.run.name / "checkpoints");
 }
 

@@ -5,15 +5,15 @@
 #include <filesystem>
 #include <string>
 
+#include "apps/train/train.h"
 #include "core/device_traits.h"
 #include "runtime/run_config.h"
 
 namespace tern {
 
 // Whether the run starts from init_from: it has one, and does not go on from a checkpoint of its
-// own
-// (--overwrite, --resume none, or there is none).
-bool needs_initial_weights(const RunConfig& config, const std::string& resume, bool overwrite);
+// own (--overwrite, --resume none, or there is none).
+bool needs_initial_weights(const RunConfig& config, const TrainOptions& options);
 
 // The directory of the checkpoint that init_from.path means, an absolute path without links; "" if
 // there is no init_from. Everything in it has been read and compared with its hashes. Fault::input,

@@ -44,8 +44,9 @@ void require_no_checkpoint(const std::filesystem::path& checkpoints,
 
 }  // namespace
 
-Existing existing_for(const std::string& resume, bool overwrite) {
-  if (overwrite) {
+Existing existing_for(const TrainOptions& options) {
+  const std::string& resume = options.resume;
+  if (options.overwrite) {
     require(resume.empty() || resume == "none", Fault::usage,
             "--overwrite deletes the run that --resume ", resume,
             " would continue: give only one of the two options");
@@ -65,8 +66,9 @@ std::string other_run(const std::string& saved, const std::string& where, const 
   }
 }
 
-std::optional<Checkpoint> find_start(const std::string& resume, const RunDirectory& directory,
+std::optional<Checkpoint> find_start(const TrainOptions& options, const RunDirectory& directory,
                                      Console& console) {
+  const std::string& resume = options.resume;
   if (resume == "none") return std::nullopt;
   if (!resume.empty() && resume != "auto") {
     Checkpoint checkpoint = Checkpoint::open(without_link(resume));

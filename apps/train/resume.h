@@ -7,13 +7,14 @@
 #include "apps/config/load.h"
 #include "apps/console/console.h"
 #include "apps/run/run_directory.h"
+#include "apps/train/train.h"
 #include "runtime/checkpoint_tensors.h"
 #include "runtime/training_data.h"
 
 namespace tern {
 
 // What --resume asks of the run directory. Fault::usage for --resume together with --overwrite.
-Existing existing_for(const std::string& resume, bool overwrite);
+Existing existing_for(const TrainOptions& options);
 
 // What makes this configuration another run than the one that a config.resolved.toml was written
 // for, in one line; "" if it is the same. Paths, logging, checkpoints, limits of time and memory
@@ -23,7 +24,7 @@ std::string other_run(const std::string& saved, const std::string& where, const 
 // The checkpoint that the run goes on from. "auto" or "": the newest good one of its course, and a
 // warning for each newer one with the reason; nothing if there never was one, Fault::input if there
 // are some and none is good. A path: that one, and Fault::input if it is not good. "none": nothing.
-std::optional<Checkpoint> find_start(const std::string& resume, const RunDirectory& directory,
+std::optional<Checkpoint> find_start(const TrainOptions& options, const RunDirectory& directory,
                                      Console& console);
 
 // Fault::input with every key that makes this configuration another run than the checkpoint's.

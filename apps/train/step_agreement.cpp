@@ -4,11 +4,15 @@
 
 #include <algorithm>
 
+#include "apps/run/pace.h"
+#include "core/clock.h"
+
 namespace tern {
 namespace {
 
 // Ranks do the same work: a rank that needs half as long again, and not just milliseconds, is slow.
 constexpr double kSlowFactor = 1.5, kSlowSeconds = 0.5;
+constexpr double kStragglerPause = 60;  // seconds between two warnings
 
 std::string straggler(const std::vector<StepNote>& notes) {
   std::vector<double> seconds;
@@ -42,6 +46,30 @@ StepDecision decide(const std::vector<StepNote>& notes) {
     }
   }
   return out;
+}
+
+StepAgreement::StepAgreement(OpenedRun& opened, const RunDirectory* directory,
+                             TrainingReports& reports, const CheckpointSaver& saver)
+    : opened_(opened), directory_(directory), reports_(reports), saver_(saver) {}
+
+bool StepAgreement::stop_wanted(std::int64_t step, double next) {
+  if (!stop_.empty()) return true;
+  const TimeLimit limit(double(opened_.config.run.time_limit));
+  const bool time_up = limit.reached(seconds_since_process_start(), next, saver_.longest_save());
+  const bool by_signal = signals_.take_save_request();
+  const bool by_file = directory_ && directory_->take_save_request();
+  const StepDecision all =
+      decide(opened_.control().agree_on(StepNote{.signal = signals_.stop_signal(),
+                                                 .time_up = time_up,
+                                                 .save = by_signal || by_file,
+                                                 .busy_seconds = std::exchange(busy_seconds_, 0)}));
+  save_asked_ = save_asked_ || all.save;
+  if (!all.straggler.empty() && monotonic_seconds() > warned_straggler_ + kStragglerPause) {
+    warned_straggler_ = monotonic_seconds();
+    reports_.event(step, "straggler", all.straggler);
+  }
+  stop_ = all.stop;
+  return !stop_.empty();
 }
 
 }  // namespace tern

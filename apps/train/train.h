@@ -9,7 +9,7 @@
 namespace tern {
 
 struct TrainOptions {
-  std::string config{};                  // path of the TOML file
+  std::string config_file{};             // path of the TOML file
   std::vector<std::string> overrides{};  // --set key=value
   std::string resume{};                  // "auto", "none", a checkpoint's path, or "" (not given)
   bool overwrite = false;
@@ -17,7 +17,7 @@ struct TrainOptions {
   std::vector<std::string> command{};  // the command line, for env.json
   std::string inject{};                // a fault to provoke, for tests: see FaultInjection
   std::map<std::string, std::string> rank_flags{};  // {"--rank", "3"}: see find_rank_info
-  std::optional<bool> runs_ahead{};  // RunParts::runs_ahead; not given: where the device is a GPU
+  std::optional<bool> runs_ahead{};  // OpenedRun::runs_ahead; not given: where the device is a GPU
 };
 
 // Throws Error as TrainingRun::run does, and before the first step for everything that is wrong

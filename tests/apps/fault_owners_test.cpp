@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 
 #include "apps/system/child.h"
-#include "apps/train/replica_hash.h"
+#include "apps/train/replicas.h"
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {

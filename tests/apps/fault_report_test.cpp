@@ -38,7 +38,7 @@ void train_ahead(const TinyRun& tiny, const std::string& name, const std::string
   const auto body = [&] {
     omp_set_num_threads(1);  // a parent's threads are not there
     const WithoutPictures here;
-    train({.config = tiny.config(),
+    train({.config_file = tiny.config(),
            .overrides = {"run.name=" + name, "run.steps=12", "logging.validation_interval=0",
                          "logging.sample_interval=0"},
            .inject = inject,

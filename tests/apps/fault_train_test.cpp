@@ -163,7 +163,7 @@ TEST(Fault54, ARunAheadOfItsLossesTakesTheSameDecisions) {
   const TinyRun tiny;
   const WithoutPictures here;
   testing::internal::CaptureStdout();
-  train({.config = tiny.config(),
+  train({.config_file = tiny.config(),
          .overrides = {"run.name=ahead", "run.steps=40"},
          .runs_ahead = true});
   ASSERT_EQ(run(tiny.command("judged", {"run.steps=40"})).exit_code, 0);
@@ -174,7 +174,7 @@ TEST(Fault54, ARunAheadOfItsLossesTakesTheSameDecisions) {
   ASSERT_EQ(run(tiny.command("judged", broken, {"--resume", "auto"})).exit_code, 4);
   broken.push_back("run.name=ahead");
   const TrainOptions ahead{
-      .config = tiny.config(), .overrides = broken, .resume = "auto", .runs_ahead = true};
+      .config_file = tiny.config(), .overrides = broken, .resume = "auto", .runs_ahead = true};
   EXPECT_THAT(complaint([&] { train(ahead); }), HasSubstr("diverged"));
   testing::internal::GetCapturedStdout();
   for (const char* kind : {"skip", "rewind", "give_up"})

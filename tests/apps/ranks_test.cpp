@@ -70,7 +70,7 @@ Command ahead(const TinyRun& tiny, const Strings& overrides, int rank, int port)
   const auto train_here = [=, config = tiny.config()] {
     omp_set_num_threads(1);  // a parent's threads are not there
     const WithoutPictures here;
-    train({.config = config,
+    train({.config_file = config,
            .overrides = overrides,
            .rank_flags = {{"--rank", std::to_string(rank)},
                           {"--world-size", "2"},

@@ -1,4 +1,4 @@
-#include "apps/train/replica_hash.h"
+#include "apps/train/replicas.h"
 
 #include <algorithm>
 
@@ -37,6 +37,27 @@ std::string ranks_that_differ(const std::vector<std::string>& hashes) {
          " copies of the model that differ from those of rank " +
          std::to_string(most - hashes.begin()) +
          ": memory or the network has changed bits; resume from a checkpoint";
+}
+
+void share_weights(OpenedRun& opened, Trainer& trainer) {
+  if (opened.info.size == 1) return;
+  AdamWOptimizer& optimizer = trainer.optimizer();
+  if (opened.shards_saved()) return optimizer.all_gather_copies();
+  const Owned all[] = {{.t = trainer.pack().values()},
+                       {.t = optimizer.first_moment()},
+                       {.t = optimizer.second_moment()}};
+  opened.ranks->communicator().broadcast(all).wait();
+  trainer.pack().quantize();
+}
+
+TrainingState state_from_first(ControlPlane& ranks, const TrainingState& state) {
+  const std::string text = ranks.from_first(to_json(state).dump());
+  return training_state(nlohmann::json::parse(text), "rank 0");
+}
+
+void end_with_first(ControlPlane& ranks, Fault fault, const std::string& why) {
+  if (!ranks.first()) ranks.agree({});  // rank 0 ends us
+  fail(fault, why);
 }
 
 }  // namespace tern
