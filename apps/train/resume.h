@@ -7,7 +7,7 @@
 #include "apps/config/load.h"
 #include "apps/console/console.h"
 #include "apps/run/run_directory.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/training_data.h"
 
 namespace tern {

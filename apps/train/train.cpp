@@ -20,7 +20,7 @@
 #include "data/io/files.h"
 #include "data/io/hash.h"
 #include "distributed/ranks.h"
-#include "layers/device_limits.h"
+#include "layers/model_config.h"
 #include "runtime/quantities.h"
 #include "runtime/training_state.h"
 

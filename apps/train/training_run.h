@@ -14,7 +14,7 @@
 #include "apps/train/run_parts.h"
 #include "apps/train/step_agreement.h"
 #include "data/checkpoint/writer.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/evaluate.h"
 #include "runtime/generator.h"
 #include "runtime/training_state.h"
