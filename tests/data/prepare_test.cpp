@@ -228,6 +228,8 @@ TEST(Corpus, DamageIsNamed) {
   smaller.replace(smaller.find("\"vocab_size\": 400"), 17, "\"vocab_size\": 399");
   write_text(f / "out/manifest.json", smaller);
   EXPECT_THAT(after(sound), HasSubstr("manifest.json: vocab_size: expected 400, the size of its"));
+  EXPECT_THAT(message_of(Fault::input, [&] { Corpus::open(f / "out", Split::train).tokenizer(); }),
+              HasSubstr("manifest.json: vocab_size: expected 400"));
   write_text(f / "out/manifest.json", "{\"format\": 9}");
   EXPECT_THAT(after(sound), HasSubstr("made by a newer release"));
 }
