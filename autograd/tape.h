@@ -2,14 +2,102 @@
 // A step is straight-line code, so there is no graph search and no second derivative.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "autograd/gradients.h"
-#include "autograd/var.h"
 #include "core/backend.h"
+#include "core/parameter.h"
+#include "core/tensor.h"
 
 namespace tern {
+
+// Arguments of an op's backward: gradients of its outputs, and destinations for those of its
+// inputs. A product may request the gradient of its output in 8-bit floats too
+// (core/kernels/product.h). The op that writes that gradient can compute them in the same pass.
+// They belong to the gradient's buffer; a second claim of any part of it drops them, since a sum
+// has no 8-bit form yet.
+
+// One gradient for each output, in record()'s order.
+class Upstream {
+ public:
+  struct Gradient {
+    Tensor value{};  // empty: that output was not used
+    Fp8Rows fp8{};   // the same in 8-bit floats; empty: not requested, or not computed
+  };
+  Upstream(std::span<const Gradient> gradients) : gradients_(gradients) {}
+  const Tensor& operator[](std::size_t k) const { return gradients_[k].value; }
+  const Fp8Rows& fp8(std::size_t k) const { return gradients_[k].fp8; }
+
+ private:
+  std::span<const Gradient> gradients_;
+};
+
+// One destination for each input, in record()'s order.
+class Grads {
+ public:
+  struct Destination {
+    Grad grad{};                // empty: no gradient needed
+    GradBuffer* fp8 = nullptr;  // written whole here; null: not needed in 8-bit floats
+    bool narrow = false;        // grad is bf16, the input is not
+    Tensor wide{};              // f32: what is to be rounded and added to a narrow grad
+  };
+  Grads(std::span<Destination> to) : to_(to) {}
+  std::size_t size() const { return to_.size(); }
+  // Destination of gradient i, in the type of the input.
+  Grad operator[](std::size_t i) const;
+  // The same as it is stored (core/kernels.h): for kernels that write either dtype, which saves
+  // a pass.
+  const Grad& stored(std::size_t i) const { return to_[i].grad; }
+  // Destination of gradient i in 8-bit floats; empty if not needed. A caller of this must write it.
+  Fp8Rows fp8(std::size_t i) const;
+
+ private:
+  std::span<Destination> to_;
+};
+
+// Values on a tape. A value that is cheap to compute need not be kept until backward: its op stores
+// a function that computes it again, and the ops that read the value keep that function instead.
+class Tape;
+
+// A value and, when it needs a gradient, its place on the tape.
+struct Var {
+  Tensor value{};
+  Tape* tape = nullptr;
+  int slot = -1;                        // -1: no gradient wanted
+  std::function<Tensor()> recompute{};  // makes the value again in backward; empty: keep it
+};
+
+// What an op's closure captures to read v in backward: the value, or how to make it again.
+inline std::function<Tensor()> in_backward(const Var& v) {
+  if (v.recompute) return v.recompute;
+  return [value = v.value] { return value; };
+}
+
+// make, run by the first call only. Its result lives as long as a copy of the returned function: as
+// the tape unwinds, until the last op that reads it is done.
+template <class Make>
+auto once(Make make) {
+  using Made = decltype(make());
+  return [make = std::move(make), made = std::make_shared<std::optional<Made>>()]() -> Made {
+    if (!*made) *made = make();
+    return **made;
+  };
+}
+
+// A quantised value: integer codes and their scale. Its gradient is that of the dequantised value.
+// Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
+struct QuantizedVar {
+  Var codes{};     // what codes.recompute makes may be quotients (core/kernels/quantize.h)
+  Tensor scale{};  // (N) for rows of activations, (1) for a weight matrix
+  std::optional<DType> real{};  // of the value and its gradient, where that is not the scale's
+
+  DType value_dtype() const { return real.value_or(scale ? scale.dtype() : codes.value.dtype()); }
+};
 
 class Tape {
  public:

@@ -16,8 +16,8 @@ void combine_as(void* to, const void* from, Index count, Op op) {
     Stored a, b;
     std::memcpy(&a, out, sizeof a);
     std::memcpy(&b, in, sizeof b);
-    const auto x = wide(a), y = wide(b);
-    const Stored result = narrow<Stored>(op == Op::sum ? x + y : x > y || x != x ? x : y);
+    const auto x = to_real(a), y = to_real(b);
+    const Stored result = to_stored<Stored>(op == Op::sum ? x + y : x > y || x != x ? x : y);
     std::memcpy(out, &result, sizeof result);
   }
 }

@@ -14,7 +14,7 @@ void upload_real(const Tensor& to, const std::vector<double>& values) {
   if (to.dtype() == DType::f32) return to.backend().upload(to, single.data());
   std::vector<BFloat16> half(single.size());
   std::transform(single.begin(), single.end(), half.begin(),
-                 [](float x) { return narrow<BFloat16>(x); });
+                 [](float x) { return to_stored<BFloat16>(x); });
   to.backend().upload(to, half.data());
 }
 
@@ -28,7 +28,7 @@ std::vector<double> download_real(const Tensor& from) {
   if (from.dtype() == DType::bf16) {
     std::vector<BFloat16> half(from.elements());
     from.backend().download(half.data(), from);
-    std::transform(half.begin(), half.end(), values.begin(), [](BFloat16 x) { return wide(x); });
+    std::transform(half.begin(), half.end(), values.begin(), [](BFloat16 x) { return to_real(x); });
     return values;
   }
   std::vector<float> single(from.elements());

@@ -5,9 +5,7 @@
 // f32, adds what is there if it must, and rounds once, to nearest, halves to even.
 #pragma once
 
-#include "core/kernels/loss.h"
 #include "core/kernels/mlgru.h"
-#include "core/kernels/norm_quantize.h"
 #include "core/kernels/optimizer.h"
 #include "core/kernels/primitives.h"
 #include "core/kernels/product.h"

@@ -1,6 +1,7 @@
-// A tensor of a model, and its gradient where it is trained. Both live for the whole run.
+// A tensor of a model, its gradient where it is trained, and weights that are only run.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,14 +53,39 @@ struct Parameter {
   std::string name{};  // "model.layers.3.attn.f_proj.weight"
   Shape shape{};
   bool weight_decay = false;
-  bool ternary = false;  // products read its ternary copy
+  bool ternary = false;       // products read its ternary copy
+  bool working_copy = false;  // products read a copy of its values, if PackOptions::working says so
   Sharding sharding = Sharding::replicated;
   Index alignment = 64;  // elements; it begins at a multiple of them in a flat buffer
   Initial initial{};
 
   Tensor value{};        // empty: another rank owns it, or only its copy is wanted
   TernaryWeight copy{};  // of a ternary one; empty: not bound yet
+  Tensor working{};      // of one with a working copy; empty: products read the value
   GradBuffer grad{};     // of this shape; empty: not trained
+};
+
+// Weights to run a model, not to train it: of ternary matrices codes and scales alone, of all other
+// parameters their values. No latent weights, no gradients.
+class InferenceWeights {
+ public:
+  // Binds every parameter to memory of this backend, for as long as this object lives. They must
+  // outlive it and not move. dtype: f32 or f64, of values and scales. Nothing is set yet.
+  InferenceWeights(Backend& backend, std::vector<Parameter*> parameters, DType dtype = DType::f32);
+  ~InferenceWeights();
+  InferenceWeights(const InferenceWeights&) = delete;
+  InferenceWeights& operator=(const InferenceWeights&) = delete;
+
+  const std::vector<Parameter*>& parameters() const { return parameters_; }
+
+  // Sets one: `fill` writes its values, as trained, to the tensor it is given (p.shape, dtype). Of
+  // a ternary one that is memory which is free again afterwards; what stays is its copy, with the
+  // bits that training has.
+  void set(const Parameter& p, const std::function<void(const Tensor& values)>& fill);
+
+ private:
+  std::vector<Parameter*> parameters_;
+  DType dtype_;
 };
 
 }  // namespace tern

@@ -15,7 +15,8 @@ Index room_of(const Parameter& p) {
 // The order of kinds in the buffers.
 int kind_of(const Parameter& p) {
   if (p.ternary) return 0;
-  return p.sharding == Sharding::whole ? 1 : p.sharding == Sharding::rows ? 2 : 3;
+  if (p.sharding == Sharding::whole) return p.working_copy ? 1 : 2;
+  return p.sharding == Sharding::rows ? 3 : 4;
 }
 
 // What ownership and the sums of |w| take for granted.
@@ -23,6 +24,8 @@ void check_kind(const Parameter& p, Shard shard) {
   check(!p.ternary || (p.sharding == Sharding::whole && p.alignment % kSumPiece == 0),
         "[ParameterPack] ", p.name, ": a ternary matrix has one owner and begins a piece of ",
         kSumPiece, " elements, got alignment ", p.alignment);
+  check(!p.working_copy || (!p.ternary && p.sharding == Sharding::whole), "[ParameterPack] ",
+        p.name, ": expected a working copy of a dense matrix with one owner");
   check(shard.alone() || p.sharding != Sharding::whole || p.ternary, "[ParameterPack] ", p.name,
         ": has one owner and no copy that other ranks could read");
 }
@@ -31,6 +34,31 @@ Tensor filled(Backend& on, const Shape& shape, DType dtype) {
   const Tensor t(on, shape, dtype);
   on.fill(t, 0);
   return t;
+}
+
+template <class T>
+Tensor table(Backend& on, const std::vector<T>& values) {
+  const Tensor t(on, {Index(values.size())}, dtype_of<T>);
+  on.upload(t, values.data());
+  return t;
+}
+
+TernaryLayout layout_of(Backend& on, std::span<const TernaryCopies::Place> matrices, Index pieces) {
+  std::vector<std::int32_t> first, matrix;
+  std::vector<double> elements;
+  for (const TernaryCopies::Place& place : matrices) {
+    check(place.first % kSumPiece == 0 && place.first >= Index(matrix.size()) * kSumPiece,
+          "[TernaryCopies] expected matrices in order, each at the start of a piece of ", kSumPiece,
+          ", got one at ", place.first);
+    first.push_back(std::int32_t(place.first / kSumPiece));
+    elements.push_back(double(place.count));
+    matrix.resize(std::size_t(first.back() + sum_pieces(place.count)),
+                  std::int32_t(first.size() - 1));
+  }
+  check(Index(matrix.size()) == pieces, "[TernaryCopies] expected matrices that fill ", pieces,
+        " pieces, got ", matrix.size());
+  first.push_back(std::int32_t(pieces));
+  return {.first = table(on, first), .elements = table(on, elements), .matrix = table(on, matrix)};
 }
 
 }  // namespace
@@ -45,10 +73,11 @@ ParameterPack::ParameterPack(Backend& backend, std::vector<Parameter*> parameter
   lay_out();
   allocate(backend, options);
   make_ternary_copies();
+  if (options.working) allocate_working_copies(*options.working);
 }
 
 ParameterPack::~ParameterPack() {
-  for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->grad = {};
+  for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->working = {}, p->grad = {};
 }
 
 // Matrices in order of their owners, then those with rows for all, then the others.
@@ -183,9 +212,12 @@ Range ParameterPack::room(const Parameter& p) const {
 void ParameterPack::make_ternary_copies() {
   if (ternary_elements_ == 0) return;
   Backend& on = values_.backend();
-  const Range own = matrices_of_[std::size_t(shard_.rank)], places = matrix_places(shard_.rank);
   const Index M =
       std::count_if(parameters_.begin(), parameters_.end(), [](auto* p) { return p->ternary; });
+  // of matrices; a rank alone may have dense ones behind the ternary ones
+  Range own = matrices_of_[std::size_t(shard_.rank)], places = matrix_places(shard_.rank);
+  own.count = std::min(own.end(), ternary_elements_) - own.first;
+  places.count = std::min(places.end(), M) - places.first;
   codes_ = filled(on, {ternary_elements_}, DType::i8);
   scales_ = filled(on, {M}, values_.dtype());
   stats_ = filled(on, {M, 2}, DType::f64);
@@ -205,7 +237,34 @@ void ParameterPack::make_ternary_copies() {
   }
 }
 
+// Those with a working copy lie together, behind the ternary ones.
+void ParameterPack::allocate_working_copies(DType dtype) {
+  check(dtype == DType::bf16 && values_.dtype() == DType::f32,
+        "[ParameterPack] expected working copies in bf16 of f32 parameters, got ", dtype, " of ",
+        values_.dtype());
+  Range all{};
+  for (const LocalRows& local : local_rows_) {
+    if (!local.parameter->working_copy) continue;
+    if (all.count == 0) all.first = local.at;
+    all.count = local.at + room_of(*local.parameter) - all.first;
+  }
+  if (all.count == 0) return;
+  working_values_ = values_.slice(all.first, all.count);
+  working_ = filled(values_.backend(), {all.count}, dtype);
+  for (const LocalRows& local : local_rows_)
+    if (local.parameter->working_copy)
+      parameters_[place_of(*local.parameter)]->working =
+          working_.slice(local.at - all.first, local.parameter->shape.elements())
+              .reshape(local.parameter->shape);
+}
+
+void ParameterPack::make_working_copies() {
+  if (!working_) return;
+  working_.backend().run(Accumulate{.to = {working_}, .x = working_values_});
+}
+
 void ParameterPack::quantize(bool count) {
+  make_working_copies();
   if (!ternary_) return;
   ternary_->sum_magnitudes();
   ternary_->quantize(count);
@@ -231,7 +290,7 @@ std::vector<TernaryStats> ParameterPack::ternary_stats() const {
 
 std::size_t ParameterPack::copy_bytes() const {
   std::size_t sum = ternary_ ? ternary_->bytes() : 0;
-  for (const Tensor* t : {&codes_, &scales_, &stats_, &table_})
+  for (const Tensor* t : {&codes_, &scales_, &stats_, &table_, &working_})
     if (*t) sum += t->bytes();
   return sum;
 }
@@ -242,6 +301,36 @@ void ParameterPack::begin_step() {
 
 void ParameterPack::finish_gradients() {
   for (Parameter* p : parameters_) p->grad.fill_unwritten();
+}
+
+TernaryCopies::TernaryCopies(const Tensor& weights, std::span<const Place> matrices,
+                             const Room& room)
+    : room_(room),
+      weights_(weights),
+      sums_(weights.backend(), {sum_pieces(weights.elements())}, DType::f64),
+      layout_(layout_of(weights.backend(), matrices, sums_.elements())) {
+  weights.backend().fill(sums_, 0);
+}
+
+std::size_t TernaryCopies::bytes() const {
+  std::size_t sum = 0;
+  for (const Tensor* t : {&sums_, &layout_.first, &layout_.elements, &layout_.matrix})
+    sum += t->bytes();
+  return sum;
+}
+
+void TernaryCopies::sum_magnitudes() {
+  if (weights_.elements() == 0) return;
+  weights_.backend().run(SumMagnitudes{.sums = sums_, .w = weights_});
+}
+
+void TernaryCopies::quantize(bool count) {
+  if (weights_.elements() == 0) return;
+  weights_.backend().run(QuantizeTernary{.y = {.t = room_.t, .scale = room_.scales},
+                                         .stats = count ? room_.stats : Tensor{},
+                                         .w = weights_,
+                                         .magnitudes = sums_,
+                                         .layout = layout_});
 }
 
 }  // namespace tern

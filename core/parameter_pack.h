@@ -13,11 +13,40 @@
 #include <span>
 #include <vector>
 
+#include "core/kernels/quantize.h"
 #include "core/ownership.h"
 #include "core/parameter.h"
-#include "core/ternary_copies.h"
 
 namespace tern {
+
+// The ternary copies of decayed matrices of a pack, made together: codes in one flat buffer with
+// the layout of the weights, a scale for each matrix, and the sums of |w| that scales are made of.
+class TernaryCopies {
+ public:
+  struct Place {  // of one matrix in the flat buffer, in elements; first: a multiple of kSumPiece
+    Index first = 0, count = 0;
+  };
+  struct Room {  // t (n) i8; scales (M) real; stats (M, 2) f64, or nothing: no counts
+    Tensor t{}, scales{}, stats{};
+  };
+  // weights: (n) real, n whole pieces, zero between the matrices. The copies are written to `room`,
+  // which starts as zeros.
+  TernaryCopies(const Tensor& weights, std::span<const Place> matrices, const Room& room);
+
+  const Tensor& codes() const { return room_.t; }        // (n) i8
+  const Tensor& scales() const { return room_.scales; }  // (M) real
+  const Tensor& magnitudes() const { return sums_; }     // (pieces) f64, which an update writes
+  const Tensor& stats() const { return room_.stats; }    // (M, 2) f64, of the last that counted
+  std::size_t bytes() const;                             // of what is kept beside the room
+
+  void sum_magnitudes();              // after a change of the weights that was no update
+  void quantize(bool count = false);  // from the weights and their sums; count: fills stats()
+
+ private:
+  Room room_;
+  Tensor weights_, sums_;
+  TernaryLayout layout_{};
+};
 
 // Consecutive rows of a parameter that this rank holds, and their position in its values.
 struct LocalRows {
@@ -47,7 +76,10 @@ struct PackOptions {
   DType dtype = DType::f32;          // of values: f32 or f64
   std::optional<DType> gradients{};  // as the values, or bf16 beside f32
   std::optional<DType> table{};      // of all rows of parameters whose rows ranks share
-  Shard shard{};                     // of the ownership
+  // bf16: dense matrices that products multiply by (Parameter::working_copy) are rounded once after
+  // each update, not in each product
+  std::optional<DType> working{};
+  Shard shard{};  // of the ownership
 };
 
 class ParameterPack {
@@ -84,9 +116,10 @@ class ParameterPack {
   // Sets what this rank holds to Parameter::initial, a function of (seed, name) alone, and makes
   // the copies.
   void initialize(std::uint64_t seed);
-  // Makes the ternary copies of what this rank holds: after every change of values but an update,
-  // which makes them itself. count: zeros, and flips against the previous copies.
+  // Makes the ternary and the working copies of what this rank holds: after every change of values
+  // but an update, which makes them itself. count: zeros, and flips against the previous copies.
   void quantize(bool count = false);
+  void make_working_copies();  // alone, in an update
   // Of the last quantisation that counted, here or in an update, in the order in which the
   // parameters were given; empty: there are no copies.
   std::vector<TernaryStats> ternary_stats() const;
@@ -107,6 +140,7 @@ class ParameterPack {
   void lay_out_owned();
   void allocate(Backend& backend, const PackOptions& options);
   void make_ternary_copies();
+  void allocate_working_copies(DType dtype);
   void add_segment(Range all, Index at, const Parameter& p);
 
   const std::vector<Parameter*> declared_;
@@ -120,6 +154,7 @@ class ParameterPack {
   Range shared_{};
   const Parameter* row_sharded_ = nullptr;
   Tensor values_, gradients_, codes_{}, scales_{}, stats_{}, table_{};
+  Tensor working_{}, working_values_{};  // copies, and what they are copies of; empty: none
   Index ternary_elements_ = 0;
   std::unique_ptr<TernaryCopies> ternary_{};
 };

@@ -11,7 +11,7 @@
 
 #include "core/clock.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/devices.h"
+#include "core/plugin.h"
 #include "data/io/files.h"
 #include "data/io/hash.h"
 #include "distributed/tcp_communicator.h"

@@ -4,12 +4,34 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
-#include "autograd/ops/product.h"
+#include "autograd/ops.h"
+#include "autograd/tape.h"
 #include "layers/model_config.h"
-#include "layers/pass.h"
 
 namespace tern {
+
+// One forward pass: the tape that records gradients, and the observer of intermediates.
+
+// Called with each intermediate as soon as it exists. It may overwrite the tensor's bytes: that is
+// how a run replays another's rounding decisions.
+using Observer = std::function<void(const std::string& name, const Tensor& value)>;
+
+struct Pass {
+  Tape* tape = nullptr;  // null: inference
+  Observer observe{};    // may be empty
+  std::string scope{};   // prefix of the names that observe sees: "model.layers.3."
+
+  void see(const char* name, const Tensor& value) const {
+    if (observe && value) observe(scope + name, value);
+  }
+  // codes as NAME.q and their scale as NAME.scale; real values as NAME
+  void see(const std::string& name, const QuantizedVar& value) const {
+    see(value.scale ? (name + ".q").c_str() : name.c_str(), value.codes.value);
+    see((name + ".scale").c_str(), value.scale);
+  }
+};
 
 using ParameterVisitor = std::function<void(const std::string& name, Parameter& p)>;
 
@@ -28,14 +50,16 @@ struct BitLinear {
       : weight{.shape = {outputs, inputs},
                .weight_decay = true,
                .ternary = quantize == Quantize::ternary,
+               .working_copy = quantize == Quantize::none,
                .sharding = Sharding::whole,
                .alignment = kSumPiece,
                .initial = initial},
         norm_weight(norm_parameter(inputs)) {}
 
-  // What products take: the ternary copy, on the tape in the latent matrix's place.
+  // What products take: the ternary or the working copy, on the tape in the latent matrix's place.
   QuantizedVar weight_var(Tape* tape) {
     const Var latent = leaf(tape, weight);
+    if (weight.working) return {.codes = {weight.working, latent.tape, latent.slot}};
     if (!weight.ternary) return {.codes = latent};
     return {.codes = {weight.copy.t, latent.tape, latent.slot}, .scale = weight.copy.scale};
   }

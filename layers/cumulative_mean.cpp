@@ -1,6 +1,6 @@
 #include "layers/cumulative_mean.h"
 
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 
 namespace tern {
 namespace {

@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "autograd/ops/mlgru.h"
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 
 namespace tern {
 namespace {

@@ -1,8 +1,8 @@
 #include "layers/model.h"
 
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "core/host.h"
-#include "layers/device_limits.h"
+#include "layers/model_config.h"
 
 namespace tern {
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops.h"
 #include "layers/family.h"
 
 namespace tern {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/device_traits.h"
+
 namespace tern {
 
 // Limits on what a file may ask for, so that no size computed from them overflows.
@@ -64,5 +66,13 @@ ParameterCount count_parameters(const ModelConfig& model);
 
 // Products only, forward and backward: 6 FLOP per token and weight that is multiplied.
 std::int64_t gemm_flop_per_token(const ModelConfig& model);
+
+// What a device's kernels ask of the sizes of a model.
+
+// Fault::usage naming the key if a model of these sizes cannot be computed on the device.
+void require_supported(const ModelConfig& model, bool fp8_dx, const DeviceTraits& device);
+
+// Which keys have values that the device computes slowly, and what is fast; empty: none.
+std::string slow_sizes(const ModelConfig& model, const DeviceTraits& device);
 
 }  // namespace tern

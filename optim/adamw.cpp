@@ -109,6 +109,7 @@ PendingUpdate AdamWOptimizer::step(bool count) {
   sum_squares();
   on.run(DecideUpdate{.scalars = scalars_});
   for (const Segment& s : pack_.segments()) update(s);
+  pack_.make_working_copies();
   if (pack_.ternary()) pack_.ternary()->quantize(count);
   if (replicas_) replicas_->all_gather(count);
   return PendingUpdate(on.snapshot(scalars_));

@@ -8,8 +8,7 @@
 #include "core/backend.h"
 #include "core/communicator.h"
 #include "core/parameter_pack.h"
-#include "optim/gradient_reduction.h"
-#include "optim/replicas.h"
+#include "optim/rank_exchange.h"
 
 namespace tern {
 

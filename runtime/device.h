@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "core/devices.h"
+#include "core/plugin.h"
 
 namespace tern {
 

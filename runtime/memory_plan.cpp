@@ -7,7 +7,7 @@
 
 #include "core/dry/dry_backend.h"
 #include "data/checkpoint/writer.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/generator.h"
 #include "runtime/quantities.h"
 #include "runtime/trainer.h"

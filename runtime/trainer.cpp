@@ -42,6 +42,7 @@ PackOptions pack_options(const RunConfig& config, const ModelOptions& model,
   return {.dtype = model.dtype,
           .gradients = bf16 ? DType::bf16 : model.dtype,
           .table = model.residual,
+          .working = model.activations == DType::bf16 ? std::optional(DType::bf16) : std::nullopt,
           .shard = shard_of(config, ranks)};
 }
 

@@ -34,14 +34,12 @@ TokenSource token_source(std::shared_ptr<Corpus> corpus, const std::string& name
 TrainingData::TrainingData(const RunConfig& config) : config_(config) {
   std::vector<TokenSource> tokens;
   for (const DataSource& source : config.data.sources) open_source(source, tokens);
-  std::int64_t& vocabulary = config_.model.vocab_size;
-  if (vocabulary == 0) vocabulary = tokenizer_->vocab_size();
-  require(tokenizer_->vocab_size() == vocabulary, Fault::usage, "model.vocab_size: expected ",
-          tokenizer_->vocab_size(), ", the size of the data's tokenizer, got ", vocabulary,
+  const std::int64_t vocabulary = tokenizer_->vocab_size(), wanted = config_.model.vocab_size;
+  require(wanted == 0 || wanted == vocabulary, Fault::usage, "model.vocab_size: expected ",
+          vocabulary, ", the size of the data's tokenizer, got ", wanted,
           ": leave it out of the configuration, or set 0");
   loader_ = std::make_unique<Loader>(
       BatchReader(std::move(tokens), {.context = std::uint64_t(config.batch.context),
-                                      .vocabulary = vocabulary,
                                       .seed = std::uint64_t(config.run.seed),
                                       .shuffled = config.data.order == DataOrder::shuffled}),
       std::uint64_t(config.batch.tokens / config.batch.context));
@@ -104,7 +102,7 @@ SequentialPass TrainingData::pass(const ValidationSet& set, std::int64_t sequenc
   const auto wanted =
       std::max<std::int64_t>(1, config_.logging.validation_tokens / config_.batch.context);
   return SequentialPass(set.tokens, std::uint64_t(config_.batch.context), std::uint64_t(sequences),
-                        config_.model.vocab_size, std::uint64_t(wanted));
+                        std::uint64_t(wanted));
 }
 
 }  // namespace tern

@@ -8,7 +8,6 @@
 
 #include "data/corpus/batches.h"
 #include "data/corpus/corpus.h"
-#include "data/corpus/text_bytes.h"
 #include "data/tokenizer/tokenizer.h"
 #include "runtime/run_config.h"
 
@@ -48,7 +47,7 @@ class TrainingData {
   void open_source(const DataSource& source, std::vector<TokenSource>& tokens);
 
   std::shared_ptr<FileCache> files_ = std::make_shared<FileCache>();  // of all corpora
-  RunConfig config_;  // with the size of the vocabulary
+  const RunConfig config_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::shared_ptr<Corpus>> corpora_;  // training parts, in the config's order
   std::vector<ValidationSet> validation_;

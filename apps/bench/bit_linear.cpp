@@ -3,8 +3,7 @@
 #include <cmath>
 #include <functional>
 
-#include "autograd/ops/primitives.h"
-#include "autograd/ops/product.h"
+#include "autograd/ops.h"
 #include "core/dry/dry_backend.h"
 #include "core/host.h"
 #include "core/rng.h"

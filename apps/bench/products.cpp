@@ -1,6 +1,6 @@
 #include "apps/bench/products.h"
 
-#include "autograd/ops/quantize.h"
+#include "autograd/ops.h"
 #include "core/dry/dry_backend.h"
 #include "core/host.h"
 #include "core/rng.h"

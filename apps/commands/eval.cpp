@@ -8,9 +8,8 @@
 #include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/train/saved_config.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/evaluate.h"
-#include "runtime/load_model.h"
 #include "runtime/training_data.h"
 
 namespace tern {
@@ -48,7 +47,7 @@ void eval(const EvalOptions& options) {
                "tern: warning: {}: documents have {}, those that the model was trained on {}\n",
                options.data, ends_text(here), ends_text(there));
   SequentialPass pass(token_source(corpus, options.data, 1), std::uint64_t(context),
-                      std::uint64_t(sequences), config.model.vocab_size);
+                      std::uint64_t(sequences));
   LossSum sum;
   const TextBytes bytes(*corpus);
   while (const auto batch = pass.next()) {

@@ -9,8 +9,8 @@
 #include "apps/console/text.h"
 #include "apps/train/saved_config.h"
 #include "data/text/utf8.h"
+#include "runtime/checkpoints.h"
 #include "runtime/generator.h"
-#include "runtime/load_model.h"
 
 namespace tern {
 namespace {

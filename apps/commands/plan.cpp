@@ -10,7 +10,7 @@
 #include "apps/config/load.h"
 #include "apps/console/text.h"
 #include "apps/train/initial_weights.h"
-#include "layers/device_limits.h"
+#include "layers/model_config.h"
 #include "runtime/memory_plan.h"
 #include "runtime/quantities.h"
 #include "runtime/training_data.h"

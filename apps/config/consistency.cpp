@@ -8,7 +8,7 @@
 
 #include "apps/config/key.h"
 #include "apps/config/load.h"
-#include "autograd/ops/product.h"
+#include "autograd/ops.h"
 #include "core/check.h"
 
 namespace tern {

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/clock.h"
-#include "runtime/running_mean.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 

@@ -7,7 +7,7 @@
 #include "apps/console/text.h"
 #include "apps/plan/plan.h"
 #include "core/cpu/cpu_backend.h"
-#include "data/io/library_versions.h"
+#include "data/io/byte_stream.h"
 #include "runtime/quantities.h"
 
 namespace tern {

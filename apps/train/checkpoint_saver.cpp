@@ -10,7 +10,7 @@
 #include "apps/train/replicas.h"
 #include "apps/version.h"
 #include "core/host.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/quantities.h"
 
 namespace tern {

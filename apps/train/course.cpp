@@ -6,7 +6,7 @@
 #include "core/check.h"
 #include "data/checkpoint/directory.h"
 #include "data/io/files.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/training_state.h"
 
 namespace tern {

@@ -1,8 +1,7 @@
 #include "apps/train/initial_weights.h"
 
 #include "apps/train/course.h"
-#include "runtime/checkpoint_tensors.h"
-#include "runtime/load_model.h"
+#include "runtime/checkpoints.h"
 #include "runtime/training_state.h"
 
 namespace tern {

@@ -13,7 +13,7 @@
 #include "apps/train/initial_weights.h"
 #include "apps/train/resume.h"
 #include "data/io/files.h"
-#include "layers/device_limits.h"
+#include "layers/model_config.h"
 
 namespace tern {
 namespace {

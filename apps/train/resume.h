@@ -8,7 +8,7 @@
 #include "apps/console/console.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/train.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/training_data.h"
 
 namespace tern {

@@ -7,7 +7,7 @@
 #include "apps/train/rank_zero.h"
 #include "apps/train/saved_config.h"
 #include "apps/train/training_run.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 
 namespace tern {
 namespace {

@@ -9,7 +9,7 @@
 #include "apps/config/resolved.h"
 #include "apps/console/text.h"
 #include "apps/train/replicas.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 
 namespace tern {
 namespace {

@@ -1,7 +1,7 @@
-#include "autograd/ops/cross_entropy.h"
-
 #include <algorithm>
 #include <utility>
+
+#include "autograd/ops.h"
 
 namespace tern {
 namespace {

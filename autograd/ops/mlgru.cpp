@@ -1,4 +1,4 @@
-#include "autograd/ops/mlgru.h"
+#include "autograd/ops.h"
 
 namespace tern {
 

@@ -1,4 +1,4 @@
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 
 namespace tern {
 namespace {

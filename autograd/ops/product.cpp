@@ -1,6 +1,4 @@
-#include "autograd/ops/product.h"
-
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 
 namespace tern {
 

@@ -1,4 +1,4 @@
-#include "autograd/ops/quantize.h"
+#include "autograd/ops.h"
 
 namespace tern {
 namespace {

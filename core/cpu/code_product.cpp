@@ -1,7 +1,6 @@
-#include "core/cpu/code_product.h"
-
 #include <cstring>
 
+#include "core/cpu/code_kernels.h"
 #include "core/cpu/e4m3.h"
 #include "core/cpu/parallel.h"
 

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/cpu/code_kernels.h"
-#include "core/cpu/eigen.h"
+#include "core/cpu/functions.h"
 #include "core/cpu/parallel.h"
 
 namespace tern {
@@ -76,7 +76,7 @@ void CpuBackend::fill(const Tensor& to, double value) {
   if (to.dtype() == DType::i32)
     return void(std::fill_n(to.data<std::int32_t>(), to.elements(), std::int32_t(value)));
   if (to.dtype() == DType::bf16)
-    return void(std::fill_n(to.data<BFloat16>(), to.elements(), narrow<BFloat16>(float(value))));
+    return void(std::fill_n(to.data<BFloat16>(), to.elements(), to_stored<BFloat16>(float(value))));
   cpu::visit_real(to.dtype(), [&]<class R>() {
     R* out = to.data<R>();
     cpu::for_chunks(to.elements(), kPiece, [&](Index, Index begin, Index end) {

@@ -114,7 +114,7 @@ void CpuBackend::run(const Accumulate& a) {
     visit_stored<R>(a.to.to, [&]<class Stored>(Stored* to) {
       for_chunks(a.x.elements(), kChunk, [&](Index, Index begin, Index end) {
         for (Index i = begin; i < end; ++i)
-          to[i] = narrow<Stored>((a.to.add ? wide(to[i]) : 0) + factor * x[i]);
+          to[i] = to_stored<Stored>((a.to.add ? to_real(to[i]) : 0) + factor * x[i]);
       });
     });
   });

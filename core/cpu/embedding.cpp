@@ -44,7 +44,7 @@ void CpuBackend::run(const EmbeddingBackward& a) {
       for (Index i = 0; i < N;) {
         const std::int32_t id = ids[rows[i]];
         R sum[kBand];
-        for (Index d = first; d < last; ++d) sum[d - first] = wide(dtable[id * D + d]);
+        for (Index d = first; d < last; ++d) sum[d - first] = to_real(dtable[id * D + d]);
         for (; i < N && ids[rows[i]] == id; ++i)
           for (Index d = first; d < last; ++d) sum[d - first] += dy[rows[i] * D + d];
         put(dtable + id * D + first, false, last - first, sum);

@@ -51,4 +51,12 @@ void silu_row(R* y, const R* x, Index n) {
              [](const Block<R>& in) -> Block<R> { return in * ((-in).exp() + 1).inverse(); });
 }
 
+// Eigen views of memory. Private to core/cpu: no other folder sees Eigen.
+template <class R>
+using Matrix = Eigen::Matrix<R, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class R>
+using Rows = Eigen::Map<Matrix<R>, 0, Eigen::OuterStride<>>;
+template <class R>
+using ConstRows = Eigen::Map<const Matrix<R>, 0, Eigen::OuterStride<>>;
+
 }  // namespace tern::cpu

@@ -2,7 +2,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/e4m3.h"
 #include "core/cpu/functions.h"
-#include "core/cpu/normalized_row.h"
+#include "core/cpu/rows.h"
 
 namespace tern {
 

@@ -1,10 +1,10 @@
 #include <bit>
 #include <cmath>
 
-#include "core/cpu/column_sum.h"
+#include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
-#include "core/stochastic_rounding.h"
+#include "core/cpu/rows.h"
 
 namespace tern {
 
@@ -53,7 +53,7 @@ struct AdamStep {
   void operator()(R* w, R* m, R* v, const Gradient* g, Index n) const {
 #pragma omp simd
     for (Index i = 0; i < n; ++i) {
-      const R gi = coefficient * wide(g[i]);
+      const R gi = coefficient * to_real(g[i]);
       m[i] = b1 * m[i] + one_less_b1 * gi;
       v[i] = b2 * v[i] + one_less_b2 * gi * gi;
       w[i] = keep * w[i] - step * m[i] / (std::sqrt(v[i]) * correction + eps);
@@ -85,7 +85,7 @@ struct HalfMoments {
   void update(const AdamStep<float>& adam, float* w, const Gradient* g, Index begin,
               Index n) const {
     float wide_m[kSumPiece], wide_v[kSumPiece];
-    const auto widen = [](BFloat16 x) { return wide(x); };
+    const auto widen = [](BFloat16 x) { return to_real(x); };
     std::transform(m + begin, m + begin + n, wide_m, widen);
     std::transform(v + begin, v + begin + n, wide_v, widen);
     adam(w, wide_m, wide_v, g, n);

@@ -74,9 +74,9 @@ void visit_stored(const Tensor& gradient, Body&& body) {
 template <class To, class R>
 void put(To* to, bool add, Index n, const R* x) {
   if (add)
-    for (Index i = 0; i < n; ++i) to[i] = narrow<To>(wide(to[i]) + x[i]);
+    for (Index i = 0; i < n; ++i) to[i] = to_stored<To>(to_real(to[i]) + x[i]);
   else
-    for (Index i = 0; i < n; ++i) to[i] = narrow<To>(x[i]);
+    for (Index i = 0; i < n; ++i) to[i] = to_stored<To>(x[i]);
 }
 
 }  // namespace tern::cpu

@@ -1,8 +1,8 @@
 // Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
-#include "core/cpu/code_product.h"
+#include "core/cpu/code_kernels.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/e4m3.h"
-#include "core/cpu/eigen.h"
+#include "core/cpu/functions.h"
 #include "core/cpu/parallel.h"
 
 namespace tern {

@@ -1,4 +1,3 @@
-#include "core/cpu/column_sum.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/rows.h"
 

@@ -1,10 +1,14 @@
 // One row at a time: the arithmetic that the norms and quantisers share.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
+#include "core/bfloat16.h"
 #include "core/cpu/parallel.h"
+#include "core/kernels.h"
+#include "core/kernels/quantize.h"
 
 namespace tern::cpu {
 
@@ -87,9 +91,9 @@ void reduce_partials(const Grad& to, const std::vector<R>& partials, Index n) {
   visit_stored<R>(to.to, [&]<class Stored>(Stored* out) {
     for_chunks(n, 256, [&](Index, Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
-        R sum = to.add ? wide(out[i]) : 0;
+        R sum = to.add ? to_real(out[i]) : 0;
         for (Index c = 0; c < chunks; ++c) sum += partials[c * n + i];
-        out[i] = narrow<Stored>(sum);
+        out[i] = to_stored<Stored>(sum);
       }
     });
   });
@@ -101,5 +105,89 @@ std::vector<R> partials_for(const Grad& wanted, Index N, Index n) {
   const Index size = reduction_chunk(N);
   return std::vector<R>(wanted ? (N + size - 1) / size * n : 0, R(0));
 }
+
+// The sum in columns that core/kernels/quantize.h defines.
+
+// Sum of f(x[i]) over i in [0, n). A function of plain pointers: in a lambda that captures x by
+// reference the compiler gathers it anew for every element.
+template <class T, class F>
+double column_sum(const T* x, Index n, F f) {
+  alignas(64) double columns[kSumColumns] = {};
+  for (Index row = 0; row < n; row += kSumColumns) {
+    const Index width = std::min(kSumColumns, n - row);
+#pragma omp simd
+    for (Index c = 0; c < width; ++c) columns[c] += f(x[row + c]);
+  }
+  for (Index width = kSumColumns / 2; width > 0; width /= 2)
+    for (Index c = 0; c < width; ++c) columns[c] = columns[2 * c] + columns[2 * c + 1];
+  return columns[0];
+}
+
+inline double column_sum(const double* x, Index n) {
+  return column_sum(x, n, [](double v) { return v; });
+}
+
+template <class R>
+double sum_of_magnitudes(const R* x, Index n) {
+  return column_sum(x, n, [](R v) { return std::abs(double(v)); });
+}
+template <class R>
+double sum_of_squares(const R* x, Index n) {
+  return column_sum(x, n, [](R v) { return double(to_real(v)) * double(to_real(v)); });
+}
+
+// The last stage of every fused quantiser: a row is normalised, weighted, and rounded to int8, or
+// kept as it is when the model is not quantised. Or its codes leave as quotients.
+template <class R>
+struct RowWriter {
+  RowWriter() = default;
+  explicit RowWriter(const NormalizedRow& row) : weight(row.weight.data<R>()) {
+    scale = data_or_null<R>(row.y.row_scale);
+    if (row.y.q.dtype() == DType::i8)
+      q = row.y.q.data<std::int8_t>();
+    else
+      real = row.y.q.data<R>();
+  }
+
+  // u (D) is the row before this norm; normalized (D) is scratch
+  void write(Index n, const R* u, R rstd, R* normalized, Index D) const {
+    R* to = real ? real + n * D : normalized;
+    normalize(to, u, rstd, weight, D);
+    if (!scale) return;
+    std::int8_t* codes = q ? q + n * D : scratch<std::int8_t, 0>(D);
+    scale[n] = quantize_row(codes, to, D);
+    if (real)
+      for (Index i = 0; i < D; ++i) to[i] = R(codes[i]) / scale[n];
+  }
+
+  const R* weight = nullptr;
+  std::int8_t* q = nullptr;
+  R *scale = nullptr, *real = nullptr;  // no scale: nothing is rounded
+};
+
+template <class R>
+struct RowGradReader {
+  RowGradReader() = default;
+  RowGradReader(const NormalizedRowGrad& row, Index N, Index D)
+      : dy(data_or_null<R>(row.dy)), weight(row.weight.data<R>()) {
+    dweight = partials_for<R>(row.dweight, N, D);
+  }
+
+  // adds dy * weight to z (D) and dy * u * rstd to the partial sums of chunk c
+  void read(Index c, Index n, const R* u, R rstd, R* z, Index D) {
+    if (!dy) return;
+    const R* d = dy + n * D;
+    for (Index i = 0; i < D; ++i) z[i] += d[i] * weight[i];
+    if (dweight.empty()) return;
+    R* partial = dweight.data() + c * D;
+    for (Index i = 0; i < D; ++i) partial[i] += d[i] * u[i] * rstd;
+  }
+  void finish(const Grad& to, Index D) const {
+    if (to) reduce_partials(to, dweight, D);
+  }
+
+  const R *dy = nullptr, *weight = nullptr;
+  std::vector<R> dweight;
+};
 
 }  // namespace tern::cpu

@@ -2,7 +2,7 @@
 // touched. With the traits of a GPU it also takes the workspaces that kernels need there.
 #pragma once
 
-#include <vector>
+#include <cstring>
 
 #include "core/backend.h"
 #include "core/workspace.h"
@@ -16,7 +16,9 @@ class DryBackend : public Backend {
   DeviceTraits traits() const override { return traits_; }
   Pool& pool() override { return pool_; }
   void upload(const Tensor&, const void*) override {}
-  void download(void* to_host, const Tensor& from) override;  // zeros
+  void download(void* to_host, const Tensor& from) override {
+    std::memset(to_host, 0, from.bytes());
+  }
   void copy(const Tensor&, const Tensor&) override {}
   void fill(const Tensor&, double) override {}
   Cost total() const { return total_; }  // of every kernel run so far

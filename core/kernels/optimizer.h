@@ -2,7 +2,7 @@
 // step to step lives in StepScalars on the device, so a captured step replays with new values.
 #pragma once
 
-#include "core/kernels/sums.h"
+#include "core/kernels/quantize.h"
 #include "core/parameter.h"
 
 namespace tern {
@@ -37,7 +37,7 @@ struct DecideUpdate {
 // Nothing happens unless applied. With g' = coefficient * g, s = adam_steps:
 // w -= rate * decay * w;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2
 // w -= rate * (m / (1-b1^s)) / (sqrt(v / (1-b2^s)) + eps)
-// bf16 moments are rounded at random when stored (core/stochastic_rounding.h); w is moved by what
+// bf16 moments are rounded at random when stored (core/bfloat16.h); w is moved by what
 // they were before.
 struct AdamW {
   Tensor w{};           // in, out (n) real

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/devices.h"
+#include "core/plugin.h"
 
 namespace tern {
 

@@ -1,7 +1,7 @@
 // What kind of GPU this is, and whether tern can use it.
 #pragma once
 
-#include "core/devices.h"
+#include "core/plugin.h"
 
 namespace tern::cuda {
 

@@ -1,5 +1,6 @@
 // What libtern_cuda.so exports.
-#include "core/devices.h"
+#include "core/plugin.h"
+
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/backend/device_query.h"
 #include "cuda/products/algorithm_table.h"

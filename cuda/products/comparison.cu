@@ -1,7 +1,7 @@
 #include <vector>
 
 #include "cuda/common/device.cuh"
-#include "cuda/products/comparison.h"
+#include "cuda/products/product_measurement.h"
 
 namespace tern::cuda {
 namespace {

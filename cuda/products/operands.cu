@@ -1,7 +1,7 @@
 #include "cuda/common/device.cuh"
-#include "cuda/products/operands.h"
+#include "cuda/products/product_kernels.h"
 #include "cuda/rows/row_fp8.cuh"
-#include "cuda/rows/row_launch.cuh"
+#include "cuda/rows/row_layout.cuh"
 
 namespace tern::cuda {
 namespace {

@@ -1,8 +1,7 @@
 // Which kernel computes a product: int8 forward, the library for bf16, plain kernels for the rest.
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/products/blas.h"
-#include "cuda/products/operands.h"
-#include "cuda/products/product_plain.h"
+#include "cuda/products/product_kernels.h"
 #include "cuda/products/ternary_product.cuh"
 
 namespace tern {

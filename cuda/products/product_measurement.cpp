@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "cuda/backend/stopwatch.h"
-#include "cuda/products/comparison.h"
 
 namespace tern::cuda {
 namespace {

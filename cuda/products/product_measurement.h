@@ -2,12 +2,33 @@
 // operands: how much power a product takes, and so how fast it is, depends on its data.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <set>
 
-#include "core/devices.h"
+#include "core/plugin.h"
+#include "core/tensor.h"
 #include "cuda/products/blas.h"
 
 namespace tern::cuda {
+
+// The differences between two matrices on the device.
+struct Differences {
+  double difference = 0, size = 0;  // sums of squares of a - b and of b
+  unsigned long long other = 0;     // elements with other bits
+};
+
+inline constexpr int kComparisonBlocks = 1024;
+inline constexpr std::size_t kComparisonBytes = kComparisonBlocks * sizeof(Differences);
+
+struct Comparison {
+  const void* a = nullptr;  // in (count), f32 or bf16
+  const void* b = nullptr;  // in (count)
+  DType type = DType::f32;
+  Index count = 0;
+  void* space = nullptr;  // on the device, kComparisonBytes
+};
+Differences compare(const Comparison& comparison, cudaStream_t stream);  // waits
 
 class ProductMeasurement {
  public:

@@ -1,5 +1,5 @@
 #include "cuda/common/device.cuh"
-#include "cuda/products/product_plain.h"
+#include "cuda/products/product_kernels.h"
 
 namespace tern::cuda {
 namespace {

@@ -1,9 +1,8 @@
 // Residual add, block norm, and up to three layer norms with their quantisers, in one pass.
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/common/column_sum.cuh"
-#include "cuda/rows/normalized_row.cuh"
 #include "cuda/rows/row_fp8.cuh"
-#include "cuda/rows/row_launch.cuh"
+#include "cuda/rows/row_layout.cuh"
 #include "cuda/rows/row_walk.cuh"
 #include "cuda/rows/row_writer.cuh"
 

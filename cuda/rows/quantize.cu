@@ -1,6 +1,5 @@
 // The quantiser of rows, and back.
 #include "cuda/backend/cuda_backend.h"
-#include "cuda/rows/row_launch.cuh"
 #include "cuda/rows/row_layout.cuh"
 #include "cuda/rows/row_writer.cuh"
 

@@ -1,7 +1,6 @@
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/common/column_sum.cuh"
-#include "cuda/rows/normalized_row.cuh"
-#include "cuda/rows/row_launch.cuh"
+#include "cuda/rows/row_layout.cuh"
 #include "cuda/rows/row_walk.cuh"
 
 namespace tern {

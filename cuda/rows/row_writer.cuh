@@ -73,7 +73,7 @@ struct CodeWriter {
 };
 
 // Writes e * factor itself, or with a scale the quotients: the codes that CodeWriter would write,
-// times 1 / s, the bits that expand_rows (cuda/products/operands.h) makes of those.
+// times 1 / s, the bits that expand_rows (cuda/products/product_kernels.h) makes of those.
 template <class A>
 struct RealWriter {
   RealWriter() = default;

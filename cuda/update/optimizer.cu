@@ -1,5 +1,5 @@
 // The update. The host sets the rate and reads nothing: what depends on the norm stays here.
-#include "core/stochastic_rounding.h"
+#include "core/bfloat16.h"
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/update/piece_sum.cuh"
 

@@ -1,4 +1,4 @@
-// The sum in columns of core/kernels/sums.h by one block of kSumThreads threads: thread t holds
+// The sum in columns of core/kernels/quantize.h by one block of kSumThreads threads: thread t holds
 // columns 4t to 4t + 3. The bits are the CPU's for the same numbers.
 #pragma once
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/check.h"
-#include "core/kernels/loss.h"
+#include "core/kernels/primitives.h"
 
 namespace tern {
 namespace {
@@ -26,17 +26,13 @@ std::vector<SampleOrder::Source> sample_counts(const std::vector<TokenSource>& s
 // Reads tokens of one source into a sequence and its targets; what is beyond its end is ignored.
 class SequenceReader {
  public:
-  SequenceReader(std::uint64_t T, std::int64_t vocabulary) : ids_(T + 1), vocabulary_(vocabulary) {}
+  explicit SequenceReader(std::uint64_t T) : ids_(T + 1) {}
 
   void append(const TokenSource& source, std::uint64_t index, Batch& batch) {
     const std::uint64_t T = ids_.size() - 1, first = index * T;
     const std::size_t count = std::min<std::uint64_t>(T + 1, source.token_count - first);
     const std::span<std::int32_t> ids = std::span(ids_).first(count);
     source.read(first, ids);
-    for (std::size_t i = 0; i < count; ++i)
-      require(ids[i] >= 0 && ids[i] < vocabulary_, Fault::input, "data: source ", source.name,
-              ": token ", first + i, " is ", ids[i], ", the vocabulary ends at ", vocabulary_ - 1,
-              ": was it prepared with another tokenizer?");
     batch.inputs.insert(batch.inputs.end(), ids.begin(), ids.end() - 1);
     batch.inputs.resize(batch.inputs.size() + (T + 1 - count), 0);
     batch.targets.insert(batch.targets.end(), ids.begin() + 1, ids.end());
@@ -45,7 +41,6 @@ class SequenceReader {
 
  private:
   std::vector<std::int32_t> ids_;
-  std::int64_t vocabulary_;
 };
 
 }  // namespace
@@ -56,7 +51,7 @@ BatchReader::BatchReader(std::vector<TokenSource> sources, const BatchOptions& o
       order_(sample_counts(sources_, options.context), options.seed, options.shuffled) {}
 
 Batch BatchReader::read(std::uint64_t first, std::uint64_t count) const {
-  SequenceReader reader(options_.context, options_.vocabulary);
+  SequenceReader reader(options_.context);
   Batch batch{.first_sample = first};
   batch.inputs.reserve(count * options_.context);
   batch.targets.reserve(count * options_.context);
@@ -69,12 +64,8 @@ Batch BatchReader::read(std::uint64_t first, std::uint64_t count) const {
 }
 
 SequentialPass::SequentialPass(TokenSource source, std::uint64_t context, std::uint64_t sequences,
-                               std::int64_t vocabulary, std::uint64_t max_samples)
-    : source_(std::move(source)),
-      context_(context),
-      sequences_(sequences),
-      samples_(0),
-      vocabulary_(vocabulary) {
+                               std::uint64_t max_samples)
+    : source_(std::move(source)), context_(context), sequences_(sequences), samples_(0) {
   check(context > 0 && sequences > 0, "[batches] expected a context and sequences, got ", context,
         " and ", sequences);
   require(source_.token_count >= 2, Fault::input, "data: source ", source_.name, ": it has ",
@@ -84,7 +75,7 @@ SequentialPass::SequentialPass(TokenSource source, std::uint64_t context, std::u
 
 std::optional<Batch> SequentialPass::next() {
   if (position_ == samples_) return std::nullopt;
-  SequenceReader reader(context_, vocabulary_);
+  SequenceReader reader(context_);
   Batch batch{.first_sample = position_};
   for (; position_ < samples_ && batch.samples.size() < sequences_; ++position_) {
     reader.append(source_, position_, batch);
@@ -154,6 +145,37 @@ void Loader::seek(std::uint64_t position) {
   stop();
   position_ = position;
   start();
+}
+
+TextBytes::TextBytes(const Corpus& corpus) : tokenizer_(corpus.tokenizer()) {
+  if (tokenizer_.drops_prefix()) starts_ = corpus.document_starts();
+}
+
+std::uint64_t TextBytes::of(std::uint64_t first, std::span<const std::int32_t> inputs,
+                            std::span<const std::int32_t> targets) const {
+  check(inputs.size() == targets.size(), "[text bytes] expected as many targets as inputs, got ",
+        targets.size(), " and ", inputs.size());
+  auto start = std::upper_bound(starts_.begin(), starts_.end(), first);
+  std::uint64_t bytes = 0;
+  bool begins = false;  // a text begins with the next token
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    begins = tokenizer_.text_begins_after(inputs[i], begins);
+    for (; start != starts_.end() && *start == first + i + 1; ++start) begins = true;
+    const std::int32_t id = targets[i];
+    if (id != kIgnoreIndex && id != tokenizer_.unk_id())
+      bytes += tokenizer_.spelling(id, begins).size();
+  }
+  return bytes;
+}
+
+std::uint64_t TextBytes::of(const Batch& batch) const {
+  if (batch.samples.empty()) return 0;
+  const std::size_t T = batch.inputs.size() / batch.samples.size();
+  std::uint64_t bytes = 0;
+  for (std::size_t row = 0; row < batch.samples.size(); ++row)
+    bytes += of(batch.samples[row].index * T, std::span(batch.inputs).subspan(row * T, T),
+                std::span(batch.targets).subspan(row * T, T));
+  return bytes;
 }
 
 }  // namespace tern

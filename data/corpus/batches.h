@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "data/corpus/corpus.h"
 #include "data/corpus/sample_order.h"
 
 namespace tern {
@@ -22,7 +23,8 @@ struct TokenSource {
   std::string name;   // for messages
   double weight = 1;  // its share of the samples is weight over the sum of the weights
   std::uint64_t token_count = 0;
-  // fills ids with those at [first, first + ids.size()) < token_count; called from one thread
+  // Fills ids with those at [first, first + ids.size()) < token_count, each within the vocabulary:
+  // whoever opens the source has checked that, a Corpus when it reads. Called from one thread.
   std::function<void(std::uint64_t first, std::span<std::int32_t> ids)> read;
   std::string content{};  // hash of the tokens: keys the order of its samples
 };
@@ -37,7 +39,6 @@ struct Batch {
 
 struct BatchOptions {
   std::uint64_t context = 0;  // T
-  std::int64_t vocabulary = 0;
   std::uint64_t seed = 0;
   bool shuffled = true;
 };
@@ -47,8 +48,7 @@ class BatchReader {
   // Fault::input for a source without a whole sample, Fault::usage as SampleOrder.
   BatchReader(std::vector<TokenSource> sources, const BatchOptions& options);
 
-  // Samples first .. first + count - 1 of the run. Fault::input, with source and position, for a
-  // token id outside the vocabulary. From one thread.
+  // Samples first .. first + count - 1 of the run. Errors of the sources. From one thread.
   Batch read(std::uint64_t first, std::uint64_t count) const;
 
  private:
@@ -63,7 +63,7 @@ class SequentialPass {
  public:
   // At most max_samples samples. Fault::input for a source of fewer than 2 tokens.
   SequentialPass(TokenSource source, std::uint64_t context, std::uint64_t sequences,
-                 std::int64_t vocabulary, std::uint64_t max_samples = ~std::uint64_t(0));
+                 std::uint64_t max_samples = ~std::uint64_t(0));
 
   std::uint64_t samples() const { return samples_; }
   std::optional<Batch> next();  // nullopt after the last
@@ -71,7 +71,6 @@ class SequentialPass {
  private:
   TokenSource source_;
   std::uint64_t context_, sequences_, samples_, position_ = 0;
-  std::int64_t vocabulary_;
 };
 
 // The batches of a training run. A thread reads ahead if the system allows one more. The state is
@@ -100,6 +99,28 @@ class Loader {
   std::deque<Batch> ready_;
   std::exception_ptr error_;  // after the batches in ready_
   std::jthread thread_;       // last, so it ends first: it uses the members above
+};
+
+// Bytes of text that scored tokens stand for: the divisor of bits per byte. With a tokenizer that
+// keeps text (Tokenizer::lossless) they are the bytes of the text itself, otherwise those of the
+// text that the tokenizer made of it.
+class TextBytes {
+ public:
+  // for the tokens of this corpus
+  explicit TextBytes(const Corpus& corpus);
+
+  // Bytes of the targets whose inputs lie at [first, first + inputs.size()) of the corpus; a
+  // target is one position after its input. Counted as 0: control pieces like bos and eos, unknown
+  // pieces (their text is lost), kIgnoreIndex, and the dummy space at the beginning of a text.
+  std::uint64_t of(std::uint64_t first, std::span<const std::int32_t> inputs,
+                   std::span<const std::int32_t> targets) const;
+  // of all targets of a batch that a SequentialPass over the corpus gave
+  std::uint64_t of(const Batch& batch) const;
+
+ private:
+  Tokenizer tokenizer_;
+  std::vector<std::uint64_t>
+      starts_;  // of documents; empty unless the tokenizer drops a dummy space
 };
 
 }  // namespace tern

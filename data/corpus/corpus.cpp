@@ -1,14 +1,18 @@
 #include "data/corpus/corpus.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <system_error>
 
 #include "core/check.h"
+#include "data/io/files.h"
 #include "data/io/hash.h"
 #include "data/io/hdf5.h"
-#include "data/text/source_list.h"
+#include "data/text/sources.h"
 
 namespace tern {
+
 namespace fs = std::filesystem;
 namespace {
 
@@ -77,6 +81,20 @@ void collect(std::vector<std::string>& problems, const std::function<void()>& ch
   }
 }
 
+// The tokenizer beside the manifest, checked to be the one that made the ids.
+Tokenizer load_tokenizer(const fs::path& directory, const CorpusManifest& manifest) {
+  const fs::path path = directory / kCorpusTokenizerName;
+  Tokenizer tokenizer = Tokenizer::load(path);
+  require(tokenizer.hash() == manifest.tokenizer_hash, Fault::input, path.string(),
+          ": is not the tokenizer of this corpus: expected hash ", manifest.tokenizer_hash,
+          ", got ", tokenizer.hash());
+  require(tokenizer.vocab_size() == manifest.vocab_size, Fault::input,
+          (directory / kCorpusManifestName).string(), ": vocab_size: expected ",
+          tokenizer.vocab_size(), ", the size of its tokenizer, got ", manifest.vocab_size,
+          ": prepare the corpus again");
+  return tokenizer;
+}
+
 void check_source_list(const fs::path& directory, const nlohmann::json& arguments) {
   const nlohmann::json sources =
       arguments.is_object() ? arguments.value("sources", nlohmann::json()) : nlohmann::json();
@@ -87,6 +105,20 @@ void check_source_list(const fs::path& directory, const nlohmann::json& argument
   const File list = File::open(path);
   require(sources["xxh3"] == nlohmann::json(hash_range(list, 0, list.size(), [](std::uint64_t) {})),
           Fault::input, path.string(), ": damaged: does not have the hash of the manifest");
+}
+
+static_assert(std::endian::native == std::endian::little, "the files are little-endian");
+
+template <class Stored>
+void append_as(std::span<const std::int32_t> ids, std::vector<std::byte>& bytes) {
+  const std::size_t old = bytes.size();
+  bytes.resize(old + ids.size() * sizeof(Stored));
+  std::byte* to = bytes.data() + old;
+  for (const std::int32_t id : ids) {
+    const auto stored = Stored(id);
+    std::memcpy(to, &stored, sizeof stored);
+    to += sizeof stored;
+  }
 }
 
 }  // namespace
@@ -241,12 +273,7 @@ DocumentLayout Corpus::layout() const {
 }
 
 Tokenizer Corpus::tokenizer() const {
-  const fs::path path = directory_ / kCorpusTokenizerName;
-  const Tokenizer tokenizer = Tokenizer::load(path);
-  require(tokenizer.hash() == manifest_.tokenizer_hash, Fault::input, path.string(),
-          ": is not the tokenizer of this corpus: expected hash ", manifest_.tokenizer_hash,
-          ", got ", tokenizer.hash());
-  return tokenizer;
+  return load_tokenizer(directory_, manifest_);
 }
 
 ShardOffsets check_shard_structure(const File& file, const CorpusShard& facts, StoredType type) {
@@ -287,13 +314,7 @@ std::vector<std::string> verify_corpus(
   for (const Split split : kSplits)
     for (const CorpusShard& s : manifest.of(split)) total += bytes_of(s, manifest.token_type);
   std::vector<std::string> problems;
-  collect(problems, [&] {
-    const fs::path path = directory / kCorpusTokenizerName;
-    const std::string hash = Tokenizer::load(path).hash();
-    require(hash == manifest.tokenizer_hash, Fault::input, path.string(),
-            ": is not the tokenizer of this corpus: expected hash ", manifest.tokenizer_hash,
-            ", got ", hash);
-  });
+  collect(problems, [&] { load_tokenizer(directory, manifest); });
   if (hashes) collect(problems, [&] { check_source_list(directory, manifest.arguments); });
   for (const Split split : kSplits)
     for (const CorpusShard& s : manifest.of(split)) {
@@ -308,6 +329,48 @@ std::vector<std::string> verify_corpus(
       report(done = before + bytes_of(s, manifest.token_type), total);
     }
   return problems;
+}
+
+void ShardBuilder::append(const TokenRun& run) {
+  const std::uint64_t before = tokens();
+  for (const std::uint64_t start : run.starts) starts_.push_back(before + start);
+  text_bytes_ += run.text_bytes;
+  if (type_ == StoredType::u16)
+    append_as<std::uint16_t>(run.ids, tokens_);
+  else
+    append_as<std::uint32_t>(run.ids, tokens_);
+}
+
+CorpusShard ShardBuilder::write(const fs::path& path, const std::string& tokenizer_hash) {
+  const auto starts = std::as_bytes(std::span(starts_));
+  const CorpusShard shard{path.filename().string(), tokens(),        starts_.size(), text_bytes_,
+                          hash_hex(tokens_),        hash_hex(starts)};
+  Structure structure{
+      .datasets = {{"tokens", type_, {tokens()}},
+                   {"document_starts", StoredType::u64, {starts_.size()}}},
+      .attributes = {{"tern", "corpus shard 1"}, {"tokenizer_xxh3", tokenizer_hash}}};
+  fs::path temporary = path;
+  temporary += ".tmp";
+  std::error_code ignored;
+  fs::remove(temporary, ignored);
+  try {
+    File file = File::create(temporary);
+    write_structure(file, structure);
+    file.pwrite_all(structure.datasets[0].offset, tokens_);
+    file.pwrite_all(structure.datasets[1].offset, starts);
+    file.sync();
+    file.close();
+    std::error_code error;
+    fs::rename(temporary, path, error);
+    require(!error, Fault::disk, path.string(), ": cannot be put in place: ", error.message());
+  } catch (...) {
+    fs::remove(temporary, ignored);
+    throw;
+  }
+  tokens_.clear();
+  starts_.clear();
+  text_bytes_ = 0;
+  return shard;
 }
 
 }  // namespace tern

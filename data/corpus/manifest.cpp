@@ -2,7 +2,7 @@
 
 #include "core/check.h"
 #include "data/io/files.h"
-#include "data/text/source_list.h"
+#include "data/text/sources.h"
 
 namespace tern {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "core/check.h"
-#include "data/corpus/text_bytes.h"
+#include "data/corpus/batches.h"
 
 namespace tern {
 namespace {

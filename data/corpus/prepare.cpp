@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "core/check.h"
+#include "data/corpus/corpus.h"
 #include "data/corpus/manifest.h"
 #include "data/corpus/pipeline.h"
 #include "data/corpus/prepare_journal.h"
-#include "data/corpus/shard.h"
 #include "data/io/files.h"
 #include "data/io/json.h"
 #include "data/text/documents.h"
-#include "data/text/source_list.h"
+#include "data/text/sources.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace tern {

@@ -10,7 +10,7 @@
 
 #include "core/check.h"
 #include "data/io/hdf5.h"
-#include "data/text/source_list.h"
+#include "data/text/sources.h"
 
 namespace tern {
 namespace fs = std::filesystem;

@@ -2,6 +2,7 @@
 
 #include <lzma.h>
 #include <unistd.h>
+#include <xxhash.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -10,6 +11,7 @@
 #include <variant>
 
 #include "core/check.h"
+#include "data/io/hdf5.h"
 
 namespace tern {
 namespace {
@@ -212,6 +214,18 @@ void ByteStream::skip(std::uint64_t bytes) {
     require(n == wanted, Fault::input, path_.string(), ": ends at byte ", produced_, ", but ", end,
             " B of it are in the corpus already: has it changed?");
   }
+}
+
+std::map<std::string, std::string> data_library_versions() {
+  const auto dotted = [](unsigned a, unsigned b, unsigned c) {
+    return std::to_string(a) + '.' + std::to_string(b) + '.' + std::to_string(c);
+  };
+  const unsigned xxhash = XXH_versionNumber();
+  return {{"HDF5", hdf5_version()},
+          {"zlib", zlibVersion()},
+          {"zstd", ZSTD_versionString()},
+          {"xz", lzma_version_string()},
+          {"xxHash", dotted(xxhash / 10000, xxhash / 100 % 100, xxhash % 100)}};
 }
 
 }  // namespace tern

@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -65,5 +67,9 @@ class ByteStream {
   std::vector<std::byte> buffer_;       // compressed bytes
   std::span<const std::byte> pending_;  // the part of buffer_ not yet decompressed
 };
+
+// Versions of the libraries that read and write files, for env.json and `tern info`.
+
+std::map<std::string, std::string> data_library_versions();  // {"HDF5", "1.10.8"}
 
 }  // namespace tern

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/devices.h"
+#include "core/plugin.h"
 
 namespace tern {
 namespace {

@@ -185,8 +185,16 @@ TEST(Fault129, AbsurdNumbersOfThreadsAreRefusedInOneLine) {
   }
 }
 
+// LLVM's OpenMP runtime, which clang links, where GCC links libgomp.
+#ifdef __clang__
+constexpr bool kLibomp = true;
+#else
+constexpr bool kLibomp = false;
+#endif
+
 TEST(Fault129, NumbersOfThreadsThatWork) {
   for (const char* value : {"1", " 2 ", "2,1", ""}) {
+    if (kLibomp && !*value) continue;  // libomp 19 aborts at an empty one before main() begins
     const Outcome outcome = run(tern_with({std::string("OMP_NUM_THREADS=") + value}, kReference));
     EXPECT_EQ(outcome.exit_code, 0) << value << outcome.err;
     EXPECT_THAT(outcome.err, testing::Not(HasSubstr("tern:"))) << value;
@@ -208,19 +216,23 @@ TEST(Fault129, FewerThreadsWhereTheSystemDoesNotGiveAsMany) {
   EXPECT_THAT(outcome.err, HasSubstr("tern: 64 threads cannot be started here: "));
 }
 
-// What libgomp says about the last start of the program.
+// What the OpenMP runtime says about the last start of the program, a line for each setting:
+// NAME='value'.
 std::string waiting_of(const std::vector<std::string>& variables) {
   std::vector<std::string> all = {"OMP_DISPLAY_ENV=verbose", "OMP_NUM_THREADS=2"};
   all.insert(all.end(), variables.begin(), variables.end());
-  const std::string text = run(tern_with(all, kReference)).err;
-  return text.substr(std::min(text.rfind("OPENMP DISPLAY ENVIRONMENT BEGIN"), text.size()));
+  std::string text = run(tern_with(all, kReference)).err;
+  text = text.substr(std::min(text.rfind("OPENMP DISPLAY ENVIRONMENT BEGIN"), text.size()));
+  for (std::size_t at; (at = text.find(" = ")) != std::string::npos;) text.replace(at, 3, "=");
+  return text;
 }
 
 TEST(Fault203, ThreadsWithoutWorkSleepUnlessTheUserSaysOtherwise) {
-  EXPECT_THAT(waiting_of({}), HasSubstr("OMP_WAIT_POLICY = 'PASSIVE'"));
-  EXPECT_THAT(waiting_of({}), HasSubstr("GOMP_SPINCOUNT = '3000'"));
-  EXPECT_THAT(waiting_of({"OMP_WAIT_POLICY=active"}), HasSubstr("OMP_WAIT_POLICY = 'ACTIVE'"));
-  EXPECT_THAT(waiting_of({"GOMP_SPINCOUNT=77"}), HasSubstr("GOMP_SPINCOUNT = '77'"));
+  EXPECT_THAT(waiting_of({}), HasSubstr("OMP_WAIT_POLICY='PASSIVE'"));
+  EXPECT_THAT(waiting_of({"OMP_WAIT_POLICY=active"}), HasSubstr("OMP_WAIT_POLICY='ACTIVE'"));
+  if (kLibomp) return;  // it has no such variable
+  EXPECT_THAT(waiting_of({}), HasSubstr("GOMP_SPINCOUNT='3000'"));
+  EXPECT_THAT(waiting_of({"GOMP_SPINCOUNT=77"}), HasSubstr("GOMP_SPINCOUNT='77'"));
 }
 
 }  // namespace

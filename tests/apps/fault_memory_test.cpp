@@ -9,8 +9,8 @@
 #include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
 #include "data/checkpoint/writer.h"
-#include "layers/device_limits.h"
-#include "runtime/checkpoint_tensors.h"
+#include "layers/model_config.h"
+#include "runtime/checkpoints.h"
 #include "runtime/memory_plan.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/complaint.h"
@@ -125,7 +125,7 @@ TEST(Fault318, FillWritesHalfPrecision) {
   CpuBackend backend(1 << 20);
   const Tensor t(backend, {100}, DType::bf16);
   backend.fill(t, -2.5);
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(wide(t.data<BFloat16>()[i]), -2.5f);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(to_real(t.data<BFloat16>()[i]), -2.5f);
 }
 
 std::string complaint_of_plan(std::int64_t width, std::int64_t glu, bool fp8 = false,

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/corpus/corpus.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/generator.h"
 #include "runtime/training_state.h"
 #include "tests/apps/tiny_run.h"

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "runtime/running_mean.h"
+#include "runtime/training_state.h"
 namespace tern {
 namespace {
 

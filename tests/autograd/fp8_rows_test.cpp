@@ -3,8 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "autograd/ops/primitives.h"
-#include "autograd/ops/product.h"
+#include "autograd/ops.h"
 #include "core/dry/dry_backend.h"
 #include "tests/support/by_hand.h"
 #include "tests/support/op_cases.h"

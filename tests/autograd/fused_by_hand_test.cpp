@@ -1,9 +1,7 @@
 // Each fused op worked out on paper: value and gradient.
 #include <cmath>
 
-#include "autograd/ops/cross_entropy.h"
-#include "autograd/ops/mlgru.h"
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "tests/support/by_hand.h"
 
 namespace tern {

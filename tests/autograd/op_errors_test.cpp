@@ -2,9 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "autograd/ops/cross_entropy.h"
-#include "autograd/ops/mlgru.h"
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
 #include "tests/support/complaint.h"

@@ -1,7 +1,7 @@
 // Each primitive worked out on paper: value and gradient.
 #include <cmath>
 
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "tests/support/by_hand.h"
 
 namespace tern {

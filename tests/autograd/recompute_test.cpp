@@ -2,9 +2,7 @@
 // memory.
 #include <gtest/gtest.h>
 
-#include "autograd/ops/mlgru.h"
-#include "autograd/ops/primitives.h"
-#include "autograd/ops/product.h"
+#include "autograd/ops.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
 #include "tests/support/op_case.h"

@@ -5,8 +5,7 @@
 #include <map>
 
 #include "accelerator.h"
-#include "autograd/ops/mlgru.h"
-#include "autograd/ops/quantize.h"
+#include "autograd/ops.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/host.h"
 #include "core/parameter_pack.h"

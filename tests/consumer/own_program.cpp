@@ -5,9 +5,8 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "data/checkpoint/writer.h"
-#include "runtime/checkpoint_tensors.h"
+#include "runtime/checkpoints.h"
 #include "runtime/generator.h"
-#include "runtime/load_model.h"
 #include "runtime/memory_plan.h"
 #include "runtime/training_data.h"
 #include "runtime/training_state.h"

@@ -1,11 +1,10 @@
 // Every set of vector instructions that this CPU has, against sums written out in float64.
-#include "core/cpu/code_product.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
+#include "core/cpu/code_kernels.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/rng.h"
 

@@ -1,11 +1,11 @@
 // Rounding at random: what never changes, and that the mean of what does is the number.
-#include "core/stochastic_rounding.h"
-
 #include <gtest/gtest.h>
 
 #include <bit>
 #include <cmath>
 #include <limits>
+
+#include "core/bfloat16.h"
 
 namespace tern {
 namespace {

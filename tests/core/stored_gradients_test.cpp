@@ -21,7 +21,7 @@ using testing::HasSubstr;
 using Values = std::vector<double>;
 
 float stored(float x) {
-  return wide(narrow<BFloat16>(x));
+  return to_real(to_stored<BFloat16>(x));
 }
 
 // Between 1 and 2 bf16 has steps of 2^-7.
@@ -33,7 +33,7 @@ TEST(StoredGradients, RoundToNearestHalvesToEven) {
   EXPECT_EQ(stored(0x1.ffp127f), INFINITY);
   EXPECT_EQ(stored(-INFINITY), -INFINITY);
   EXPECT_TRUE(std::isnan(stored(NAN)));
-  EXPECT_TRUE(std::isnan(wide(narrow<BFloat16>(std::bit_cast<float>(0x7f800001u)))));
+  EXPECT_TRUE(std::isnan(to_real(to_stored<BFloat16>(std::bit_cast<float>(0x7f800001u)))));
   EXPECT_EQ(std::bit_cast<std::uint32_t>(stored(-0.0f)), 0x80000000u);
 }
 

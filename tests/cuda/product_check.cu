@@ -6,7 +6,7 @@
 #include <cstring>
 #include <random>
 
-#include "cuda/products/product_plain.h"
+#include "cuda/products/product_kernels.h"
 #include "cuda/products/ternary_product.cuh"
 #include "tests/cuda/product_check.cuh"
 

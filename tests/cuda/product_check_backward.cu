@@ -4,8 +4,7 @@
 #include "core/workspace.h"
 #include "cuda/backend/device_query.h"
 #include "cuda/products/blas.h"
-#include "cuda/products/operands.h"
-#include "cuda/products/product_plain.h"
+#include "cuda/products/product_kernels.h"
 #include "tests/cuda/product_check.cuh"
 
 namespace tern::cuda {

@@ -1,7 +1,7 @@
 // Measuring products changes nothing that the work computes, and says what it found.
 #include <gmock/gmock.h>
 
-#include "autograd/ops/quantize.h"
+#include "autograd/ops.h"
 #include "core/host.h"
 #include "core/rng.h"
 #include "cuda/products/algorithm_table.h"

@@ -142,7 +142,8 @@ TEST_F(CudaProduct, Fp8DxOfManyRowsIsThatOfTheirHalves) {
   on.upload(w.scale, codes.scale.data());
   std::vector<BFloat16> values(std::size_t(N * O));
   for (Index i = 0; i < N * O; ++i)
-    values[i] = narrow<BFloat16>(float((i * 7 + i / O * 31) % 255 - 127) / float(1 + i / O % 61));
+    values[i] =
+        to_stored<BFloat16>(float((i * 7 + i / O * 31) % 255 - 127) / float(1 + i / O % 61));
   on.upload(dy, values.data());
   const auto dx = [&](Index first, Index rows, const Tensor& to) {
     on.run(TernaryProductBackward{.dx = {to.slice(first, rows)},

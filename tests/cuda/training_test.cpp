@@ -23,15 +23,19 @@ struct Training {
 
 struct Formats {
   ModelOptions model{};
-  std::optional<DType> gradients{};
+  std::optional<DType> gradients{}, working{};
+  Quantize quantize = Quantize::ternary;
 };
 
 Training train(Backend& on, const Formats& formats, int steps, Index width = 64,
                const AdamWOptions& update = {}) {
-  const ModelConfig config{.vocab_size = 251, .width = width, .layers = 3};
+  const ModelConfig config{
+      .vocab_size = 251, .width = width, .layers = 3, .quantize = formats.quantize};
   Model model(config, formats.model);
   ParameterPack pack(on, model.parameters(),
-                     {.gradients = formats.gradients, .table = formats.model.residual});
+                     {.gradients = formats.gradients,
+                      .table = formats.model.residual,
+                      .working = formats.working});
   pack.initialize(7);
   AdamWOptimizer optimizer(pack, update);
   const Rng rng(11, stream_of("text"));
@@ -103,6 +107,18 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
 TEST_F(CudaTraining, TheSameBitsTwice) {
   for (const Formats& options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
+}
+
+// Products round dense weights to bf16; reading a copy that was rounded before changes no bit.
+TEST_F(CudaTraining, WorkingCopiesOfDenseWeightsChangeNoBit) {
+  for (const Index width : {64, 40}) {
+    Formats dense = kHalfStream;
+    dense.quantize = Quantize::none;
+    const Training want = on_gpu(dense, 4, width);
+    dense.working = DType::bf16;
+    EXPECT_EQ(on_gpu(dense, 4, width), want) << width;
+    EXPECT_LT(want.losses.back(), want.losses.front());
+  }
 }
 
 TEST_F(CudaTraining, MomentsInHalfPrecision) {

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <thread>
 
-#include "data/corpus/shard.h"
+#include "data/corpus/corpus.h"
 #include "data/io/files.h"
 #include "data/io/hdf5.h"
 #include "tests/data/prepare_fixture.h"

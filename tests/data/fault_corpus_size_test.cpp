@@ -7,7 +7,7 @@
 
 #include "data/checkpoint/manifest.h"
 #include "data/corpus/prepare_journal.h"
-#include "data/text/source_list.h"
+#include "data/text/sources.h"
 #include "data/tokenizer/sentencepiece_model.h"
 #include "tests/data/prepare_fixture.h"
 

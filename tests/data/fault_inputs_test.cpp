@@ -346,7 +346,7 @@ TEST(Fault112, BatchesAndCheckpointsWithoutAThread) {
                            .read = [](std::uint64_t first, std::span<std::int32_t> ids) {
                              for (std::int32_t& id : ids) id = std::int32_t(first++);
                            }};
-  const BatchReader reader({source}, {.context = 4, .vocabulary = 100});
+  const BatchReader reader({source}, {.context = 4});
   const auto body = [&] {
     Loader loader(reader, 2);
     for (const std::uint64_t at : {0, 2, 4})

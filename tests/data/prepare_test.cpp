@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "data/corpus/batches.h"
 #include "data/io/hdf5.h"
 #include "tests/data/prepare_fixture.h"
 #include "tests/support/process.h"
@@ -222,8 +223,41 @@ TEST(Corpus, DamageIsNamed) {
   flipped[tokens->offset + 3] = '\xff';
   EXPECT_THAT(after(flipped), HasSubstr("token 1: expected an id below 400, got 65"));
   write_text(shard, sound);
+  const std::string manifest = read_text(f / "out/manifest.json");
+  std::string smaller = manifest;
+  smaller.replace(smaller.find("\"vocab_size\": 400"), 17, "\"vocab_size\": 399");
+  write_text(f / "out/manifest.json", smaller);
+  EXPECT_THAT(after(sound), HasSubstr("manifest.json: vocab_size: expected 400, the size of its"));
+  EXPECT_THAT(message_of(Fault::input, [&] { Corpus::open(f / "out", Split::train).tokenizer(); }),
+              HasSubstr("manifest.json: vocab_size: expected 400"));
   write_text(f / "out/manifest.json", "{\"format\": 9}");
   EXPECT_THAT(after(sound), HasSubstr("made by a newer release"));
+}
+
+// A shard whose bytes have changed: every reader of the corpus gets ids of its vocabulary or none.
+TEST(Fault42, TokenOutsideTheVocabularyIsNamedByPosition) {
+  const PrepareFixture f;
+  write_text(f / "a.txt", english());
+  prepare_corpus(f.options("out", {f / "a.txt"}), no_report);
+  const std::string shard = f / "out/train-00000.h5";
+  std::string bytes = read_text(shard);
+  const Structure structure = read_structure(File::open(shard));
+  for (const Dataset& d : structure.datasets)
+    if (d.name == "tokens") bytes[d.offset + 2 * 57 + 1] = '\x7f';
+  write_text(shard, bytes);
+  const auto corpus = std::make_shared<Corpus>(Corpus::open(f / "out", Split::train));
+  const BatchReader reader({{.name = "wiki",
+                             .token_count = corpus->token_count(),
+                             .read = [&](auto first, auto ids) { corpus->read(first, ids); }}},
+                           {.context = 10, .shuffled = false});
+  EXPECT_EQ(message_of(Fault::input, [&] { reader.read(0, 5); }), "");
+  EXPECT_THAT(message_of(Fault::input, [&] { reader.read(5, 1); }),
+              HasSubstr("train-00000.h5: token 57: expected an id below 400, got 32"));
+  SequentialPass pass({.name = "wiki",
+                       .token_count = corpus->token_count(),
+                       .read = [&](auto first, auto ids) { corpus->read(first, ids); }},
+                      10, 6);
+  EXPECT_THAT(message_of(Fault::input, [&] { pass.next(); }), HasSubstr("token 57: expected"));
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 // The denominator of bits per byte, compared with the decoded text.
-#include "data/corpus/text_bytes.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <memory>
 
-#include "core/kernels/loss.h"
+#include "core/kernels/primitives.h"
+#include "data/corpus/batches.h"
 #include "data/corpus/ngram.h"
 #include "tests/data/prepare_fixture.h"
 
@@ -33,7 +32,7 @@ std::uint64_t counted(const Corpus& corpus, std::uint64_t T, std::uint64_t sampl
       .name = "c",
       .token_count = corpus.token_count(),
       .read = [&](std::uint64_t first, std::span<std::int32_t> ids) { corpus.read(first, ids); }};
-  SequentialPass pass(source, T, 3, corpus.vocab_size(), samples);
+  SequentialPass pass(source, T, 3, samples);
   const TextBytes bytes(corpus);
   std::uint64_t sum = 0;
   while (const auto batch = pass.next()) sum += bytes.of(*batch);

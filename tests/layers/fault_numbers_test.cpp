@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "autograd/ops/mlgru.h"
+#include "autograd/ops.h"
 #include "tests/layers/plain_model.h"
 #include "tests/layers/tiny_model.h"
 #include "tests/support/tolerances.h"

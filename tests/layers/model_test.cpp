@@ -8,7 +8,7 @@
 #include <map>
 
 #include "core/dry/dry_backend.h"
-#include "core/inference_weights.h"
+#include "core/parameter.h"
 #include "tests/layers/tiny_model.h"
 #include "tests/support/complaint.h"
 #include "tests/support/tolerances.h"

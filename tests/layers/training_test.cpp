@@ -63,7 +63,7 @@ TEST(Training, HalfGradientsOfOneBatchAreTheRoundedOnes) {
     return download_real(trained.pack.gradients());
   };
   std::vector<double> want = gradients({}, Recompute::none);
-  for (double& x : want) x = double(wide(narrow<BFloat16>(float(x))));
+  for (double& x : want) x = double(to_real(to_stored<BFloat16>(float(x))));
   for (const Recompute r : {Recompute::none, Recompute::cheap, Recompute::full})
     EXPECT_EQ(gradients(DType::bf16, r), want);
 }

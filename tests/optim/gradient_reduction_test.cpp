@@ -1,12 +1,11 @@
 // Which buckets go to the other ranks, and when.
-#include "optim/gradient_reduction.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 
 #include "core/cpu/cpu_backend.h"
+#include "optim/rank_exchange.h"
 #include "tests/support/complaint.h"
 
 namespace tern {

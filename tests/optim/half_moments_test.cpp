@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/stochastic_rounding.h"
 #include "tests/support/complaint.h"
 #include "tests/support/update_case.h"
 

@@ -5,7 +5,7 @@
 #include <deque>
 #include <limits>
 
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "core/bfloat16.h"
 #include "core/host.h"
 #include "core/rng.h"
@@ -251,7 +251,7 @@ GradientError gradient_error(Backend& on, const OpCase& op, int elements) {
 }
 
 Values rounded_to_bf16(Values values) {
-  for (double& x : values) x = double(wide(narrow<BFloat16>(float(x))));
+  for (double& x : values) x = double(to_real(to_stored<BFloat16>(float(x))));
   return values;
 }
 

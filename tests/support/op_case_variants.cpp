@@ -1,6 +1,6 @@
 #include <memory>
 
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "tests/support/op_case.h"
 
 namespace tern {

@@ -1,5 +1,5 @@
 // Element-wise ops and those along one axis.
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "tests/support/op_cases.h"
 
 namespace tern {

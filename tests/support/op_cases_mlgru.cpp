@@ -1,6 +1,5 @@
 // The recurrence of the token mixer, and checkpoints around it.
-#include "autograd/ops/mlgru.h"
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "tests/support/op_cases.h"
 
 namespace tern {

@@ -1,6 +1,5 @@
 // Matrix products and the head with its loss.
-#include "autograd/ops/cross_entropy.h"
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "core/host.h"
 #include "tests/support/op_cases.h"
 

@@ -1,6 +1,5 @@
 // The quantisers, alone and fused with the norms before them.
-#include "autograd/ops/primitives.h"
-#include "autograd/ops/product.h"
+#include "autograd/ops.h"
 #include "tests/support/op_cases.h"
 
 namespace tern {

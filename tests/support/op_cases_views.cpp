@@ -1,5 +1,5 @@
 // Views, joins and look-ups: ops that move elements.
-#include "autograd/ops/primitives.h"
+#include "autograd/ops.h"
 #include "core/host.h"
 #include "tests/support/op_cases.h"
 

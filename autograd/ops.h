@@ -1,0 +1,118 @@
+// Plain differentiable ops: enough to write a new token mixer without a kernel.
+// Axes count from 0; negative ones from the end. Every op throws Error if shapes do not fit.
+#pragma once
+
+#include "autograd/tape.h"
+
+namespace tern {
+
+Var exp(const Var& x);
+Var sigmoid(const Var& x);
+Var silu(const Var& x);        // x * sigmoid(x)
+Var reciprocal(const Var& x);  // 1 / x
+
+// b has the shape of a, or of its trailing dimensions, or one element; it is repeated over the
+// rest.
+Var add(const Var& a, const Var& b);
+Var subtract(const Var& a, const Var& b);
+Var multiply(const Var& a, const Var& b);
+Var scale(const Var& x, double factor);
+
+Var sum(const Var& x, int axis);  // the axis disappears; of a vector: (1)
+Var softmax(const Var& x, int axis);
+Var cumsum(const Var& x, int axis);
+
+// y (..., O) = x (..., I) w (O, I)^T
+Var matmul(const Var& x, const Var& w);
+// y (..., D) = x / sqrt(mean(x^2) + eps) * w (D), over the last dimension
+Var rms_norm(const Var& x, const Var& w, double eps = 1e-6);
+// y (ids..., D) = table (V, D) [ids];  ids i32, the caller has checked 0 <= id < V. rows: dtype of
+// y, by default the table's.
+Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows = {});
+
+// Views: no copy, the gradient goes straight into the parent's.
+Var slice(const Var& x, Index first, Index count);  // rows of the leading dimension
+Var reshape(const Var& x, Shape shape);
+// parts one after the other along the leading dimension
+Var concatenate(const std::vector<Var>& parts);
+
+// The quantisers and their fused forms. All are straight-through: the gradient of a quantised value
+// is passed on as the gradient of the value before rounding (Bengio et al. 2013), the surrogate of
+// round and clamp being the identity; no gradient flows through a scale. Where activations are
+// bf16, the residual stream may be f32; norm weights, scales and statistics are f32.
+
+// Rows of x (N, D) as int8: q = clamp(round(x * s), -128, 127), s = 127 / max(absmax, 1e-5).
+QuantizedVar quantize_rows(const Var& x);
+// A latent matrix w (O, I) as {-1, 0, 1}: round(w * s) clamped, s = 1 / max(mean |w|, 1e-5).
+QuantizedVar quantize_ternary(const Var& w);
+// x = q / row_scale (N, D)
+Var dequantize(const QuantizedVar& x);
+
+struct NormQuantized {
+  Var sum{};                         // (N, D) x + branch; x itself without branch
+  std::vector<QuantizedVar> rows{};  // (N, D) one for each weight
+};
+
+// u = rms_norm(x + branch, block_weight), then for each weight: quantise(rms_norm(u, weight)).
+// x, branch (N, D); branch and block_weight may be empty Vars; block_weight, weights (D), 1 to 3.
+// quantized == false keeps the normalised rows as real numbers. activations: dtype of those, and of
+// the gradients of the codes; by default that of x. recompute, here and below: the rows are not
+// kept but made again, from the sum, when backward first asks for one; weights must not change
+// until then.
+NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
+                            const std::vector<Var>& weights, double eps, bool quantized = true,
+                            std::optional<DType> activations = {}, bool recompute = false);
+
+// quantise(rms_norm(rms_norm(g, g_weight) * silu(h), weight));  g, h (N, D), g_weight, weight (D)
+QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
+                                 double eps, bool quantized = true, bool recompute = false);
+
+// quantise(rms_norm(silu(a) * b, weight));  ab (N, 2H) holds a then b, weight (H)
+QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps,
+                                  bool quantized = true, bool recompute = false);
+
+// Ternary products and the BitLinear layer's arithmetic.   (arXiv 2406.02528, BitLinear)
+
+// Integers up to 2^24 are exact in f32, codes up to 127: sums of this many products are exact.
+inline constexpr Index kMaxExactInputs = (1 << 24) / 127;
+
+// y (N, O) = dequantised x (N, I) times dequantised w (O, I) transposed; the integer sum is exact.
+// With empty scales (nothing quantised) a plain matmul. y is of x's value dtype. fp8_dx: the
+// gradient of x is made of dy rounded to fp8 (core/kernels/product.h), which is faster on some
+// GPUs.
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx = false);
+
+// y = ternary_product(quantise(rms_norm(x, norm_weight)), w);  x (N, I), norm_weight (I), y (N, O)
+Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps = 1e-6);
+
+// The language-model head and its loss in chunks over rows: the logits of the batch never exist.
+struct CrossEntropyOutput {
+  Var loss{};       // (1) f64: weight * sum of losses
+  Tensor losses{};  // (N) real, natural log; 0 where the target is kIgnoreIndex
+};
+
+// logits = ternary_product(x, w), compared with targets (N) i32, 0 <= target < V or kIgnoreIndex.
+// weight (1) real: 1 / number of valid targets of the global batch. x (N, I), w (V, I).
+// The gradients by x and w are computed here, chunk by chunk, for a loss gradient of 1: on a tape
+// the loss is one of those that backward starts from, and no op takes it (Tape::record_loss): scale
+// `weight` instead. Memory: one chunk of logits, (rows_per_chunk, V), of x's value
+// dtype.
+CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
+                                 const Tensor& targets, const Tensor& weight,
+                                 Index rows_per_chunk = 1024);
+
+// The MatMul-free token mixer's recurrence.               (arXiv 2406.02528, section MLGRU)
+struct MlgruOutput {
+  Var h{};        // (B, T, D)
+  Tensor last{};  // (B, D) h[T-1], to go on from; only if asked for
+};
+
+// f = sigmoid(f_in), with a bound f = bound + (1 - bound) f;  c = silu(c_in);
+// h[t] = f[t] h[t-1] + (1 - f[t]) c[t].  f_in, c_in (B, T, D); bound (D) in [0, 1) or empty;
+// initial (B, D), the state before the first step, or empty: zeros. With bf16 inputs h is bf16; the
+// bound and the states are f32, and the recurrence runs in f32. recompute: h is not kept but made
+// again in backward; initial must not change until then.
+MlgruOutput mlgru(const Var& f_in, const Var& c_in, const Var& bound = {}, const Var& initial = {},
+                  bool want_last = false, bool recompute = false);
+
+}  // namespace tern
