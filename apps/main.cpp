@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <new>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"
 #include "core/check.h"

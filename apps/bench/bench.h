@@ -1,16 +1,56 @@
 // The measurements of `tern bench`. Compare speeds only with others of the same run.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <string>
+#include <vector>
 
-#include "apps/bench/samples.h"
 #include "core/backend.h"
+#include "core/check.h"
 #include "runtime/memory_plan.h"
 #include "runtime/trainer.h"
 
 namespace tern {
+
+// Order statistics of repeated measurements; at least one must have been added.
+class Samples {
+ public:
+  void add(double value) { values_.push_back(value); }
+  double median() const { return quantile(0.5); }
+  double low() const { return quantile(0.25); }   // first quartile
+  double high() const { return quantile(0.75); }  // third quartile
+  double sum() const;
+  std::size_t count() const { return values_.size(); }
+
+ private:
+  double quantile(double share) const;
+  std::vector<double> values_;
+};
+
+inline double Samples::quantile(double share) const {
+  check(!values_.empty(), "[Samples] expected at least one measurement");
+  std::vector<double> sorted = values_;
+  std::sort(sorted.begin(), sorted.end());
+  const double at = share * double(sorted.size() - 1);
+  const std::size_t below = std::size_t(at), above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - double(below)) * (sorted[above] - sorted[below]);
+}
+
+inline double Samples::sum() const {
+  return std::accumulate(values_.begin(), values_.end(), 0.0);
+}
+
+// seconds that f() takes
+template <class F>
+double seconds(F&& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 // Real training steps of a configuration on random tokens, repeatable: forward, backward, AdamW,
 // quantise.
@@ -115,5 +155,63 @@ OpsBench bench_ops(Backend& backend, const BenchSetup& setup, int steps);
 
 // slab that either needs
 std::size_t bench_bytes(const BenchSetup& setup, const DeviceTraits& device);
+
+// --- the products of a training step: those that the device's library computes, each kind once,
+// and forward the device's own kernel beside the library ---
+
+// Every kind of product that a step of this run asks the library for, and again with fp8_dx.
+void run_training_products(Backend& backend, const RunConfig& config);
+std::size_t training_products_bytes(const RunConfig& config, const DeviceTraits& device);
+
+// y = x w^T with int8 activations and ternary weights, and the same product of bf16 copies
+struct ForwardProduct {
+  Index rows = 0, inputs = 0, outputs = 0;  // N, I, O
+  Samples codes{}, copies{};                // seconds
+  double flops() const { return 2 * double(rows) * double(inputs) * double(outputs); }
+};
+
+// For each shape of the forward pass; random operands. GPUs only.
+std::vector<ForwardProduct> bench_forward_products(Backend& backend, const RunConfig& config);
+std::size_t forward_products_bytes(const RunConfig& config, const DeviceTraits& device);
+
+// --- one BitLinear layer, fused and composed from separate ops, forward and backward: the savings
+// of fusion. (arXiv 2406.02528 reports 1.26 times the speed and 61 % less memory for its fused
+// layer.) ---
+
+struct BitLinearSize {
+  Index rows = 4096, inputs = 2048, outputs = 2048;  // N, I, O
+};
+
+// Memory beyond parameters and their gradients.
+struct BitLinearBytes {
+  std::size_t kept = 0;  // between forward and backward, with x and y: what a layer adds to a model
+  std::size_t peak = 0;  // at any time, with the scratch of one layer
+};
+
+struct BitLinearBench {
+  Samples fused{}, composed{};  // seconds, forward and backward
+  BitLinearBytes fused_bytes{}, composed_bytes{};
+  double difference = 0;  // of the outputs, relative to the largest
+};
+
+// slab that the bench needs
+std::size_t bit_linear_bytes(const BitLinearSize& size, DType activations,
+                             const DeviceTraits& device);
+
+// Both quantise the weights once per pass. activations: dtype of x and y; parameters are f32.
+BitLinearBench bench_bit_linear(Backend& backend, const BitLinearSize& size, DType activations,
+                                int passes);
+
+// A product of square matrices of random numbers, the unit of "share of peak".
+class SquareProduct {
+ public:
+  SquareProduct(Backend& on, DType dtype, Index n);  // n: a multiple of 64
+  double seconds() const;                            // that one product takes now
+  double flops() const { return 2.0 * double(n_) * double(n_) * double(n_); }
+
+ private:
+  Index n_;
+  Tensor x_, w_, y_;  // (n, n)
+};
 
 }  // namespace tern

@@ -6,13 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
-#include "apps/bench/products.h"
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "core/shape.h"
 #include "layers/model_config.h"
 #include "runtime/device.h"

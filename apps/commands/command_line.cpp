@@ -9,9 +9,8 @@
 #include <map>
 #include <regex>
 
-#include "apps/config/key.h"
 #include "apps/config/schema.h"
-#include "apps/version.h"
+#include "apps/system/environment.h"
 #include "core/check.h"
 #include "data/io/files.h"
 
@@ -307,6 +306,27 @@ int run_command_line(CLI::App& tern, const std::vector<std::string>& arguments) 
     reader.fail_here(reworded(e.what()));
   }
   return 0;
+}
+
+// The table of all commands. A new one is a file beside this one and a line here.
+void add_commands(CLI::App& tern, const std::vector<std::string>& command_line) {
+  tern.add_flag("-v,--version")->description("print the version");
+  add_tokenizer(tern);
+  add_prepare(tern);
+  add_plan(tern);
+  add_train(tern, command_line);
+  add_eval(tern);
+  add_generate(tern);
+  add_plot(tern);
+  add_inspect(tern);
+  add_config(tern);
+  add_golden(tern);
+  add_trace(tern);
+  add_ngram(tern);
+  add_bench(tern);
+  add_info(tern);
+  add_help(tern);
+  add_completion(tern);
 }
 
 }  // namespace tern

@@ -1,6 +1,6 @@
-// From argv to a command. Stands before CLI11, which then gets every argument in a form that it
-// takes literally: COMMAND..., then `--option` and `value` as two words each, then `--` and the
-// rest.
+// The subcommands of tern, and the way from argv to one of them. Stands before CLI11, which then
+// gets every argument in a form that it takes literally: COMMAND..., then `--option` and `value` as
+// two words each, then `--` and the rest.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,6 +12,27 @@ namespace tern {
 // Runs the command that the arguments (without the program's name) ask for. Returns the exit code;
 // Error(Fault::usage) in one line if there is no such command, option or value.
 int run_command_line(CLI::App& tern, const std::vector<std::string>& arguments);
+
+// Each subcommand adds itself to the command line; its callback throws Error.
+void add_bench(CLI::App& tern);
+void add_completion(CLI::App& tern);
+void add_config(CLI::App& tern);
+void add_eval(CLI::App& tern);
+void add_generate(CLI::App& tern);
+void add_golden(CLI::App& tern);
+void add_help(CLI::App& tern);
+void add_info(CLI::App& tern);
+void add_inspect(CLI::App& tern);
+void add_ngram(CLI::App& tern);
+void add_plan(CLI::App& tern);
+void add_plot(CLI::App& tern);
+void add_prepare(CLI::App& tern);
+void add_tokenizer(CLI::App& tern);
+void add_trace(CLI::App& tern);
+void add_train(CLI::App& tern, const std::vector<std::string>& command_line);
+
+// all of them, in the order in which a user needs them; command_line: argv, for `train`
+void add_commands(CLI::App& tern, const std::vector<std::string>& command_line);
 
 // Every value of an option that may be repeated, or every positional argument, as typed. CLI11's
 // own vectors take brackets off, split at commas, and drop "{}" and "%%".

@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/schema.h"
 

@@ -1,7 +1,6 @@
 // tern config: all keys of a configuration, and the values of a file.
 #include <fmt/format.h>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "apps/config/resolved.h"

@@ -5,9 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/train/saved_config.h"
+#include "apps/config/resolved.h"
 #include "runtime/checkpoints.h"
 #include "runtime/evaluate.h"
 #include "runtime/training_data.h"

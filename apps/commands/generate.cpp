@@ -4,10 +4,9 @@
 #include <memory>
 #include <string>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/console/text.h"
-#include "apps/train/saved_config.h"
+#include "apps/config/resolved.h"
+#include "apps/console/terminal.h"
 #include "data/text/utf8.h"
 #include "runtime/checkpoints.h"
 #include "runtime/generator.h"

@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "core/check.h"
 

@@ -2,9 +2,8 @@
 
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/version.h"
+#include "apps/system/environment.h"
 #include "core/check.h"
 
 namespace tern {

@@ -4,11 +4,9 @@
 
 #include <functional>
 
-#include "apps/commands.h"
-#include "apps/console/text.h"
+#include "apps/commands/command_line.h"
+#include "apps/console/terminal.h"
 #include "apps/system/environment.h"
-#include "apps/train/banner.h"
-#include "apps/version.h"
 #include "core/check.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/plugin.h"

@@ -7,10 +7,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"
-#include "apps/console/text.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
 #include "data/checkpoint/checkpoint.h"

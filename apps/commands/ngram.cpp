@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 
 namespace tern {

@@ -5,11 +5,10 @@
 
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/console/text.h"
-#include "apps/train/initial_weights.h"
+#include "apps/console/terminal.h"
+#include "apps/train/course.h"
 #include "layers/model_config.h"
 #include "runtime/memory_plan.h"
 #include "runtime/quantities.h"

@@ -6,7 +6,6 @@
 #include <memory>
 #include <vector>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 
 namespace tern {

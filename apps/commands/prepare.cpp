@@ -6,11 +6,9 @@
 #include <string>
 #include <thread>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "apps/console/terminal.h"
-#include "apps/console/text.h"
 #include "apps/run/pace.h"
 #include "core/clock.h"
 #include "runtime/quantities.h"

@@ -2,9 +2,8 @@
 
 #include <cstdio>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "core/check.h"
 
 namespace tern {

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "core/check.h"

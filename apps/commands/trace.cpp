@@ -5,11 +5,10 @@
 #include <cstdio>
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
-#include "apps/console/text.h"
-#include "apps/golden/golden_model.h"
-#include "apps/train/saved_config.h"
+#include "apps/config/resolved.h"
+#include "apps/console/terminal.h"
+#include "apps/golden/golden.h"
 #include "core/host.h"
 #include "runtime/checkpoints.h"
 #include "runtime/generator.h"

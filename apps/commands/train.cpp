@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "apps/commands.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "apps/run/launcher.h"

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/config/key.h"
 #include "apps/config/load.h"
+#include "apps/config/schema.h"
 #include "autograd/ops.h"
 #include "core/check.h"
 

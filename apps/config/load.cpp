@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
-#include "apps/config/key.h"
 #include "apps/config/schema.h"
 #include "apps/config/toml_document.h"
 #include "core/check.h"
@@ -339,6 +340,38 @@ void set_vocab_size(LoadedConfig& loaded, std::int64_t size, const std::string& 
   if (loaded.config.model.vocab_size != 0) return;
   loaded.config.model.vocab_size = size;
   loaded.origins["model.vocab_size"] = {ValueOrigin::Kind::derived, 0, 0, from};
+}
+
+namespace {
+
+constexpr std::size_t kMostShown = 40;
+constexpr std::size_t kNoLine = std::numeric_limits<std::size_t>::max();  // sorts after the lines
+
+}  // namespace
+
+void ConfigProblems::add(const ValueOrigin& at, const std::string& text) {
+  if (at.kind == ValueOrigin::Kind::file) {
+    const std::string line = fmt::format("{}:{}:{}: {}", file_, at.line, at.column, text);
+    found_.push_back({at.line, at.column, line});
+  } else {
+    found_.push_back({kNoLine, 0, fmt::format("{}: {}", at.text, text)});
+  }
+}
+
+void ConfigProblems::add_anywhere(const std::string& text) {
+  found_.push_back({kNoLine, 0, fmt::format("{}: {}", file_, text)});
+}
+
+void ConfigProblems::raise() const {
+  std::vector<Problem> sorted = found_;
+  std::ranges::stable_sort(sorted, {}, [](const Problem& p) { return std::tie(p.line, p.column); });
+  std::string text;
+  if (sorted.size() > 1) text = fmt::format("{} mistakes in the configuration:\n", sorted.size());
+  for (std::size_t i = 0; i < std::min(sorted.size(), kMostShown); ++i)
+    text += (i == 0 ? "" : "\n") + sorted[i].text;
+  if (sorted.size() > kMostShown)
+    text += fmt::format("\n... and {} more", sorted.size() - kMostShown);
+  fail(Fault::usage, text);
 }
 
 }  // namespace tern

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "apps/config/load.h"
 #include "apps/config/schema.h"
 
 namespace tern {
@@ -86,6 +87,18 @@ std::string values_without_paths(const RunConfig& config) {
         if (!key.path)
           text += fmt::format("{} = {}\n", full_name(section, i, key), to_toml(key.get(config, i)));
   return text;
+}
+
+RunConfig saved_config(const Checkpoint& checkpoint) {
+  const std::string where = checkpoint.path().string() + ": manifest.json: config";
+  const nlohmann::json& config = checkpoint.manifest().config;
+  require(config.is_object() && config.contains("toml") && config["toml"].is_string(), Fault::input,
+          where, ": expected the run's configuration");
+  try {
+    return parse_config(config["toml"].get<std::string>(), where).config;
+  } catch (const Error& e) {
+    fail(Fault::input, e.what());
+  }
 }
 
 }  // namespace tern

@@ -1,17 +1,23 @@
-// A configuration written out in full, and the differences between two.
+// A configuration written out in full, read back from a checkpoint, and the differences between
+// two.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "apps/config/key.h"
 #include "apps/config/load.h"
+#include "apps/config/schema.h"
+#include "data/checkpoint/checkpoint.h"
 
 namespace tern {
 
 // TOML with every key, that parse_config reads as the same RunConfig; behind each key, in a
 // comment, where its value came from.
 std::string resolved_config(const LoadedConfig& loaded);
+
+// The configuration that a checkpoint's run had. Fault::input if the checkpoint has none, or one
+// that this build does not know.
+RunConfig saved_config(const Checkpoint& checkpoint);
 
 struct Difference {
   std::string key, before, after;  // values as TOML; "" where a list has no such table

@@ -1,4 +1,3 @@
-#include "apps/config/key.h"
 #include "apps/config/schema.h"
 
 namespace tern {

@@ -6,8 +6,8 @@
 #include <variant>
 #include <vector>
 
-#include "apps/config/key.h"
-#include "apps/config/problems.h"
+#include "apps/config/load.h"
+#include "apps/config/schema.h"
 
 #define TOML_MAX_NESTED_VALUES 16
 #include <toml++/toml.h>

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <ctime>
 
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "apps/run/pace.h"
 #include "core/clock.h"
 #include "runtime/quantities.h"

@@ -1,7 +1,9 @@
 // Where progress is shown: permanent lines and, on a terminal, one status line that is rewritten in
 // place below them. A stream that breaks (closed pipe, full disk) is given up silently.
+// And text of a model, a file or a command line made safe to show.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -39,5 +41,14 @@ class Terminal {
 // Opens /dev/null in place of closed standard streams. Else the next file opened would get such a
 // number, and messages would end up in it. First thing in main.
 void occupy_standard_streams();
+
+// For a terminal: bytes that move the cursor, change colours or are no UTF-8 show as \xNN. Newlines
+// and tabs stay.
+std::string printable(std::string_view text);
+
+// One argument of a command, on one line, as a shell (bash, zsh) reads it back: as it is, in single
+// quotes, or as $'\n' where there are control characters or bytes that are no UTF-8.
+std::string shell_word(std::string_view text);
+std::string shell_command(std::span<const std::string> arguments);
 
 }  // namespace tern

@@ -3,10 +3,16 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/dtype.h"
+#include "data/io/safetensors.h"
+#include "layers/model.h"
+#include "optim/adamw.h"
+#include "optim/schedule.h"
 #include "runtime/device.h"
 
 namespace tern {
@@ -32,5 +38,49 @@ struct GoldenReport {
 // The float64 run is always the CPU's.
 GoldenReport check_golden(const std::filesystem::path& file, DType dtype,
                           const Device& device = Device("cpu"));
+
+// Integer codes of every quantiser of one forward pass, by name.
+using Decisions = std::map<std::string, std::vector<std::int8_t>>;
+
+// Configuration of a golden file's model, and shape (B, T) of its input_ids. Fault::input if it
+// does not.
+ModelConfig golden_config(const SafetensorsFile& file);
+Shape golden_shape(const SafetensorsFile& file);
+// The values of one of its parameters.
+void load_golden(const SafetensorsFile& file, const Parameter& p, const Tensor& to);
+
+// A golden file's model on one device, ready to be run in either precision.
+class GoldenModel {
+ public:
+  // Fault::input, naming the key, if the file's model or update is not one that is computed here.
+  GoldenModel(const SafetensorsFile& file, DType dtype, Backend& backend);
+
+  Model& model() { return *model_; }
+  ParameterPack& pack() { return *pack_; }
+  void load_parameters();
+
+  // Notes every code it sees; counts those that differ from `other` and, if replay, takes other's.
+  Observer recorder(Decisions& seen, const Decisions* other, bool replay, std::int64_t& differing);
+
+  std::vector<double> logits(const Observer& observe);
+  double loss_and_gradients(const Observer& observe);  // gradients stay in the parameters
+  struct Step {
+    double loss = 0, grad_norm = 0;
+  };
+  Step train_step(int step, double rate, const Observer& observe);
+  int train_steps() const;
+  double rate(int step) const;  // by the schedule in the file's metadata
+
+ private:
+  double backward(const std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& targets,
+                  Shape shape, const Observer& observe);
+  const SafetensorsFile& file_;
+  Backend& backend_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<ParameterPack> pack_;
+  std::unique_ptr<AdamWOptimizer> optimizer_;
+  double weight_decay_ = 0, peak_rate_ = 0;
+  std::unique_ptr<Schedule> schedule_;
+};
 
 }  // namespace tern

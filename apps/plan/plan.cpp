@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "core/check.h"
 #include "runtime/quantities.h"
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "core/check.h"
 #include "data/io/files.h"
 

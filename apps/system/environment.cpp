@@ -1,5 +1,6 @@
 #include "apps/system/environment.h"
 
+#include <fmt/format.h>
 #include <sys/utsname.h>
 
 #include <ctime>
@@ -8,7 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "apps/version.h"
+#include "core/cpu/cpu_backend.h"
+#include "data/io/byte_stream.h"
 #include "runtime/machine_limits.h"
 
 namespace tern {
@@ -71,6 +73,30 @@ std::string environment_json(const Environment& e) {
                      {"started", e.started},   {"directory", e.directory},
                      {"command", e.command},   {"libraries", e.libraries}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+std::string_view version() {
+  return TERN_VERSION;
+}
+
+std::string_view git_id() {
+  return TERN_GIT_ID;
+}
+
+std::string version_line() {
+  std::string line = "tern " + std::string(version());
+  if (!git_id().empty()) line += " (" + std::string(git_id()) + ')';
+  return line;
+}
+
+std::map<std::string, std::string> library_versions() {
+  std::map<std::string, std::string> all = data_library_versions();
+  all["Eigen"] = CpuBackend::eigen_version();
+  all["fmt"] =
+      fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
+  all["nlohmann-json"] = fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                     NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH);
+  return all;
 }
 
 }  // namespace tern

@@ -1,12 +1,18 @@
-// Machine and program of a run: kept in env.json, so that its numbers can be understood
-// later.
+// Program and machine: the version of tern, and what of a run is kept in env.json, so that its
+// numbers can be understood later.
 #pragma once
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tern {
+
+// Which tern this is: the release, and the commit where it was built from a checkout.
+std::string_view version();  // "0.1.0"
+std::string_view git_id();   // "3853eb2a1b2c" or "3853eb2a1b2c-dirty"; empty without a checkout
+std::string version_line();  // "tern 0.1.0 (3853eb2a1b2c)"
 
 struct Environment {
   std::string version{}, git_id{}, compiler{};
@@ -20,6 +26,9 @@ struct Environment {
   std::vector<std::string> command{};              // the command line
   std::map<std::string, std::string> libraries{};  // {"HDF5", "1.10.8"}
 };
+
+// of the libraries that tern was built with
+std::map<std::string, std::string> library_versions();
 
 // of this process; command and libraries come from the caller
 Environment describe_environment(std::vector<std::string> command,

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "apps/version.h"
+#include "apps/system/environment.h"
 #include "core/check.h"
 #include "core/host.h"
 #include "data/io/files.h"

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "apps/config/resolved.h"
+#include "apps/system/environment.h"
 #include "apps/train/replicas.h"
-#include "apps/version.h"
 #include "core/host.h"
 #include "runtime/checkpoints.h"
 #include "runtime/quantities.h"

@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "apps/config/resolved.h"
 #include "apps/run/launcher.h"
 #include "apps/train/opened_run.h"
-#include "apps/train/rank_zero.h"
-#include "apps/train/saved_config.h"
 #include "apps/train/training_run.h"
 #include "runtime/checkpoints.h"
 

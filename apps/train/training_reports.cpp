@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "runtime/quantities.h"
 
 namespace tern {

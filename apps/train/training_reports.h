@@ -10,7 +10,7 @@
 #include "apps/run/gpu_monitor.h"
 #include "apps/run/pace.h"
 #include "apps/run/run_record.h"
-#include "apps/train/rank_zero.h"
+#include "apps/train/opened_run.h"
 #include "apps/train/step_launcher.h"
 
 namespace tern {

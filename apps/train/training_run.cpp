@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "apps/config/resolved.h"
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "apps/train/replicas.h"
 #include "runtime/checkpoints.h"
 

@@ -3,9 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
-#include "apps/bench/products.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
 #include "tests/support/process.h"

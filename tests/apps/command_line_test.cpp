@@ -6,8 +6,7 @@
 
 #include <filesystem>
 
-#include "apps/commands.h"
-#include "apps/version.h"
+#include "apps/system/environment.h"
 #include "core/check.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "apps/commands.h"
+#include "apps/commands/command_line.h"
 #include "tests/apps/config_complaint.h"
 #include "tests/support/temporary_directory.h"
 

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "apps/config/load.h"
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 #include "apps/train/train.h"
 #include "tests/apps/tiny_run.h"
 

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/console/console.h"
-#include "apps/run/metrics.h"
 #include "apps/run/pace.h"
+#include "apps/run/run_record.h"
 #include "apps/run/signals.h"
 #include "core/check.h"
 #include "tests/support/process.h"

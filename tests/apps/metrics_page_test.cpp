@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "apps/console/console.h"
-#include "apps/run/metrics.h"
+#include "apps/run/run_record.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tern {

@@ -1,5 +1,3 @@
-#include "apps/run/metrics.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <sstream>
 
 #include "apps/plot/plot.h"
+#include "apps/run/run_record.h"
 #include "core/check.h"
 #include "tests/support/temporary_directory.h"
 

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
-#include "apps/run/metrics.h"
 #include "apps/run/pace.h"
+#include "apps/run/run_record.h"
 #include "core/check.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "apps/console/text.h"
+#include "apps/console/terminal.h"
 
 namespace tern {
 namespace {

@@ -1,12 +1,11 @@
-#include "apps/config/key.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "apps/console/text.h"
+#include "apps/config/schema.h"
+#include "apps/console/terminal.h"
 
 namespace tern {
 namespace {
