@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <functional>
 #include <memory>
-#include <vector>
 
 #include "apps/bench/eigen_product.h"
 #include "autograd/ops.h"

@@ -9,7 +9,6 @@
 #include "apps/bench/eigen_product.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/console/terminal.h"
 #include "core/shape.h"
 #include "layers/model_config.h"
 #include "runtime/device.h"

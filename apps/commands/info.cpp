@@ -5,7 +5,6 @@
 #include <functional>
 
 #include "apps/commands/command_line.h"
-#include "apps/console/terminal.h"
 #include "apps/system/environment.h"
 #include "core/check.h"
 #include "core/cpu/cpu_backend.h"

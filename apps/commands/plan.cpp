@@ -7,7 +7,6 @@
 
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
-#include "apps/console/terminal.h"
 #include "apps/train/course.h"
 #include "layers/model_config.h"
 #include "runtime/memory_plan.h"

@@ -9,7 +9,6 @@
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"
 #include "apps/console/terminal.h"
-#include "apps/run/pace.h"
 #include "core/clock.h"
 #include "runtime/quantities.h"
 

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"

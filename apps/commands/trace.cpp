@@ -7,7 +7,6 @@
 
 #include "apps/commands/command_line.h"
 #include "apps/config/resolved.h"
-#include "apps/console/terminal.h"
 #include "apps/golden/golden.h"
 #include "core/host.h"
 #include "runtime/checkpoints.h"

@@ -4,14 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <limits>
 #include <optional>
-#include <set>
-#include <string>
 #include <string_view>
 #include <tuple>
-#include <vector>
 
 #include "apps/config/schema.h"
 #include "apps/config/toml_document.h"

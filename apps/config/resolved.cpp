@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "apps/config/load.h"
-#include "apps/config/schema.h"
 
 namespace tern {
 

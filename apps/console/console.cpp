@@ -4,11 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <ctime>
 
-#include "apps/console/terminal.h"
-#include "apps/run/pace.h"
 #include "core/clock.h"
 #include "runtime/quantities.h"
 

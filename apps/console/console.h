@@ -2,7 +2,6 @@
 // permanent lines also go to train.log, with the time, even when the terminal is gone.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>

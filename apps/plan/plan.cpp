@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 
-#include "apps/console/terminal.h"
 #include "core/check.h"
 #include "runtime/quantities.h"
 

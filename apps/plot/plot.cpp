@@ -8,13 +8,11 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "apps/console/terminal.h"
-#include "apps/system/child.h"
 #include "core/check.h"
 #include "data/io/files.h"
 

@@ -12,7 +12,6 @@
 #include <memory>
 #include <set>
 
-#include "apps/run/pace.h"
 #include "apps/system/child.h"
 #include "core/check.h"
 #include "core/clock.h"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "core/clock.h"
 #include "runtime/training_state.h"

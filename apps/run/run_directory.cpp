@@ -7,7 +7,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <string>
 #include <vector>
 
 #include "apps/console/terminal.h"

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <string_view>
 
 #include "apps/console/console.h"
 #include "apps/console/reports.h"

@@ -11,7 +11,6 @@
 #include "apps/train/replicas.h"
 #include "core/host.h"
 #include "runtime/checkpoints.h"
-#include "runtime/quantities.h"
 
 namespace tern {
 namespace {

@@ -8,13 +8,11 @@
 #include <optional>
 #include <string>
 
-#include "apps/config/load.h"
 #include "apps/console/console.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/train.h"
 #include "core/device_traits.h"
 #include "data/checkpoint/checkpoint.h"
-#include "runtime/checkpoints.h"
 #include "runtime/run_config.h"
 #include "runtime/training_data.h"
 

@@ -8,7 +8,6 @@
 
 #include "apps/bench/bench.h"
 #include "apps/config/resolved.h"
-#include "apps/console/terminal.h"
 #include "apps/plan/plan.h"
 #include "apps/run/signals.h"
 #include "apps/train/course.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/backend.h"
 #include "data/io/hash.h"
 
 namespace tern {

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "apps/console/terminal.h"
-#include "runtime/quantities.h"
 
 namespace tern {
 

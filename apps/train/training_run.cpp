@@ -59,7 +59,6 @@ TrainingState restore(const std::filesystem::path& path, Trainer& trainer) {
 
 TrainingRun::TrainingRun(OpenedRun& opened, RankZero* rank_zero, Trainer& trainer)
     : opened_(opened),
-      config_(opened.config),
       rank_zero_(rank_zero),
       trainer_(trainer),
       steps_(total_steps(opened.config)),
@@ -85,8 +84,8 @@ void TrainingRun::start_at(const TrainingState& state) {
   state_.algorithms = opened_.device.algorithms_hash();
   saver_.continue_from(state.step);
   reports_.started_at(state.step);
-  recovery_ = RecoveryMachine(recovery_policy(config_.numerics), state.skipped, state.bad.in_a_row,
-                              state.bad.rewinds);
+  recovery_ = RecoveryMachine(recovery_policy(opened_.config.numerics), state.skipped,
+                              state.bad.in_a_row, state.bad.rewinds);
   trainer_.optimizer().set_adam_steps(state.adam_steps);
   opened_.data.seek(state.position);
 }
@@ -97,7 +96,7 @@ void TrainingRun::start_adam_at(double steps) {
 }
 
 void TrainingRun::note_changes(const RunConfig& before) {
-  std::vector<Difference> changes = differences(before, config_);
+  std::vector<Difference> changes = differences(before, opened_.config);
   std::erase_if(
       changes, [](const Difference& d) { return d.key == "run.name" || d.key == "run.directory"; });
   if (changes.empty()) return;
@@ -105,9 +104,9 @@ void TrainingRun::note_changes(const RunConfig& before) {
   const auto rate = [&](const RunConfig& config) {
     return config.optimizer.lr * learning_rate_schedule(config).at(state_.step);
   };
-  if (state_.step < std::min(steps_, total_steps(before)) && rate(before) != rate(config_))
+  if (state_.step < std::min(steps_, total_steps(before)) && rate(before) != rate(opened_.config))
     text += fmt::format("; learning rate of the next step was {:.2e}, is {:.2e}", rate(before),
-                        rate(config_));
+                        rate(opened_.config));
   reports_.add(
       EventReport{.step = state_.step, .kind = "changed", .text = text, .changes = changes});
 }
@@ -129,11 +128,11 @@ TrainingRun::Due TrainingRun::what_is_due() {
   const auto wanted = [&](std::int64_t interval) {
     return due(interval) || (last && interval > 0);
   };
-  return {.validation = wanted(config_.logging.validation_interval),
-          .sample = wanted(config_.logging.sample_interval),
+  return {.validation = wanted(opened_.config.logging.validation_interval),
+          .sample = wanted(opened_.config.logging.sample_interval),
           .save = agreement_.take_save_request() || saver_.postponed() ||
-                  due(config_.checkpoint.interval),
-          .replicas = due(config_.parallel.replica_check)};
+                  due(opened_.config.checkpoint.interval),
+          .replicas = due(opened_.config.parallel.replica_check)};
 }
 
 void TrainingRun::run() {
@@ -171,7 +170,7 @@ void TrainingRun::train() {
     for (const EventReport& report : rank_zero_->events) reports_.add(report);
   saver_.find_best();
   const bool fresh = opened_.control().agree_on(std::int32_t(saver_.saved_step() < 0))[0];
-  if (fresh && config_.logging.validation_interval > 0) validation_.run(state_);
+  if (fresh && opened_.config.logging.validation_interval > 0) validation_.run(state_);
   do {
     while (state_.step < steps_ &&
            !agreement_.stop_wanted(state_.step, longest_until_next_step())) {
@@ -209,7 +208,7 @@ void TrainingRun::report_end(const std::string& kind, const std::string& outcome
 }
 
 double TrainingRun::longest_until_next_step() const {
-  const std::int64_t every = config_.logging.validation_interval, next = state_.step + 1;
+  const std::int64_t every = opened_.config.logging.validation_interval, next = state_.step + 1;
   const bool validated = every > 0 && (next % every == 0 || next == steps_);
   return longest_step_ + (validated ? validation_.longest() : 0);
 }
@@ -240,7 +239,7 @@ bool TrainingRun::judge(const LaunchedStep& launched) {
   longest_step_ = std::max(longest_step_, seconds);
   state_.adam_steps += update.applied;
   if (update.applied) state_.loss_mean.add(update.loss);
-  reports_.pace().add_step(seconds, config_.batch.tokens);
+  reports_.pace().add_step(seconds, opened_.config.batch.tokens);
   reports_.diagnostics(launched.step, launched.diagnostics);
   reports_.step(launched, update, seconds, state_);
   keep_run();
@@ -303,8 +302,9 @@ void TrainingRun::rewind(std::int64_t from) {
   if (rank_zero_ || opened_.shards_saved()) saved = restore(path, trainer_);
   saved = state_from_first(ranks, saved);
   share_weights(opened_, trainer_);
-  const std::int64_t sequences = config_.batch.tokens / config_.batch.context;
-  const std::int64_t past = state_.bad.first_position + config_.numerics.skip_window * sequences;
+  const std::int64_t sequences = opened_.config.batch.tokens / opened_.config.batch.context;
+  const std::int64_t past =
+      state_.bad.first_position + opened_.config.numerics.skip_window * sequences;
   reports_.event(from, "rewind",
                  fmt::format("back to step {}, leaving out samples {} to {}", saved.step,
                              state_.bad.first_position, past - 1));

@@ -56,7 +56,6 @@ class TrainingRun {
   void report_end(const std::string& kind, const std::string& outcome);
 
   OpenedRun& opened_;
-  const RunConfig& config_;
   RankZero* rank_zero_;
   Trainer& trainer_;
   const std::int64_t steps_;

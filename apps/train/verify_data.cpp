@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "apps/console/terminal.h"
-#include "apps/run/pace.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "data/corpus/corpus.h"
