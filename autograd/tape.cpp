@@ -224,7 +224,7 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     run(nodes_[i]);
     if (ready_) report_ready(nodes_[i]);
-    for (const int output : nodes_[i].outputs) slots_[output].buffer->let_go();  // views share it
+    for (const int output : nodes_[i].outputs) slots_[output].buffer->release();  // views share it
     nodes_[i].backward = nullptr;  // lets go of every activation this op kept
   }
   nodes_.clear();

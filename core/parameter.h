@@ -20,7 +20,7 @@ struct GradBuffer {
   // Makes [begin, end) ready for a writer; true: add to what is there, false: overwrite.
   bool claim(Index begin, Index end);
   void fill_unwritten();  // zeros the elements that were not written
-  void let_go() { tensor = {}, fp8 = {}; }
+  void release() { tensor = {}, fp8 = {}; }
 };
 
 // Gradient destination. Empty: not needed. add: accumulate instead of overwrite.

@@ -8,7 +8,7 @@
 namespace tern {
 namespace {
 
-Index room_of(const Parameter& p) {
+Index padded_size(const Parameter& p) {
   return sum_pieces(p.shape.elements(), p.alignment) * p.alignment;
 }
 
@@ -43,16 +43,17 @@ Tensor table(Backend& on, const std::vector<T>& values) {
   return t;
 }
 
-TernaryLayout layout_of(Backend& on, std::span<const TernaryCopies::Place> matrices, Index pieces) {
+TernaryLayout layout_of(Backend& on, std::span<const TernaryCopies::Matrix> matrices,
+                        Index pieces) {
   std::vector<std::int32_t> first, matrix;
   std::vector<double> elements;
-  for (const TernaryCopies::Place& place : matrices) {
-    check(place.first % kSumPiece == 0 && place.first >= Index(matrix.size()) * kSumPiece,
+  for (const TernaryCopies::Matrix& range : matrices) {
+    check(range.first % kSumPiece == 0 && range.first >= Index(matrix.size()) * kSumPiece,
           "[TernaryCopies] expected matrices in order, each at the start of a piece of ", kSumPiece,
-          ", got one at ", place.first);
-    first.push_back(std::int32_t(place.first / kSumPiece));
-    elements.push_back(double(place.count));
-    matrix.resize(std::size_t(first.back() + sum_pieces(place.count)),
+          ", got one at ", range.first);
+    first.push_back(std::int32_t(range.first / kSumPiece));
+    elements.push_back(double(range.count));
+    matrix.resize(std::size_t(first.back() + sum_pieces(range.count)),
                   std::int32_t(first.size() - 1));
   }
   check(Index(matrix.size()) == pieces, "[TernaryCopies] expected matrices that fill ", pieces,
@@ -98,7 +99,7 @@ void ParameterPack::lay_out() {
   Index total = 0;
   for (const Parameter* p : parameters_) {
     ranges_.push_back({total, p->shape.elements()});
-    total += room_of(*p);
+    total += padded_size(*p);
     if (p->ternary) ternary_elements_ = total;
   }
   shared_ = {total, 0};
@@ -122,19 +123,19 @@ void ParameterPack::lay_out_owned() {
   matrices_of_.resize(std::size_t(shard_.size));
   rows_of_.resize(std::size_t(shard_.size));
   Index at = 0;
-  const auto hold = [&](const Parameter& p, Range rows, Range room) {
+  const auto hold = [&](const Parameter& p, Range rows, Range padded) {
     if (rows.count > 0) local_rows_.push_back({&p, rows.first, rows.count, at});
-    add_segment(room, at, p);
-    at += room.count;
+    add_segment(padded, at, p);
+    at += padded.count;
   };
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Parameter& p = *parameters_[i];
-    const Range room{ranges_[i].first, room_of(p)};
+    const Range padded{ranges_[i].first, padded_size(p)};
     if (p.sharding == Sharding::whole) {
       Range& of_owner = matrices_of_[std::size_t(owners_[i])];
-      if (of_owner.count == 0) of_owner.first = room.first;
-      of_owner.count += room.count;
-      if (owners_[i] == shard_.rank) hold(p, {0, p.shape[0]}, room);
+      if (of_owner.count == 0) of_owner.first = padded.first;
+      of_owner.count += padded.count;
+      if (owners_[i] == shard_.rank) hold(p, {0, p.shape[0]}, padded);
     } else if (p.sharding == Sharding::rows && !shard_.alone()) {
       check(!row_sharded_, "[ParameterPack] ", p.name,
             ": expected one parameter whose rows ranks share, got a second one");
@@ -142,15 +143,15 @@ void ParameterPack::lay_out_owned() {
       const Index row = p.shape.product(1, p.shape.rank());
       const std::vector<Range> shards = divide_rows(p.shape[0], row, shard_.size);
       for (std::size_t r = 0; r < shards.size(); ++r) {
-        const Index first = room.first + shards[r].first * row;
+        const Index first = padded.first + shards[r].first * row;
         const bool last = r + 1 == shards.size();
-        rows_of_[r] = {first, last ? room.end() - first : shards[r].count * row};
+        rows_of_[r] = {first, last ? padded.end() - first : shards[r].count * row};
         if (int(r) == shard_.rank) hold(p, shards[r], rows_of_[r]);
       }
     } else {
-      shared_.first = std::min(shared_.first, room.first);
-      shared_.count = room.end() - shared_.first;
-      hold(p, {0, p.shape[0]}, room);
+      shared_.first = std::min(shared_.first, padded.first);
+      shared_.count = padded.end() - shared_.first;
+      hold(p, {0, p.shape[0]}, padded);
     }
   }
 }
@@ -162,11 +163,12 @@ void ParameterPack::allocate(Backend& backend, const PackOptions& options) {
         "[ParameterPack] expected gradients in ", dtype, ", or in bf16 with f32 parameters, got ",
         stored);
   const Index held = segments_.empty() ? 0 : segments_.back().at + segments_.back().all.count;
-  const Index total = parameters_.empty() ? 0 : ranges_.back().first + room_of(*parameters_.back());
+  const Index total =
+      parameters_.empty() ? 0 : ranges_.back().first + padded_size(*parameters_.back());
   values_ = filled(backend, {held}, dtype);
   gradients_ = filled(backend, {total}, stored);
   for (const LocalRows& local : local_rows_)
-    if (local.whole()) parameters_[place_of(*local.parameter)]->value = view(values_, local);
+    if (local.whole()) parameters_[index_of(*local.parameter)]->value = view(values_, local);
   for (Parameter* p : parameters_) {
     if (p == row_sharded_) p->value = table_ = filled(backend, p->shape, table);
     const Range at = range(*p);
@@ -174,14 +176,14 @@ void ParameterPack::allocate(Backend& backend, const PackOptions& options) {
   }
 }
 
-std::size_t ParameterPack::place_of(const Parameter& p) const {
+std::size_t ParameterPack::index_of(const Parameter& p) const {
   const auto at = std::find(parameters_.begin(), parameters_.end(), &p);
   check(at != parameters_.end(), "[ParameterPack] ", p.name, " is not in this pack");
   return std::size_t(at - parameters_.begin());
 }
 
 Range ParameterPack::range(const Parameter& p) const {
-  return ranges_[place_of(p)];
+  return ranges_[index_of(p)];
 }
 
 Tensor ParameterPack::view(const Tensor& flat, const LocalRows& local) const {
@@ -200,13 +202,13 @@ Tensor ParameterPack::view(const Tensor& flat, const Parameter& p) const {
   return view(flat, *found);
 }
 
-Range ParameterPack::matrix_places(int rank) const {
+Range ParameterPack::matrix_indices(int rank) const {
   const auto [begin, end] = std::equal_range(owners_.begin(), owners_.end(), rank);
   return {Index(begin - owners_.begin()), Index(end - begin)};
 }
 
-Range ParameterPack::room(const Parameter& p) const {
-  return {range(p).first, room_of(p)};
+Range ParameterPack::padded_range(const Parameter& p) const {
+  return {range(p).first, padded_size(p)};
 }
 
 void ParameterPack::make_ternary_copies() {
@@ -215,21 +217,21 @@ void ParameterPack::make_ternary_copies() {
   const Index M =
       std::count_if(parameters_.begin(), parameters_.end(), [](auto* p) { return p->ternary; });
   // of matrices; a rank alone may have dense ones behind the ternary ones
-  Range own = matrices_of_[std::size_t(shard_.rank)], places = matrix_places(shard_.rank);
+  Range own = matrices_of_[std::size_t(shard_.rank)], indices = matrix_indices(shard_.rank);
   own.count = std::min(own.end(), ternary_elements_) - own.first;
-  places.count = std::min(places.end(), M) - places.first;
+  indices.count = std::min(indices.end(), M) - indices.first;
   codes_ = filled(on, {ternary_elements_}, DType::i8);
   scales_ = filled(on, {M}, values_.dtype());
   stats_ = filled(on, {M, 2}, DType::f64);
-  std::vector<TernaryCopies::Place> matrices;
+  std::vector<TernaryCopies::Matrix> matrices;
   for (const LocalRows& local : local_rows_)
     if (local.parameter->ternary)
       matrices.push_back({.first = local.at, .count = local.parameter->shape.elements()});
   ternary_ = std::make_unique<TernaryCopies>(
       values_.slice(0, own.count), matrices,
-      TernaryCopies::Room{.t = codes_.slice(own.first, own.count),
-                          .scales = scales_.slice(places.first, places.count),
-                          .stats = stats_.slice(places.first, places.count)});
+      TernaryCopies::Buffers{.t = codes_.slice(own.first, own.count),
+                             .scales = scales_.slice(indices.first, indices.count),
+                             .stats = stats_.slice(indices.first, indices.count)});
   for (Index m = 0; m < M; ++m) {
     Parameter& p = *parameters_[std::size_t(m)];
     const Range at = range(p);
@@ -246,14 +248,14 @@ void ParameterPack::allocate_working_copies(DType dtype) {
   for (const LocalRows& local : local_rows_) {
     if (!local.parameter->working_copy) continue;
     if (all.count == 0) all.first = local.at;
-    all.count = local.at + room_of(*local.parameter) - all.first;
+    all.count = local.at + padded_size(*local.parameter) - all.first;
   }
   if (all.count == 0) return;
   working_values_ = values_.slice(all.first, all.count);
   working_ = filled(values_.backend(), {all.count}, dtype);
   for (const LocalRows& local : local_rows_)
     if (local.parameter->working_copy)
-      parameters_[place_of(*local.parameter)]->working =
+      parameters_[index_of(*local.parameter)]->working =
           working_.slice(local.at - all.first, local.parameter->shape.elements())
               .reshape(local.parameter->shape);
 }
@@ -277,7 +279,7 @@ std::vector<TernaryStats> ParameterPack::ternary_stats() const {
   const std::vector<double> scales = download_real(scales_);
   for (const Parameter* p : declared_) {
     if (!p->ternary) continue;
-    const std::size_t m = place_of(*p);
+    const std::size_t m = index_of(*p);
     const double n = double(p->shape.elements());
     out.push_back({.name = p->name.substr(0, p->name.rfind('.')),
                    .elements = p->shape.elements(),
@@ -303,9 +305,9 @@ void ParameterPack::finish_gradients() {
   for (Parameter* p : parameters_) p->grad.fill_unwritten();
 }
 
-TernaryCopies::TernaryCopies(const Tensor& weights, std::span<const Place> matrices,
-                             const Room& room)
-    : room_(room),
+TernaryCopies::TernaryCopies(const Tensor& weights, std::span<const Matrix> matrices,
+                             const Buffers& buffers)
+    : buffers_(buffers),
       weights_(weights),
       sums_(weights.backend(), {sum_pieces(weights.elements())}, DType::f64),
       layout_(layout_of(weights.backend(), matrices, sums_.elements())) {
@@ -326,8 +328,8 @@ void TernaryCopies::sum_magnitudes() {
 
 void TernaryCopies::quantize(bool count) {
   if (weights_.elements() == 0) return;
-  weights_.backend().run(QuantizeTernary{.y = {.t = room_.t, .scale = room_.scales},
-                                         .stats = count ? room_.stats : Tensor{},
+  weights_.backend().run(QuantizeTernary{.y = {.t = buffers_.t, .scale = buffers_.scales},
+                                         .stats = count ? buffers_.stats : Tensor{},
                                          .w = weights_,
                                          .magnitudes = sums_,
                                          .layout = layout_});

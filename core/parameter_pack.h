@@ -23,27 +23,27 @@ namespace tern {
 // the layout of the weights, a scale for each matrix, and the sums of |w| that scales are made of.
 class TernaryCopies {
  public:
-  struct Place {  // of one matrix in the flat buffer, in elements; first: a multiple of kSumPiece
+  struct Matrix {  // of one matrix in the flat buffer, in elements; first: a multiple of kSumPiece
     Index first = 0, count = 0;
   };
-  struct Room {  // t (n) i8; scales (M) real; stats (M, 2) f64, or nothing: no counts
+  struct Buffers {  // t (n) i8; scales (M) real; stats (M, 2) f64, or nothing: no counts
     Tensor t{}, scales{}, stats{};
   };
-  // weights: (n) real, n whole pieces, zero between the matrices. The copies are written to `room`,
-  // which starts as zeros.
-  TernaryCopies(const Tensor& weights, std::span<const Place> matrices, const Room& room);
+  // weights: (n) real, n whole pieces, zero between the matrices. The copies are written to
+  // `buffers`, which starts as zeros.
+  TernaryCopies(const Tensor& weights, std::span<const Matrix> matrices, const Buffers& buffers);
 
-  const Tensor& codes() const { return room_.t; }        // (n) i8
-  const Tensor& scales() const { return room_.scales; }  // (M) real
-  const Tensor& magnitudes() const { return sums_; }     // (pieces) f64, which an update writes
-  const Tensor& stats() const { return room_.stats; }    // (M, 2) f64, of the last that counted
-  std::size_t bytes() const;                             // of what is kept beside the room
+  const Tensor& codes() const { return buffers_.t; }        // (n) i8
+  const Tensor& scales() const { return buffers_.scales; }  // (M) real
+  const Tensor& magnitudes() const { return sums_; }        // (pieces) f64, which an update writes
+  const Tensor& stats() const { return buffers_.stats; }    // (M, 2) f64, of the last that counted
+  std::size_t bytes() const;                                // of what is kept beside the buffers
 
   void sum_magnitudes();              // after a change of the weights that was no update
   void quantize(bool count = false);  // from the weights and their sums; count: fills stats()
 
  private:
-  Room room_;
+  Buffers buffers_;
   Tensor weights_, sums_;
   TernaryLayout layout_{};
 };
@@ -111,7 +111,7 @@ class ParameterPack {
   Tensor view(const Tensor& flat, const Parameter& p) const;  // of one that is held whole
   // Where a parameter lies among all elements, without and with the padding behind it.
   Range range(const Parameter& p) const;
-  Range room(const Parameter& p) const;
+  Range padded_range(const Parameter& p) const;
 
   // Sets what this rank holds to Parameter::initial, a function of (seed, name) alone, and makes
   // the copies.
@@ -124,13 +124,13 @@ class ParameterPack {
   // parameters were given; empty: there are no copies.
   std::vector<TernaryStats> ternary_stats() const;
   TernaryCopies* ternary() const { return ternary_.get(); }  // of those held; null: none
-  std::size_t place_of(const Parameter& p) const;            // in parameters()
+  std::size_t index_of(const Parameter& p) const;            // in parameters()
   // Of all ternary matrices: codes (ternary_elements) i8, scales (M) real, stats (M, 2) f64.
   const Tensor& codes() const { return codes_; }
   const Tensor& scales() const { return scales_; }
   const Tensor& stats() const { return stats_; }
-  Range matrix_places(int rank) const;  // of those that a rank owns, among all matrices
-  std::size_t copy_bytes() const;       // of all copies and what they are made of
+  Range matrix_indices(int rank) const;  // of those that a rank owns, among all matrices
+  std::size_t copy_bytes() const;        // of all copies and what they are made of
 
   void begin_step();        // forget the gradients: the next writer of each overwrites
   void finish_gradients();  // zero what no micro-batch wrote

@@ -59,12 +59,12 @@ GradientReduction::GradientReduction(ParameterPack& pack, Communicator& ranks,
       bucket_(Index(bucket_bytes) * 8 / bits(pack.gradients().dtype())) {}
 
 void GradientReduction::ready(const Parameter& p) {
-  const Range room = pack_.room(p);
-  check(ready_.insert(room.first).second, "[GradientReduction] ", p.name,
+  const Range padded = pack_.padded_range(p);
+  check(ready_.insert(padded.first).second, "[GradientReduction] ", p.name,
         ": complete for the second time in a step");
   const bool owners = !pack_.shard().alone();
-  if (owners && room.first >= pack_.shared().first) return;  // little: all of it in the end
-  const auto joined = join(complete_, room.first, room.end());
+  if (owners && padded.first >= pack_.shared().first) return;  // little: all of it in the end
+  const auto joined = join(complete_, padded.first, padded.end());
   if (owners && elements(complete_) >= bucket_) {
     send(std::exchange(complete_, {}));
   } else if (!owners && joined->second - joined->first >= bucket_) {
@@ -135,8 +135,8 @@ std::vector<Owned> Replicas::parts(const Tensor& codes, bool stats) const {
   };
   for (int r = 0; r < pack_.shard().size; ++r) {
     add(codes, packed(pack_.matrices_of_ranks()[std::size_t(r)]), r);
-    add(pack_.scales(), pack_.matrix_places(r), r);
-    if (stats) add(pack_.stats(), pack_.matrix_places(r), r);
+    add(pack_.scales(), pack_.matrix_indices(r), r);
+    if (stats) add(pack_.stats(), pack_.matrix_indices(r), r);
     const Parameter* table = pack_.table();
     if (!table) continue;
     const Range at = pack_.range(*table), rows = pack_.rows_of_ranks()[std::size_t(r)];

@@ -29,10 +29,10 @@ void locate(TensorBytes& to, const Tensor& t) {
   }
   const Tensor flat = t.reshape({t.elements()});
   to.device_bytes = t.bytes();
-  to.download = [flat](std::uint64_t offset, std::span<std::byte> room) {
+  to.download = [flat](std::uint64_t offset, std::span<std::byte> bytes) {
     const std::size_t item = flat.bytes() / std::size_t(flat.elements());
-    flat.backend().download(room.data(),
-                            flat.slice(Index(offset / item), Index(room.size() / item)));
+    flat.backend().download(bytes.data(),
+                            flat.slice(Index(offset / item), Index(bytes.size() / item)));
   };
 }
 

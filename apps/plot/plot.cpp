@@ -287,7 +287,7 @@ struct Drawing {
   std::vector<std::string> faint{}, lines{}, points{};
 };
 
-struct Look {
+struct CurveStyle {
   std::string train_title, validation_title;  // empty: not in the legend
   const char *colour, *validation_colour;
   const char* raw_transparency;  // hexadecimal, FF is invisible
@@ -297,7 +297,7 @@ std::string titled(const std::string& title) {
   return title.empty() ? "notitle" : "title " + quoted(title);
 }
 
-Look look_of(const NamedCurve& c, std::size_t index, bool single) {
+CurveStyle style_of(const NamedCurve& c, std::size_t index, bool single) {
   const bool trained = !c.curve.train.empty(), validated = !c.curve.validation.empty();
   const char* colour = kColours[index % kColours.size()];
   const std::string val =
@@ -310,20 +310,20 @@ Look look_of(const NamedCurve& c, std::size_t index, bool single) {
   return {title, trained ? "" : title, colour, colour, "D8"};
 }
 
-void draw(const NamedCurve& c, std::size_t index, const Look& look, Unit unit, Drawing& on) {
+void draw(const NamedCurve& c, std::size_t index, const CurveStyle& style, Unit unit, Drawing& on) {
   if (!c.curve.train.empty()) {
     on.data += data_block(fmt::format("raw{}", index), c.curve.train, unit);
     on.data += data_block(fmt::format("train{}", index), smoothed(c.curve.train), unit);
     on.faint.push_back(fmt::format("$raw{} with lines linewidth 1 linecolor rgb '#{}{}' notitle",
-                                   index, look.raw_transparency, look.colour));
+                                   index, style.raw_transparency, style.colour));
     on.lines.push_back(fmt::format("$train{} with lines linewidth 2.6 linecolor rgb '#{}' {}",
-                                   index, look.colour, titled(look.train_title)));
+                                   index, style.colour, titled(style.train_title)));
   }
   if (!c.curve.validation.empty()) {
     on.data += data_block(fmt::format("val{}", index), c.curve.validation, unit);
     on.points.push_back(fmt::format(
         "$val{} with linespoints linewidth 1.6 pointtype 7 pointsize 1.1 linecolor rgb '#{}' {}",
-        index, look.validation_colour, titled(look.validation_title)));
+        index, style.validation_colour, titled(style.validation_title)));
   }
 }
 
@@ -340,7 +340,7 @@ std::string plot_script(std::span<const NamedCurve> curves) {
 
   Drawing drawing;
   for (std::size_t i = 0; i < curves.size(); ++i)
-    draw(curves[i], i, look_of(curves[i], i, single), unit, drawing);
+    draw(curves[i], i, style_of(curves[i], i, single), unit, drawing);
   std::string plots;
   for (const auto* layer : {&drawing.faint, &drawing.lines, &drawing.points})
     for (const std::string& plot : *layer) plots += (plots.empty() ? "plot " : ", ") + plot;

@@ -69,13 +69,13 @@ void round_row(std::int8_t* q, const R* x, R scale, R low, R high, Index n) {
 // int8 row and its scale 127 / max(absmax, 1e-5); NaN and zeros if the row is not finite
 template <class R>
 R quantize_row(std::int8_t* q, const R* x, Index n) {
-  R top = 0, poison = 0;
-#pragma omp simd reduction(max : top) reduction(+ : poison)
+  R top = 0, nonfinite = 0;
+#pragma omp simd reduction(max : top) reduction(+ : nonfinite)
   for (Index i = 0; i < n; ++i) {
     top = std::max(top, std::abs(x[i]));
-    poison += x[i] * 0;  // 0, or NaN if any element is not finite
+    nonfinite += x[i] * 0;  // 0, or NaN if any element is not finite
   }
-  if (poison != 0 || std::isnan(poison)) {
+  if (nonfinite != 0 || std::isnan(nonfinite)) {
     std::fill_n(q, n, std::int8_t(0));
     return std::numeric_limits<R>::quiet_NaN();
   }

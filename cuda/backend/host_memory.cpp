@@ -59,11 +59,11 @@ struct SnapshotSlots::Slot {
   Event landed{};
 };
 
-class SnapshotSlots::Landing final : public Snapshot {
+class SnapshotSlots::PinnedSnapshot final : public Snapshot {
  public:
-  Landing(SnapshotSlots& home, std::unique_ptr<Slot> slot, std::size_t bytes)
+  PinnedSnapshot(SnapshotSlots& home, std::unique_ptr<Slot> slot, std::size_t bytes)
       : home_(home), slot_(std::move(slot)), bytes_(bytes) {}
-  ~Landing() override { home_.free_.push_back(std::move(slot_)); }
+  ~PinnedSnapshot() override { home_.free_.push_back(std::move(slot_)); }
   std::span<const std::byte> bytes() override {
     slot_->landed.wait();
     return {slot_->memory.data(), bytes_};
@@ -92,7 +92,7 @@ std::unique_ptr<Snapshot> SnapshotSlots::take(const Tensor& of, cudaStream_t str
       cudaMemcpyAsync(slot->memory.data(), of.raw(), of.bytes(), cudaMemcpyDeviceToHost, stream),
       "[snapshot]");
   slot->landed.record(stream);
-  return std::make_unique<Landing>(*this, std::move(slot), of.bytes());
+  return std::make_unique<PinnedSnapshot>(*this, std::move(slot), of.bytes());
 }
 
 }  // namespace tern::cuda

@@ -64,7 +64,7 @@ class SnapshotSlots {
 
  private:
   struct Slot;
-  class Landing;
+  class PinnedSnapshot;
   std::vector<std::unique_ptr<Slot>> free_;
 };
 

@@ -81,7 +81,7 @@ struct Ring {
 // another.
 template <int kCluster>
 struct Tiles {
-  struct Place {
+  struct Origin {
     int row, column;
   };
   __device__ Tiles(int N, int O)
@@ -90,7 +90,7 @@ struct Tiles {
   __device__ unsigned first() const { return blockIdx.x / kCluster; }
   __device__ unsigned step() const { return gridDim.x / kCluster; }
   __device__ unsigned count() const { return down * across; }
-  __device__ Place at(unsigned tile) const {
+  __device__ Origin at(unsigned tile) const {
     const unsigned group = tile / (kGroupedRows * across), above = group * kGroupedRows;
     const unsigned rows = min(kGroupedRows, down - above), rest = tile - above * across;
     const unsigned right = rest / rows, below = rest - right * rows;

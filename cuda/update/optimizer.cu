@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kSumThreads)
     add_pieces(double* scalars, const double* partial, Index pieces) {
   __shared__ double shared[kSumWarps];
   double columns[4] = {};
-  add_to_columns<8>(columns, partial, pieces, true, Itself{});
+  add_to_columns<8>(columns, partial, pieces, true, Identity{});
   const double sum = add_columns(columns, shared);
   if (threadIdx.x == 0) scalars[StepScalars::norm_squared] = sum;
 }

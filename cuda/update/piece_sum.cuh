@@ -14,7 +14,7 @@ struct Magnitude {
 struct Square {
   __device__ double operator()(double x) const { return x * x; }  // exact for an f32
 };
-struct Itself {
+struct Identity {
   __device__ double operator()(double x) const { return x; }
 };
 

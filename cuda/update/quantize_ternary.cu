@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kSumThreads) scales_of_matrices(const Ternary 
   const int m = int(blockIdx.x), begin = a.begin(m);
   const double* sums = a.magnitudes + begin;
   double columns[4] = {};
-  add_to_columns<4>(columns, sums, a.end(m) - begin, std::uintptr_t(sums) % 16 == 0, Itself{});
+  add_to_columns<4>(columns, sums, a.end(m) - begin, std::uintptr_t(sums) % 16 == 0, Identity{});
   const double mean = add_columns(columns, shared) / a.size(m);
   if (threadIdx.x == 0)
     a.scales[m] = isfinite(mean) ? 1.0f / fmaxf(float(mean), 1e-5f) : CUDART_NAN_F;

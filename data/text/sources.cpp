@@ -207,21 +207,21 @@ std::vector<std::byte> first_bytes(const SourceFile& source) {
   return bytes;
 }
 
-struct Look {
+struct FirstIds {
   std::size_t ids = 0, zeros = 0;
   bool in_range = true;  // all of them
 };
 
 template <class Stored>
-Look look_at(const std::vector<std::byte>& bytes, std::int32_t vocab_size) {
-  Look look{.ids = bytes.size() / sizeof(Stored)};
-  for (std::size_t i = 0; i < look.ids; ++i) {
+FirstIds first_ids(const std::vector<std::byte>& bytes, std::int32_t vocab_size) {
+  FirstIds seen{.ids = bytes.size() / sizeof(Stored)};
+  for (std::size_t i = 0; i < seen.ids; ++i) {
     Stored id;
     std::memcpy(&id, bytes.data() + i * sizeof id, sizeof id);
-    look.zeros += id == 0;
-    look.in_range = look.in_range && id < std::uint32_t(vocab_size);
+    seen.zeros += id == 0;
+    seen.in_range = seen.in_range && id < std::uint32_t(vocab_size);
   }
-  return look;
+  return seen;
 }
 
 void check_token_file(const SourceFile& source, bool forced, std::int32_t vocab_size) {
@@ -234,10 +234,10 @@ void check_token_file(const SourceFile& source, bool forced, std::int32_t vocab_
           " B too many at byte ", source.bytes / width * width,
           source.bytes % width == 2 ? ": are they 16-bit ids (--format u16)?" : "");
   const std::vector<std::byte> bytes = first_bytes(source);
-  const Look narrow = look_at<std::uint16_t>(bytes, vocab_size);
-  const Look broad = look_at<std::uint32_t>(bytes, vocab_size);
-  const Look& given = wide ? broad : narrow;
-  const Look& instead = wide ? narrow : broad;
+  const FirstIds narrow = first_ids<std::uint16_t>(bytes, vocab_size);
+  const FirstIds broad = first_ids<std::uint32_t>(bytes, vocab_size);
+  const FirstIds& given = wide ? broad : narrow;
+  const FirstIds& instead = wide ? narrow : broad;
   require(given.in_range || !instead.in_range || instead.ids == 0, Fault::input, where,
           ": its first ids are in a vocabulary of ", vocab_size, " as ", wide ? 16 : 32,
           "-bit numbers only, it is read as ", wide ? 32 : 16, "-bit: give ", other);

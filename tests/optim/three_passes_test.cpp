@@ -148,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(Real, ThreePasses, testing::Values(DType::f32, DType::f
 TEST(TernaryCopies, RefusesMatricesThatDoNotFillTheirBuffer) {
   CpuBackend cpu(1 << 20);
   const Tensor w(cpu, {2 * kSumPiece}, DType::f32);
-  using Place = TernaryCopies::Place;
+  using Place = TernaryCopies::Matrix;
   const auto make = [&](const std::vector<Place>& places) {
     return complaint([&] { TernaryCopies(w, places, {}); });
   };
