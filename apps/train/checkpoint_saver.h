@@ -1,6 +1,6 @@
 // The checkpoints of a training run: begun, polled and reported, by rank 0 or, where each rank
-// holds parts of the parameters, by all ranks together. Knows which step is saved, which checkpoint
-// is the best, and what a save that failed means for the run.
+// holds parts of the parameters, by all ranks together. Keeps the saved step and the best
+// checkpoint, and decides whether a failed save ends the run.
 #pragma once
 
 #include <optional>
@@ -18,7 +18,7 @@ namespace tern {
 // is required and cannot be saved, and what the ranks' agreement throws.
 class CheckpointSaver {
  public:
-  // recovery: is told when a checkpoint of a healthy run is on the disk
+  // recovery: its count of rewinds ends when a checkpoint of a healthy run is on the disk
   CheckpointSaver(OpenedRun& opened, const RunDirectory* directory, TrainingReports& reports,
                   RecoveryMachine& recovery);
   // Makes and tries the directory. Fault::disk. Once signals are handled: a file too large must

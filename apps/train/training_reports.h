@@ -1,6 +1,6 @@
 // Reports of a training run: steps, diagnostics, events and the summary, with the pace of the run
-// and the readings of the GPU that go into them. On rank 0 they reach the console and the run's
-// records; on the other ranks nothing comes of them.
+// and the readings of the GPU that go into them. Rank 0 prints and records them; the other ranks
+// drop them.
 #pragma once
 
 #include <optional>
