@@ -1,8 +1,11 @@
 #include "core/backend.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <vector>
+
+#include "core/bfloat16.h"
 
 namespace tern {
 namespace {
@@ -48,6 +51,44 @@ double Backend::seconds_of(const std::function<void()>& work) {
 
 std::unique_ptr<Timestamp> Backend::timestamp() {
   return std::make_unique<HostTimestamp>();
+}
+
+void upload_real(const Tensor& to, const std::vector<double>& values) {
+  check(Index(values.size()) == to.elements() && is_real(to.dtype()), "[upload_real] expected ",
+        values.size(), " real elements, got ", to);
+  if (to.dtype() == DType::f64) return to.backend().upload(to, values.data());
+  const std::vector<float> single(values.begin(), values.end());
+  if (to.dtype() == DType::f32) return to.backend().upload(to, single.data());
+  std::vector<BFloat16> half(single.size());
+  std::transform(single.begin(), single.end(), half.begin(),
+                 [](float x) { return to_stored<BFloat16>(x); });
+  to.backend().upload(to, half.data());
+}
+
+std::vector<double> download_real(const Tensor& from) {
+  check(is_real(from.dtype()), "[download_real] expected real elements, got ", from);
+  std::vector<double> values(from.elements());
+  if (from.dtype() == DType::f64) {
+    from.backend().download(values.data(), from);
+    return values;
+  }
+  if (from.dtype() == DType::bf16) {
+    std::vector<BFloat16> half(from.elements());
+    from.backend().download(half.data(), from);
+    std::transform(half.begin(), half.end(), values.begin(), [](BFloat16 x) { return to_real(x); });
+    return values;
+  }
+  std::vector<float> single(from.elements());
+  from.backend().download(single.data(), from);
+  return {single.begin(), single.end()};
+}
+
+Tensor upload_ids(Backend& on, Shape shape, const std::vector<std::int32_t>& ids) {
+  const Tensor to(on, shape, DType::i32);
+  check(Index(ids.size()) == to.elements(), "[upload_ids] expected ", to.elements(), " ids, got ",
+        ids.size());
+  on.upload(to, ids.data());
+  return to;
 }
 
 }  // namespace tern

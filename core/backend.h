@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/device_traits.h"
 #include "core/kernels.h"
@@ -62,5 +63,13 @@ class Backend {
   TERN_KERNELS(TERN_RUN)
 #undef TERN_RUN
 };
+
+// Tensors to and from vectors on the host, converting between real dtypes.
+
+// values.size() elements into a tensor of that size; a real tensor takes its own precision
+void upload_real(const Tensor& to, const std::vector<double>& values);
+std::vector<double> download_real(const Tensor& from);
+
+Tensor upload_ids(Backend& on, Shape shape, const std::vector<std::int32_t>& ids);
 
 }  // namespace tern

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/backend.h"
-#include "core/host.h"
 
 namespace tern {
 namespace {

@@ -59,9 +59,9 @@ class DevicePlugin {
 };
 
 struct CommunicatorSetup {
-  WaitMonitor& monitor;                                         // outlives the communicator
-  int rank = 0, size = 1;                                       // MPI knows these itself
-  std::function<std::string(const std::string&)> from_first{};  // rank 0's text on every rank
+  WaitMonitor& monitor;                                        // outlives the communicator
+  int rank = 0, size = 1;                                      // MPI knows these itself
+  std::function<std::string(const std::string&)> broadcast{};  // rank 0's text on every rank
 };
 
 class CommunicatorPlugin {

@@ -46,22 +46,22 @@ ControlPlane::ControlPlane(const RankInfo& info, const Identity& identity, Rende
                                                 std::move(detector));
 }
 
-std::vector<Bytes> ControlPlane::agree(std::span<const std::byte> mine) {
+std::vector<Bytes> ControlPlane::all_gather(std::span<const std::byte> mine) {
   if (size_ == 1) return {Bytes(mine.begin(), mine.end())};
   const CollectiveScope scope(*this);
-  std::vector<Bytes> all = gather(mine);
+  std::vector<Bytes> all = gather_to_root(mine);
   if (rank_ > 0) return unpacked(receive_message(0), size_);
   const Bytes answer = packed(all);
   for (int r = 1; r < size_; ++r) send_message(r, answer);
   return all;
 }
 
-std::vector<Bytes> ControlPlane::to_first(std::span<const std::byte> mine) {
+std::vector<Bytes> ControlPlane::gather(std::span<const std::byte> mine) {
   const CollectiveScope scope(*this);
-  return gather(mine);
+  return gather_to_root(mine);
 }
 
-std::vector<Bytes> ControlPlane::gather(std::span<const std::byte> mine) {
+std::vector<Bytes> ControlPlane::gather_to_root(std::span<const std::byte> mine) {
   if (rank_ > 0) {
     send_message(0, mine);
     return {};
@@ -94,8 +94,8 @@ Bytes ControlPlane::receive_message(int from) {
   }
 }
 
-std::string ControlPlane::from_first(const std::string& text) {
-  return text_of(agree(rank_ == 0 ? bytes_of(text) : std::span<const std::byte>{})[0]);
+std::string ControlPlane::broadcast(const std::string& text) {
+  return text_of(all_gather(rank_ == 0 ? bytes_of(text) : std::span<const std::byte>{})[0]);
 }
 
 void ControlPlane::begin() {

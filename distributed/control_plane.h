@@ -31,13 +31,13 @@ class ControlPlane final : public WaitMonitor {
 
   // Every rank's bytes, by rank, on every rank; at most kMostAgreedBytes together. Errors as
   // FailureDetector::poll().
-  std::vector<Bytes> agree(std::span<const std::byte> mine);
+  std::vector<Bytes> all_gather(std::span<const std::byte> mine);
   // The same on rank 0 alone; empty elsewhere.
-  std::vector<Bytes> to_first(std::span<const std::byte> mine);
+  std::vector<Bytes> gather(std::span<const std::byte> mine);
   // rank 0's text on every rank
-  std::string from_first(const std::string& text);
+  std::string broadcast(const std::string& text);
   template <class Value>  // every rank's value, by rank
-  std::vector<Value> agree_on(const Value& mine);
+  std::vector<Value> all_gather_value(const Value& mine);
 
   // For communicators: errors as FailureDetector::poll().
   void begin() override;
@@ -51,7 +51,7 @@ class ControlPlane final : public WaitMonitor {
 
  private:
   Connection& link(int rank);
-  std::vector<Bytes> gather(std::span<const std::byte> mine);  // on rank 0
+  std::vector<Bytes> gather_to_root(std::span<const std::byte> mine);  // outside a scope
   void send_message(int to, std::span<const std::byte> bytes);
   Bytes receive_message(int from);
 
@@ -78,10 +78,10 @@ class DeviceWork {
 };
 
 template <class Value>
-std::vector<Value> ControlPlane::agree_on(const Value& mine) {
+std::vector<Value> ControlPlane::all_gather_value(const Value& mine) {
   static_assert(std::is_trivially_copyable_v<Value>);
   std::vector<Value> out;
-  for (const Bytes& bytes : agree(std::as_bytes(std::span(&mine, 1)))) {
+  for (const Bytes& bytes : all_gather(std::as_bytes(std::span(&mine, 1)))) {
     check(bytes.size() == sizeof(Value), "[ControlPlane] ranks are out of step");
     std::memcpy(&out.emplace_back(), bytes.data(), sizeof(Value));
   }

@@ -118,11 +118,11 @@ void Ranks::open_nccl(const Plugin& plugin) {
           " (and a build that found nccl.h)");
   mpi_ = std::move(communicator_);
   const CollectiveScope scope(*control_);
-  communicator_ = made_by(
-      plugin, {.monitor = *control_,
-               .rank = control_->rank(),
-               .size = control_->size(),
-               .from_first = [&](const std::string& t) { return control_->from_first(t); }});
+  communicator_ =
+      made_by(plugin, {.monitor = *control_,
+                       .rank = control_->rank(),
+                       .size = control_->size(),
+                       .broadcast = [&](const std::string& t) { return control_->broadcast(t); }});
   transport_ = "NCCL";
   control_->failure_detector()->follow([nccl = communicator_.get()] { return nccl->reached(); });
 }

@@ -2,8 +2,7 @@
 
 #include "core/check.h"
 #include "layers/cumulative_mean.h"
-#include "layers/glu.h"
-#include "layers/mlgru.h"
+#include "layers/mixers.h"
 
 namespace tern {
 namespace {

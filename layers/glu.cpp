@@ -1,6 +1,6 @@
-#include "layers/glu.h"
-
 #include <cmath>
+
+#include "layers/mixers.h"
 
 namespace tern {
 

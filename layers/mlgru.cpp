@@ -1,8 +1,7 @@
-#include "layers/mlgru.h"
-
 #include <cmath>
 
 #include "autograd/ops.h"
+#include "layers/mixers.h"
 
 namespace tern {
 namespace {

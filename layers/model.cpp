@@ -1,7 +1,7 @@
 #include "layers/model.h"
 
 #include "autograd/ops.h"
-#include "core/host.h"
+#include "core/backend.h"
 #include "layers/model_config.h"
 
 namespace tern {

@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstring>
 
-#include "core/host.h"
+#include "core/backend.h"
 #include "data/checkpoint/directory.h"
 #include "runtime/memory_plan.h"
 #include "runtime/training_state.h"

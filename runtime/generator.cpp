@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/host.h"
+#include "core/backend.h"
 #include "data/text/utf8.h"
 
 namespace tern {

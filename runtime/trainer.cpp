@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/host.h"
+#include "core/backend.h"
 
 namespace tern {
 namespace {
@@ -48,6 +48,26 @@ PackOptions pack_options(const RunConfig& config, const ModelOptions& model,
 
 }  // namespace
 
+std::int64_t count_valid(std::span<const std::int32_t> targets) {
+  return std::count_if(targets.begin(), targets.end(), [](auto t) { return t != kIgnoreIndex; });
+}
+
+LossSum evaluate(Model& model, const BatchView& batch, Index context) {
+  const Index sequences = Index(batch.inputs.size()) / context;
+  check(sequences > 0 && sequences * context == Index(batch.inputs.size()) &&
+            batch.targets.size() == batch.inputs.size(),
+        "[evaluate] expected whole sequences of ", context, " tokens, got ", batch.inputs.size());
+  Backend& on = model.backend();
+  const Tensor inputs(on, {sequences, context}, DType::i32),
+      targets(on, {sequences, context}, DType::i32);
+  on.upload(inputs, batch.inputs.data());
+  on.upload(targets, batch.targets.data());
+  const Tensor weight(on, {1}, model.options().dtype);
+  upload_real(weight, {1});
+  const auto out = model.loss({}, inputs, targets, weight);
+  return {.loss = download_real(out.loss.value)[0], .targets = count_valid(batch.targets)};
+}
+
 ModelOptions model_options(const RunConfig& config, const DeviceTraits& device) {
   const bool f64 = config.dtype == Precision::f64, gpu = device.is_gpu();
   const bool bf16 = config.activations == Activations::bf16 ||
@@ -87,28 +107,24 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, Index micro_batch, C
   check(micro_batch > 0, "[Trainer] expected micro_batch > 0, got ", micro_batch);
 }
 
-Trainer::Micro Trainer::upload(const HostBatch& batch, Index first, Index count) {
-  const Shape shape{count, context_};
-  const Micro micro{.inputs = Tensor(backend_, shape, DType::i32),
-                    .targets = Tensor(backend_, shape, DType::i32)};
-  backend_.upload(micro.inputs, batch.inputs.data() + first * context_);
-  backend_.upload(micro.targets, batch.targets.data() + first * context_);
-  return micro;
-}
-
-void Trainer::backward(const Micro& micro, const Tensor& weight, bool last,
+void Trainer::backward(const BatchView& batch, Index first, Index count, const Tensor& weight,
                        StepDiagnostics* diagnostics) {
+  const Tensor inputs(backend_, {count, context_}, DType::i32),
+      targets(backend_, {count, context_}, DType::i32);
+  backend_.upload(inputs, batch.inputs.data() + first * context_);
+  backend_.upload(targets, batch.targets.data() + first * context_);
+  const bool last = (first + count) * context_ == Index(batch.inputs.size());
   Tape tape(last && optimizer_.has_ranks()
                 ? Tape::Ready([this](Parameter& p) { optimizer_.ready(p); })
                 : Tape::Ready{});
   Pass pass{.tape = &tape};
   if (diagnostics) pass.observe = absmax_recorder(diagnostics->activation_absmax);
-  const Var loss = model_.loss(pass, micro.inputs, micro.targets, weight).loss;
+  const Var loss = model_.loss(pass, inputs, targets, weight).loss;
   optimizer_.add_loss(loss.value);
   tape.backward(loss);
 }
 
-PendingUpdate Trainer::step(const HostBatch& batch, double weight_of_loss, double learning_rate,
+PendingUpdate Trainer::step(const BatchView& batch, double weight_of_loss, double learning_rate,
                             double weight_decay, StepDiagnostics* diagnostics) {
   const Index sequences = Index(batch.inputs.size()) / context_;
   check(sequences > 0 && Index(batch.inputs.size()) == sequences * context_ &&
@@ -120,8 +136,8 @@ PendingUpdate Trainer::step(const HostBatch& batch, double weight_of_loss, doubl
     const Tensor weight(backend_, {1}, model_.options().dtype);
     upload_real(weight, {weight_of_loss});
     for (Index first = 0; first < sequences; first += micro_batch_)
-      backward(upload(batch, first, std::min(micro_batch_, sequences - first)), weight,
-               first + micro_batch_ >= sequences, first == 0 ? diagnostics : nullptr);
+      backward(batch, first, std::min(micro_batch_, sequences - first), weight,
+               first == 0 ? diagnostics : nullptr);
   }
   PendingUpdate update = optimizer_.step(diagnostics != nullptr);
   if (diagnostics) diagnostics->weights = pack_.ternary_stats();

@@ -6,11 +6,29 @@
 #include <map>
 #include <span>
 
+#include "data/corpus/batches.h"
+#include "layers/model.h"
 #include "optim/adamw.h"
-#include "runtime/evaluate.h"
 #include "runtime/run_config.h"
 
 namespace tern {
+
+struct LossSum {
+  double loss = 0;           // nats, summed over the targets
+  std::int64_t targets = 0;  // that count
+  std::uint64_t bytes = 0;   // of text that they stand for, where the caller has counted them
+  LossSum& operator+=(const LossSum& other) {
+    loss += other.loss;
+    targets += other.targets;
+    bytes += other.bytes;
+    return *this;
+  }
+};
+
+std::int64_t count_valid(std::span<const std::int32_t> targets);
+
+// all sequences of the batch at once; each starts from a zero state
+LossSum evaluate(Model& model, const BatchView& batch, Index context);
 
 // What a step looked like inside, by BitLinear name; gathered only when asked for.
 struct StepDiagnostics {
@@ -40,15 +58,13 @@ class Trainer {
   // One optimizer step over this rank's sequences and those of the others, on its way when the call
   // returns. weight: of each target's loss, see loss_weight. If the loss or the gradient norm is
   // not finite, nothing changes and the report says so. Diagnostics are read back at once.
-  PendingUpdate step(const HostBatch& batch, double weight, double learning_rate,
+  PendingUpdate step(const BatchView& batch, double weight, double learning_rate,
                      double weight_decay, StepDiagnostics* diagnostics = nullptr);
 
  private:
-  struct Micro {
-    Tensor inputs, targets;
-  };
-  Micro upload(const HostBatch& batch, Index first, Index count);
-  void backward(const Micro& micro, const Tensor& weight, bool last, StepDiagnostics* diagnostics);
+  // of sequences first .. first + count - 1, one micro-batch
+  void backward(const BatchView& batch, Index first, Index count, const Tensor& weight,
+                StepDiagnostics* diagnostics);
 
   Backend& backend_;
   Index context_, micro_batch_;

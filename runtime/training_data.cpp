@@ -65,18 +65,6 @@ void TrainingData::open_source(const DataSource& source, std::vector<TokenSource
                          .bytes = std::make_shared<const TextBytes>(*held_out)});
 }
 
-TrainingBatch TrainingData::next() {
-  Batch batch = loader_->next();
-  TrainingBatch out{.inputs = std::move(batch.inputs),
-                    .targets = std::move(batch.targets),
-                    .samples = {},
-                    .position = std::int64_t(batch.first_sample)};
-  for (std::size_t i = 0; i < batch.samples.size(); ++i)
-    out.samples.push_back(out.position + std::int64_t(i));
-  out.next_position = out.position + std::int64_t(batch.samples.size());
-  return out;
-}
-
 DocumentLayout TrainingData::layout() const {
   DocumentLayout any{.bos = false, .eos = false};
   for (const auto& corpus : corpora_) {

@@ -13,12 +13,6 @@
 
 namespace tern {
 
-struct TrainingBatch {
-  std::vector<std::int32_t> inputs, targets;     // (S, T)
-  std::vector<std::int64_t> samples;             // global sample indices
-  std::int64_t position = 0, next_position = 0;  // global index of the first, and after the last
-};
-
 struct ValidationSet {
   std::string name;
   TokenSource tokens;
@@ -31,7 +25,7 @@ class TrainingData {
   // damaged, or does not fit the model's vocabulary or the others' tokenizer.
   explicit TrainingData(const RunConfig& config);
 
-  TrainingBatch next();
+  Batch next() { return loader_->next(); }  // batch.tokens of them
   void seek(std::int64_t position) { loader_->seek(std::uint64_t(position)); }
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }

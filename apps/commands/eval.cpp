@@ -8,7 +8,7 @@
 #include "apps/commands/command_line.h"
 #include "apps/config/resolved.h"
 #include "runtime/checkpoints.h"
-#include "runtime/evaluate.h"
+#include "runtime/trainer.h"
 #include "runtime/training_data.h"
 
 namespace tern {
@@ -50,7 +50,7 @@ void eval(const EvalOptions& options) {
   LossSum sum;
   const TextBytes bytes(*corpus);
   while (const auto batch = pass.next()) {
-    sum += evaluate(*loaded.model, {batch->inputs, batch->targets}, context);
+    sum += evaluate(*loaded.model, *batch, context);
     sum.bytes += bytes.of(*batch);
   }
   const double loss = sum.loss / double(sum.targets);

@@ -10,7 +10,6 @@
 #include "apps/commands/source_options.h"
 #include "core/check.h"
 #include "data/io/files.h"
-#include "data/tokenizer/tokenizer_trainer.h"
 
 namespace tern {
 namespace {

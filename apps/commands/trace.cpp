@@ -8,7 +8,7 @@
 #include "apps/commands/command_line.h"
 #include "apps/config/resolved.h"
 #include "apps/golden/golden.h"
-#include "core/host.h"
+#include "core/backend.h"
 #include "runtime/checkpoints.h"
 #include "runtime/generator.h"
 #include "runtime/memory_plan.h"

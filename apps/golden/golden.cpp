@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/host.h"
+#include "core/backend.h"
 #include "data/io/json.h"
 #include "runtime/memory_plan.h"
 
@@ -129,19 +129,6 @@ class Comparison {
   GoldenReport report_;
 };
 
-}  // namespace
-
-bool GoldenReport::passed() const {
-  return std::all_of(results.begin(), results.end(), [](const auto& r) { return r.passed(); });
-}
-
-GoldenReport check_golden(const std::filesystem::path& file, DType dtype, const Device& device) {
-  const SafetensorsFile golden = SafetensorsFile::open(file);
-  return Comparison(golden, dtype, device).run();
-}
-
-namespace {
-
 const std::string& metadata(const SafetensorsFile& file, const std::string& key) {
   const auto at = file.metadata().find(key);
   require(at != file.metadata().end(), Fault::input, file.path().string(),
@@ -175,6 +162,15 @@ void require_fixed(const SafetensorsFile& file, const nlohmann::json& json, cons
 }
 
 }  // namespace
+
+bool GoldenReport::passed() const {
+  return std::all_of(results.begin(), results.end(), [](const auto& r) { return r.passed(); });
+}
+
+GoldenReport check_golden(const std::filesystem::path& file, DType dtype, const Device& device) {
+  const SafetensorsFile golden = SafetensorsFile::open(file);
+  return Comparison(golden, dtype, device).run();
+}
 
 ModelConfig golden_config(const SafetensorsFile& file) {
   const auto json = parse_json(metadata(file, "config"), file.path().string());

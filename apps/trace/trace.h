@@ -2,15 +2,26 @@
 // hardware or in another language.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "core/dtype.h"
 #include "core/shape.h"
 #include "layers/model.h"
 
 namespace tern {
+
+// NumPy's .npy files, version 1.0: what numpy.load reads. Little-endian, row-major.
+
+std::string_view numpy_name(DType dtype);  // "float64", "int8", ...
+
+// A new file with one array; bytes are its elements. Fault::disk when the path exists.
+void write_npy(const std::filesystem::path& path, DType dtype, const Shape& shape,
+               std::span<const std::byte> bytes);
 
 // A directory of .npy files with an index.json that describes each. The index is written last: a
 // directory that has one is complete.

@@ -9,7 +9,7 @@
 #include "apps/config/resolved.h"
 #include "apps/system/environment.h"
 #include "apps/train/replicas.h"
-#include "core/host.h"
+#include "core/backend.h"
 #include "runtime/checkpoints.h"
 
 namespace tern {
@@ -91,7 +91,7 @@ void CheckpointSaver::save_or_postpone(Trainer& trainer, const TrainingState& st
   FailureDetector* detector = opened_.failure_detector();
   if (!detector) return;
   detector->finishing();
-  opened_.control().agree({});
+  opened_.control().all_gather({});
   detector->finishing(false);
 }
 
@@ -149,13 +149,13 @@ bool CheckpointSaver::finite_tensors(Trainer& trainer) {
   const bool finite = all_finite(trainer.pack().values()) && all_finite(adam.first_moment()) &&
                       all_finite(adam.second_moment());
   if (!opened_.shards_saved()) return finite;
-  const std::vector<std::int32_t> all = opened_.control().agree_on(std::int32_t(finite));
+  const std::vector<std::int32_t> all = opened_.control().all_gather_value(std::int32_t(finite));
   return std::ranges::count(all, 0) == 0;
 }
 
 bool CheckpointSaver::begin(std::int64_t step) {
   const auto call = [&] { begin_checkpoint(writer_->options(), saving_->step); };
-  const std::string problem = opened_.control().from_first(directory_ ? error_of(call) : "");
+  const std::string problem = opened_.control().broadcast(directory_ ? error_of(call) : "");
   if (problem.empty()) return true;
   saving_.reset();
   collect(step, {{.step = std::uint64_t(step), .error = problem}});
@@ -169,7 +169,7 @@ void CheckpointSaver::poll(std::int64_t step, bool wait) {
   if (!saving_) return;
   for (SaveResult& r : wait ? writer_->wait() : writer_->poll()) saved_ = std::move(r);
   const std::vector<std::int32_t> done =
-      opened_.control().agree_on(std::int32_t(saved_.has_value()));
+      opened_.control().all_gather_value(std::int32_t(saved_.has_value()));
   if (std::ranges::count(done, 0) == 0) complete(step, *std::exchange(saved_, std::nullopt));
 }
 
@@ -184,8 +184,8 @@ void CheckpointSaver::complete(std::int64_t step, const SaveResult& own) {
   SaveResult all{
       .step = own.step, .path = own.path, .seconds = own.seconds, .streamed = own.streamed};
   std::vector<std::string> errors, shards;
-  for (const Bytes& b : ranks.agree(bytes_of(own.error))) errors.push_back(text_of(b));
-  for (const Bytes& b : ranks.to_first(bytes_of(own.shard))) shards.push_back(text_of(b));
+  for (const Bytes& b : ranks.all_gather(bytes_of(own.error))) errors.push_back(text_of(b));
+  for (const Bytes& b : ranks.gather(bytes_of(own.shard))) shards.push_back(text_of(b));
   for (std::size_t r = 0; r < errors.size() && all.error.empty(); ++r)
     if (!errors[r].empty()) all.error = "rank " + std::to_string(r) + ": " + errors[r];
   const auto publish = [&] {
@@ -194,7 +194,7 @@ void CheckpointSaver::complete(std::int64_t step, const SaveResult& own) {
   };
   if (directory_ && all.error.empty()) all.error = error_of(publish);
   if (directory_ && !all.error.empty()) drop_checkpoint(writer_->options(), all.step);
-  all.error = ranks.from_first(all.error);
+  all.error = ranks.broadcast(all.error);
   collect(step, {all});
 }
 

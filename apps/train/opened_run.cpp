@@ -73,37 +73,6 @@ RanksSetup ranks_setup(const OpenedRun& opened) {
           .log = print_error};
 }
 
-}  // namespace
-
-OpenedRun::OpenedRun(const TrainOptions& given)
-    : options(given),
-      loaded(load_config(options.config_file, options.overrides)),
-      info(find_rank_info(variables_with_flags(options))),
-      device(device_of(info, options.device)),
-      injection(FaultInjection::parse(options.inject, on_gpu())),
-      data(config) {
-  verify_data(config.data);
-  set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
-  memory = choose_memory_plan(config, device, {info.rank, info.size}, info.local_size);
-  if (info.rank == 0 && needs_initial_weights(config, options))
-    initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
-  ranks.emplace(ranks_setup(*this));
-}
-
-std::filesystem::path OpenedRun::directory() const {
-  return std::filesystem::path(config.run.directory) / config.run.name;
-}
-
-void OpenedRun::agree_on_micro_batch() {
-  const std::vector<Index> all = control().agree_on(memory.micro_batch);
-  const Index least = *std::min_element(all.begin(), all.end());
-  if (least == memory.micro_batch) return;
-  memory = plan_memory(config, least, device.facts().traits, {info.rank, info.size});
-  plan_snapshot(memory, config, device, info.local_size);
-}
-
-namespace {
-
 // The rate that plain products reach here: what "share of peak" is a share of. Takes a blink.
 double measure_peak_flops(const Device& device) {
   const bool gpu = device.facts().traits.is_gpu();
@@ -196,6 +165,33 @@ TableRow ranks_row(const RankInfo& info, const std::string& transport) {
 
 }  // namespace
 
+OpenedRun::OpenedRun(const TrainOptions& given)
+    : options(given),
+      loaded(load_config(options.config_file, options.overrides)),
+      info(find_rank_info(variables_with_flags(options))),
+      device(device_of(info, options.device)),
+      injection(FaultInjection::parse(options.inject, on_gpu())),
+      data(config) {
+  verify_data(config.data);
+  set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
+  memory = choose_memory_plan(config, device, {info.rank, info.size}, info.local_size);
+  if (info.rank == 0 && needs_initial_weights(config, options))
+    initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
+  ranks.emplace(ranks_setup(*this));
+}
+
+std::filesystem::path OpenedRun::directory() const {
+  return std::filesystem::path(config.run.directory) / config.run.name;
+}
+
+void OpenedRun::agree_on_micro_batch() {
+  const std::vector<Index> all = control().all_gather_value(memory.micro_batch);
+  const Index least = *std::min_element(all.begin(), all.end());
+  if (least == memory.micro_batch) return;
+  memory = plan_memory(config, least, device.facts().traits, {info.rank, info.size});
+  plan_snapshot(memory, config, device, info.local_size);
+}
+
 RankZero::RankZero(const OpenedRun& opened)
     : environment(environment_on(opened.device, opened.options.command)),
       directory(opened.directory(), existing_for(opened.options),
@@ -249,11 +245,11 @@ void require_shared_directory(OpenedRun& opened) {
     name = fmt::format(".ranks-{:08x}{:08x}", random(), random());
     File::create(path / name);
   }
-  name = ranks.from_first(name);
+  name = ranks.broadcast(name);
   std::error_code error;
   const bool there = std::filesystem::exists(path, error);
   const bool shared = std::filesystem::exists(path / name, error);
-  ranks.agree_on(std::int32_t(shared));  // all have looked
+  ranks.all_gather_value(std::int32_t(shared));  // all have looked
   if (ranks.first()) std::filesystem::remove(path / name, error);
   require(shared, Fault::usage, "rank ", ranks.rank(), ": ", path.string(),
           there ? ": another directory than rank 0 sees" : ": not there, though rank 0 has made it",

@@ -49,13 +49,13 @@ void share_weights(OpenedRun& opened, Trainer& trainer) {
   trainer.pack().quantize();
 }
 
-TrainingState state_from_first(ControlPlane& ranks, const TrainingState& state) {
-  const std::string text = ranks.from_first(to_json(state).dump());
+TrainingState broadcast_state(ControlPlane& ranks, const TrainingState& state) {
+  const std::string text = ranks.broadcast(to_json(state).dump());
   return training_state(nlohmann::json::parse(text), "rank 0");
 }
 
 void end_with_first(ControlPlane& ranks, Fault fault, const std::string& why) {
-  if (!ranks.first()) ranks.agree({});  // rank 0 ends us
+  if (!ranks.first()) ranks.all_gather({});  // rank 0 ends us
   fail(fault, why);
 }
 

@@ -23,7 +23,7 @@ std::string ranks_that_differ(const std::vector<std::string>& hashes);
 // By all ranks, each with the same calls. Weights and moments of rank 0; where ranks hold parts of
 // the parameters, the others' ternary copies.
 void share_weights(OpenedRun& opened, Trainer& trainer);
-TrainingState state_from_first(ControlPlane& ranks, const TrainingState& state);
+TrainingState broadcast_state(ControlPlane& ranks, const TrainingState& state);
 
 // Ends the run for a reason that all ranks know; rank 0 says it.
 [[noreturn]] void end_with_first(ControlPlane& ranks, Fault fault, const std::string& why);

@@ -58,11 +58,11 @@ bool StepAgreement::stop_wanted(std::int64_t step, double next) {
   const bool time_up = limit.reached(seconds_since_process_start(), next, saver_.longest_save());
   const bool by_signal = signals_.take_save_request();
   const bool by_file = directory_ && directory_->take_save_request();
-  const StepDecision all =
-      decide(opened_.control().agree_on(StepNote{.signal = signals_.stop_signal(),
-                                                 .time_up = time_up,
-                                                 .save = by_signal || by_file,
-                                                 .busy_seconds = std::exchange(busy_seconds_, 0)}));
+  const StepDecision all = decide(opened_.control().all_gather_value(
+      StepNote{.signal = signals_.stop_signal(),
+               .time_up = time_up,
+               .save = by_signal || by_file,
+               .busy_seconds = std::exchange(busy_seconds_, 0)}));
   save_asked_ = save_asked_ || all.save;
   if (!all.straggler.empty() && monotonic_seconds() > warned_straggler_ + kStragglerPause) {
     warned_straggler_ = monotonic_seconds();

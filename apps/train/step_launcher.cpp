@@ -22,7 +22,7 @@ StepLauncher::StepLauncher(OpenedRun& opened, Trainer& trainer)
       rate_(learning_rate_schedule(opened.config)),
       decay_(weight_decay_schedule(opened.config)) {}
 
-void StepLauncher::inject_faults(std::int64_t step, TrainingBatch& batch) {
+void StepLauncher::inject_faults(std::int64_t step, Batch& batch) {
   const FaultInjection& injection = opened_.injection;
   injection.apply(opened_.info.rank, step, batch.inputs);
   if (injection.flips(opened_.info.rank, step)) flip_bit(trainer_.pack());
@@ -30,13 +30,9 @@ void StepLauncher::inject_faults(std::int64_t step, TrainingBatch& batch) {
 
 // Each rank computes consecutive whole sequences of the one global batch, as many as every other
 // rank or one more.
-HostBatch StepLauncher::own_share(const TrainingBatch& batch) {
+BatchView StepLauncher::own_share(const Batch& batch) {
   const Range own = even_part(Index(batch.samples.size()), {opened_.info.rank, opened_.info.size});
-  const std::size_t T = std::size_t(opened_.config.batch.context);
-  const auto part = [&](std::span<const std::int32_t> ids) {
-    return ids.subspan(std::size_t(own.first) * T, std::size_t(own.count) * T);
-  };
-  return {part(batch.inputs), part(batch.targets)};
+  return batch.rows(std::size_t(own.first), std::size_t(own.count));
 }
 
 LaunchedStep StepLauncher::launch(TrainingState& state) {
@@ -48,7 +44,7 @@ LaunchedStep StepLauncher::launch(TrainingState& state) {
   const std::int64_t step = state.step + 1;
   std::unique_ptr<Timestamp> device_begin = on.timestamp();
   const double begin = monotonic_seconds();
-  TrainingBatch batch = opened_.data.next();
+  Batch batch = opened_.data.next();
   inject_faults(step, batch);
   const double data_seconds = monotonic_seconds() - begin;
   const double waited = ranks.seconds_waited();
@@ -64,11 +60,11 @@ LaunchedStep StepLauncher::launch(TrainingState& state) {
   const double busy = monotonic_seconds() - begin - (ranks.seconds_waited() - waited);
   state.step = step;
   state.validation_loss = kUnknown;
-  state.position = batch.next_position;
+  state.position = std::int64_t(batch.next_sample());
   return {.update = std::move(update),
           .step = step,
-          .position = batch.position,
-          .samples = std::move(batch.samples),
+          .first_sample = std::int64_t(batch.first_sample),
+          .next_sample = std::int64_t(batch.next_sample()),
           .learning_rate = learning_rate,
           .diagnostics = std::move(inside),
           .begin = std::move(device_begin),

@@ -13,9 +13,8 @@ namespace tern {
 // A step on its way through the device, and what is needed to report and judge it.
 struct LaunchedStep {
   PendingUpdate update;
-  std::int64_t step;      // counted from 1
-  std::int64_t position;  // of its first sample
-  std::vector<std::int64_t> samples;
+  std::int64_t step;                       // counted from 1
+  std::int64_t first_sample, next_sample;  // global indices of its batch, from .. to before
   double learning_rate;
   StepDiagnostics diagnostics;            // empty if none are due
   std::unique_ptr<Timestamp> begin, end;  // by the device's clock
@@ -30,8 +29,8 @@ class StepLauncher {
   LaunchedStep launch(TrainingState& state);
 
  private:
-  HostBatch own_share(const TrainingBatch& batch);
-  void inject_faults(std::int64_t step, TrainingBatch& batch);
+  BatchView own_share(const Batch& batch);
+  void inject_faults(std::int64_t step, Batch& batch);
 
   OpenedRun& opened_;
   Trainer& trainer_;

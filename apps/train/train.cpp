@@ -46,12 +46,12 @@ void resume_from(const std::string& path, RankZero* rank_zero, Trainer& trainer,
 
 // Rank 0 has chosen and checked a checkpoint, its own or init_from's; each rank reads its part.
 void start_run(OpenedRun& opened, RankZero* rank_zero, Trainer& trainer, TrainingRun& run) {
-  const auto from_first = [&](const std::filesystem::path& path) {
-    return opened.control().from_first(path.string());
+  const auto broadcast = [&](const std::filesystem::path& path) {
+    return opened.control().broadcast(path.string());
   };
   const std::string start =
-      from_first(rank_zero && rank_zero->start ? rank_zero->start->path() : "");
-  const std::string weights = from_first(rank_zero ? rank_zero->weights : "");
+      broadcast(rank_zero && rank_zero->start ? rank_zero->start->path() : "");
+  const std::string weights = broadcast(rank_zero ? rank_zero->weights : "");
   if (rank_zero || opened.shards_saved()) {
     if (!start.empty())
       resume_from(start, rank_zero, trainer, run);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "apps/config/resolved.h"
@@ -116,7 +117,7 @@ void TrainingRun::share_start() {
   share_weights(opened_, trainer_);
   if (opened_.shards_saved()) return;  // each has read its own part
   const std::int64_t saved_step = saver_.saved_step();
-  start_at(state_from_first(opened_.control(), state_));
+  start_at(broadcast_state(opened_.control(), state_));
   saver_.continue_from(saved_step);
 }
 
@@ -169,7 +170,7 @@ void TrainingRun::train() {
   if (rank_zero_)
     for (const EventReport& report : rank_zero_->events) reports_.add(report);
   saver_.find_best();
-  const bool fresh = opened_.control().agree_on(std::int32_t(saver_.saved_step() < 0))[0];
+  const bool fresh = opened_.control().all_gather_value(std::int32_t(saver_.saved_step() < 0))[0];
   if (fresh && opened_.config.logging.validation_interval > 0) validation_.run(state_);
   do {
     while (state_.step < steps_ &&
@@ -196,7 +197,7 @@ void TrainingRun::finish() {
     stopped ? report_end("stop", why) : report_end("finish", "finished");
     saver_.require_saved(state_.step);
   }
-  opened_.control().agree({});  // rank 0 has saved what all of them end with
+  opened_.control().all_gather({});  // rank 0 has saved what all of them end with
   if (stopped && !rank_zero_) throw Error(Fault::stopped, "");  // rank 0 says it
   require(!stopped, Fault::stopped, why, " after step ", state_.step, " of ", steps_, "; ",
           how_to_resume(opened_));
@@ -264,12 +265,14 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const LaunchedStep&
   }
   if (state_.bad.first_step < 0) {
     state_.bad.first_step = launched.step;
-    state_.bad.first_position = launched.position;
+    state_.bad.first_position = launched.first_sample;
   }
+  std::vector<std::int64_t> samples(std::size_t(launched.next_sample - launched.first_sample));
+  std::iota(samples.begin(), samples.end(), launched.first_sample);
   reports_.event(launched.step, "skip",
                  fmt::format("loss {} or gradient norm {} is not finite; no weight was changed",
                              update.loss, update.grad_norm),
-                 launched.samples);
+                 samples);
   if (verdict == Recovery::give_up) give_up(launched.step);
   if (verdict == Recovery::rewind) rewind(launched.step);
   return verdict == Recovery::skip;
@@ -280,7 +283,7 @@ bool TrainingRun::handle_verdict(const UpdateReport& update, const LaunchedStep&
 Recovery TrainingRun::agreed_verdict(const UpdateReport& update) {
   const Recovery own = recovery_.judge(std::isfinite(update.loss), std::isfinite(update.grad_norm),
                                        saver_.saved_step() >= 0);
-  return own == Recovery::apply ? own : opened_.control().agree_on(own)[0];
+  return own == Recovery::apply ? own : opened_.control().all_gather_value(own)[0];
 }
 
 void TrainingRun::give_up(std::int64_t step) {
@@ -296,11 +299,11 @@ void TrainingRun::give_up(std::int64_t step) {
 void TrainingRun::rewind(std::int64_t from) {
   ControlPlane& ranks = opened_.control();
   saver_.poll(state_.step, true);
-  const std::string path = ranks.from_first(
-      rank_zero_ ? newest_checkpoint(rank_zero_->directory, state_.bad, from) : "");
+  const std::string path =
+      ranks.broadcast(rank_zero_ ? newest_checkpoint(rank_zero_->directory, state_.bad, from) : "");
   TrainingState saved;
   if (rank_zero_ || opened_.shards_saved()) saved = restore(path, trainer_);
-  saved = state_from_first(ranks, saved);
+  saved = broadcast_state(ranks, saved);
   share_weights(opened_, trainer_);
   const std::int64_t sequences = opened_.config.batch.tokens / opened_.config.batch.context;
   const std::int64_t past =
@@ -332,7 +335,7 @@ void TrainingRun::check_replicas() {
   const Pause pause(reports_.pace());
   const std::string own = replica_hash(trainer_.pack());
   std::vector<std::string> all;
-  for (const Bytes& b : opened_.control().agree(bytes_of(own))) all.push_back(text_of(b));
+  for (const Bytes& b : opened_.control().all_gather(bytes_of(own))) all.push_back(text_of(b));
   const std::string odd = ranks_that_differ(all);
   if (odd.empty()) return;
   reports_.event(state_.step, "replicas_differ", odd);

@@ -22,12 +22,11 @@ bool Validation::add_set(const ValidationSet& set, std::int64_t step, LossSum& s
       begin = monotonic_seconds();
     }
     if (turn % ranks.size() != ranks.rank()) continue;
-    sum +=
-        evaluate(trainer_.model(), {batch->inputs, batch->targets}, opened_.config.batch.context);
+    sum += evaluate(trainer_.model(), *batch, opened_.config.batch.context);
     sum.bytes += set.bytes->of(*batch);
   }
   const LossSum own = std::exchange(sum, {});
-  for (const LossSum& part : ranks.agree_on(own)) sum += part;
+  for (const LossSum& part : ranks.all_gather_value(own)) sum += part;
   return true;
 }
 

@@ -2,7 +2,6 @@
 
 #include "cuda/backend/device_query.h"
 #include "cuda/backend/host_memory.h"
-#include "cuda/backend/stopwatch.h"
 #include "cuda/common/check.h"
 #include "cuda/products/blas.h"
 #include "cuda/products/product_measurement.h"

@@ -1,4 +1,4 @@
-#include "cuda/backend/stopwatch.h"
+#include "cuda/backend/host_memory.h"
 #include "cuda/common/check.h"
 #include "cuda/common/dispatch.h"
 

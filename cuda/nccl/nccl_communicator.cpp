@@ -143,7 +143,7 @@ NcclCommunicator::NcclCommunicator(const CommunicatorSetup& setup)
   ncclUniqueId mine{};
   if (rank_ == 0)
     if (const ncclResult_t s = ncclGetUniqueId(&mine); s != ncclSuccess) failed("id", s, nullptr);
-  const ncclUniqueId id = from_text(setup.from_first(to_text(mine)));
+  const ncclUniqueId id = from_text(setup.broadcast(to_text(mine)));
   cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "[nccl] stream");
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // so that a rank that never comes can be given up

@@ -1,14 +1,31 @@
-// Sum, softmax and cumsum along one axis of a tensor seen as (outer, length, inner).
+// Sum, softmax and cumsum along one axis of a tensor seen as (outer, length, inner), and the sums
+// of columns that other kernels leave in parts.
 #include <cub/block/block_scan.cuh>
 
 #include "cuda/backend/cuda_backend.h"
+#include "cuda/common/column_sum.cuh"
 #include "cuda/common/device.cuh"
 
 namespace tern {
-
-using namespace cuda;
-
 namespace {
+
+constexpr int kSums = 4;
+
+// Where the columns of all sums, side by side, go: to[k] = or +=, f32 or bf16
+struct PutSums {
+  void* to[kSums]{};
+  bool add[kSums]{}, half[kSums]{};
+  Index D = 0;
+
+  __device__ void operator()(Index part, Index column, float sum) const {
+    const Index k = column / D, d = column - k * D;
+    if (!to[k]) return;
+    if (half[k])
+      PutSum<bf16>{static_cast<bf16*>(to[k]), add[k]}(part, d, sum);
+    else
+      PutSum<float>{static_cast<float*>(to[k]), add[k]}(part, d, sum);
+  }
+};
 
 constexpr int kThreads = 256;
 
@@ -134,6 +151,24 @@ void for_lines(const Axis& axis, const char* name, Launch&& launch) {
 }
 
 }  // namespace
+
+void cuda::add_column_sums(std::span<const Grad> to, float* parts, Index P, Index D,
+                           cudaStream_t stream) {
+  check(to.size() <= kSums, "[column_sums] expected at most ", kSums, " sums, got ", to.size());
+  PutSums put{.D = D};
+  bool wanted = false;
+  for (std::size_t k = 0; k < to.size(); ++k) {
+    if (!to[k]) continue;
+    put.half[k] = to[k].to.dtype() == DType::bf16;
+    put.to[k] = put.half[k] ? static_cast<void*>(to[k].to.data<bf16>()) : to[k].to.data<float>();
+    put.add[k] = to[k].add;
+    wanted = true;
+  }
+  const Index columns = Index(to.size()) * D;
+  if (wanted) launch_column_sum(P, columns, 1, Parts{parts, columns}, put, stream);
+}
+
+using namespace cuda;
 
 void CudaBackend::run(const Sum& a) {
   visit_real(a.x.dtype(), [&]<class A>() {

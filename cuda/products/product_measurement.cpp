@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "cuda/backend/stopwatch.h"
+#include "cuda/backend/host_memory.h"
 
 namespace tern::cuda {
 namespace {

@@ -29,12 +29,27 @@ struct TokenSource {
   std::string content{};  // hash of the tokens: keys the order of its samples
 };
 
+// Whole sequences of a Batch, or of anything else like it: token ids on the host, (S, T) each;
+// targets may be kIgnoreIndex.
+struct BatchView {
+  std::span<const std::int32_t> inputs, targets;
+};
+
 // S sequences of T tokens; targets are the inputs one position later.
 struct Batch {
   std::uint64_t first_sample = 0;       // global index of the first row; in a pass: its number
   std::vector<std::int32_t> inputs{};   // (S, T)
   std::vector<std::int32_t> targets{};  // (S, T)
   std::vector<Sample> samples{};        // (S)
+
+  std::uint64_t next_sample() const { return first_sample + samples.size(); }
+  // sequences first .. first + count - 1
+  BatchView rows(std::size_t first, std::size_t count) const {
+    const std::size_t T = inputs.size() / samples.size();
+    return {std::span(inputs).subspan(first * T, count * T),
+            std::span(targets).subspan(first * T, count * T)};
+  }
+  operator BatchView() const { return {inputs, targets}; }
 };
 
 struct BatchOptions {

@@ -1,5 +1,3 @@
-#include "data/tokenizer/tokenizer_trainer.h"
-
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include "data/io/json.h"
 #include "data/text/documents.h"
 #include "data/text/utf8.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 namespace {

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "autograd/ops.h"
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "tests/support/complaint.h"
 
 namespace tern {

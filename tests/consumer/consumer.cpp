@@ -6,8 +6,8 @@
 
 #include "accelerator.h"
 #include "autograd/ops.h"
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"

@@ -29,12 +29,9 @@ std::pair<double, double> train(Trainer& trainer, TrainingData& data, const RunC
   const Schedule rate = learning_rate_schedule(config);
   double first = 0, last = 0;
   for (std::int64_t step = 0; step < config.run.steps; ++step) {
-    const TrainingBatch batch = data.next();
-    const double loss = trainer
-                            .step({batch.inputs, batch.targets}, loss_weight(batch.targets),
-                                  4e-3 * rate.at(step), 0.1)
-                            .report()
-                            .loss;
+    const Batch batch = data.next();
+    const double loss =
+        trainer.step(batch, loss_weight(batch.targets), 4e-3 * rate.at(step), 0.1).report().loss;
     if (step == 0) first = loss;
     if (step >= config.run.steps - 10) last += loss / 10;
   }

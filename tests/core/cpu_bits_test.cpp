@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "core/rng.h"
 
 namespace tern {

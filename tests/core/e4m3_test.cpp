@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 
 namespace tern {
 namespace {

@@ -5,10 +5,10 @@
 
 #include <cmath>
 
+#include "core/backend.h"
 #include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
-#include "core/host.h"
 #include "core/parameter_pack.h"
 #include "core/workspace.h"
 #include "tests/support/complaint.h"

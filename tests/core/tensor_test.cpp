@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
-#include "core/host.h"
 #include "core/parameter_pack.h"
 #include "tests/support/complaint.h"
 

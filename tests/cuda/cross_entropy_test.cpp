@@ -4,8 +4,8 @@
 
 #include <cmath>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "core/rng.h"
 #include "tests/cuda/gpu.h"
 

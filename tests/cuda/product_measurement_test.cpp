@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "autograd/ops.h"
-#include "core/host.h"
+#include "core/backend.h"
 #include "core/rng.h"
 #include "cuda/products/algorithm_table.h"
 #include "tests/cuda/gpu.h"

@@ -5,9 +5,9 @@
 #include <array>
 #include <cmath>
 
+#include "core/backend.h"
 #include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "core/rng.h"
 #include "tests/cuda/gpu.h"
 

@@ -1,8 +1,8 @@
 // dW in bf16 of so many rows that it is made in parts, on the GPU: that in f32, rounded once.
 #include <gtest/gtest.h>
 
+#include "core/backend.h"
 #include "core/dry/dry_backend.h"
-#include "core/host.h"
 #include "core/rng.h"
 #include "tests/cuda/gpu.h"
 #include "tests/support/op_case.h"

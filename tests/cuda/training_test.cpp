@@ -1,8 +1,8 @@
 // Whole training steps of a small model on the GPU: losses beside the CPU's, the same bits twice.
 #include <gtest/gtest.h>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"
@@ -25,12 +25,13 @@ struct Formats {
   ModelOptions model{};
   std::optional<DType> gradients{}, working{};
   Quantize quantize = Quantize::ternary;
+  Index vocab_size = 251;
 };
 
 Training train(Backend& on, const Formats& formats, int steps, Index width = 64,
                const AdamWOptions& update = {}) {
   const ModelConfig config{
-      .vocab_size = 251, .width = width, .layers = 3, .quantize = formats.quantize};
+      .vocab_size = formats.vocab_size, .width = width, .layers = 3, .quantize = formats.quantize};
   Model model(config, formats.model);
   ParameterPack pack(on, model.parameters(),
                      {.gradients = formats.gradients,
@@ -109,15 +110,19 @@ TEST_F(CudaTraining, TheSameBitsTwice) {
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
 }
 
-// Products round dense weights to bf16; reading a copy that was rounded before changes no bit.
-TEST_F(CudaTraining, WorkingCopiesOfDenseWeightsChangeNoBit) {
-  for (const Index width : {64, 40}) {
+// The library's products round dense weights to bf16; a copy that was rounded before changes no
+// bit. The plain kernels, for widths like 36, read them in f32 without a copy.
+TEST_F(CudaTraining, WorkingCopiesOfDenseWeights) {
+  for (const Index width : {64, 36}) {
     Formats dense = kHalfStream;
     dense.quantize = Quantize::none;
+    if (width == 64) dense.vocab_size = 256;
     const Training want = on_gpu(dense, 4, width);
     dense.working = DType::bf16;
-    EXPECT_EQ(on_gpu(dense, 4, width), want) << width;
+    const Training got = on_gpu(dense, 4, width);
     EXPECT_LT(want.losses.back(), want.losses.front());
+    EXPECT_LE(largest_difference(got.losses, want.losses), width == 64 ? 0 : 0.05) << width;
+    EXPECT_EQ(got.parameters == want.parameters, width == 64);
   }
 }
 

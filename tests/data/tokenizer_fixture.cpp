@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "data/tokenizer/tokenizer_trainer.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 namespace {

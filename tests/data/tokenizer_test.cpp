@@ -10,7 +10,6 @@
 
 #include "core/check.h"
 #include "data/text/utf8.h"
-#include "data/tokenizer/tokenizer_trainer.h"
 #include "tests/data/tokenizer_fixture.h"
 
 namespace tern {

@@ -16,9 +16,9 @@ using testing::HasSubstr;
 TEST(Fault62, ARankThatIsGoneIsNamedAtOnce) {
   const auto begin = std::chrono::steady_clock::now();
   const auto complaints = run_ranks({.size = 3}, [&](ControlPlane& c) {
-    c.agree({});
+    c.all_gather({});
     if (c.rank() == 1) throw Error(Fault::memory, "out of memory");  // without an announcement
-    c.agree({});
+    c.all_gather({});
   });
   EXPECT_THAT(complaints[0], HasSubstr("rank 1 is gone"));
   EXPECT_EQ(complaints[2], "") << "rank 0 prints it";
@@ -31,7 +31,7 @@ TEST(Fault62, AnAnnouncedFailureHasItsCause) {
     if (c.rank() == 1)
       return c.failure_detector()->announce_failure(Fault::memory, "out of memory");
     try {
-      c.agree({});
+      c.all_gather({});
     } catch (const Error& e) {
       faults[std::size_t(c.rank())] = e.fault;
       throw;
@@ -46,7 +46,7 @@ TEST(Fault62, ARankThatIsBehindIsNamedAfterTheTimeOut) {
   const auto complaints =
       run_ranks({.size = 3, .detector = {.timeout = 1, .grace = 5}}, [&](ControlPlane& c) {
         if (c.rank() == 2) std::this_thread::sleep_for(std::chrono::seconds(2));
-        c.agree({});
+        c.all_gather({});
       });
   EXPECT_THAT(complaints[0], HasSubstr("rank 2 did not catch up with the others within 1 s"));
 }
@@ -55,7 +55,7 @@ TEST(Fault62, AnOperationWithinAnotherDoesNotEndTheWait) {
   const auto complaints =
       run_ranks({.size = 2, .detector = {.timeout = 0.5, .grace = 5}}, [&](ControlPlane& c) {
         const CollectiveScope scope(c);
-        c.from_first("an id");
+        c.broadcast("an id");
         const auto begin = std::chrono::steady_clock::now();
         if (c.rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(2));
         while (std::chrono::steady_clock::now() - begin < std::chrono::seconds(4)) c.poll();
@@ -68,7 +68,7 @@ TEST(Fault62, TimeSpentOnTheLastSavesDoesNotCount) {
   const auto complaints =
       run_ranks({.size = 2, .detector = {.timeout = 5, .grace = 0.5}}, [&](ControlPlane& c) {
         if (c.rank() == 1) throw Error(Fault::memory, "out of memory");
-        EXPECT_NE(complaint([&] { c.agree({}); }), "");
+        EXPECT_NE(complaint([&] { c.all_gather({}); }), "");
         c.failure_detector()->finishing();
         std::this_thread::sleep_for(std::chrono::milliseconds(1200));
         c.failure_detector()->finishing(false);
@@ -92,7 +92,7 @@ TEST(Fault310, TheDeviceThatIsBehindIsNamed) {
   const auto complaints = run_ranks({.size = 3, .detector = kShort}, [&](ControlPlane& c) {
     CpuBackend on(1 << 16);
     c.failure_detector()->follow([r = c.rank()] { return std::uint64_t(r == 1 ? 6 : 7); });
-    c.agree({});
+    c.all_gather({});
     const DeviceWork work(c, on.pool());
     wait_for(c, milliseconds(3000));
   });
@@ -111,7 +111,7 @@ TEST(Fault310, SlowProgressIsNoHang) {
       }
     }
     wait_for(c, milliseconds(1200));  // outside of device work there is no limit
-    c.agree({});
+    c.all_gather({});
   });
   EXPECT_THAT(complaints, testing::Each(""));
 }

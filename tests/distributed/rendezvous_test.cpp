@@ -73,11 +73,11 @@ TEST(Fault121, RanksMeetOverIPv6) {
     RankInfo other = info;
     other.rank = 1;
     ControlPlane c(other, {}, {.seconds = 20}, {});
-    EXPECT_EQ(c.agree_on(1), (std::vector<int>{0, 1}));
+    EXPECT_EQ(c.all_gather_value(1), (std::vector<int>{0, 1}));
     c.failure_detector()->announce_exit();
   });
   ControlPlane c(info, {}, {.seconds = 20, .listener = std::move(listener)}, {});
-  EXPECT_EQ(c.agree_on(0), (std::vector<int>{0, 1}));
+  EXPECT_EQ(c.all_gather_value(0), (std::vector<int>{0, 1}));
   second.join();
   c.failure_detector()->announce_exit();
 }
@@ -137,10 +137,10 @@ TEST(Fault66, GarbageAndSilenceAreDroppedAndTheRunGoesOn) {
              RankInfo info{.rank = 1, .size = 2, .local_size = 2, .host = "127.0.0.1"};
              info.port = port, info.job = "job";
              ControlPlane late(info, {}, {.seconds = 20}, {});
-             agreed = late.agree_on(1)[0];
+             agreed = late.all_gather_value(1)[0];
              late.failure_detector()->announce_exit();
            }},
-      [](ControlPlane& c) { EXPECT_EQ(c.agree_on(7).size(), 2u); }, &log);
+      [](ControlPlane& c) { EXPECT_EQ(c.all_gather_value(7).size(), 2u); }, &log);
   EXPECT_THAT(complaints, testing::Each(""));
   EXPECT_EQ(agreed, 7);
   EXPECT_THAT(log, testing::Contains(HasSubstr("not a message of tern")));

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/host.h"
+#include "core/backend.h"
 
 namespace tern {
 namespace {

@@ -1,8 +1,8 @@
 // A model small enough for a test, its batches, and one training step of it.
 #pragma once
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 #include "core/parameter_pack.h"
 #include "core/rng.h"
 #include "layers/model.h"

@@ -6,8 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 
 namespace tern {
 namespace {

@@ -8,8 +8,8 @@
 #include <map>
 
 #include "autograd/tape.h"
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/host.h"
 
 namespace tern {
 

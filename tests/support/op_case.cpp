@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "autograd/ops.h"
+#include "core/backend.h"
 #include "core/bfloat16.h"
-#include "core/host.h"
 #include "core/rng.h"
 
 namespace tern {

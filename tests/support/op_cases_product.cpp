@@ -1,6 +1,6 @@
 // Matrix products and the head with its loss.
 #include "autograd/ops.h"
-#include "core/host.h"
+#include "core/backend.h"
 #include "tests/support/op_cases.h"
 
 namespace tern {

@@ -1,6 +1,6 @@
 // Views, joins and look-ups: ops that move elements.
 #include "autograd/ops.h"
-#include "core/host.h"
+#include "core/backend.h"
 #include "tests/support/op_cases.h"
 
 namespace tern {

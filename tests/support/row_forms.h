@@ -6,7 +6,6 @@
 #include <string>
 
 #include "core/backend.h"
-#include "core/host.h"
 #include "core/rng.h"
 
 namespace tern {

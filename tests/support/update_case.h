@@ -2,7 +2,7 @@
 // on any backend.
 #pragma once
 
-#include "core/host.h"
+#include "core/backend.h"
 #include "core/rng.h"
 #include "optim/adamw.h"
 

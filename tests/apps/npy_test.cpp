@@ -1,9 +1,9 @@
-#include "data/io/npy.h"
+#include "tests/support/npy.h"
 
 #include <gtest/gtest.h>
 
+#include "apps/trace/trace.h"
 #include "core/check.h"
-#include "tests/support/npy.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tern {
