@@ -2,13 +2,8 @@
 // A step is straight-line code, so there is no graph search and no second derivative.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <optional>
-#include <span>
 #include <unordered_map>
-#include <utility>
-#include <vector>
 
 #include "core/backend.h"
 #include "core/parameter.h"

@@ -2,12 +2,6 @@
 // Autograd, layers and optimisers know only this class; no other file names a device.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <span>
-#include <string_view>
-#include <vector>
-
 #include "core/device_traits.h"
 #include "core/kernels.h"
 #include "core/pool.h"

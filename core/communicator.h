@@ -3,9 +3,7 @@
 // that depends on sizes and ranks alone, so results have the same bits every time.
 #pragma once
 
-#include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <utility>
 

@@ -1,6 +1,5 @@
 // Where training starts: each tensor a function of (seed, its name) alone.
 #include <algorithm>
-#include <span>
 
 #include "core/backend.h"
 #include "core/parameter_pack.h"

@@ -8,10 +8,7 @@
 // others own is read from copies: ternary codes, and a table of all rows.
 #pragma once
 
-#include <memory>
 #include <optional>
-#include <span>
-#include <vector>
 
 #include "core/kernels/quantize.h"
 #include "core/ownership.h"

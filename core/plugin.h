@@ -2,10 +2,6 @@
 // of the name below, so that tern starts on machines without the device or its libraries.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <string>
-
 #include "core/communicator.h"
 #include "core/workspace.h"
 

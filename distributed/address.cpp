@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <memory>
 
 #include "core/check.h"
 #include "data/io/files.h"

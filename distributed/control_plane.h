@@ -3,9 +3,7 @@
 #pragma once
 
 #include <cstring>
-#include <memory>
 #include <type_traits>
-#include <vector>
 
 #include "core/communicator.h"
 #include "data/checkpoint/manifest.h"

@@ -2,14 +2,8 @@
 // names the failed rank and the reason, and ends a process that hangs.
 #pragma once
 
-#include <atomic>
-#include <functional>
-#include <map>
 #include <mutex>
-#include <optional>
-#include <string>
 #include <thread>
-#include <vector>
 
 #include "core/pool.h"
 #include "distributed/connection.h"

@@ -1,9 +1,7 @@
 #include "distributed/messages.h"
 
-#include <filesystem>
 #include <new>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/check.h"
 #include "data/io/files.h"

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <exception>
-#include <map>
-#include <string>
 
 #include "core/check.h"
 #include "distributed/rendezvous.h"

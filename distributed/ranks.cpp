@@ -5,9 +5,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
-#include <string>
-#include <vector>
 
 #include "core/clock.h"
 #include "core/cpu/cpu_backend.h"

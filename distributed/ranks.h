@@ -2,8 +2,6 @@
 // suits the launcher.
 #pragma once
 
-#include <memory>
-
 #include "core/communicator.h"
 #include "core/plugin.h"
 #include "distributed/control_plane.h"

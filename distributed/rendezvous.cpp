@@ -3,8 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
-#include <optional>
 
 #include "core/check.h"
 #include "core/clock.h"

@@ -2,10 +2,7 @@
 // compares it with its own.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "distributed/connection.h"
 #include "distributed/rank_info.h"

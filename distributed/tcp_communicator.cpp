@@ -1,7 +1,6 @@
 #include "distributed/tcp_communicator.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/backend.h"
 

@@ -3,9 +3,6 @@
 // optimizer step, with all others.                                 (arXiv 2406.02528, BitLinear)
 #pragma once
 
-#include <functional>
-#include <string>
-
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "layers/model_config.h"

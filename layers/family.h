@@ -3,9 +3,6 @@
 // it.
 #pragma once
 
-#include <memory>
-#include <span>
-
 #include "layers/mixer.h"
 #include "layers/model_config.h"
 

@@ -3,10 +3,6 @@
 // added to it. docs/adding_a_mixer.md writes one.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "layers/bit_linear.h"
 
 namespace tern {

@@ -2,9 +2,6 @@
 // parameters are those of Hugging Face's model type.             (arXiv 2406.02528)
 #pragma once
 
-#include <memory>
-#include <optional>
-
 #include "autograd/ops.h"
 #include "layers/family.h"
 

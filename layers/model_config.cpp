@@ -1,6 +1,5 @@
 #include "layers/model_config.h"
 
-#include <array>
 #include <cmath>
 
 #include "autograd/ops.h"

@@ -2,7 +2,6 @@
 // parameter counts and FLOP per token. The comments give each field's Hugging Face name in files.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,6 +1,5 @@
 #include "optim/adamw.h"
 
-#include <array>
 #include <cmath>
 #include <cstring>
 

@@ -3,8 +3,6 @@
 // finite changes nothing.                                          (Loshchilov & Hutter 2019)
 #pragma once
 
-#include <optional>
-
 #include "core/backend.h"
 #include "core/communicator.h"
 #include "core/parameter_pack.h"

@@ -1,9 +1,7 @@
 // What ranks exchange in a step: gradients before the update, copies of the weights after it.
 #pragma once
 
-#include <map>
 #include <set>
-#include <vector>
 
 #include "core/backend.h"
 #include "core/communicator.h"

@@ -3,11 +3,6 @@
 // holds the bytes of the tokenizer's model file: a checkpoint needs nothing beside it.
 #pragma once
 
-#include <filesystem>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "core/parameter.h"
 #include "data/checkpoint/checkpoint.h"
 #include "data/checkpoint/writer.h"

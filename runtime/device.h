@@ -2,9 +2,6 @@
 // program, libtern_cuda.so, opened when one is asked for.
 #pragma once
 
-#include <memory>
-#include <string>
-
 #include "core/plugin.h"
 
 namespace tern {

@@ -2,12 +2,6 @@
 // with the text, and there is no window.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <span>
-#include <string>
-#include <vector>
-
 #include "core/rng.h"
 #include "data/corpus/manifest.h"
 #include "data/tokenizer/tokenizer.h"

@@ -10,14 +10,11 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <latch>
 #include <limits>
 #include <optional>
-#include <sstream>
-#include <string>
 #include <string_view>
 #include <system_error>
 #include <thread>

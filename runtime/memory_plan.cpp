@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string>
 
 #include "core/dry/dry_backend.h"
 #include "data/checkpoint/writer.h"

@@ -3,9 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <memory>
-#include <string>
 
 #include "core/ownership.h"
 #include "runtime/device.h"

@@ -3,10 +3,6 @@
 // apps/config/schema.cpp; a RunConfig that load_config returned has been validated.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "layers/model_config.h"
 #include "optim/schedule.h"
 

@@ -2,10 +2,6 @@
 // decisions; the same calls on the dry backend give the plan of their memory.
 #pragma once
 
-#include <cstdint>
-#include <map>
-#include <span>
-
 #include "data/corpus/batches.h"
 #include "layers/model.h"
 #include "optim/adamw.h"

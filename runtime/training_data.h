@@ -2,10 +2,6 @@
 // tokenizer they share. Everything is opened and checked before the first step.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "data/corpus/batches.h"
 #include "data/corpus/corpus.h"
 #include "data/tokenizer/tokenizer.h"

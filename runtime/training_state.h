@@ -1,10 +1,6 @@
 // What a training run is made of beside tensors: in the state of a checkpoint's manifest.
 #pragma once
 
-#include <limits>
-#include <string>
-#include <vector>
-
 #include "data/checkpoint/checkpoint.h"
 #include "data/corpus/manifest.h"
 

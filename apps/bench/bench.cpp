@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <memory>
 
 #include "apps/bench/eigen_product.h"
 #include "autograd/ops.h"

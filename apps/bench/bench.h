@@ -3,11 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
-#include <map>
 #include <numeric>
-#include <string>
-#include <vector>
 
 #include "core/backend.h"
 #include "core/check.h"

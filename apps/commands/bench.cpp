@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <memory>
 
 #include "apps/bench/eigen_product.h"
 #include "apps/commands/command_line.h"

@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <memory>
-#include <string>
 
 #include "apps/commands/command_line.h"
 #include "apps/config/resolved.h"

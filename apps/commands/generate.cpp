@@ -1,8 +1,6 @@
 // tern generate: text from a checkpoint, streamed as it is made.
 #include <cmath>
 #include <cstdio>
-#include <memory>
-#include <string>
 
 #include "apps/commands/command_line.h"
 #include "apps/config/resolved.h"

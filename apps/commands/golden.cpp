@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <memory>
-
 #include "apps/commands/command_line.h"
 #include "core/check.h"
 

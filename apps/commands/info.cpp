@@ -2,8 +2,6 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <functional>
-
 #include "apps/commands/command_line.h"
 #include "apps/system/environment.h"
 #include "core/check.h"

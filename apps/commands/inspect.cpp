@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <memory>
 
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"

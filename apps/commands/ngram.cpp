@@ -2,8 +2,6 @@
 #include "data/corpus/ngram.h"
 
 #include <cstdio>
-#include <memory>
-#include <string>
 
 #include "apps/commands/command_line.h"
 

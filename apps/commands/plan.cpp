@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <memory>
-
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
 #include "apps/train/course.h"

@@ -2,9 +2,7 @@
 #include "apps/plot/plot.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
-#include <vector>
 
 #include "apps/commands/command_line.h"
 

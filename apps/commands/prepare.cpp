@@ -2,8 +2,6 @@
 #include "data/corpus/prepare.h"
 
 #include <cstdio>
-#include <memory>
-#include <string>
 #include <thread>
 
 #include "apps/commands/command_line.h"

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "data/text/sources.h"
 

@@ -2,9 +2,6 @@
 #include "data/tokenizer/tokenizer.h"
 
 #include <cstdio>
-#include <filesystem>
-#include <memory>
-#include <string>
 
 #include "apps/commands/command_line.h"
 #include "apps/commands/source_options.h"

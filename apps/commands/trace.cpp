@@ -3,7 +3,6 @@
 
 #include <charconv>
 #include <cstdio>
-#include <memory>
 
 #include "apps/commands/command_line.h"
 #include "apps/config/resolved.h"

@@ -1,10 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cctype>
-#include <functional>
-#include <string_view>
-#include <vector>
 
 #include "apps/config/load.h"
 #include "apps/config/schema.h"

@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
-#include <limits>
 #include <optional>
-#include <string_view>
 #include <tuple>
 
 #include "apps/config/schema.h"

@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <map>
 #include <set>
-#include <string>
-#include <vector>
 
 #include "runtime/run_config.h"
 

@@ -2,9 +2,6 @@
 // two.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "apps/config/load.h"
 #include "apps/config/schema.h"
 #include "data/checkpoint/checkpoint.h"

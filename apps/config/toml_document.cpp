@@ -2,12 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
-#include <string_view>
-#include <utility>
 
 #include "core/check.h"
 

@@ -2,10 +2,6 @@
 // toml++ recurses over the parts of a dotted key without a limit, and overflows the stack.
 #pragma once
 
-#include <string>
-#include <variant>
-#include <vector>
-
 #include "apps/config/load.h"
 #include "apps/config/schema.h"
 

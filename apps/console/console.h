@@ -2,12 +2,6 @@
 // permanent lines also go to train.log, with the time, even when the terminal is gone.
 #pragma once
 
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "apps/console/reports.h"
 #include "apps/console/terminal.h"
 #include "apps/system/line_file.h"

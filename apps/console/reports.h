@@ -3,11 +3,6 @@
 // finite is recorded as such.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "apps/config/resolved.h"
 #include "runtime/training_state.h"
 

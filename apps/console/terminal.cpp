@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <limits>
 

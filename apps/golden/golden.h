@@ -2,12 +2,6 @@
 // training trajectory were computed in float64 elsewhere.
 #pragma once
 
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "core/dtype.h"
 #include "data/io/safetensors.h"
 #include "layers/model.h"

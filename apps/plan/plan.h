@@ -2,10 +2,6 @@
 // tokens and bytes. Pure functions.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "runtime/run_config.h"
 
 namespace tern {

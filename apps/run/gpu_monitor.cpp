@@ -5,10 +5,7 @@
 
 #include <cmath>
 #include <condition_variable>
-#include <mutex>
-#include <optional>
 #include <thread>
-#include <utility>
 
 namespace tern {
 namespace {

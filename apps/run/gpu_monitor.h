@@ -3,8 +3,6 @@
 #pragma once
 
 #include <chrono>
-#include <memory>
-#include <string>
 
 #include "apps/console/reports.h"
 

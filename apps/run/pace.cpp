@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <sstream>
-#include <string>
 
 namespace tern {
 namespace {

@@ -1,8 +1,6 @@
 // Speed of a run, the time that is left of it, and its time limit.
 #pragma once
 
-#include <cstdint>
-
 #include "core/clock.h"
 #include "runtime/training_state.h"
 

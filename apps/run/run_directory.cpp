@@ -7,7 +7,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <vector>
 
 #include "apps/console/terminal.h"
 #include "core/check.h"

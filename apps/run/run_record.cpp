@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "core/check.h"
 #include "data/io/files.h"

@@ -2,10 +2,6 @@
 // goes once and reaches the console, train.log, metrics.jsonl, samples/ and loss.png.
 #pragma once
 
-#include <filesystem>
-#include <functional>
-#include <string>
-
 #include "apps/console/console.h"
 #include "apps/console/reports.h"
 #include "apps/plot/plot.h"

@@ -4,10 +4,8 @@
 #include <sys/utsname.h>
 
 #include <ctime>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "core/cpu/cpu_backend.h"
 #include "data/io/byte_stream.h"

@@ -1,10 +1,6 @@
 #include "apps/trace/trace.h"
 
-#include <array>
 #include <cmath>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include "apps/system/environment.h"
 #include "core/backend.h"

@@ -2,12 +2,8 @@
 // hardware or in another language.
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <span>
-#include <string>
-#include <string_view>
 
 #include "core/dtype.h"
 #include "core/shape.h"

@@ -3,10 +3,6 @@
 // checkpoint, and decides whether a failed save ends the run.
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "apps/run/recovery.h"
 #include "apps/train/course.h"
 #include "apps/train/training_reports.h"

@@ -1,6 +1,5 @@
 #include "apps/train/course.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "apps/config/resolved.h"

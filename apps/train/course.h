@@ -4,10 +4,6 @@
 // and never deleted.
 #pragma once
 
-#include <filesystem>
-#include <optional>
-#include <string>
-
 #include "apps/console/console.h"
 #include "apps/run/run_directory.h"
 #include "apps/train/train.h"

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <sstream>
 #include <string_view>
 #include <thread>
 

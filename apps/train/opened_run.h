@@ -3,10 +3,6 @@
 // last.
 #pragma once
 
-#include <filesystem>
-#include <optional>
-#include <vector>
-
 #include "apps/config/load.h"
 #include "apps/console/console.h"
 #include "apps/run/run_directory.h"

@@ -1,7 +1,5 @@
 #include "apps/train/replicas.h"
 
-#include <algorithm>
-
 #include "data/io/hash.h"
 
 namespace tern {

@@ -2,9 +2,6 @@
 // ranks all know its reason.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "apps/train/opened_run.h"
 #include "core/parameter_pack.h"
 #include "runtime/trainer.h"

@@ -1,7 +1,5 @@
 #include "apps/train/sample_writer.h"
 
-#include <algorithm>
-
 #include "runtime/generator.h"
 
 namespace tern {

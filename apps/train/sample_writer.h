@@ -1,9 +1,6 @@
 // Samples of a training run: rank 0 continues each prompt with the weights of the present step.
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include "apps/train/step_agreement.h"
 
 namespace tern {

@@ -2,11 +2,6 @@
 // limit; whether a checkpoint was asked for; whether a rank is much slower than the others.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "apps/run/signals.h"
 #include "apps/train/checkpoint_saver.h"
 

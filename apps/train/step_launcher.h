@@ -1,9 +1,6 @@
 // The next step of a training run, from its batch to the work given to the device.
 #pragma once
 
-#include <memory>
-#include <vector>
-
 #include "apps/train/opened_run.h"
 #include "runtime/trainer.h"
 #include "runtime/training_state.h"

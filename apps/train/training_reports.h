@@ -3,10 +3,6 @@
 // drop them.
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "apps/run/gpu_monitor.h"
 #include "apps/run/pace.h"
 #include "apps/run/run_record.h"

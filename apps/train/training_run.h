@@ -4,8 +4,6 @@
 // and prints.
 #pragma once
 
-#include <optional>
-
 #include "apps/train/sample_writer.h"
 #include "apps/train/validation.h"
 

@@ -1,8 +1,6 @@
 #include "apps/train/validation.h"
 
-#include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace tern {
 

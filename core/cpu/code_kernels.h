@@ -2,8 +2,6 @@
 // of CPU and chosen when the program runs. Integer sums are exact: every kind gives the same bits.
 #pragma once
 
-#include <cstdint>
-
 #include "core/kernels/product.h"
 #include "core/shape.h"
 

@@ -2,10 +2,6 @@
 // the number of threads. Read it to learn what a kernel means.
 #pragma once
 
-#include <memory>
-#include <utility>
-#include <vector>
-
 #include "core/backend.h"
 
 namespace tern {

@@ -1,11 +1,8 @@
 // Rounding to 8-bit floats of 4 exponent and 3 mantissa bits (OCP 8-bit floating point, E4M3).
 #pragma once
 
-#include <bit>
 #include <cmath>
-#include <cstdint>
 #include <limits>
-#include <type_traits>
 
 #include "core/cpu/parallel.h"
 #include "core/kernels/product.h"

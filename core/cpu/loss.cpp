@@ -1,4 +1,3 @@
-#include <cmath>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/functions.h"

@@ -1,5 +1,4 @@
 // Residual add, block norm, and up to three layer norms with their quantisers, in one pass.
-#include <array>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/e4m3.h"

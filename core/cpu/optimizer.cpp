@@ -1,5 +1,3 @@
-#include <bit>
-#include <cmath>
 
 #include "core/bfloat16.h"
 #include "core/cpu/cpu_backend.h"

@@ -1,9 +1,7 @@
 // One row at a time: the arithmetic that the norms and quantisers share.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
 
 #include "core/bfloat16.h"
 #include "core/cpu/parallel.h"

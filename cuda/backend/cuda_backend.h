@@ -5,9 +5,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <memory>
-#include <vector>
-
 #include "core/backend.h"
 #include "core/plugin.h"
 

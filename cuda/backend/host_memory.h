@@ -4,10 +4,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <array>
-#include <memory>
-#include <vector>
-
 #include "core/backend.h"
 
 namespace tern::cuda {

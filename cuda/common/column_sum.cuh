@@ -3,8 +3,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <span>
-
 #include "core/kernels.h"
 #include "cuda/common/device.cuh"
 

@@ -3,8 +3,6 @@
 
 #include <cuda_bf16.h>
 
-#include <cstdint>
-
 #include "cuda/common/dispatch.h"
 
 namespace tern::cuda {

@@ -4,7 +4,6 @@
 
 #include <cuda_bf16.h>
 
-#include <cstdint>
 #include <type_traits>
 
 #include "cuda/common/dispatch.h"

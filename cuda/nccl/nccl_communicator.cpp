@@ -4,11 +4,8 @@
 #include <nccl.h>
 #include <sched.h>
 
-#include <atomic>
-#include <cstdint>
 #include <cstring>
 #include <numeric>
-#include <vector>
 
 #include "core/backend.h"
 #include "core/hex.h"

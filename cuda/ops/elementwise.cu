@@ -1,5 +1,4 @@
 // Functions of one element at a time, operands repeated over leading dimensions, constants.
-#include <array>
 
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/common/column_sum.cuh"

@@ -1,7 +1,6 @@
 #include "cuda/products/blas.h"
 
 #include <bit>
-#include <sstream>
 #include <type_traits>
 
 #include "core/workspace.h"

@@ -5,11 +5,6 @@
 
 #include <cublasLt.h>
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <vector>
-
 #include "cuda/common/dispatch.h"
 #include "cuda/products/algorithm_table.h"
 

@@ -1,4 +1,3 @@
-#include <vector>
 
 #include "cuda/common/device.cuh"
 #include "cuda/products/product_measurement.h"

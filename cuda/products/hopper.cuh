@@ -4,8 +4,6 @@
 
 #include <cuda.h>
 
-#include <cstdint>
-
 #include "cuda/common/cluster.cuh"
 
 namespace tern::cuda::hopper {

@@ -1,9 +1,6 @@
 #include <cuda.h>
 #include <cudaTypedefs.h>
 
-#include <array>
-#include <cstdint>
-
 #include "cuda/common/check.h"
 #include "cuda/products/hopper.cuh"
 #include "cuda/products/ternary_product.cuh"

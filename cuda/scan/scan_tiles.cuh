@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <initializer_list>
 
 #include "core/workspace.h"
 #include "cuda/common/device.cuh"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 
 #include "core/check.h"
 #include "data/checkpoint/directory.h"

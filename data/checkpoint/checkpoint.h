@@ -2,14 +2,8 @@
 // the file, and the tensor if there is one.
 #pragma once
 
-#include <cstddef>
-#include <filesystem>
-#include <functional>
 #include <limits>
 #include <optional>
-#include <span>
-#include <string>
-#include <vector>
 
 #include "data/checkpoint/manifest.h"
 

@@ -1,7 +1,6 @@
 #include "data/checkpoint/manifest.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "core/check.h"

@@ -2,11 +2,6 @@
 // manifest is written last, so a directory with one is complete. Format: docs/checkpoint_format.md.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "data/io/hdf5.h"
 #include "data/io/json.h"
 #include "data/io/stored_type.h"

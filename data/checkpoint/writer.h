@@ -4,16 +4,11 @@
 // previous checkpoints as they were and is reported, not thrown.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 #include <thread>
-#include <vector>
 
 #include "data/checkpoint/directory.h"
 #include "data/io/json.h"

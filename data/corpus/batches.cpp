@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <system_error>
-#include <utility>
 
 #include "core/check.h"
 #include "core/kernels/primitives.h"

@@ -2,16 +2,9 @@
 #pragma once
 
 #include <condition_variable>
-#include <cstdint>
 #include <deque>
 #include <exception>
-#include <functional>
-#include <mutex>
-#include <optional>
-#include <span>
-#include <string>
 #include <thread>
-#include <vector>
 
 #include "data/corpus/corpus.h"
 #include "data/corpus/sample_order.h"

@@ -4,15 +4,6 @@
 // becomes shorter is an error and not a crash.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <span>
-#include <string>
-#include <vector>
-
 #include "data/corpus/manifest.h"
 #include "data/io/files.h"
 #include "data/tokenizer/tokenizer.h"

@@ -4,10 +4,6 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include "data/io/json.h"
 #include "data/io/stored_type.h"

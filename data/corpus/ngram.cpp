@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <string_view>
 
 #include "core/check.h"
 #include "data/corpus/batches.h"

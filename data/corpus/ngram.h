@@ -2,10 +2,6 @@
 // section 2.7, one discount): the baselines that a trained model has to beat.
 #pragma once
 
-#include <cstdint>
-#include <span>
-#include <vector>
-
 #include "data/corpus/corpus.h"
 
 namespace tern {

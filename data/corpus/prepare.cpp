@@ -1,12 +1,7 @@
 #include "data/corpus/prepare.h"
 
-#include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstring>
-#include <memory>
-#include <string>
-#include <vector>
 
 #include "core/check.h"
 #include "data/corpus/corpus.h"

@@ -2,13 +2,6 @@
 // and options alone, not on threads, interruptions or earlier files in the directory.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "data/corpus/manifest.h"
 #include "data/text/sources.h"
 

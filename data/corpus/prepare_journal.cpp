@@ -3,9 +3,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
-#include <optional>
 #include <set>
-#include <string>
 #include <system_error>
 
 #include "core/check.h"

@@ -2,11 +2,6 @@
 // durable before the next commit begins. Shards that the journal does not name do not count.
 #pragma once
 
-#include <array>
-#include <filesystem>
-#include <optional>
-#include <vector>
-
 #include "data/corpus/manifest.h"
 #include "data/io/files.h"
 #include "data/text/documents.h"

@@ -2,15 +2,8 @@
 // opened: bytes appended later are not read, and a file that became shorter is an error.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
-#include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "data/io/files.h"

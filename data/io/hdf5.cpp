@@ -8,11 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <mutex>
 #include <optional>
-#include <string>
-#include <string_view>
 
 #include "core/check.h"
 #include "data/io/files.h"

@@ -4,9 +4,7 @@
 // offsets.
 #pragma once
 
-#include <cstdint>
 #include <map>
-#include <string>
 #include <vector>
 
 #include "data/io/files.h"

@@ -2,9 +2,7 @@
 // Format: u64 header length, JSON header, raw little-endian tensors without gaps.
 #pragma once
 
-#include <filesystem>
 #include <map>
-#include <string>
 #include <vector>
 
 #include "data/io/files.h"

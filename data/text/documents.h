@@ -3,13 +3,6 @@
 // them, from TextBatch::next.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "data/io/byte_stream.h"
 #include "data/text/sources.h"
 

@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <functional>
-#include <map>
 #include <set>
 #include <system_error>
 

@@ -2,16 +2,6 @@
 // file with its format, compression and present size.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "data/io/byte_stream.h"
 #include "data/io/json.h"
 

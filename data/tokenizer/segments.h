@@ -4,13 +4,10 @@
 #pragma once
 
 #include <bitset>
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <unordered_set>
-#include <vector>
 
 #include "data/tokenizer/sentencepiece_model.h"
 

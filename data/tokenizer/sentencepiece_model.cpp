@@ -4,14 +4,10 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_set>
-#include <vector>
 
 #include "core/check.h"
 #include "data/text/utf8.h"

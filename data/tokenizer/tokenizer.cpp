@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "core/check.h"
 #include "data/io/files.h"

@@ -2,16 +2,6 @@
 // is (see lossless) decode(encode(x)) == x for every byte string x, valid UTF-8 or not.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "data/text/sources.h"
 #include "data/tokenizer/segments.h"
 

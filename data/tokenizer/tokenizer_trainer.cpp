@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <iomanip>
-#include <sstream>
 #include <system_error>
-#include <unordered_map>
-#include <unordered_set>
-#include <vector>
 
 #include "core/check.h"
 #include "core/rng.h"

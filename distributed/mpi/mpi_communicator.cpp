@@ -4,10 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
-#include <memory>
-#include <utility>
-#include <vector>
 
 #include "core/backend.h"
 #include "core/plugin.h"
