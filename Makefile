@@ -1,5 +1,5 @@
 # The front door.
-#   make train   a small model learns English, in a few minutes; results in runs/demo
+#   make train   a small model learns English, in ten to twenty minutes with the build; results in runs/demo
 #   make test    every test; those that need a GPU are left out where there is none
 #   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
 # Both install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any

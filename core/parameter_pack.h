@@ -90,7 +90,7 @@ class ParameterPack {
   ParameterPack& operator=(const ParameterPack&) = delete;
 
   std::span<Parameter* const> parameters() const { return parameters_; }  // in flat order
-  const Tensor& values() const { return values_; }        // (H) of what is held here; alone: (P)
+  const Tensor& values() const { return values_; }        // (held) here; alone: (P)
   const Tensor& gradients() const { return gradients_; }  // (P)
   Index ternary_elements() const { return ternary_elements_; }  // the first of all are ternary
   Shard shard() const { return shard_; }

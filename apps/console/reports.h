@@ -1,4 +1,4 @@
-// Reports of a run: plain values that the trainer fills and that console and metrics write.
+// Reports of a run: plain values that a training run fills and that console and metrics write.
 // A number that is unknown is kUnknown (NaN) and is left out; a loss that really is not
 // finite is recorded as such.
 #pragma once

@@ -26,7 +26,7 @@ class RecoveryMachine {
                            int rewinds = 0)
       : policy_(policy), bad_in_a_row_(bad_in_a_row), rewinds_(rewinds), skipped_(skipped) {}
 
-  // after backward, before the update; can_rewind: there is a good checkpoint to go back to
+  // after the step's report; can_rewind: there is a good checkpoint to go back to
   Recovery judge(bool finite_loss, bool finite_gradient_norm, bool can_rewind);
   // A checkpoint of a healthy run is on the disk: the troubles before it are overcome.
   void checkpoint_written() { rewinds_ = 0; }

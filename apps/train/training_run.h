@@ -16,11 +16,12 @@ class TrainingRun {
   // Updates that the moments of a new run have seen in the run that they were taken from.
   void start_adam_at(double steps);
   // Where a resumed run goes on; not called for a new one. On rank 0, or where each rank holds
-  // parts of the parameters, on all. Then, on every rank: all take over weights, moments and state
-  // from rank 0, or copies of each other's parts.
+  // parts of the parameters, on all.
   void start_at(const TrainingState& state);
   // Tells, on rank 0, which keys differ from those that the checkpoint was trained with.
   void note_changes(const RunConfig& before);
+  // Then, on every rank: all take over weights, moments and state from rank 0, or copies of each
+  // other's parts.
   void share_start();
   // Trains to the last step. Throws Fault::stopped after a signal or at the time limit, with a
   // valid checkpoint; Fault::diverged; Fault::disk if a checkpoint is required and cannot be saved;
