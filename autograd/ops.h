@@ -1,4 +1,5 @@
-// Plain differentiable ops: enough to write a new token mixer without a kernel.
+// All differentiable ops. First the plain ones, enough to write a new token mixer without a kernel;
+// then the quantisers, products, the loss and the recurrence.
 // Axes count from 0; negative ones from the end. Every op throws Error if shapes do not fit.
 #pragma once
 
@@ -85,12 +86,12 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx = 
 // y = ternary_product(quantise(rms_norm(x, norm_weight)), w);  x (N, I), norm_weight (I), y (N, O)
 Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps = 1e-6);
 
-// The language-model head and its loss in chunks over rows: the logits of the batch never exist.
 struct CrossEntropyOutput {
   Var loss{};       // (1) f64: weight * sum of losses
   Tensor losses{};  // (N) real, natural log; 0 where the target is kIgnoreIndex
 };
 
+// The language-model head and its loss in chunks over rows: the logits of the batch never exist.
 // logits = ternary_product(x, w), compared with targets (N) i32, 0 <= target < V or kIgnoreIndex.
 // weight (1) real: 1 / number of valid targets of the global batch. x (N, I), w (V, I).
 // The gradients by x and w are computed here, chunk by chunk, for a loss gradient of 1: on a tape
@@ -101,12 +102,12 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
                                  const Tensor& targets, const Tensor& weight,
                                  Index rows_per_chunk = 1024);
 
-// The MatMul-free token mixer's recurrence.               (arXiv 2406.02528, section MLGRU)
 struct MlgruOutput {
   Var h{};        // (B, T, D)
   Tensor last{};  // (B, D) h[T-1], to go on from; only if asked for
 };
 
+// The MatMul-free token mixer's recurrence.               (arXiv 2406.02528, section MLGRU)
 // f = sigmoid(f_in), with a bound f = bound + (1 - bound) f;  c = silu(c_in);
 // h[t] = f[t] h[t-1] + (1 - f[t]) c[t].  f_in, c_in (B, T, D); bound (D) in [0, 1) or empty;
 // initial (B, D), the state before the first step, or empty: zeros. With bf16 inputs h is bf16; the

@@ -55,11 +55,11 @@ class Grads {
   std::span<Destination> to_;
 };
 
-// Values on a tape. A value that is cheap to compute need not be kept until backward: its op stores
-// a function that computes it again, and the ops that read the value keep that function instead.
 class Tape;
 
-// A value and, when it needs a gradient, its place on the tape.
+// A value and, when it needs a gradient, its place on the tape. A value that is cheap to compute
+// need not be kept until backward: its op stores a function that computes it again, and the ops
+// that read the value keep that function instead.
 struct Var {
   Tensor value{};
   Tape* tape = nullptr;

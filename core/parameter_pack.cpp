@@ -80,7 +80,8 @@ ParameterPack::~ParameterPack() {
   for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->working = {}, p->grad = {};
 }
 
-// Matrices in order of their owners, then those with rows for all, then the others.
+// Matrices in order of their owners (ternary before dense ones), then those with rows for all, then
+// the others.
 void ParameterPack::lay_out() {
   const auto matrices = std::find_if_not(parameters_.begin(), parameters_.end(),
                                          [](auto* p) { return p->sharding == Sharding::whole; });

@@ -20,7 +20,7 @@ namespace tern {
 // the layout of the weights, a scale for each matrix, and the sums of |w| that scales are made of.
 class TernaryCopies {
  public:
-  struct Matrix {  // of one matrix in the flat buffer, in elements; first: a multiple of kSumPiece
+  struct Matrix {  // its elements in the flat buffer; first: a multiple of kSumPiece
     Index first = 0, count = 0;
   };
   struct Buffers {  // t (n) i8; scales (M) real; stats (M, 2) f64, or nothing: no counts
@@ -81,7 +81,7 @@ struct PackOptions {
 
 class ParameterPack {
  public:
-  // Binds every parameter to a value, a gradient and, if it is ternary, a copy, for as long as the
+  // Binds every parameter to a value, a gradient and, if it has one, its copy, for as long as the
   // pack lives. The parameters must outlive it and not move. Values are zero until they are set.
   ParameterPack(Backend& backend, std::vector<Parameter*> parameters,
                 const PackOptions& options = {});
@@ -90,8 +90,8 @@ class ParameterPack {
   ParameterPack& operator=(const ParameterPack&) = delete;
 
   std::span<Parameter* const> parameters() const { return parameters_; }  // in flat order
-  const Tensor& values() const { return values_; }        // (held) here; alone: (P)
-  const Tensor& gradients() const { return gradients_; }  // (P)
+  const Tensor& values() const { return values_; }                        // (held) here; alone: (P)
+  const Tensor& gradients() const { return gradients_; }                  // (P)
   Index ternary_elements() const { return ternary_elements_; }  // the first of all are ternary
   Shard shard() const { return shard_; }
 

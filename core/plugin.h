@@ -1,5 +1,6 @@
 // Plugins for devices and communicators: shared libraries beside the program, each with one factory
-// of the name below, so that tern starts on machines without the device or its libraries.
+// of a name at the end of this file, so that tern starts on machines without the device or its
+// libraries.
 #pragma once
 
 #include "core/communicator.h"

@@ -49,7 +49,7 @@ ControlPlane::ControlPlane(const RankInfo& info, const Identity& identity, Rende
 std::vector<Bytes> ControlPlane::all_gather(std::span<const std::byte> mine) {
   if (size_ == 1) return {Bytes(mine.begin(), mine.end())};
   const CollectiveScope scope(*this);
-  std::vector<Bytes> all = gather_to_root(mine);
+  std::vector<Bytes> all = gather_in_scope(mine);
   if (rank_ > 0) return unpacked(receive_message(0), size_);
   const Bytes answer = packed(all);
   for (int r = 1; r < size_; ++r) send_message(r, answer);
@@ -58,10 +58,10 @@ std::vector<Bytes> ControlPlane::all_gather(std::span<const std::byte> mine) {
 
 std::vector<Bytes> ControlPlane::gather(std::span<const std::byte> mine) {
   const CollectiveScope scope(*this);
-  return gather_to_root(mine);
+  return gather_in_scope(mine);
 }
 
-std::vector<Bytes> ControlPlane::gather_to_root(std::span<const std::byte> mine) {
+std::vector<Bytes> ControlPlane::gather_in_scope(std::span<const std::byte> mine) {
   if (rank_ > 0) {
     send_message(0, mine);
     return {};

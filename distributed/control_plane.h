@@ -49,7 +49,7 @@ class ControlPlane final : public WaitMonitor {
 
  private:
   Connection& link(int rank);
-  std::vector<Bytes> gather_to_root(std::span<const std::byte> mine);  // outside a scope
+  std::vector<Bytes> gather_in_scope(std::span<const std::byte> mine);  // the caller's
   void send_message(int to, std::span<const std::byte> bytes);
   Bytes receive_message(int from);
 

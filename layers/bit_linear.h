@@ -1,6 +1,7 @@
 // A dense layer with its own RMSNorm weight: ternary, or in floats where a model is not quantised.
-// The float matrix is what is trained (latent); the ternary copy that products use is made once per
-// optimizer step, with all others.                                 (arXiv 2406.02528, BitLinear)
+// The float matrix is what is trained (latent); the copy that products use (ternary, or of floats
+// in bf16) is made once per optimizer step, with all others.                                 (arXiv
+// 2406.02528, BitLinear)
 #pragma once
 
 #include "autograd/ops.h"
@@ -9,12 +10,11 @@
 
 namespace tern {
 
-// One forward pass: the tape that records gradients, and the observer of intermediates.
-
 // Called with each intermediate as soon as it exists. It may overwrite the tensor's bytes: that is
 // how a run replays another's rounding decisions.
 using Observer = std::function<void(const std::string& name, const Tensor& value)>;
 
+// One forward pass: the tape that records gradients, and the observer of intermediates.
 struct Pass {
   Tape* tape = nullptr;  // null: inference
   Observer observe{};    // may be empty

@@ -1,11 +1,12 @@
-// The token mixer of the MatMul-free model: a gated linear recurrence between ternary projections.
-//                                                                  (arXiv 2406.02528, MLGRU)
+// The mixers of the MatMul-free model.
 #pragma once
 
 #include "layers/mixer.h"
 
 namespace tern {
 
+// The token mixer: a gated linear recurrence between ternary projections.
+//                                                                  (arXiv 2406.02528, MLGRU)
 // f = sigmoid(f_proj u), bounded below;  c = silu(i_proj u);  h[t] = f h[t-1] + (1 - f) c;
 // branch = o_proj(rms_norm(g_proj u, g_norm) * silu(h)),  u = rms_norm(x, norm)
 class MlgruMixer final : public Mixer {
@@ -22,7 +23,6 @@ class MlgruMixer final : public Mixer {
 };
 
 // The channel mixer: a gated linear unit of ternary projections.    (Shazeer 2020, SwiGLU)
-
 // a, b = halves of gate_proj u;  branch = down_proj(silu(a) * b),  u = rms_norm(x, norm)
 class Glu final : public Mixer {
  public:

@@ -189,6 +189,10 @@ Checkpoint open_checkpoint(const std::filesystem::path& path) {
 
 LoadedModel load_model(const Checkpoint& checkpoint, const RunConfig& config, const Device& device,
                        const std::function<void(Model&)>& use) {
+  Tokenizer tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path());
+  require(tokenizer.vocab_size() == config.model.vocab_size, Fault::input,
+          checkpoint.path().string(), ": model.vocab_size: expected ", tokenizer.vocab_size(),
+          ", the size of its tokenizer, got ", config.model.vocab_size);
   const ModelOptions options = model_options(config, device.facts().traits);
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config.model, options);
@@ -203,7 +207,7 @@ LoadedModel load_model(const Checkpoint& checkpoint, const RunConfig& config, co
           .backend = std::move(backend),
           .model = std::move(model),
           .weights = std::move(weights),
-          .tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path()),
+          .tokenizer = std::move(tokenizer),
           .documents = training_state(checkpoint.manifest(), checkpoint.path().string()).documents};
 }
 

@@ -1,6 +1,7 @@
-// Checkpoints of a model: a training state as tensors and back, and models loaded to be run. Weights carry their Hugging Face
-// names, AdamW's moments the same behind "first_moment." and "second_moment.", and "tokenizer"
-// holds the bytes of the tokenizer's model file: a checkpoint needs nothing beside it.
+// Checkpoints of a model: a training state as tensors and back, and models loaded to be run.
+// Weights carry their Hugging Face names, AdamW's moments the same behind "first_moment." and
+// "second_moment.", and "tokenizer" holds the bytes of the tokenizer's model file: a checkpoint
+// needs nothing beside it.
 #pragma once
 
 #include "core/parameter.h"

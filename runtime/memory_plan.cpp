@@ -39,8 +39,8 @@ void require_fits(const MemoryPlan& plan, std::size_t available, const std::stri
   require(plan.peak <= available, Fault::memory, "out of memory: the run needs ",
           bytes_text(double(plan.peak)), " with micro_batch = ", plan.micro_batch, " (parameters ",
           bytes_text(double(plan.parameters)), ", gradients ", bytes_text(double(plan.gradients)),
-          ", moments ", bytes_text(double(plan.moments)), ", ternary copies ",
-          bytes_text(double(plan.ternary)), ", activations ", bytes_text(double(plan.activations)),
+          ", moments ", bytes_text(double(plan.moments)), ", copies for products ",
+          bytes_text(double(plan.copies)), ", activations ", bytes_text(double(plan.activations)),
           "), but only ", bytes_text(double(available)), " are available: ", advice);
 }
 
@@ -138,7 +138,7 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
           .gradients = pack.gradients().bytes(),
           .moments = trainer.optimizer().first_moment().bytes() +
                      trainer.optimizer().second_moment().bytes(),
-          .ternary = pack.copy_bytes(),
+          .copies = pack.copy_bytes(),
           .activations = dry.pool().high_water() - fixed,
           .peak = dry.pool().high_water(),
           .step = step,
@@ -191,7 +191,7 @@ std::string memory_text(const MemoryPlan& plan) {
   };
   return fmt::format("memory, {} sequences at once\n", plan.micro_batch) +
          row("  parameters", plan.parameters) + row("  gradients", plan.gradients) +
-         row("  moments", plan.moments) + row("  ternary copies", plan.ternary) +
+         row("  moments", plan.moments) + row("  copies for products", plan.copies) +
          row("  activations", plan.activations) + row("  peak", plan.peak) +
          (plan.snapshot ? row("  copy for a checkpoint", plan.snapshot) : "") +
          (plan.snapshot ? "                            " + snapshot_text(plan) + '\n' : "");

@@ -15,7 +15,7 @@ struct MemoryPlan {
   std::size_t parameters = 0;  // bytes, here and below; with the padding of the pack
   std::size_t gradients = 0;
   std::size_t moments = 0;
-  std::size_t ternary = 0;      // copies, scales, and what they are made of
+  std::size_t copies = 0;       // ternary or bf16, that products read; with scales and sums
   std::size_t activations = 0;  // at the peak: what is not one of the others
   std::size_t peak = 0;
   Cost step{};  // of one optimizer step

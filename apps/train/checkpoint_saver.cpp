@@ -216,7 +216,7 @@ void CheckpointSaver::collect(std::int64_t step, const std::vector<SaveResult>& 
     } else {
       problem_ = save.error;
       if (!config.required) continue;
-      opened_.shards_saved() ? end_with_first(opened_.control(), Fault::disk, save.error)
+      opened_.shards_saved() ? end_by_rank_zero(opened_.control(), Fault::disk, save.error)
                              : fail(Fault::disk, save.error);
     }
   }

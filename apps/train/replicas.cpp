@@ -15,7 +15,7 @@ std::string replica_hash(const ParameterPack& pack) {
   add(pack.codes());
   add(pack.scales());
   for (const Parameter* p : pack.parameters())
-    if (!p->ternary) add(p->value);
+    if (!p->ternary) add(p->value), add(p->working);
   return hash.hex();
 }
 
@@ -52,7 +52,7 @@ TrainingState broadcast_state(ControlPlane& ranks, const TrainingState& state) {
   return training_state(nlohmann::json::parse(text), "rank 0");
 }
 
-void end_with_first(ControlPlane& ranks, Fault fault, const std::string& why) {
+void end_by_rank_zero(ControlPlane& ranks, Fault fault, const std::string& why) {
   if (!ranks.first()) ranks.all_gather({});  // rank 0 ends us
   fail(fault, why);
 }

@@ -23,6 +23,6 @@ void share_weights(OpenedRun& opened, Trainer& trainer);
 TrainingState broadcast_state(ControlPlane& ranks, const TrainingState& state);
 
 // Ends the run for a reason that all ranks know; rank 0 says it.
-[[noreturn]] void end_with_first(ControlPlane& ranks, Fault fault, const std::string& why);
+[[noreturn]] void end_by_rank_zero(ControlPlane& ranks, Fault fault, const std::string& why);
 
 }  // namespace tern

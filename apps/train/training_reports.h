@@ -32,7 +32,8 @@ class TrainingReports {
   // What was asked for and cannot happen.
   void warn_at_start();
   void diagnostics(std::int64_t step, const StepDiagnostics& diagnostics);
-  // state: after this step; seconds: that the step took
+  // state: with this step's loss in its mean, its step may be a later one; seconds: that the step
+  // took
   void step(const LaunchedStep& launched, const UpdateReport& update, double seconds,
             const TrainingState& state);
   // The end: the outcome as a line of the metrics, if there is a kind for it, and the summary.

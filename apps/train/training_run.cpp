@@ -288,10 +288,10 @@ void TrainingRun::give_up(std::int64_t step) {
   saver_.poll(state_.step, true);
   reports_.event(step, "give_up", "diverged");
   report_end("", "diverged");
-  end_with_first(opened_.control(), Fault::diverged,
-                 fmt::format("diverged at step {}: losses or gradients are not finite; {}: lower "
-                             "optimizer.lr",
-                             step, saver_.last_good()));
+  end_by_rank_zero(opened_.control(), Fault::diverged,
+                   fmt::format("diverged at step {}: losses or gradients are not finite; {}: lower "
+                               "optimizer.lr",
+                               step, saver_.last_good()));
 }
 
 void TrainingRun::rewind(std::int64_t from) {
@@ -338,8 +338,8 @@ void TrainingRun::check_replicas() {
   if (odd.empty()) return;
   reports_.event(state_.step, "replicas_differ", odd);
   if (opened_.failure_detector()) opened_.failure_detector()->finishing();
-  end_with_first(opened_.control(), Fault::communication,
-                 fmt::format("after step {}: {}", state_.step, odd));
+  end_by_rank_zero(opened_.control(), Fault::communication,
+                   fmt::format("after step {}: {}", state_.step, odd));
 }
 
 }  // namespace tern

@@ -1,5 +1,5 @@
 // Plain differentiable pieces: what new token mixers are written with, and the fused kernels'
-// oracle.
+// oracle. And the loss.
 #pragma once
 
 #include "core/parameter.h"
@@ -111,9 +111,9 @@ struct EmbeddingBackward {
   Tensor ids{};   // in  (N) i32
 };
 
-// Softmax cross entropy on a block of rows; the gradient replaces the logits.
 inline constexpr int kIgnoreIndex = -1;  // a target that does not count
 
+// Softmax cross entropy on a block of rows; the gradient replaces the logits.
 // losses[n] = log sum exp(logits[n]) - logits[n][targets[n]], natural log; 0 where ignored.
 // If gradient: logits[n] = weight * (softmax(logits[n]) - onehot(targets[n])), 0 where ignored.
 struct CrossEntropy {

@@ -1,5 +1,6 @@
-// The quantisers. Halves round to even, after a true division. A row or matrix that is not finite
-// gets a NaN scale, so that it cannot hide in integers.
+// The quantisers, the sums that they and the update are made of, and norms fused with quantisers.
+// Halves round to even, after a true division. A row or matrix that is not finite gets a NaN scale,
+// so that it cannot hide in integers.
 #pragma once
 
 #include <span>
@@ -66,7 +67,7 @@ struct Dequantize {
   Quantized y{};  // in  (N, D)
 };
 
-// Norms fused with what comes before them and with the quantisers of core/kernels/quantize.h.
+// Norms fused with what comes before them and with the quantisers above.
 // Backward is straight-through: the gradient of the dequantised value is that of the real one. A
 // backward kernel also writes in 8-bit floats, where asked, the gradient that comes from a product,
 // as core/kernels/product.h says: of what it stores, so nothing may be there to add to.

@@ -1,5 +1,6 @@
 // Pinned host memory between the program and the device's stream, so that neither waits for the
 // other: what is uploaded passes through a ring, what is read back lands in slots kept for reuse.
+// And the device's clock.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -94,7 +94,8 @@ cudaStream_t stream_of(const Tensor& t) {
   return stream;
 }
 
-// Rank 0's id of the group, as hexadecimal digits: text is what the ranks' agreement carries.
+// Rank 0's id of the group, as hexadecimal digits: text is what CommunicatorSetup::broadcast
+// carries.
 std::string to_text(const ncclUniqueId& id) {
   return to_hex(std::as_bytes(std::span(id.internal)));
 }

@@ -7,6 +7,9 @@
 #include "cuda/common/device.cuh"
 
 namespace tern {
+
+using namespace cuda;
+
 namespace {
 
 constexpr int kSums = 4;
@@ -167,8 +170,6 @@ void cuda::add_column_sums(std::span<const Grad> to, float* parts, Index P, Inde
   const Index columns = Index(to.size()) * D;
   if (wanted) launch_column_sum(P, columns, 1, Parts{parts, columns}, put, stream);
 }
-
-using namespace cuda;
 
 void CudaBackend::run(const Sum& a) {
   visit_real(a.x.dtype(), [&]<class A>() {

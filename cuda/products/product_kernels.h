@@ -1,6 +1,6 @@
 // Operands of the library's products: int8 and f32 matrices as bf16, and matrices as 8-bit floats
-// (e4m3). For bf16, counts are multiples of 8, pointers to bf16 and f32 multiples of 16, to int8
-// of 8.
+// (e4m3). Behind them, plain products of any size. Of operands in bf16, counts are multiples of 8,
+// pointers to bf16 and f32 multiples of 16, to int8 of 8.
 #pragma once
 
 #include "cuda/common/dispatch.h"

@@ -1,7 +1,8 @@
 // One split of a corpus that `tern prepare` made, as one long row of token ids. Every shard is
 // checked when the corpus is opened, and opened again when it is read; a shard that has changed in
 // between is an error unless its content is the same. Files are read, not mapped: a file that
-// becomes shorter is an error and not a crash.
+// becomes shorter is an error and not a crash. And what writes
+// its shards.
 #pragma once
 
 #include "data/corpus/manifest.h"
@@ -10,8 +11,6 @@
 
 namespace tern {
 
-// Collects the tokens of one split and writes them as shards.
-
 // Encoded tokens, and the positions among them at which documents begin.
 struct TokenRun {
   std::vector<std::int32_t> ids;
@@ -19,6 +18,7 @@ struct TokenRun {
   std::uint64_t text_bytes = 0;
 };
 
+// Collects the tokens of one split and writes them as shards.
 class ShardBuilder {
  public:
   explicit ShardBuilder(StoredType type) : type_(type) {}

@@ -192,5 +192,29 @@ TEST(Fault124, PromptsFollowTheLayout) {
       << "checkpoints that do not say so";
 }
 
+// A checkpoint whose model and tokenizer have different vocabularies: ids would be read beyond the
+// embedding.
+TEST(Fault42, ACheckpointWithAnotherVocabularyThanItsTokenizerIsRefused) {
+  const TinyRun tiny;
+  EXPECT_EQ(run(tiny.command("run", {"run.steps=1"})).exit_code, 0);
+  const fs::path path = tiny.checkpoint("run", 1) / "manifest.json";
+  Manifest manifest = parse_manifest(read_text(path), path.string());
+  std::string toml = manifest.config.at("toml");
+  const std::size_t at = toml.find("vocab_size = 320");
+  ASSERT_NE(at, std::string::npos);
+  manifest.config["toml"] = toml.replace(at, 16, "vocab_size = 300");
+  write_text(path, to_text(manifest));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"generate", "--prompt", "a"},
+        {"eval", "--data", tiny_corpus().string()}}) {
+    std::vector<std::string> args = command;
+    args.insert(args.end(), {"--checkpoint", tiny.checkpoint("run", 1).string()});
+    const Outcome o = tern_command(args);
+    EXPECT_EQ(o.exit_code, 3) << o.err;
+    EXPECT_THAT(o.err,
+                HasSubstr("model.vocab_size: expected 320, the size of its tokenizer, got 300"));
+  }
+}
+
 }  // namespace
 }  // namespace tern::test

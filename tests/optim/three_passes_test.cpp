@@ -148,8 +148,8 @@ INSTANTIATE_TEST_SUITE_P(Real, ThreePasses, testing::Values(DType::f32, DType::f
 TEST(TernaryCopies, RefusesMatricesThatDoNotFillTheirBuffer) {
   CpuBackend cpu(1 << 20);
   const Tensor w(cpu, {2 * kSumPiece}, DType::f32);
-  using Place = TernaryCopies::Matrix;
-  const auto make = [&](const std::vector<Place>& places) {
+  using Matrix = TernaryCopies::Matrix;
+  const auto make = [&](const std::vector<Matrix>& places) {
     return complaint([&] { TernaryCopies(w, places, {}); });
   };
   EXPECT_THAT(make({{0, 5}}), HasSubstr("expected matrices that fill 2 pieces, got 1"));
