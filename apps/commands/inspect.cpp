@@ -47,7 +47,7 @@ void print_tensor(const StoredTensor& tensor) {
   for (const std::uint64_t length : tensor.shape)
     shape += (shape.empty() ? "" : ", ") + std::to_string(length);
   std::string files;
-  for (const TensorPiece& piece : tensor.pieces)
+  for (const StoredRows& piece : tensor.pieces)
     if (files.find(piece.file) == files.npos) files += ' ' + piece.file;
   fmt::print("  {:<48} {:<5} {:<20} {:>8} {}\n", printable(tensor.name), name_of(tensor.type),
              "(" + shape + ")", bytes_text(double(tensor.bytes())), files);

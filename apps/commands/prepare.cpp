@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "apps/commands/command_line.h"
-#include "apps/commands/source_options.h"
+#include "apps/commands/input_options.h"
 #include "apps/console/terminal.h"
 #include "core/clock.h"
 #include "runtime/quantities.h"
@@ -88,14 +88,14 @@ void add_prepare(CLI::App& tern) {
                                            "Tokenize texts into a corpus for training. After an "
                                            "interruption, run the same command again to resume.");
   struct Arguments {
-    SourceOptions sources;
+    InputOptions sources;
     PrepareOptions options;
     bool no_bos = false, no_eos = false;
   };
   const auto a = std::make_shared<Arguments>();
   PrepareOptions& o = a->options;
   o.threads = int(std::max(1u, std::thread::hardware_concurrency()));
-  add_source_options(command, a->sources);
+  add_input_options(command, a->sources);
   command.add_option("--tokenizer", o.tokenizer, "a SentencePiece .model file")
       ->transform(path_argument())
       ->required();

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "apps/commands/command_line.h"
-#include "apps/commands/source_options.h"
+#include "apps/commands/input_options.h"
 #include "core/check.h"
 #include "data/io/files.h"
 
@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TokenizerOptions {
-  SourceOptions sources;
+  InputOptions sources;
   TokenizerTraining training;
   std::string out;
 };
@@ -32,7 +32,7 @@ void check_can_write(const fs::path& file) {
 
 void train(TokenizerOptions& o) {
   check_can_write(o.out);
-  const auto sources = list_sources(o.sources.inputs, o.sources.forced_format(), warn);
+  const auto sources = list_inputs(o.sources.inputs, o.sources.forced_format(), warn);
   o.training.rules = o.sources.rules;
   o.training.notice = warn;
   const std::string model = train_tokenizer(sources, o.training);
@@ -51,7 +51,7 @@ void add_tokenizer(CLI::App& tern) {
       "train",
       "Learn a byte-pair tokenizer (SentencePiece) from text; it encodes every text without loss.");
   const auto options = std::make_shared<TokenizerOptions>();
-  add_source_options(command, options->sources);
+  add_input_options(command, options->sources);
   command
       .add_option("--vocab-size", options->training.vocab_size,
                   "pieces in all, 259 of them for unk, bos, eos and bytes")

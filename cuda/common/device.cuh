@@ -1,4 +1,4 @@
-// Pieces of kernels: vectors of several elements a thread, conversions, sums over a block.
+// What kernels are made of: vectors of several elements a thread, conversions, sums over a block.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -35,7 +35,7 @@ __device__ inline float quotient_factor(float row_scale) {
   return __fdiv_rn(1.0f, row_scale);
 }
 
-// V consecutive elements, loaded and stored in pieces of up to 16 bytes when V > 1; the address
+// V consecutive elements, loaded and stored as words of up to 16 bytes when V > 1; the address
 // must then be a multiple of min(16, V * sizeof(T)).
 template <class T, int V>
 struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) Packed {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/common/device.cuh"
-#include "cuda/common/pieces.cuh"
+#include "cuda/common/vectors.cuh"
 
 namespace tern::cuda {
 

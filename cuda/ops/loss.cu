@@ -1,7 +1,7 @@
 // Softmax cross entropy with its gradient written over the logits, and the sum of the losses.
 #include "cuda/backend/cuda_backend.h"
 #include "cuda/common/gates.cuh"
-#include "cuda/common/pieces.cuh"
+#include "cuda/common/vectors.cuh"
 
 namespace tern {
 
@@ -71,12 +71,12 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Rows of bf16 logits that a block holds in registers: thread t its pieces t, t + kThreads, ...
+// Rows of bf16 logits that a block holds in registers: thread t its vectors t, t + kThreads, ...
 // of 8.
-constexpr int kPieces = 8;
+constexpr int kVectors = 8;
 // rows that are held: shorter ones leave too much of a block idle
-constexpr Index kNarrowestHeld = 8192, kWidestHeld = Index(8) * kThreads * kPieces;
-constexpr std::size_t kStagedBytes = kThreads * (kPieces * sizeof(uint4) + sizeof(int));
+constexpr Index kNarrowestHeld = 8192, kWidestHeld = Index(8) * kThreads * kVectors;
+constexpr std::size_t kStagedBytes = kThreads * (kVectors * sizeof(uint4) + sizeof(int));
 
 struct HeldRows {
   float* losses;
@@ -93,7 +93,7 @@ struct HeldRows {
   __device__ void fetch(uint4* staged, int* target, int n) const {
     const bf16* const row = logits + Index(n) * columns;
 #pragma unroll
-    for (int i = 0; i < kPieces; ++i)
+    for (int i = 0; i < kVectors; ++i)
       copy_async_if<16>(n < rows && column(i) < columns, staged + i * kThreads, row + column(i));
     copy_async_if<4>(n < rows, target, targets + n);
     commit_copies();
@@ -116,12 +116,12 @@ __device__ inline unsigned larger_pair(unsigned a, unsigned b) {  // NaN wins
 }
 
 // The gradient of a row replaces it.
-__device__ inline void write_gradient(const HeldRows& a, int n, uint4 (&x)[kPieces], float shift,
+__device__ inline void write_gradient(const HeldRows& a, int n, uint4 (&x)[kVectors], float shift,
                                       float sum, int target) {
   const float weight = *a.weight, factor = weight / sum;
   const bool counts = target != kIgnoreIndex;
 #pragma unroll
-  for (int i = 0; i < kPieces; ++i) {
+  for (int i = 0; i < kVectors; ++i) {
     const int at = target - a.column(i);  // 0 to 7: in this piece
     each_pair(x[i], [&](int k, unsigned& pair) {
       float low = factor * approximate_exp2(fmaf(low_half(pair), kLog2E, shift));
@@ -142,18 +142,18 @@ __global__ void __launch_bounds__(kThreads, 2) cross_entropy_held(const HeldRows
   __shared__ float shared[2][32], wanted;
   uint4* const staged = reinterpret_cast<uint4*>(memory) + threadIdx.x;
   int* const next_target =
-      reinterpret_cast<int*>(memory + kThreads * kPieces * sizeof(uint4)) + threadIdx.x;
+      reinterpret_cast<int*>(memory + kThreads * kVectors * sizeof(uint4)) + threadIdx.x;
   constexpr unsigned kNone = 0xff80ff80u;  // two logits of minus infinity
 #pragma unroll
-  for (int i = 0; i < kPieces; ++i) staged[i * kThreads] = {kNone, kNone, kNone, kNone};
+  for (int i = 0; i < kVectors; ++i) staged[i * kThreads] = {kNone, kNone, kNone, kNone};
   a.fetch(staged, next_target, int(blockIdx.x));
   for (int n = int(blockIdx.x); n < a.rows; n += int(gridDim.x)) {
     await_copies<0>();
     const int target = *next_target;
-    uint4 x[kPieces];
+    uint4 x[kVectors];
     unsigned top = kNone;
 #pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
+    for (int i = 0; i < kVectors; ++i) {
       x[i] = staged[i * kThreads];
       each_pair(x[i], [&](int, unsigned pair) { top = larger_pair(top, pair); });
     }
@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(kThreads, 2) cross_entropy_held(const HeldRows
     const float shift = -kLog2E * largest[0];
     float sum[1] = {};
 #pragma unroll
-    for (int i = 0; i < kPieces; ++i)
+    for (int i = 0; i < kVectors; ++i)
       each_pair(x[i], [&](int, unsigned pair) {
         sum[0] += approximate_exp2(fmaf(low_half(pair), kLog2E, shift));
         sum[0] += approximate_exp2(fmaf(high_half(pair), kLog2E, shift));

@@ -1,21 +1,21 @@
 // How a thread block holds one row: in its threads' registers. A warp holds a contiguous stretch of
-// columns and reads it in contiguous parts, a piece for each lane. Columns beyond the row read as
+// columns and reads it in contiguous parts, a vector for each lane. Columns beyond the row read as
 // zero and are never written.
 #pragma once
 
 #include "core/device_traits.h"
 #include "cuda/common/device.cuh"
-#include "cuda/common/pieces.cuh"
+#include "cuda/common/vectors.cuh"
 
 namespace tern::cuda {
 
-// Pieces of V columns, Items of them a thread. staged: the inputs of a walk over rows are copied
+// Vectors of V columns, Items of them a thread. staged: the inputs of a walk over rows are copied
 // to shared memory a row ahead (cuda/rows/row_walk.cuh); it takes V > 1 and rows that fit.
 template <int kV, int kItems, int kThreads, bool kStaged>
 struct RowLayout {
   static constexpr int V = kV, Items = kItems, max_threads = kThreads;
   static constexpr bool staged = kStaged;
-  static constexpr int step = 32 * V;  // columns from one piece of a thread to its next
+  static constexpr int step = 32 * V;  // columns from one vector of a thread to its next
   static constexpr int per_warp = step * Items;
   static constexpr Index widest = Index(per_warp) * max_threads / 32;
   // For __launch_bounds__, which are a limit of registers: 640 threads leave 96 a thread.
@@ -23,7 +23,7 @@ struct RowLayout {
   using Row = float[Items][V];  // one thread's part
 
   static int threads(Index D) { return int((D + per_warp - 1) / per_warp) * 32; }
-  __device__ static int column(int item) {  // of the first element of a piece
+  __device__ static int column(int item) {  // of the first element of a vector
     return int(threadIdx.x / 32 * per_warp + threadIdx.x % 32 * V) + item * step;
   }
 };
@@ -47,9 +47,9 @@ __device__ inline void each(F&& f) {
 // D columns from `row` on; with D = 0 nothing is read, which is how a missing row reads as zero
 template <class L, class T>
 __device__ inline void load_words(Word<T, L::V> (&words)[L::Items], const T* row, int D) {
-  const T* piece = row + L::column(0);
+  const T* lane_data = row + L::column(0);
 #pragma unroll
-  for (int i = 0; i < L::Items; ++i) load_if(L::column(i) < D, words[i], piece + i * L::step);
+  for (int i = 0; i < L::Items; ++i) load_if(L::column(i) < D, words[i], lane_data + i * L::step);
 }
 template <class L, class T>
 __device__ inline void load_row(typename L::Row& to, const T* row, int D) {
@@ -61,11 +61,11 @@ __device__ inline void load_row(typename L::Row& to, const T* row, int D) {
 template <class L, class T>
 __device__ inline void store_row(T* row, const typename L::Row& from, int D,
                                  Word<T, L::V> (&words)[L::Items]) {
-  T* piece = row + L::column(0);
+  T* lane_data = row + L::column(0);
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) {
     pack(words[i], from[i]);
-    store_if(L::column(i) < D, piece + i * L::step, words[i]);
+    store_if(L::column(i) < D, lane_data + i * L::step, words[i]);
   }
 }
 template <class L, class T>

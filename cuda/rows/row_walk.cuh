@@ -3,7 +3,7 @@
 // sums.
 #pragma once
 
-#include "cuda/common/pieces.cuh"
+#include "cuda/common/vectors.cuh"
 #include "cuda/rows/row_layout.cuh"
 
 namespace tern::cuda {

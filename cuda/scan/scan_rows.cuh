@@ -3,7 +3,7 @@
 
 #include <cuda_pipeline.h>
 
-#include "cuda/common/pieces.cuh"
+#include "cuda/common/vectors.cuh"
 #include "cuda/scan/scan_tiles.cuh"
 
 namespace tern::cuda {

@@ -99,7 +99,7 @@ void note(std::vector<std::string>& list, const Parts&... parts) {
   list.push_back(text.str());
 }
 
-void verify_piece(const File& file, const StoredTensor& tensor, const TensorPiece& piece,
+void verify_piece(const File& file, const StoredTensor& tensor, const StoredRows& piece,
                   std::vector<std::byte>& block, Findings& findings) {
   Hash hash;
   NotFinite bad;
@@ -122,7 +122,7 @@ void verify_piece(const File& file, const StoredTensor& tensor, const TensorPiec
 
 struct FilePiece {
   const StoredTensor* tensor;
-  const TensorPiece* piece;
+  const StoredRows* piece;
 };
 
 // Checks that HDF5 reads the tensors of the manifest: programs other than tern read through HDF5.
@@ -205,7 +205,7 @@ void Checkpoint::read_rows(
   check(first + count <= tensor->rows(), "[checkpoint] ", name, ": expected rows below ",
         tensor->rows(), ", got ", first + count);
   std::vector<std::byte> room(std::min<std::uint64_t>(kBlock, tensor->bytes()));
-  for (const TensorPiece& piece : tensor->pieces) {
+  for (const StoredRows& piece : tensor->pieces) {
     const std::uint64_t at = piece.first_row * row;
     if (at >= end || at + piece.bytes <= begin) continue;
     const File file = File::open(path_ / piece.file);
@@ -243,7 +243,7 @@ Findings Checkpoint::verify() const {
   std::map<std::string, std::vector<FilePiece>> pieces;
   for (const StoredFile& file : manifest_.files) pieces[file.name];
   for (const StoredTensor& tensor : manifest_.tensors)
-    for (const TensorPiece& piece : tensor.pieces) pieces[piece.file].push_back({&tensor, &piece});
+    for (const StoredRows& piece : tensor.pieces) pieces[piece.file].push_back({&tensor, &piece});
   Findings findings;
   std::vector<std::byte> block(kBlock);
   for (const auto& [name, of_file] : pieces) verify_file(path_ / name, of_file, block, findings);

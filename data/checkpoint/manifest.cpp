@@ -22,7 +22,7 @@ std::span<const std::byte> as_bytes(std::string_view text) {
 
 json to_json(const StoredTensor& tensor) {
   json pieces = json::array();
-  for (const TensorPiece& p : tensor.pieces)
+  for (const StoredRows& p : tensor.pieces)
     pieces.push_back({{"file", p.file},
                       {"offset", p.offset},
                       {"bytes", p.bytes},
@@ -99,11 +99,11 @@ StoredFile parse_file(const json& object, const std::string& where) {
   return file;
 }
 
-TensorPiece parse_piece(const json& object, const std::string& where,
-                        const std::map<std::string, std::uint64_t>& file_bytes) {
+StoredRows parse_piece(const json& object, const std::string& where,
+                       const std::map<std::string, std::uint64_t>& file_bytes) {
   const Members m(object, where);
-  const TensorPiece p{m.text("file"),        m.number("offset"), m.number("bytes"),
-                      m.number("first_row"), m.number("rows"),   m.hash("hash")};
+  const StoredRows p{m.text("file"),        m.number("offset"), m.number("bytes"),
+                     m.number("first_row"), m.number("rows"),   m.hash("hash")};
   const auto file = file_bytes.find(p.file);
   require(file != file_bytes.end(), Fault::input, where, ": its file is not listed");
   require(p.offset <= file->second && p.bytes <= file->second - p.offset, Fault::input, where,
@@ -126,7 +126,7 @@ void require_whole(const StoredTensor& t, const std::string& where) {
   const std::string here = where + ": tensor " + t.name;
   std::uint64_t rows = 0;
   const std::uint64_t row_bytes = t.rows() ? t.bytes() / t.rows() : 0;
-  for (const TensorPiece& p : t.pieces) {
+  for (const StoredRows& p : t.pieces) {
     require(p.first_row == rows && p.rows <= t.rows() - rows && p.bytes == p.rows * row_bytes,
             Fault::input, here, ": expected its pieces to cover every row once, in order");
     rows += p.rows;
@@ -177,7 +177,7 @@ std::uint64_t StoredTensor::bytes() const {
 std::vector<Extent> extents_of(const Manifest& manifest, const std::string& file) {
   std::vector<Extent> extents;
   for (const StoredTensor& t : manifest.tensors)
-    for (const TensorPiece& p : t.pieces)
+    for (const StoredRows& p : t.pieces)
       if (p.file == file) extents.push_back({p.offset, p.bytes});
   return extents;
 }
@@ -249,7 +249,7 @@ void add_shard(Manifest& to, std::string_view text, const std::string& where) {
     known->pieces.insert(known->pieces.end(), part.pieces.begin(), part.pieces.end());
     std::stable_sort(
         known->pieces.begin(), known->pieces.end(),
-        [](const TensorPiece& a, const TensorPiece& b) { return a.first_row < b.first_row; });
+        [](const StoredRows& a, const StoredRows& b) { return a.first_row < b.first_row; });
   }
 }
 

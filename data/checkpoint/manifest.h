@@ -9,7 +9,7 @@
 namespace tern {
 
 // Consecutive rows of a tensor in the dataset of the tensor's name in one file.
-struct TensorPiece {
+struct StoredRows {
   std::string file;
   std::uint64_t offset = 0;  // of the first byte in the file
   std::uint64_t bytes = 0;
@@ -21,7 +21,7 @@ struct StoredTensor {
   std::string name;
   StoredType type = StoredType::f32;
   std::vector<std::uint64_t> shape;
-  std::vector<TensorPiece> pieces;  // in row order, without gaps
+  std::vector<StoredRows> pieces;  // in row order, without gaps
 
   std::uint64_t rows() const { return shape.empty() ? 1 : shape[0]; }
   std::uint64_t bytes() const;

@@ -9,7 +9,7 @@
 #include "data/io/files.h"
 #include "data/io/hash.h"
 #include "data/io/hdf5.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 namespace tern {
 

@@ -2,7 +2,7 @@
 
 #include "core/check.h"
 #include "data/io/files.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 namespace tern {
 namespace {

@@ -11,14 +11,14 @@
 #include "data/io/files.h"
 #include "data/io/json.h"
 #include "data/text/documents.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 namespace fs = std::filesystem;
 namespace {
 
-using Sources = std::vector<SourceFile>;
+using Sources = std::vector<InputFile>;
 
 constexpr std::size_t kShownProblems = 5;
 constexpr std::uint64_t kMaxShardTokens = std::uint64_t(1) << 32;  // it is made in memory
@@ -88,10 +88,10 @@ EncodedBatch BatchEncoder::encode(const TextBatch& batch) {
   EncodedBatch encoded{.runs = {}, .problems = {}, .next = batch.next, .consumed = batch.consumed};
   for (const TextItem& item : batch.items) {
     TokenRun& run = encoded.runs[std::size_t(item.split)];
-    const SourceFile& source = (*sources_)[std::size_t(item.source)];
-    if (source.format == SourceFormat::text) {
+    const InputFile& source = (*sources_)[std::size_t(item.source)];
+    if (source.format == InputFormat::text) {
       append_text(batch.of(item), item, run);
-    } else if (source.format != SourceFormat::json_lines) {
+    } else if (source.format != InputFormat::json_lines) {
       append_tokens(batch.of(item), item, run);
     } else {
       const JsonLine line = read_json_line(batch.of(item), json_field_);
@@ -116,8 +116,8 @@ void BatchEncoder::append_text(std::string_view text, const TextItem& item, Toke
 }
 
 void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, TokenRun& run) {
-  const SourceFile& source = (*sources_)[std::size_t(item.source)];
-  const std::size_t width = source.format == SourceFormat::u16 ? 2 : 4;
+  const InputFile& source = (*sources_)[std::size_t(item.source)];
+  const std::size_t width = source.format == InputFormat::u16 ? 2 : 4;
   if (item.first) run.starts.push_back(run.ids.size());
   bool begins = item.first;  // a text
   for (std::size_t at = 0; at < bytes.size(); at += width) {
@@ -251,7 +251,7 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
   check_options(options, tokenizer);
   const auto shared =
-      std::make_shared<const Sources>(list_sources(options.inputs, options.format, options.notice));
+      std::make_shared<const Sources>(list_inputs(options.inputs, options.format, options.notice));
   const Sources& sources = *shared;
   check_token_files(sources, options.format.has_value(), tokenizer.vocab_size());
   require_documents_fit(sources, options.rules);
@@ -265,13 +265,13 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
             .was_finished = true,
             .problems = {}};
   std::uint64_t total = 0;
-  for (const SourceFile& s : sources) total += s.bytes;
+  for (const InputFile& s : sources) total += s.bytes;
   require_shard_count(std::size_t(
       std::min(total / kSmallestShardBytes, total / kBytesPerToken / options.shard_tokens)));
   write_file_atomically(options.out / kCorpusTokenizerName, tokenizer.model());
   write_source_list(options.out, sources);
   const bool known = std::none_of(sources.begin(), sources.end(),
-                                  [](const SourceFile& s) { return s.path == "-"; });
+                                  [](const InputFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
   DocumentReader reader(shared, rule, cut, journal->state().next,
                         {.separator = options.rules.separator});

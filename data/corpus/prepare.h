@@ -3,15 +3,15 @@
 #pragma once
 
 #include "data/corpus/manifest.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 namespace tern {
 
 struct PrepareOptions {
   std::filesystem::path tokenizer;  // a SentencePiece .model
   std::filesystem::path out;        // a directory; made, or continued after an interruption
-  std::vector<std::string> inputs;  // as for list_sources
-  std::optional<SourceFormat> format{};
+  std::vector<std::string> inputs;  // as for list_inputs
+  std::optional<InputFormat> format{};
   double validation = 0;      // as for SplitRule
   std::uint64_t max_bad = 0;  // JSON lines that may be skipped
   DocumentRules rules{};

@@ -8,7 +8,7 @@
 
 #include "core/check.h"
 #include "data/io/hdf5.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -59,7 +59,7 @@ std::string then_and_now(const json& then, const json& now) {
 
 // "validation: 0.1 then, 0.2 now"; of the inputs, the first that differs. "": they mean the same.
 std::string difference(const fs::path& directory, const json& then, const json& now,
-                       const std::vector<SourceFile>& sources) {
+                       const std::vector<InputFile>& sources) {
   std::string text;
   const auto compare = [&](const std::string& key, const json& before, const json& after) {
     if (before == after) return;
@@ -78,7 +78,7 @@ std::string difference(const fs::path& directory, const json& then, const json& 
 
 // Whether the directory holds the finished corpus of these arguments.
 bool is_finished(const fs::path& directory, const json& arguments,
-                 const std::vector<SourceFile>& sources) {
+                 const std::vector<InputFile>& sources) {
   const fs::path path = directory / kCorpusManifestName;
   if (!path_exists(path, Fault::disk)) return false;
   const CorpusManifest manifest =
@@ -105,7 +105,7 @@ bool is_ours(const fs::path& name) {
 }  // namespace
 
 std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory, const json& arguments,
-                                                   const std::vector<SourceFile>& sources) {
+                                                   const std::vector<InputFile>& sources) {
   require_argument_size(arguments);
   std::error_code error;
   fs::create_directories(directory, error);
@@ -143,7 +143,7 @@ void PrepareJournal::begin(const json& arguments) {
 }
 
 void PrepareJournal::read(std::string_view text, const json& arguments,
-                          const std::vector<SourceFile>& sources) {
+                          const std::vector<InputFile>& sources) {
   const std::string where = file_.path().string();
   bool first = true;
   for (std::size_t end; (end = text.find('\n', size_)) != text.npos; size_ = end + 1) {

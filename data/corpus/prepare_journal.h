@@ -21,7 +21,7 @@ class PrepareJournal {
   // belongs to other arguments or to another process, or holds other files.
   static std::optional<PrepareJournal> open(const std::filesystem::path& directory,
                                             const nlohmann::json& arguments,
-                                            const std::vector<SourceFile>& sources);
+                                            const std::vector<InputFile>& sources);
 
   const PrepareState& state() const { return state_; }
   const std::filesystem::path& directory() const { return directory_; }
@@ -39,7 +39,7 @@ class PrepareJournal {
   void lock() const;
   void begin(const nlohmann::json& arguments);
   void read(std::string_view text, const nlohmann::json& arguments,
-            const std::vector<SourceFile>& sources);
+            const std::vector<InputFile>& sources);
   void append(const nlohmann::json& line);
   void remove_leftovers() const;
 

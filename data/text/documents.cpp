@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t kBatchBytes = std::size_t(256) << 10;
 constexpr std::size_t kReadBytes = std::size_t(256) << 10;
 
-std::size_t token_bytes(SourceFormat format) {
-  return format == SourceFormat::u16 ? 2 : format == SourceFormat::u32 ? 4 : 1;
+std::size_t token_bytes(InputFormat format) {
+  return format == InputFormat::u16 ? 2 : format == InputFormat::u32 ? 4 : 1;
 }
 
 }  // namespace
@@ -24,18 +24,18 @@ std::string_view name_of(Split split) {
   return split == Split::train ? "train" : "validation";
 }
 
-SplitRule::SplitRule(double fraction, const std::vector<SourceFile>& sources, bool separated)
+SplitRule::SplitRule(double fraction, const std::vector<InputFile>& sources, bool separated)
     : fraction_(fraction) {
   require(fraction >= 0 && fraction < 1, Fault::usage,
           "--validation: expected a fraction from 0 to less than 1, got ", fraction);
   if (fraction == 0) return;
-  by_document_ = double(sources.size()) * fraction >= 2 ||
-                 std::any_of(sources.begin(), sources.end(), [&](const SourceFile& s) {
-                   return s.format == SourceFormat::json_lines ||
-                          (separated && s.format == SourceFormat::text);
-                 });
+  by_document_ =
+      double(sources.size()) * fraction >= 2 ||
+      std::any_of(sources.begin(), sources.end(), [&](const InputFile& s) {
+        return s.format == InputFormat::json_lines || (separated && s.format == InputFormat::text);
+      });
   if (by_document_) return;
-  for (const SourceFile& source : sources) {
+  for (const InputFile& source : sources) {
     require(
         source.path != "-", Fault::usage,
         "--validation cannot divide standard input: its size is not known; give it as a file, or "
@@ -59,9 +59,9 @@ std::uint64_t SplitRule::tail_begin(std::size_t source) const {
   return tails_.empty() ? kNoTail : tails_[source];
 }
 
-void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules) {
-  for (const SourceFile& s : sources) {
-    const bool one = s.format == SourceFormat::text && rules.separator.empty();
+void require_documents_fit(const std::vector<InputFile>& sources, const DocumentRules& rules) {
+  for (const InputFile& s : sources) {
+    const bool one = s.format == InputFormat::text && rules.separator.empty();
     require(!one || s.codec != Codec::none || s.bytes <= kMaxDocumentBytes, Fault::input,
             s.path.string(), ": is one document of ", s.bytes, " B, expected at most ",
             kMaxDocumentBytes,
@@ -87,7 +87,7 @@ std::string DocumentReader::place() const {
 }
 
 void DocumentReader::open() {
-  const SourceFile& source = (*sources_)[at_.source];
+  const InputFile& source = (*sources_)[at_.source];
   stream_.emplace(source.path, source.codec, source.bytes);
   stream_->skip(at_.offset);
   buffer_.clear();
@@ -224,7 +224,7 @@ std::optional<TextBatch> DocumentReader::next() {
   TextBatch batch;
   while (at_.source < sources_->size() && batch.bytes.size() < kBatchBytes) {
     if (!stream_) open();
-    const bool lines = (*sources_)[at_.source].format == SourceFormat::json_lines;
+    const bool lines = (*sources_)[at_.source].format == InputFormat::json_lines;
     const bool more = lines ? take_line(batch) : take_text(batch);
     batch.consumed = finished_ + stream_->consumed();
     if (more) continue;

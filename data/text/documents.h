@@ -4,7 +4,7 @@
 #pragma once
 
 #include "data/io/byte_stream.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 namespace tern {
 
@@ -24,7 +24,7 @@ class SplitRule {
   // character or token), becomes a document for validation. Standard input can be divided only by
   // documents (Fault::usage).
   // separated: texts hold documents with separators between them, which are drawn like lines.
-  SplitRule(double fraction, const std::vector<SourceFile>& sources, bool separated = false);
+  SplitRule(double fraction, const std::vector<InputFile>& sources, bool separated = false);
 
   bool by_document() const { return by_document_; }
   // of document number n, counted over all sources; by_document() only
@@ -78,7 +78,7 @@ struct TextOptions {
 };
 
 // Fault::input for a text that is one document and too long for one, as far as its size is known.
-void require_documents_fit(const std::vector<SourceFile>& sources, const DocumentRules& rules);
+void require_documents_fit(const std::vector<InputFile>& sources, const DocumentRules& rules);
 
 class DocumentReader {
  public:

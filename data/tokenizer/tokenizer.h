@@ -2,7 +2,7 @@
 // is (see lossless) decode(encode(x)) == x for every byte string x, valid UTF-8 or not.
 #pragma once
 
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 #include "data/tokenizer/segments.h"
 
 namespace tern {
@@ -106,7 +106,7 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
                             const TokenizerTraining& options);
 
 // the same with the text of files; Fault::input for what cannot be read
-std::string train_tokenizer(const std::vector<SourceFile>& sources,
+std::string train_tokenizer(const std::vector<InputFile>& sources,
                             const TokenizerTraining& options);
 
 }  // namespace tern

@@ -101,13 +101,13 @@ class Sentences : public sentencepiece::SentenceIterator {
 };
 
 // The joined texts of a batch; counts the lines without one.
-std::string texts_of(const TextBatch& batch, const std::vector<SourceFile>& sources,
+std::string texts_of(const TextBatch& batch, const std::vector<InputFile>& sources,
                      const TokenizerTraining& options, std::uint64_t& bad) {
   const std::uint64_t max_bad = options.max_bad;
   std::string texts;
   for (const TextItem& item : batch.items) {
-    const SourceFile& source = sources[std::size_t(item.source)];
-    if (source.format == SourceFormat::text) {
+    const InputFile& source = sources[std::size_t(item.source)];
+    if (source.format == InputFormat::text) {
       texts += batch.of(item);
       if (item.last && !options.rules.separator.empty()) texts += '\n';
       continue;
@@ -244,14 +244,14 @@ std::string train_tokenizer(const std::function<std::optional<std::string>()>& n
   return model;
 }
 
-std::string train_tokenizer(const std::vector<SourceFile>& sources,
+std::string train_tokenizer(const std::vector<InputFile>& sources,
                             const TokenizerTraining& options) {
-  for (const SourceFile& s : sources)
-    require(s.format == SourceFormat::text || s.format == SourceFormat::json_lines, Fault::usage,
+  for (const InputFile& s : sources)
+    require(s.format == InputFormat::text || s.format == InputFormat::json_lines, Fault::usage,
             s.path.string(), ": holds tokens: a tokenizer is trained on text");
   const auto cut = [](std::string_view text) { return text.size() - incomplete_suffix(text); };
   DocumentReader reader(
-      std::make_shared<const std::vector<SourceFile>>(sources), SplitRule(0, sources), cut, {},
+      std::make_shared<const std::vector<InputFile>>(sources), SplitRule(0, sources), cut, {},
       {.separator = options.rules.separator, .max_document_bytes = SplitRule::kNoTail});
   std::uint64_t bad = 0;
   const auto next = [&]() -> std::optional<std::string> {

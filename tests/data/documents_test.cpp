@@ -22,13 +22,13 @@ std::size_t at_characters(std::string_view text) {
   return text.size() - incomplete_suffix(text);
 }
 
-std::vector<SourceFile> sources_of(const std::vector<std::string>& inputs) {
-  return list_sources(inputs, std::nullopt);
+std::vector<InputFile> sources_of(const std::vector<std::string>& inputs) {
+  return list_inputs(inputs, std::nullopt);
 }
 
 DocumentReader source_of(const std::vector<std::string>& inputs, double validation = 0) {
   const auto sources = sources_of(inputs);
-  return DocumentReader(std::make_shared<const std::vector<SourceFile>>(sources),
+  return DocumentReader(std::make_shared<const std::vector<InputFile>>(sources),
                         SplitRule(validation, sources), at_characters);
 }
 
@@ -66,7 +66,7 @@ TEST(Sources, FilesDirectoriesAndGlobsInOrder) {
     write_text(d / name, "");
   const auto names = [&](const std::vector<std::string>& inputs) {
     std::vector<std::string> out;
-    for (const SourceFile& s : sources_of(inputs))
+    for (const InputFile& s : sources_of(inputs))
       out.push_back(s.path.lexically_relative(d.path()));
     return out;
   };
@@ -74,10 +74,10 @@ TEST(Sources, FilesDirectoriesAndGlobsInOrder) {
   EXPECT_THAT(names({d / "x?.txt", d / "in/b.txt"}), ElementsAre("x0.txt", "x1.txt", "in/b.txt"));
   const auto one = sources_of({d / "in/deep/c.txt.gz"}).at(0);
   EXPECT_EQ(one.codec, Codec::gzip);
-  EXPECT_EQ(one.format, SourceFormat::text);
+  EXPECT_EQ(one.format, InputFormat::text);
   EXPECT_THROW(sources_of({d / "in/notes.pdf"}), Error);
   const std::vector<std::string> notes = {d / "in/notes.pdf"};
-  EXPECT_EQ(list_sources(notes, SourceFormat::text).size(), 1u);
+  EXPECT_EQ(list_inputs(notes, InputFormat::text).size(), 1u);
 }
 
 TEST(DocumentReader, GivesDocumentsWhateverTheCompression) {
@@ -129,12 +129,12 @@ TEST(DocumentReader, GoesOnFromAnyBatch) {
   write_text(d / "3.bin", tokens);
   write_text(d / "4.txt.zst", compressed(Codec::zstd, text));
   for (const double validation : {0.0, 0.3}) {
-    std::vector<SourceFile> sources = sources_of({d / "1.txt", d / "3.bin", d / "4.txt.zst"});
+    std::vector<InputFile> sources = sources_of({d / "1.txt", d / "3.bin", d / "4.txt.zst"});
     if (validation == 0) sources.push_back(sources_of({d / "2.jsonl"})[0]);
     const SplitRule rule(validation, sources);
     const auto cut = [&](std::string_view t) { return tokenizer.complete_prefix(t); };
     std::vector<TextBatch> batches;
-    const auto shared = std::make_shared<const std::vector<SourceFile>>(sources);
+    const auto shared = std::make_shared<const std::vector<InputFile>>(sources);
     DocumentReader whole(shared, rule, cut);
     while (auto batch = whole.next()) batches.push_back(std::move(*batch));
     ASSERT_GT(batches.size(), 10u);

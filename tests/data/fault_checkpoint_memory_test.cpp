@@ -173,7 +173,7 @@ TEST(Fault305, DamageInARowThatIsNotAskedForIsNoticedInItsPiece) {
                    tensors.views());
   const fs::path path = directory.path() / "step-00000001";
   const Checkpoint checkpoint = Checkpoint::open(path);
-  const TensorPiece last = checkpoint.find("rows")->pieces.back();
+  const StoredRows last = checkpoint.find("rows")->pieces.back();
   std::fstream file(path / last.file, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(std::streamoff(last.offset + last.bytes - 1));
   file.put('\x7f');

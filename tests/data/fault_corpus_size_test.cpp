@@ -7,7 +7,7 @@
 
 #include "data/checkpoint/manifest.h"
 #include "data/corpus/prepare_journal.h"
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 #include "data/tokenizer/sentencepiece_model.h"
 #include "tests/data/prepare_fixture.h"
 
@@ -84,7 +84,7 @@ TEST(Fault104, TheInputThatDiffersIsNamed) {
 }
 
 TEST(Fault104, MoreInputsThanTheLimitAreRefused) {
-  const std::vector<SourceFile> sources(11, SourceFile{.path = "a.txt", .bytes = 3});
+  const std::vector<InputFile> sources(11, InputFile{.path = "a.txt", .bytes = 3});
   EXPECT_EQ(source_summary(sources, 11)["files"], 11);
   EXPECT_THAT(message_of(Fault::input, [&] { source_summary(sources, 10); }),
               HasSubstr("at most 10 input files, got 11"));

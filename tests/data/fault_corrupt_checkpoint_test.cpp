@@ -89,7 +89,7 @@ TEST_F(Fault22, GrownShardIsNamed) {
 TEST_F(Fault23, FlippedBitIsNamedByFileAndTensor) {
   const Checkpoint good = Checkpoint::open(newer(""));
   for (const char* name : {"a.weight", "b.weight"}) {
-    const TensorPiece& piece = good.find(name)->pieces[0];
+    const StoredRows& piece = good.find(name)->pieces[0];
     const std::uint64_t offset = piece.offset + piece.bytes - 1;
     flip(newer(shard_), offset, 6);
     expect_fallback(newer(shard_).string() + ": tensor " + name + " is damaged");

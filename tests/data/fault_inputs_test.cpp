@@ -27,7 +27,7 @@ using testing::Not;
 std::vector<std::string> listed(const fs::path& directory, std::string* said = nullptr) {
   const std::vector<std::string> inputs = {directory.string()};
   std::vector<std::string> out;
-  for (const SourceFile& s : list_sources(inputs, std::nullopt, [&](const std::string& line) {
+  for (const InputFile& s : list_inputs(inputs, std::nullopt, [&](const std::string& line) {
          if (said) *said += line + '\n';
        }))
     out.push_back(s.path.lexically_relative(directory));
@@ -42,8 +42,8 @@ TEST(Fault116, ExtensionsInAnyCase) {
   EXPECT_THAT(listed(d.path(), &said),
               ElementsAre("a.TXT", "b.Ndjson", "c.JSONL.GZ", "d.md", "e.rst", "f.u16", "g.text"));
   EXPECT_EQ(said, "");
-  EXPECT_EQ(list_sources(std::vector<std::string>{d / "b.Ndjson"}, std::nullopt)[0].format,
-            SourceFormat::json_lines);
+  EXPECT_EQ(list_inputs(std::vector<std::string>{d / "b.Ndjson"}, std::nullopt)[0].format,
+            InputFormat::json_lines);
 }
 
 TEST(Fault116, WhatIsLeftOutIsSaid) {

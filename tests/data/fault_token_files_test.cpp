@@ -24,7 +24,7 @@ std::string file_of(std::size_t ids, std::uint32_t below) {
 class Fault118 : public testing::Test {
  protected:
   std::string refusal(const std::string& name, const std::string& content,
-                      std::optional<SourceFormat> format = {}) const {
+                      std::optional<InputFormat> format = {}) const {
     write_text(f_ / name, content);
     PrepareOptions options = f_.options("out", {f_ / name});
     options.format = format;
@@ -50,13 +50,13 @@ TEST_F(Fault118, LargeVocabulariesDoNotFitInto16Bits) {
     const bool plain = !std::string_view(name).ends_with("zst");
     const std::string content = plain ? ids : compressed(Codec::zstd, ids);
     EXPECT_THAT(refusal(name, content), HasSubstr("vocabulary of 65659: give --format u32"));
-    EXPECT_EQ(refusal(name, content, SourceFormat::u32), "");
+    EXPECT_EQ(refusal(name, content, InputFormat::u32), "");
   }
   EXPECT_EQ(refusal("c.u32", ids), "");
   EXPECT_EQ(f_.ids("out").size(), 5000u);
   const std::string narrow = file_of<std::uint16_t>(5000, 60'000);
   EXPECT_THAT(refusal("d.bin", narrow), HasSubstr("--format u16 if no id is above 65535"));
-  EXPECT_EQ(refusal("d.bin", narrow, SourceFormat::u16), "");
+  EXPECT_EQ(refusal("d.bin", narrow, InputFormat::u16), "");
   EXPECT_EQ(refusal("d.u16", narrow), "");
   EXPECT_THAT(refusal("d.u32", narrow), HasSubstr("give --format u16"));
 }
@@ -65,13 +65,13 @@ TEST_F(Fault118, IdsThatLookLikeTheOtherWidth) {
   const std::string wide = file_of<std::uint32_t>(5000, 400);
   EXPECT_THAT(refusal("a.bin", wide), HasSubstr("looks like 32-bit ids"));
   EXPECT_THAT(refusal("a.bin.gz", compressed(Codec::gzip, wide)), HasSubstr("--format u32"));
-  EXPECT_EQ(refusal("a.bin", wide, SourceFormat::u32), "");
-  EXPECT_EQ(refusal("a.bin", wide, SourceFormat::u16), "") << "asked for";
+  EXPECT_EQ(refusal("a.bin", wide, InputFormat::u32), "");
+  EXPECT_EQ(refusal("a.bin", wide, InputFormat::u16), "") << "asked for";
   const std::string narrow = file_of<std::uint16_t>(5000, 400);
   EXPECT_EQ(refusal("b.bin", narrow), "");
-  EXPECT_THAT(refusal("b.bin", narrow, SourceFormat::u32),
+  EXPECT_THAT(refusal("b.bin", narrow, InputFormat::u32),
               HasSubstr("in a vocabulary of 400 as 16-bit numbers only"));
-  EXPECT_THAT(refusal("b.bin", narrow + std::string(2, '\0'), SourceFormat::u32),
+  EXPECT_THAT(refusal("b.bin", narrow + std::string(2, '\0'), InputFormat::u32),
               HasSubstr("got 2 B too many at byte 10000: are they 16-bit ids (--format u16)?"));
   EXPECT_EQ(refusal("few.bin", std::string("\5\0\0\0", 4)), "") << "too few to tell";
   EXPECT_EQ(refusal("zeros.bin", std::string(1000, '\0')), "");

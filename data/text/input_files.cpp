@@ -1,4 +1,4 @@
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 #include <glob.h>
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ constexpr const char* kExtensions =
     "or .xz";
 
 struct Kind {
-  std::optional<SourceFormat> format;
+  std::optional<InputFormat> format;
   Codec codec = Codec::none;
 };
 
@@ -38,12 +38,12 @@ std::string lower_case(std::string text) {
 Kind kind_of(const fs::path& path) {
   static const std::map<std::string, Codec, std::less<>> codecs = {
       {".gz", Codec::gzip}, {".zst", Codec::zstd}, {".xz", Codec::xz}};
-  static const std::map<std::string, SourceFormat, std::less<>> formats = {
-      {".txt", SourceFormat::text},          {".text", SourceFormat::text},
-      {".md", SourceFormat::text},           {".markdown", SourceFormat::text},
-      {".rst", SourceFormat::text},          {".jsonl", SourceFormat::json_lines},
-      {".ndjson", SourceFormat::json_lines}, {".bin", SourceFormat::u16},
-      {".u16", SourceFormat::u16},           {".u32", SourceFormat::u32}};
+  static const std::map<std::string, InputFormat, std::less<>> formats = {
+      {".txt", InputFormat::text},          {".text", InputFormat::text},
+      {".md", InputFormat::text},           {".markdown", InputFormat::text},
+      {".rst", InputFormat::text},          {".jsonl", InputFormat::json_lines},
+      {".ndjson", InputFormat::json_lines}, {".bin", InputFormat::u16},
+      {".u16", InputFormat::u16},           {".u32", InputFormat::u32}};
   Kind kind;
   fs::path name = lower_case(path.filename());
   if (const auto codec = codecs.find(name.extension().string()); codec != codecs.end()) {
@@ -55,9 +55,9 @@ Kind kind_of(const fs::path& path) {
   return kind;
 }
 
-SourceFile source_at(const fs::path& path, std::optional<SourceFormat> forced) {
+InputFile source_at(const fs::path& path, std::optional<InputFormat> forced) {
   const Kind kind = kind_of(path);
-  const std::optional<SourceFormat> format = forced ? forced : kind.format;
+  const std::optional<InputFormat> format = forced ? forced : kind.format;
   require(format.has_value(), Fault::usage, path.string(), ": unknown kind of file: expected ",
           kExtensions, ", or --format");
   return {path, *format, kind.codec, File::open(path, Links::follow).size()};
@@ -198,7 +198,7 @@ std::vector<fs::path> matches_of(const std::string& pattern) {
 constexpr std::size_t kLookedAt = std::size_t(64) << 10;  // bytes
 constexpr std::size_t kEnough = 16;                       // ids, to tell what they look like
 
-std::vector<std::byte> first_bytes(const SourceFile& source) {
+std::vector<std::byte> first_bytes(const InputFile& source) {
   std::vector<std::byte> bytes(kLookedAt);
   ByteStream stream(source.path, source.codec, source.bytes);
   bytes.resize(stream.read(bytes));
@@ -222,9 +222,9 @@ FirstIds first_ids(const std::vector<std::byte>& bytes, std::int32_t vocab_size)
   return seen;
 }
 
-void check_token_file(const SourceFile& source, bool forced, std::int32_t vocab_size) {
+void check_token_file(const InputFile& source, bool forced, std::int32_t vocab_size) {
   const std::string where = source.path.string();
-  const bool wide = source.format == SourceFormat::u32;
+  const bool wide = source.format == InputFormat::u32;
   const std::size_t width = wide ? 4 : 2;
   const std::string_view other = wide ? "--format u16" : "--format u32";
   require(source.codec != Codec::none || source.bytes % width == 0, Fault::input, where,
@@ -260,7 +260,7 @@ std::string line_of(const std::string& path, std::uint64_t bytes, std::string_vi
   return entry.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string line_of(const SourceFile& s) {
+std::string line_of(const InputFile& s) {
   return line_of(s.path.string(), s.bytes, name_of(s.format), name_of(s.codec));
 }
 
@@ -310,7 +310,7 @@ std::string described(const std::string& line) {
 }
 
 // Whether a line names the source by another spelling of its path: absolute, relative or by links.
-bool is_same_file(const std::string& line, const SourceFile& source) {
+bool is_same_file(const std::string& line, const InputFile& source) {
   const json entry = json::parse(line, nullptr, false);
   if (!entry.is_object() || !entry.contains("path") || !entry["path"].is_string()) return false;
   const std::string path = entry["path"].get<std::string>();
@@ -325,14 +325,14 @@ bool is_same_file(const std::string& line, const SourceFile& source) {
 
 }  // namespace
 
-std::string_view name_of(SourceFormat format) {
+std::string_view name_of(InputFormat format) {
   constexpr std::string_view names[] = {"text", "jsonl", "u16", "u32"};
   return names[std::size_t(format)];
 }
 
-std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
-                                     std::optional<SourceFormat> forced, const Notice& notice) {
-  std::vector<SourceFile> sources;
+std::vector<InputFile> list_inputs(std::span<const std::string> inputs,
+                                   std::optional<InputFormat> forced, const Notice& notice) {
+  std::vector<InputFile> sources;
   const auto add = [&](const fs::path& path) {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -345,19 +345,19 @@ std::vector<SourceFile> list_sources(std::span<const std::string> inputs,
   for (const std::string& input : inputs) {
     const bool pattern = input.find_first_of("*?[") != input.npos && !path_exists(input);
     if (input == "-")
-      sources.push_back({input, forced.value_or(SourceFormat::text)});
+      sources.push_back({input, forced.value_or(InputFormat::text)});
     else if (!pattern)
       add(input);
     else
       for (const fs::path& path : matches_of(input)) add(path);
   }
-  const auto is_stdin = [](const SourceFile& s) { return s.path == "-"; };
+  const auto is_stdin = [](const InputFile& s) { return s.path == "-"; };
   require(std::count_if(sources.begin(), sources.end(), is_stdin) <= 1, Fault::usage,
           "standard input (-) is given twice");
   return sources;
 }
 
-std::uint64_t decompressed_bytes(const SourceFile& source) {
+std::uint64_t decompressed_bytes(const InputFile& source) {
   if (source.codec == Codec::none) return source.bytes;
   ByteStream stream(source.path, source.codec, source.bytes);
   std::vector<std::byte> scratch(std::size_t(1) << 20);
@@ -366,11 +366,11 @@ std::uint64_t decompressed_bytes(const SourceFile& source) {
   return stream.position();
 }
 
-void check_token_files(const std::vector<SourceFile>& sources, bool forced,
+void check_token_files(const std::vector<InputFile>& sources, bool forced,
                        std::int32_t vocab_size) {
-  for (const SourceFile& source : sources) {
-    const bool wide = source.format == SourceFormat::u32;
-    if (source.path == "-" || (!wide && source.format != SourceFormat::u16)) continue;
+  for (const InputFile& source : sources) {
+    const bool wide = source.format == InputFormat::u32;
+    if (source.path == "-" || (!wide && source.format != InputFormat::u16)) continue;
     const std::filesystem::path name =
         source.codec == Codec::none ? source.path : source.path.stem();
     require(
@@ -382,11 +382,11 @@ void check_token_files(const std::vector<SourceFile>& sources, bool forced,
   }
 }
 
-json source_summary(const std::vector<SourceFile>& sources, std::size_t most) {
+json source_summary(const std::vector<InputFile>& sources, std::size_t most) {
   require(sources.size() <= most, Fault::input, "expected at most ", most, " input files, got ",
           sources.size(), ": join documents, for example as lines of JSON (.jsonl)");
   std::uint64_t bytes = 0;
-  for (const SourceFile& s : sources) bytes += s.bytes;
+  for (const InputFile& s : sources) bytes += s.bytes;
   return summary_of(sources, bytes);
 }
 
@@ -401,7 +401,7 @@ json with_summary(json arguments) {
   return arguments;
 }
 
-void write_source_list(const fs::path& directory, const std::vector<SourceFile>& sources) {
+void write_source_list(const fs::path& directory, const std::vector<InputFile>& sources) {
   const fs::path path = directory / kCorpusSourcesName;
   write_file_atomically(path, [&](File& file) {
     for_each_part(sources,
@@ -410,7 +410,7 @@ void write_source_list(const fs::path& directory, const std::vector<SourceFile>&
 }
 
 std::optional<std::string> source_difference(const fs::path& directory,
-                                             const std::vector<SourceFile>& sources) {
+                                             const std::vector<InputFile>& sources) {
   std::ifstream list(directory / kCorpusSourcesName, std::ios::binary);
   if (!list) return std::nullopt;
   std::string line;

@@ -1,5 +1,5 @@
-// Pieces of rows: V elements as one word, loaded and stored under a condition and without a branch,
-// so that all loads of a row are on their way before the first is used.
+// Vectors of a row: V elements as one word, loaded and stored under a condition and without a
+// branch, so that all loads of a row are on their way before the first is used.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -10,7 +10,7 @@
 
 namespace tern::cuda {
 
-// What a piece of 2, 4, 8 or 16 bytes is loaded as.
+// What a vector of 2, 4, 8 or 16 bytes is loaded as.
 template <class T, int V, int Bytes = sizeof(T) * V>
 using Word = std::conditional_t<
     Bytes == 2, unsigned short,
@@ -104,7 +104,7 @@ __device__ inline void pack(uint4& x, const float (&from)[4]) {
 
 // Asynchronous copies to shared memory.
 
-// the Bytes of a piece (4, 8 or 16), unless it is outside
+// the Bytes of a vector (4, 8 or 16), unless it is outside
 template <int Bytes>
 __device__ inline void copy_async_if(bool inside, void* to_shared, const void* from) {
   const auto to = unsigned(__cvta_generic_to_shared(to_shared));

@@ -3,19 +3,19 @@
 
 #include <CLI/CLI.hpp>
 
-#include "data/text/sources.h"
+#include "data/text/input_files.h"
 
 namespace tern {
 
-struct SourceOptions {
+struct InputOptions {
   std::vector<std::string> inputs{};
   std::string format = "auto";
   DocumentRules rules{};
-  std::optional<SourceFormat> forced_format() const;  // none for "auto"
+  std::optional<InputFormat> forced_format() const;  // none for "auto"
 };
 
 void warn(const std::string& what);  // a line on stderr
 
-void add_source_options(CLI::App& command, SourceOptions& options);
+void add_input_options(CLI::App& command, InputOptions& options);
 
 }  // namespace tern

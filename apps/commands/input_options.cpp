@@ -1,4 +1,4 @@
-#include "apps/commands/source_options.h"
+#include "apps/commands/input_options.h"
 
 #include <cstdio>
 
@@ -8,9 +8,9 @@
 
 namespace tern {
 
-std::optional<SourceFormat> SourceOptions::forced_format() const {
-  for (const SourceFormat f :
-       {SourceFormat::text, SourceFormat::json_lines, SourceFormat::u16, SourceFormat::u32})
+std::optional<InputFormat> InputOptions::forced_format() const {
+  for (const InputFormat f :
+       {InputFormat::text, InputFormat::json_lines, InputFormat::u16, InputFormat::u32})
     if (format == name_of(f)) return f;
   return std::nullopt;
 }
@@ -42,7 +42,7 @@ std::string unescaped(std::string_view text) {
 
 }  // namespace
 
-void add_source_options(CLI::App& command, SourceOptions& options) {
+void add_input_options(CLI::App& command, InputOptions& options) {
   add_list(command, "INPUT", options.inputs,
            "files, directories, globs, or - for standard input:\n.txt .md .rst (one document), "
            ".jsonl .ndjson (one a line),\n.bin .u16 .u32 (token ids), each also .gz, .zst, .xz")
