@@ -11,6 +11,7 @@ quick=0
 [ "${1-}" = --quick ] && quick=1 && build=$(realpath "$2")
 
 room=$(mktemp -d)
+chmod 755 "$room"  # tests run programs in it as another user
 trap 'rm -rf "$room"' EXIT
 if [ $quick = 1 ]; then
   mkdir "$room/tern" "$room/tern/build"

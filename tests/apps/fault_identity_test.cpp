@@ -323,6 +323,7 @@ TEST(Fault120OfARun, APathThatCannotBeUsedIsNamed) {
   named(tiny.command("run", {from(longest)}), 3, longest);
   named(tiny.command("run", {}, {"--resume", longest}), 3, longest);
 
+  SKIP_IN_A_FOLDER_CLOSED_TO_OTHERS();
   const fs::path shut = tiny.room() / "shut";
   fs::create_directories(shut);
   const auto unprivileged = [](Command command) {

@@ -206,6 +206,7 @@ TEST(Fault129, NumbersOfThreadsThatWork) {
 }
 
 TEST(Fault129, FewerThreadsWhereTheSystemDoesNotGiveAsMany) {
+  SKIP_IN_A_FOLDER_CLOSED_TO_OTHERS();
   Command command = tern_with({"OMP_NUM_THREADS=64"},
                               {"golden", fs::absolute("tests/golden/tiny_model.safetensors")});
   command.limits = {{RLIMIT_NPROC, 8}};

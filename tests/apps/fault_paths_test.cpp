@@ -52,6 +52,7 @@ class Fault120 : public testing::Test {
   void expect_refused(const std::string& path, const std::string& reason) {
     const std::string model = tiny_corpus() / "tokenizer.model", out = room_ / "out",
                       trained = room_ / "open/m.model";
+    SKIP_IN_A_FOLDER_CLOSED_TO_OTHERS();
     const std::vector<std::vector<std::string>> commands = {
         {"prepare", "--tokenizer", model, "--out", out, path},
         {"prepare", "--tokenizer", model, "--out", out, path + "/*.txt[x]"},

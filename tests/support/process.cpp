@@ -177,4 +177,14 @@ std::string sibling_program(std::string_view name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
+std::string folder_closed_to_others() {
+  namespace fs = std::filesystem;
+  if (geteuid() != 0) return {};
+  for (const fs::path& below : {fs::path(sibling_program("")), fs::current_path()})
+    for (fs::path folder = below; folder.has_relative_path(); folder = folder.parent_path())
+      if ((fs::status(folder).permissions() & fs::perms::others_exec) == fs::perms::none)
+        return folder.string();
+  return {};
+}
+
 }  // namespace tern

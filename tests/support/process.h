@@ -66,4 +66,11 @@ Outcome run(const Command& command, std::chrono::milliseconds limit = std::chron
 // The path of a program built beside this test program: sibling_program("tern").
 std::string sibling_program(std::string_view name);
 
+// As root: the first folder above this test program or the working folder that other users cannot
+// enter, so that Command::unprivileged cannot run a program there; empty: there is none.
+std::string folder_closed_to_others();
+#define SKIP_IN_A_FOLDER_CLOSED_TO_OTHERS()                                  \
+  if (const std::string closed = folder_closed_to_others(); !closed.empty()) \
+  GTEST_SKIP() << closed << ": only its owner can enter it: no program runs there as another user"
+
 }  // namespace tern
