@@ -50,8 +50,8 @@ class AdamWOptimizer {
   // After the last micro-batch. Makes the pack's ternary copies, too; count: with their stats.
   PendingUpdate step(bool count = false);
 
-  // Call after a change of the values that was no update, and after ParameterPack::quantize: makes the same
-  // copies on every rank. Does nothing where parameters have no owners.
+  // Call after a change of the values that was no update, and after ParameterPack::quantize: makes
+  // the same copies on every rank. Does nothing where parameters have no owners.
   void all_gather_copies() {
     if (replicas_) replicas_->all_gather(false);
   }
