@@ -177,13 +177,13 @@ void CheckpointSaver::wait_alone(std::int64_t step) {
 }
 
 void CheckpointSaver::complete(std::int64_t step, const SaveResult& own) {
-  ControlPlane& ranks = opened_.control();
+  ControlPlane& control = opened_.control();
   const CheckpointFacts facts = *std::exchange(saving_, std::nullopt);
   SaveResult all{
       .step = own.step, .path = own.path, .seconds = own.seconds, .streamed = own.streamed};
   std::vector<std::string> errors, shards;
-  for (const Bytes& b : ranks.all_gather(bytes_of(own.error))) errors.push_back(text_of(b));
-  for (const Bytes& b : ranks.gather(bytes_of(own.shard))) shards.push_back(text_of(b));
+  for (const Bytes& b : control.all_gather(bytes_of(own.error))) errors.push_back(text_of(b));
+  for (const Bytes& b : control.gather(bytes_of(own.shard))) shards.push_back(text_of(b));
   for (std::size_t r = 0; r < errors.size() && all.error.empty(); ++r)
     if (!errors[r].empty()) all.error = "rank " + std::to_string(r) + ": " + errors[r];
   const auto publish = [&] {
@@ -192,7 +192,7 @@ void CheckpointSaver::complete(std::int64_t step, const SaveResult& own) {
   };
   if (directory_ && all.error.empty()) all.error = error_of(publish);
   if (directory_ && !all.error.empty()) drop_checkpoint(writer_->options(), all.step);
-  all.error = ranks.broadcast(all.error);
+  all.error = control.broadcast(all.error);
   collect(step, {all});
 }
 

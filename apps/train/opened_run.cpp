@@ -236,21 +236,21 @@ void RankZero::print_banner(OpenedRun& opened) {
 }
 
 void require_shared_directory(OpenedRun& opened) {
-  ControlPlane& ranks = opened.control();
+  ControlPlane& control = opened.control();
   const std::filesystem::path path = opened.directory();
   std::string name;
-  if (ranks.first()) {
+  if (control.first()) {
     std::random_device random;
     name = fmt::format(".ranks-{:08x}{:08x}", random(), random());
     File::create(path / name);
   }
-  name = ranks.broadcast(name);
+  name = control.broadcast(name);
   std::error_code error;
   const bool there = std::filesystem::exists(path, error);
   const bool shared = std::filesystem::exists(path / name, error);
-  ranks.all_gather_value(std::int32_t(shared));  // all have looked
-  if (ranks.first()) std::filesystem::remove(path / name, error);
-  require(shared, Fault::usage, "rank ", ranks.rank(), ": ", path.string(),
+  control.all_gather_value(std::int32_t(shared));  // all have looked
+  if (control.first()) std::filesystem::remove(path / name, error);
+  require(shared, Fault::usage, "rank ", control.rank(), ": ", path.string(),
           there ? ": another directory than rank 0 sees" : ": not there, though rank 0 has made it",
           ": parallel.zero = 1 needs one that all ranks share: correct run.directory, or set "
           "parallel.zero = 0");

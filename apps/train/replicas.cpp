@@ -47,13 +47,13 @@ void share_weights(OpenedRun& opened, Trainer& trainer) {
   trainer.pack().quantize();
 }
 
-TrainingState broadcast_state(ControlPlane& ranks, const TrainingState& state) {
-  const std::string text = ranks.broadcast(to_json(state).dump());
+TrainingState broadcast_state(ControlPlane& control, const TrainingState& state) {
+  const std::string text = control.broadcast(to_json(state).dump());
   return training_state(nlohmann::json::parse(text), "rank 0");
 }
 
-void end_by_rank_zero(ControlPlane& ranks, Fault fault, const std::string& why) {
-  if (!ranks.first()) ranks.all_gather({});  // rank 0 ends us
+void end_by_rank_zero(ControlPlane& control, Fault fault, const std::string& why) {
+  if (!control.first()) control.all_gather({});  // rank 0 ends us
   fail(fault, why);
 }
 

@@ -20,9 +20,9 @@ std::string ranks_that_differ(const std::vector<std::string>& hashes);
 // By all ranks, each with the same calls. Weights and moments of rank 0; where ranks hold parts of
 // the parameters, the others' ternary copies.
 void share_weights(OpenedRun& opened, Trainer& trainer);
-TrainingState broadcast_state(ControlPlane& ranks, const TrainingState& state);
+TrainingState broadcast_state(ControlPlane& control, const TrainingState& state);
 
 // Ends the run for a reason that all ranks know; rank 0 says it.
-[[noreturn]] void end_by_rank_zero(ControlPlane& ranks, Fault fault, const std::string& why);
+[[noreturn]] void end_by_rank_zero(ControlPlane& control, Fault fault, const std::string& why);
 
 }  // namespace tern

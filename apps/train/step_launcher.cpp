@@ -39,7 +39,7 @@ LaunchedStep StepLauncher::launch(TrainingState& state) {
   const RunConfig& config = opened_.config;
   const FaultInjection& injection = opened_.injection;
   const int rank = opened_.info.rank;
-  ControlPlane& ranks = opened_.control();
+  ControlPlane& control = opened_.control();
   Backend& on = trainer_.model().backend();
   const std::int64_t step = state.step + 1;
   std::unique_ptr<Timestamp> device_begin = on.timestamp();
@@ -47,8 +47,8 @@ LaunchedStep StepLauncher::launch(TrainingState& state) {
   Batch batch = opened_.data.next();
   inject_faults(step, batch);
   const double data_seconds = monotonic_seconds() - begin;
-  const double waited = ranks.seconds_waited();
-  const DeviceWork work(ranks, on.pool());
+  const double waited = control.seconds_waited();
+  const DeviceWork work(control, on.pool());
   if (injection.hangs(rank, step)) on.hang();
   StepDiagnostics inside;
   const std::int64_t every = config.logging.diagnostics_interval;
@@ -57,7 +57,7 @@ LaunchedStep StepLauncher::launch(TrainingState& state) {
   PendingUpdate update = trainer_.step(
       own_share(batch), loss_weight(batch.targets) * injection.factor(rank, step), learning_rate,
       config.optimizer.weight_decay * decay_.at(state.step), diagnose ? &inside : nullptr);
-  const double busy = monotonic_seconds() - begin - (ranks.seconds_waited() - waited);
+  const double busy = monotonic_seconds() - begin - (control.seconds_waited() - waited);
   state.step = step;
   state.validation_loss = kUnknown;
   state.position = std::int64_t(batch.next_sample());

@@ -295,13 +295,13 @@ void TrainingRun::give_up(std::int64_t step) {
 }
 
 void TrainingRun::rewind(std::int64_t from) {
-  ControlPlane& ranks = opened_.control();
+  ControlPlane& control = opened_.control();
   saver_.poll(state_.step, true);
-  const std::string path =
-      ranks.broadcast(rank_zero_ ? newest_checkpoint(rank_zero_->directory, state_.bad, from) : "");
+  const std::string path = control.broadcast(
+      rank_zero_ ? newest_checkpoint(rank_zero_->directory, state_.bad, from) : "");
   TrainingState saved;
   if (rank_zero_ || opened_.shards_saved()) saved = restore(path, trainer_);
-  saved = broadcast_state(ranks, saved);
+  saved = broadcast_state(control, saved);
   share_weights(opened_, trainer_);
   const std::int64_t sequences = opened_.config.batch.tokens / opened_.config.batch.context;
   const std::int64_t past =

@@ -10,21 +10,21 @@ Validation::Validation(OpenedRun& opened, TrainingReports& reports, StepAgreemen
 
 // All ranks read the same batches and evaluate them in turn.
 bool Validation::add_set(const ValidationSet& set, std::int64_t step, LossSum& sum) {
-  ControlPlane& ranks = opened_.control();
+  ControlPlane& control = opened_.control();
   SequentialPass pass = opened_.data.pass(set, opened_.memory.micro_batch);
   double begin = monotonic_seconds();
   for (int turn = 0; const auto batch = pass.next(); ++turn) {
-    if (turn % ranks.size() == 0) {
+    if (turn % control.size() == 0) {
       if (turn > 0) longest_round_ = std::max(longest_round_, monotonic_seconds() - begin);
       if (agreement_.stop_wanted(step, longest_round_)) return false;
       begin = monotonic_seconds();
     }
-    if (turn % ranks.size() != ranks.rank()) continue;
+    if (turn % control.size() != control.rank()) continue;
     sum += evaluate(trainer_.model(), *batch, opened_.config.batch.context);
     sum.bytes += set.bytes->of(*batch);
   }
   const LossSum own = std::exchange(sum, {});
-  for (const LossSum& part : ranks.all_gather_value(own)) sum += part;
+  for (const LossSum& part : control.all_gather_value(own)) sum += part;
   return true;
 }
 
