@@ -197,9 +197,9 @@ int requested_threads() {
   return first;
 }
 
-// How often a thread looks for work before it sleeps; libgomp's default is 300000. Costs 2 % on an
+// How often a thread looks for work before it sleeps; libgomp's default is 300000. Costs 1 % on an
 // idle machine, and is several times faster beside other processes (docs/benchmarks/cpu.md).
-constexpr const char* kSpins = "3000";
+constexpr const char* kSpins = "5000";
 
 // Starts the program again with threads that soon sleep. Returns where that is not possible.
 void restart_with_short_waits(char** argv) {

@@ -232,7 +232,7 @@ TEST(Fault203, ThreadsWithoutWorkSleepUnlessTheUserSaysOtherwise) {
   EXPECT_THAT(waiting_of({}), HasSubstr("OMP_WAIT_POLICY='PASSIVE'"));
   EXPECT_THAT(waiting_of({"OMP_WAIT_POLICY=active"}), HasSubstr("OMP_WAIT_POLICY='ACTIVE'"));
   if (kLibomp) return;  // it has no such variable
-  EXPECT_THAT(waiting_of({}), HasSubstr("GOMP_SPINCOUNT='3000'"));
+  EXPECT_THAT(waiting_of({}), HasSubstr("GOMP_SPINCOUNT='5000'"));
   EXPECT_THAT(waiting_of({"GOMP_SPINCOUNT=77"}), HasSubstr("GOMP_SPINCOUNT='77'"));
 }
 
