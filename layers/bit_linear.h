@@ -1,7 +1,6 @@
 // A dense layer with its own RMSNorm weight: ternary, or in floats where a model is not quantised.
 // The float matrix is what is trained (latent); the copy that products use (ternary, or of floats
-// in bf16) is made once per optimizer step, with all others.                                 (arXiv
-// 2406.02528, BitLinear)
+// in bf16) is made once per optimizer step, with all others.       (arXiv 2406.02528, BitLinear)
 #pragma once
 
 #include "autograd/ops.h"

@@ -1,12 +1,11 @@
 #include "runtime/checkpoints.h"
 
-#include <bit>
 #include <cstring>
 
 #include "core/backend.h"
+#include "core/bfloat16.h"
 #include "data/checkpoint/directory.h"
 #include "runtime/memory_plan.h"
-#include "runtime/training_state.h"
 
 namespace tern {
 namespace {
@@ -36,28 +35,20 @@ void locate(TensorBytes& to, const Tensor& t) {
   };
 }
 
-template <class R>
-R from_bits(R stored) {
-  return stored;
-}
-float from_bits(std::uint16_t bf16) {
-  return std::bit_cast<float>(std::uint32_t(bf16) << 16);
-}
-
 template <class Stored>
 std::vector<double> widen(std::span<const std::byte> bytes) {
   std::vector<double> out(bytes.size() / sizeof(Stored));
   for (std::size_t i = 0; i < out.size(); ++i) {
     Stored value;
     std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-    out[i] = double(from_bits(value));
+    out[i] = double(to_real(value));
   }
   return out;
 }
 
 std::vector<double> widen(StoredType type, std::span<const std::byte> bytes) {
   if (type == StoredType::f64) return widen<double>(bytes);
-  return type == StoredType::f32 ? widen<float>(bytes) : widen<std::uint16_t>(bytes);
+  return type == StoredType::f32 ? widen<float>(bytes) : widen<BFloat16>(bytes);
 }
 
 bool is_real(StoredType type) {
@@ -167,13 +158,23 @@ void load_moments(const Checkpoint& checkpoint, Trainer& trainer) {
   }
 }
 
-std::string load_tokenizer_model(const Checkpoint& checkpoint) {
+TrainingState load_training(const Checkpoint& checkpoint, Trainer& trainer) {
+  load_weights(checkpoint, trainer.pack());
+  load_moments(checkpoint, trainer);
+  return training_state(checkpoint.manifest(), checkpoint.path().string());
+}
+
+Tokenizer load_tokenizer(const Checkpoint& checkpoint, const RunConfig& config) {
   const StoredTensor* found = checkpoint.find(kTokenizer);
   require(found && found->type == StoredType::u8, Fault::input, checkpoint.path().string(),
           ": no tensor 'tokenizer'");
   std::string model(found->bytes(), '\0');
   checkpoint.read(kTokenizer, std::as_writable_bytes(std::span(model)));
-  return model;
+  Tokenizer tokenizer = Tokenizer::parse(model, checkpoint.path());
+  require(tokenizer.vocab_size() == config.model.vocab_size, Fault::input,
+          checkpoint.path().string(), ": model.vocab_size: expected ", tokenizer.vocab_size(),
+          ", the size of its tokenizer, got ", config.model.vocab_size);
+  return tokenizer;
 }
 
 Checkpoint open_checkpoint(const std::filesystem::path& path) {
@@ -189,10 +190,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& path) {
 
 LoadedModel load_model(const Checkpoint& checkpoint, const RunConfig& config, const Device& device,
                        const std::function<void(Model&)>& use) {
-  Tokenizer tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path());
-  require(tokenizer.vocab_size() == config.model.vocab_size, Fault::input,
-          checkpoint.path().string(), ": model.vocab_size: expected ", tokenizer.vocab_size(),
-          ", the size of its tokenizer, got ", config.model.vocab_size);
+  Tokenizer tokenizer = load_tokenizer(checkpoint, config);
   const ModelOptions options = model_options(config, device.facts().traits);
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config.model, options);

@@ -13,6 +13,7 @@
 #include "runtime/device.h"
 #include "runtime/run_config.h"
 #include "runtime/trainer.h"
+#include "runtime/training_state.h"
 
 namespace tern {
 
@@ -29,7 +30,10 @@ void require_weights(const Checkpoint& checkpoint, const Model& model, bool mome
 void load_weights(const Checkpoint& checkpoint, ParameterPack& pack);
 void load_weights(const Checkpoint& checkpoint, InferenceWeights& weights);
 void load_moments(const Checkpoint& checkpoint, Trainer& trainer);
-std::string load_tokenizer_model(const Checkpoint& checkpoint);
+// Weights, moments and the state beside them, from which a run goes on.
+TrainingState load_training(const Checkpoint& checkpoint, Trainer& trainer);
+// config: of the checkpoint's run. Fault::input if their vocabularies are not of one size.
+Tokenizer load_tokenizer(const Checkpoint& checkpoint, const RunConfig& config);
 
 // A trained model for inference, from a checkpoint directory or the newest good one of a run.
 struct LoadedModel {

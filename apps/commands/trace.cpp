@@ -78,7 +78,7 @@ void trace_golden(const TraceOptions& o) {
 }
 
 std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string& text) {
-  const auto tokenizer = Tokenizer::parse(load_tokenizer_model(checkpoint), checkpoint.path());
+  const Tokenizer tokenizer = load_tokenizer(checkpoint, saved_config(checkpoint));
   const std::string where = checkpoint.path().string();
   return prompt_ids(tokenizer, training_state(checkpoint.manifest(), where).documents, text);
 }

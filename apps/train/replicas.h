@@ -9,8 +9,8 @@
 
 namespace tern {
 
-// XXH3-128 of the tensors that forward and backward read: ternary copies, rows of tokens, and the
-// tensors that every rank holds. Takes a copy of them in host memory.
+// XXH3-128 of the tensors that forward and backward read: copies of matrices, rows of tokens, and
+// the tensors that every rank holds. Takes a copy of them in host memory.
 std::string replica_hash(const ParameterPack& pack);
 
 // Names the ranks whose hash is not that of most; of equally many, not that of the lowest rank.

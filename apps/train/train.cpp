@@ -36,9 +36,7 @@ void start_from_weights(const std::string& path, OpenedRun& opened, RankZero* ra
 
 void resume_from(const std::string& path, RankZero* rank_zero, Trainer& trainer, TrainingRun& run) {
   const Checkpoint start = Checkpoint::open(path);
-  const TrainingState saved = training_state(start.manifest(), start.path().string());
-  load_weights(start, trainer.pack());
-  load_moments(start, trainer);
+  const TrainingState saved = load_training(start, trainer);
   run.start_at(saved);
   say(rank_zero, fmt::format("resuming from {} (step {})", start.path().string(), saved.step));
   run.note_changes(saved_config(start));

@@ -47,13 +47,6 @@ std::string newest_checkpoint(const RunDirectory& directory, const BadSteps& bad
   return newest.path->string();
 }
 
-TrainingState restore(const std::filesystem::path& path, Trainer& trainer) {
-  const Checkpoint checkpoint = Checkpoint::open(path);
-  load_weights(checkpoint, trainer.pack());
-  load_moments(checkpoint, trainer);
-  return training_state(checkpoint.manifest(), path.string());
-}
-
 }  // namespace
 
 TrainingRun::TrainingRun(OpenedRun& opened, RankZero* rank_zero, Trainer& trainer)
@@ -300,7 +293,7 @@ void TrainingRun::rewind(std::int64_t from) {
   const std::string path = control.broadcast(
       rank_zero_ ? newest_checkpoint(rank_zero_->directory, state_.bad, from) : "");
   TrainingState saved;
-  if (rank_zero_ || opened_.shards_saved()) saved = restore(path, trainer_);
+  if (rank_zero_ || opened_.shards_saved()) saved = load_training(Checkpoint::open(path), trainer_);
   saved = broadcast_state(control, saved);
   share_weights(opened_, trainer_);
   const std::int64_t sequences = opened_.config.batch.tokens / opened_.config.batch.context;

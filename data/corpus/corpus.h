@@ -1,8 +1,7 @@
 // One split of a corpus that `tern prepare` made, as one long row of token ids. Every shard is
 // checked when the corpus is opened, and opened again when it is read; a shard that has changed in
 // between is an error unless its content is the same. Files are read, not mapped: a file that
-// becomes shorter is an error and not a crash. And what writes
-// its shards.
+// becomes shorter is an error and not a crash. And what writes its shards.
 #pragma once
 
 #include "data/corpus/manifest.h"

@@ -206,6 +206,7 @@ TEST(Fault42, ACheckpointWithAnotherVocabularyThanItsTokenizerIsRefused) {
   write_text(path, to_text(manifest));
   for (const std::vector<std::string>& command :
        {std::vector<std::string>{"generate", "--prompt", "a"},
+        {"trace", "--text", "a", "--out", (tiny.room() / "trace").string()},
         {"eval", "--data", tiny_corpus().string()}}) {
     std::vector<std::string> args = command;
     args.insert(args.end(), {"--checkpoint", tiny.checkpoint("run", 1).string()});
