@@ -5,6 +5,8 @@
 #include <source_location>
 #include <sstream>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 namespace tern {
 
@@ -57,5 +59,8 @@ void require(bool holds, Fault fault, const Parts&... parts) {
     return;
   fail(fault, parts...);
 }
+
+// For mistakes that were collected: one Error with all of them, a line each; none: nothing happens.
+void require_none(const std::vector<std::string>& problems, Fault fault, const std::string& where);
 
 }  // namespace tern

@@ -314,6 +314,8 @@ void add_commands(CLI::App& tern, const std::vector<std::string>& command_line) 
   add_train(tern, command_line);
   add_eval(tern);
   add_generate(tern);
+  add_export(tern);
+  add_import(tern);
   add_plot(tern);
   add_inspect(tern);
   add_config(tern);

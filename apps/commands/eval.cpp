@@ -4,8 +4,7 @@
 #include <cmath>
 
 #include "apps/commands/command_line.h"
-#include "apps/config/resolved.h"
-#include "runtime/checkpoints.h"
+#include "apps/run/open_model.h"
 #include "runtime/trainer.h"
 #include "runtime/training_data.h"
 
@@ -26,19 +25,19 @@ void eval(const EvalOptions& options) {
   const auto corpus =
       std::make_shared<Corpus>(options.train_split ? Corpus::open(options.data, Split::train)
                                                    : Corpus::open_held_out(options.data));
-  const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
-  const RunConfig config = saved_config(checkpoint);
-  const Index context = config.batch.context;
+  SavedModel saved = open_model(options.checkpoint);
+  if (!saved.tokenizer) set_tokenizer(saved, corpus->tokenizer());
+  const Tokenizer& tokenizer = *saved.tokenizer;
+  const Index context = saved.config.batch.context;
   const Index sequences = std::max<Index>(1, 4096 / context);
-  LoadedModel loaded =
-      load_model(checkpoint, saved_config(checkpoint), Device(options.device), [&](Model& model) {
-        const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
-        evaluate(model, {ids, ids}, context);
-      });
-  require(corpus->tokenizer().hash() == loaded.tokenizer.hash(), Fault::input, options.data,
-          ": expected data of the checkpoint's tokenizer (", loaded.tokenizer.hash(), "), got ",
+  LoadedModel loaded = load_model(saved, Device(options.device), [&](Model& model) {
+    const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
+    evaluate(model, {ids, ids}, context);
+  });
+  require(corpus->tokenizer().hash() == tokenizer.hash(), Fault::input, options.data,
+          ": expected data of the model's tokenizer (", tokenizer.hash(), "), got ",
           corpus->tokenizer().hash());
-  const DocumentLayout here = corpus->layout(), there = loaded.documents;
+  const DocumentLayout here = corpus->layout(), there = saved.documents;
   if (here.bos != there.bos || here.eos != there.eos)
     fmt::print(stderr,
                "tern: warning: {}: documents have {}, those that the model was trained on {}\n",
@@ -53,13 +52,13 @@ void eval(const EvalOptions& options) {
   }
   const double loss = sum.loss / double(sum.targets);
   fmt::print("checkpoint      {}\ndata            {} ({})\ntokens          {}\n",
-             checkpoint.path().string(), options.data, name_of(corpus->split()), sum.targets);
+             saved.path.string(), options.data, name_of(corpus->split()), sum.targets);
   fmt::print("loss            {:.4f} nats per token\nperplexity      {:.2f}\n", loss,
              std::exp(loss));
   if (sum.bytes > 0)
     fmt::print("bits per byte   {:.4f} ({} bytes of text{})\n",
                sum.loss / std::log(2.0) / double(sum.bytes), sum.bytes,
-               loaded.tokenizer.lossless() ? "" : " as the tokenizer rewrote it");
+               tokenizer.lossless() ? "" : " as the tokenizer rewrote it");
 }
 
 }  // namespace
@@ -68,7 +67,7 @@ void add_eval(CLI::App& tern) {
   CLI::App& command =
       *tern.add_subcommand("eval", "Loss, perplexity and bits per byte on prepared text.");
   const auto o = std::make_shared<EvalOptions>();
-  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+  command.add_option("--checkpoint", o->checkpoint, kModelArgument)
       ->transform(path_argument())
       ->required();
   command.add_option("--data", o->data, "folder that tern prepare wrote")

@@ -3,17 +3,16 @@
 #include <cstdio>
 
 #include "apps/commands/command_line.h"
-#include "apps/config/resolved.h"
 #include "apps/console/terminal.h"
+#include "apps/run/open_model.h"
 #include "data/text/utf8.h"
-#include "runtime/checkpoints.h"
 #include "runtime/generator.h"
 
 namespace tern {
 namespace {
 
 struct GenerateOptions {
-  std::string checkpoint, prompt, device = "cpu";
+  std::string checkpoint, tokenizer, prompt, device = "cpu";
   std::int64_t tokens = 100;
   Sampling sampling{};
 };
@@ -35,17 +34,17 @@ void show(const std::string& text) {
 
 void generate(const GenerateOptions& options) {
   check_options(options);
-  const Checkpoint checkpoint = open_checkpoint(options.checkpoint);
-  LoadedModel loaded =
-      load_model(checkpoint, saved_config(checkpoint), Device(options.device), [](Model& model) {
-        Generator rehearsal(model, {.temperature = 0});
-        rehearsal.read(std::vector<std::int32_t>(64, 0));
-        rehearsal.next();
-      });
+  SavedModel saved = open_model(options.checkpoint);
+  if (!options.tokenizer.empty()) set_tokenizer(saved, Tokenizer::load(options.tokenizer));
+  const Tokenizer& tokenizer = require_tokenizer(saved);
+  LoadedModel loaded = load_model(saved, Device(options.device), [](Model& model) {
+    Generator rehearsal(model, {.temperature = 0});
+    rehearsal.read(std::vector<std::int32_t>(64, 0));
+    rehearsal.next();
+  });
   Generator generator(*loaded.model, options.sampling);
   show(options.prompt.substr(0, options.prompt.size() - incomplete_suffix(options.prompt)));
-  continue_text(generator, loaded.tokenizer, loaded.documents, options.prompt, options.tokens,
-                show);
+  continue_text(generator, tokenizer, saved.documents, options.prompt, options.tokens, show);
   show("\n");
 }
 
@@ -54,9 +53,12 @@ void generate(const GenerateOptions& options) {
 void add_generate(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand("generate", "Write text with a trained model.");
   const auto o = std::make_shared<GenerateOptions>();
-  command.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
+  command.add_option("--checkpoint", o->checkpoint, kModelArgument)
       ->transform(path_argument())
       ->required();
+  command
+      .add_option("--tokenizer", o->tokenizer, "for a Hugging Face folder that has none: its file")
+      ->transform(path_argument());
   command.add_option("--prompt", o->prompt, "beginning of the text");
   command.add_option("-n,--tokens", o->tokens, "number of tokens to generate")
       ->capture_default_str();

@@ -5,14 +5,12 @@
 #include <cstdio>
 
 #include "apps/commands/command_line.h"
-#include "apps/config/resolved.h"
 #include "apps/golden/golden.h"
+#include "apps/run/open_model.h"
 #include "core/backend.h"
-#include "runtime/checkpoints.h"
 #include "runtime/generator.h"
 #include "runtime/memory_plan.h"
 #include "runtime/quantities.h"
-#include "runtime/training_state.h"
 
 namespace tern {
 namespace {
@@ -77,21 +75,16 @@ void trace_golden(const TraceOptions& o) {
   with_weights(*backend, [&] { write(model, tokens, o.out); });
 }
 
-std::vector<std::int32_t> encode(const Checkpoint& checkpoint, const std::string& text) {
-  const Tokenizer tokenizer = load_tokenizer(checkpoint, saved_config(checkpoint));
-  const std::string where = checkpoint.path().string();
-  return prompt_ids(tokenizer, training_state(checkpoint.manifest(), where).documents, text);
-}
-
 void trace_checkpoint(const TraceOptions& o) {
   require(!o.tokens.empty() || !o.text.empty(), Fault::usage,
           "--checkpoint: expected --text or --tokens with it");
-  const Checkpoint checkpoint = open_checkpoint(o.checkpoint);
-  const std::vector<std::int32_t> ids = o.tokens.empty() ? encode(checkpoint, o.text) : o.tokens;
+  const SavedModel saved = open_model(o.checkpoint);
+  const std::vector<std::int32_t> ids =
+      o.tokens.empty() ? prompt_ids(require_tokenizer(saved), saved.documents, o.text) : o.tokens;
   const Tokens tokens{.shape = {1, Index(ids.size())}, .ids = ids};
-  check_ids(tokens, saved_config(checkpoint).model.vocab_size);
-  const LoadedModel loaded = load_model(checkpoint, saved_config(checkpoint), Device("cpu"),
-                                        [&](Model& model) { run_once(model, tokens); });
+  check_ids(tokens, saved.config.model.vocab_size);
+  const LoadedModel loaded =
+      load_model(saved, Device("cpu"), [&](Model& model) { run_once(model, tokens); });
   write(*loaded.model, tokens, o.out);
 }
 
@@ -102,8 +95,7 @@ void add_trace(CLI::App& tern) {
       *tern.add_subcommand("trace", "Write every intermediate of one forward pass as .npy files.");
   const auto o = std::make_shared<TraceOptions>();
   CLI::Option_group& model = *command.add_option_group("model");
-  model.add_option("--checkpoint", o->checkpoint, "a checkpoint, or a run directory")
-      ->transform(path_argument());
+  model.add_option("--checkpoint", o->checkpoint, kModelArgument)->transform(path_argument());
   model.add_option("--golden", o->golden, "a golden .safetensors file; computes in f64")
       ->transform(path_argument());
   model.require_option(1);

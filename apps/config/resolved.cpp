@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "runtime/huggingface.h"
+
 namespace tern {
 
 namespace {
@@ -84,6 +86,7 @@ std::string values_without_paths(const RunConfig& config) {
 }
 
 RunConfig saved_config(const Checkpoint& checkpoint) {
+  if (const auto imported = imported_run_config(checkpoint)) return *imported;
   const std::string where = checkpoint.path().string() + ": manifest.json: config";
   const nlohmann::json& config = checkpoint.manifest().config;
   require(config.is_object() && config.contains("toml") && config["toml"].is_string(), Fault::input,

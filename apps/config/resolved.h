@@ -12,7 +12,8 @@ namespace tern {
 // comment, where its value came from.
 std::string resolved_config(const LoadedConfig& loaded);
 
-// The configuration that a checkpoint's run had. Fault::input if the checkpoint has none, or one
+// The configuration that a checkpoint's run had; of an imported model only model and batch.context
+// are known. Fault::input if the checkpoint has none, or one
 // that this build does not know.
 RunConfig saved_config(const Checkpoint& checkpoint);
 

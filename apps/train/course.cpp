@@ -8,6 +8,7 @@
 #include "data/checkpoint/directory.h"
 #include "data/io/files.h"
 #include "runtime/checkpoints.h"
+#include "runtime/huggingface.h"
 #include "runtime/training_state.h"
 
 namespace tern {
@@ -208,6 +209,8 @@ std::optional<Checkpoint> find_start(const TrainOptions& options, const RunDirec
 }
 
 void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
+  require(!imported_run_config(checkpoint), Fault::input, checkpoint.path().string(),
+          ": an imported model, without a run to go on with: start one from it with init_from");
   std::vector<Difference> all = differences(saved_config(checkpoint), config);
   std::erase_if(all, [](const Difference& d) { return d.decides != Decides::run; });
   require(all.empty(), Fault::input, checkpoint.path().string(),
@@ -248,21 +251,42 @@ bool needs_initial_weights(const RunConfig& config, const TrainOptions& options)
   return !has_course(fs::path(config.run.directory) / config.run.name / "checkpoints");
 }
 
+namespace {
+
+void require_tokenizer(const std::string& theirs, const std::string& ours, const std::string& where,
+                       const InitFromSection& from) {
+  constexpr const char* kHow =
+      "Prepare the data with its tokenizer, or set init_from.other_tokenizer = true";
+  require(!theirs.empty() || from.other_tokenizer, Fault::input, "init_from.path: ", where,
+          " has no tokenizer to compare the data's with. ", kHow);
+  require(theirs == ours || from.other_tokenizer, Fault::input, "init_from.path: ", where,
+          " was trained with another tokenizer (hash ", theirs, ", the data's has ", ours,
+          "): its token ids mean other texts. ", kHow);
+}
+
+}  // namespace
+
 fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
                               const std::string& tokenizer_hash) {
   const InitFromSection& from = config.init_from;
   if (from.path.empty()) return {};
+  const Model model(config.model, model_options(config, device));
+  if (is_huggingface_folder(from.path)) {
+    const SavedModel saved = open_huggingface(from.path);
+    require_tokenizer(saved.tokenizer ? saved.tokenizer->hash() : "", tokenizer_hash, from.path,
+                      from);
+    require_weights(saved.weights, model, from.moments);
+    require_finite(saved.weights, model);
+    return fs::canonical(from.path);
+  }
   const Checkpoint checkpoint = open_checkpoint(from.path);
   const std::string where = checkpoint.path().string();
   const Findings findings = checkpoint.verify();
   require(findings.problems.empty(), Fault::input,
           "init_from.path: ", findings.problems.empty() ? "" : findings.problems[0]);
-  const std::string theirs = training_state(checkpoint.manifest(), where).tokenizer_hash;
-  require(theirs == tokenizer_hash || from.other_tokenizer, Fault::input, "init_from.path: ", where,
-          " was trained with another tokenizer (hash ", theirs, ", the data's has ", tokenizer_hash,
-          "): its token ids mean other texts. Prepare the data with its tokenizer, or set "
-          "init_from.other_tokenizer = true");
-  require_weights(checkpoint, Model(config.model, model_options(config, device)), from.moments);
+  require_tokenizer(training_state(checkpoint.manifest(), where).tokenizer_hash, tokenizer_hash,
+                    where, from);
+  require_weights(weights_of(checkpoint), model, from.moments);
   return fs::canonical(checkpoint.path());
 }
 

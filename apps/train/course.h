@@ -73,10 +73,10 @@ void warn_of_other_algorithms(const Checkpoint& checkpoint, const std::string& a
 // own (--overwrite, --resume none, or there is none).
 bool needs_initial_weights(const RunConfig& config, const TrainOptions& options);
 
-// The directory of the checkpoint that init_from.path means, an absolute path without links; "" if
-// there is no init_from. Everything in it has been read and compared with its hashes. Fault::input,
-// naming what is wrong: damaged, another tokenizer unless init_from.other_tokenizer, tensors of
-// other shapes.
+// The directory of the checkpoint, or the Hugging Face folder, that init_from.path means, an
+// absolute path without links; "" if there is no init_from. Everything in it has been read and
+// compared with its hashes. Fault::input, naming what is wrong: damaged, another tokenizer unless
+// init_from.other_tokenizer, tensors of other shapes.
 std::filesystem::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
                                            const std::string& tokenizer_hash);
 

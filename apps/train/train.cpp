@@ -7,6 +7,7 @@
 #include "apps/train/opened_run.h"
 #include "apps/train/training_run.h"
 #include "runtime/checkpoints.h"
+#include "runtime/huggingface.h"
 
 namespace tern {
 namespace {
@@ -24,10 +25,14 @@ void start_with_new_weights(OpenedRun& opened, RankZero* rank_zero, Trainer& tra
 void start_from_weights(const std::string& path, OpenedRun& opened, RankZero* rank_zero,
                         Trainer& trainer, TrainingRun& run) {
   const InitFromSection& from = opened.config.init_from;
+  if (is_huggingface_folder(path)) {
+    load_weights(open_huggingface(path).weights, trainer.pack());
+    return say(rank_zero, fmt::format("starting from the weights of {}", from.path));
+  }
   const Checkpoint checkpoint = Checkpoint::open(path);
-  load_weights(checkpoint, trainer.pack());
+  load_weights(weights_of(checkpoint), trainer.pack());
   if (from.moments) {
-    load_moments(checkpoint, trainer);
+    load_moments(weights_of(checkpoint), trainer);
     run.start_adam_at(training_state(checkpoint.manifest(), path).adam_steps);
   }
   say(rank_zero, fmt::format("starting from the weights of {} (step {})", from.path,

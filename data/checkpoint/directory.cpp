@@ -1,37 +1,16 @@
 #include "data/checkpoint/directory.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 
 #include "core/check.h"
-#include "data/io/files.h"
+#include "data/io/staged_directory.h"
 
 namespace tern {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPrefix = "step-", kTemporary = ".tmp", kSuperseded = ".superseded";
-
-// Renames `from` to `to`. An older `to` is exchanged: it becomes `from`.
-void put_in_place(const fs::path& from, const fs::path& to) {
-  if (!entry_exists(to)) return rename_entry(from, to);
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return;
-  // not on every file system (NFS): two renames, between which the old one has a .tmp name
-  const fs::path aside = to.string() + ".old.tmp";
-  rename_entry(to, aside);
-  try {
-    rename_entry(from, to);
-  } catch (...) {
-    ::rename(aside.c_str(), to.c_str());
-    throw;
-  }
-  rename_entry(aside, from);
-}
 
 // Renamed first: a checkpoint that is half deleted when the process dies must not look like one.
 void remove_checkpoint(const fs::path& path) {

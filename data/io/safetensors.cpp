@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <optional>
 
 #include "core/check.h"
 #include "data/io/json.h"
@@ -12,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t kMaxHeader = 100'000'000;
 constexpr std::size_t kMaxTensors = 100'000;
+constexpr std::size_t kMaxName = 512;  // bytes
 constexpr std::int64_t kMaxDimension = std::int64_t(1) << 31;
 
 std::optional<StoredType> type_of(const std::string& dtype) {
@@ -65,6 +65,51 @@ SafetensorsFile::Entry parse_entry(const std::string& where, const nlohmann::jso
   return e;
 }
 
+using Json = nlohmann::json;
+
+bool is_tensor_name(const std::string& name) {
+  const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  return !name.empty() && name.size() <= kMaxName && std::ranges::none_of(name, control);
+}
+
+// Texts of strings, as PyTorch and transformers read them.
+std::map<std::string, std::string> parse_metadata(const std::string& where,
+                                                  const nlohmann::json& value) {
+  require(value.is_object(), Fault::input, where, ": __metadata__: expected an object, got ",
+          value.type_name());
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, text] : value.items()) {
+    require(text.is_string(), Fault::input, where, ": __metadata__: expected texts, got ",
+            text.type_name());
+    metadata[key] = text.get<std::string>();
+  }
+  return metadata;
+}
+
+struct Range {
+  std::uint64_t begin, end;  // bytes of the file
+  std::string name;
+  auto operator<=>(const Range&) const = default;
+};
+
+// The tensors fill the file from `begin` to `end`.
+void require_filled(std::vector<Range> ranges, std::uint64_t begin, std::uint64_t end,
+                    const std::string& where) {
+  std::sort(ranges.begin(), ranges.end());
+  std::uint64_t at = begin;
+  std::string before = "the header";
+  for (const Range& r : ranges) {
+    const std::string name = "tensor '" + r.name + "'";
+    require(r.begin == at, Fault::input, where, ": ", name, " begins at byte ", r.begin,
+            r.begin < at ? ": it overlaps " : ": there is a gap after ", before,
+            ", which ends at byte ", at);
+    at = r.end;
+    before = name;
+  }
+  require(at == end, Fault::input, where, ": expected the file to end with ", before, " at byte ",
+          at, ", it has ", end, " B");
+}
+
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
@@ -81,27 +126,20 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const nlohmann::json json = parse_json(header, where);
   require(json.is_object() && json.size() <= kMaxTensors, Fault::input, where,
           ": expected a JSON object of at most ", kMaxTensors, " tensors");
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  std::vector<Range> ranges;
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") {
-      for (const auto& [key, text] : value.items())
-        if (text.is_string()) out.metadata_[key] = text.get<std::string>();
+      out.metadata_ = parse_metadata(where, value);
       continue;
     }
+    require(is_tensor_name(name), Fault::input, where, ": expected names of tensors of 1 to ",
+            kMaxName, " B without control characters, got ",
+            Json(name.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace));
     const Entry e = parse_entry(where + ": tensor '" + name + "'", value, 8 + length, size);
-    ranges.emplace_back(e.offset, e.offset + e.bytes);
+    ranges.push_back({e.offset, e.offset + e.bytes, name});
     out.entries_[name] = e;
   }
-  std::sort(ranges.begin(), ranges.end());
-  std::uint64_t at = 8 + length;
-  for (const auto& [begin, end] : ranges) {
-    require(begin == at, Fault::input, where,
-            ": expected tensors without gaps or overlaps, at byte ", at, " the next one begins at ",
-            begin);
-    at = end;
-  }
-  require(at == size, Fault::input, where, ": expected the file to end at byte ", at, ", it has ",
-          size);
+  require_filled(std::move(ranges), 8 + length, size, where);
   return out;
 }
 
@@ -111,19 +149,32 @@ const SafetensorsFile::Entry& SafetensorsFile::entry(const std::string& name) co
   return at->second;
 }
 
+void SafetensorsFile::read(const Entry& e, std::uint64_t offset, std::span<std::byte> to) const {
+  check(offset <= e.bytes && to.size() <= e.bytes - offset, "[safetensors] expected at most ",
+        e.bytes, " B of a tensor, got ", to.size(), " from ", offset);
+  file_.pread_all(e.offset + offset, to);
+  FileIdentity now = file_.identity();
+  now.linked = identity_.linked;  // a file that was only replaced is still the one that was opened
+  require(now == identity_, Fault::input, path().string(), ": changed while it was read");
+}
+
+namespace {
+
 template <class T>
-std::vector<T> SafetensorsFile::read(const Entry& e) const {
+std::vector<T> read_all(const SafetensorsFile& file, const SafetensorsFile::Entry& e) {
   std::vector<T> values(e.bytes / sizeof(T));
-  file_.pread_all(e.offset, std::as_writable_bytes(std::span(values)));
+  file.read(e, 0, std::as_writable_bytes(std::span(values)));
   return values;
 }
 
+}  // namespace
+
 std::vector<double> SafetensorsFile::read_real(const std::string& name) const {
   const Entry& e = entry(name);
-  if (e.type == StoredType::f64) return read<double>(e);
+  if (e.type == StoredType::f64) return read_all<double>(*this, e);
   require(e.type == StoredType::f32, Fault::input, path().string(), ": tensor '", name,
           "': expected F32 or F64, got ", info_of(e.type).safetensors);
-  const std::vector<float> values = read<float>(e);
+  const std::vector<float> values = read_all<float>(*this, e);
   return {values.begin(), values.end()};
 }
 
@@ -131,7 +182,44 @@ std::vector<std::int32_t> SafetensorsFile::read_i32(const std::string& name) con
   const Entry& e = entry(name);
   require(e.type == StoredType::i32, Fault::input, path().string(), ": tensor '", name,
           "': expected I32, got ", info_of(e.type).safetensors);
-  return read<std::int32_t>(e);
+  return read_all<std::int32_t>(*this, e);
+}
+
+std::uint64_t SafetensorsTensor::bytes() const {
+  std::uint64_t bytes = 0;
+  check(byte_count(shape, item_bytes(type), bytes), "[safetensors] ", name, " is too large");
+  return bytes;
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
+                                     std::span<const SafetensorsTensor> tensors)
+    : file_(File::create(path)) {
+  nlohmann::json header = {{"__metadata__", {{"format", "pt"}}}};  // transformers asks for it
+  for (const SafetensorsTensor& t : tensors) {
+    const std::uint64_t end = missing_ + t.bytes();
+    header[t.name] = {{"dtype", info_of(t.type).safetensors},
+                      {"shape", t.shape},
+                      {"data_offsets", {missing_, end}}};
+    missing_ = end;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // tensors begin at a multiple of 8
+  const std::uint64_t length = text.size();
+  file_.write_all(std::as_bytes(std::span(&length, 1)));
+  file_.write_all(std::as_bytes(std::span(text)));
+}
+
+void SafetensorsWriter::append(std::span<const std::byte> bytes) {
+  check(bytes.size() <= missing_, "[safetensors] expected at most ", missing_, " B more, got ",
+        bytes.size());
+  file_.write_all(bytes);
+  missing_ -= bytes.size();
+}
+
+void SafetensorsWriter::finish() {
+  check(missing_ == 0, "[safetensors] ", missing_, " B of tensors were not written");
+  file_.sync();
+  file_.close();
 }
 
 }  // namespace tern

@@ -1,8 +1,10 @@
-// Reads .safetensors files: every number in the header is checked against the file before use.
-// Format: u64 header length, JSON header, raw little-endian tensors without gaps.
+// .safetensors files: u64 header length, JSON header, raw little-endian tensors without gaps. Every
+// number in the header is checked against the file before use. Source of the format and its limits:
+// Hugging Face's safetensors.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "data/io/files.h"
@@ -27,18 +29,43 @@ class SafetensorsFile {
   bool contains(const std::string& name) const { return entries_.contains(name); }
   const Entry& entry(const std::string& name) const;  // Fault::input if there is none
 
+  // Bytes of a tensor, from `offset` in it on. Fault::input if the file has changed since it was
+  // opened.
+  void read(const Entry& entry, std::uint64_t offset, std::span<std::byte> to) const;
+
   // F32 or F64 tensor as doubles; I32 tensor. Fault::input for another dtype.
   std::vector<double> read_real(const std::string& name) const;
   std::vector<std::int32_t> read_i32(const std::string& name) const;
 
  private:
-  explicit SafetensorsFile(File file) : file_(std::move(file)) {}
-  template <class T>
-  std::vector<T> read(const Entry& e) const;
+  explicit SafetensorsFile(File file) : file_(std::move(file)), identity_(file_.identity()) {}
 
   File file_;
+  FileIdentity identity_;  // when it was opened
   std::map<std::string, Entry> entries_;
   std::map<std::string, std::string> metadata_;
+};
+
+// A tensor to write.
+struct SafetensorsTensor {
+  std::string name;
+  StoredType type = StoredType::f32;
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes() const;
+};
+
+// Writes a new file with the metadata {"format": "pt"}: the header, then all tensors' bytes in the
+// order of the list. Fault::disk.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, std::span<const SafetensorsTensor> tensors);
+
+  void append(std::span<const std::byte> bytes);  // the next ones, any number
+  void finish();                                  // after the last: fsync
+
+ private:
+  File file_;
+  std::uint64_t missing_ = 0;  // bytes
 };
 
 }  // namespace tern

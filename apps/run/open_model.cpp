@@ -1,0 +1,22 @@
+#include "apps/run/open_model.h"
+
+#include <fmt/format.h>
+
+#include "apps/config/resolved.h"
+#include "runtime/checkpoints.h"
+#include "runtime/huggingface.h"
+
+namespace tern {
+
+SavedModel open_model(const std::filesystem::path& path) {
+  if (is_huggingface_folder(path)) {
+    SavedModel saved = open_huggingface(path);
+    for (const std::string& warning : saved.warnings)
+      fmt::print(stderr, "tern: warning: {}\n", warning);
+    return saved;
+  }
+  const Checkpoint checkpoint = open_checkpoint(path);
+  return saved_model(checkpoint, saved_config(checkpoint));
+}
+
+}  // namespace tern

@@ -1,0 +1,170 @@
+// Models into Hugging Face folders, and from them into checkpoints of tern.
+#include <algorithm>
+
+#include "data/checkpoint/directory.h"
+#include "data/io/real_numbers.h"
+#include "data/io/staged_directory.h"
+#include "runtime/checkpoints.h"
+#include "runtime/huggingface_forms.h"
+
+namespace tern {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::json;
+
+void write_text(const fs::path& path, std::string_view text) {
+  File file = File::create(path);
+  file.write_all(std::as_bytes(std::span(text)));
+  file.sync();
+  file.close();
+}
+
+HuggingFaceFacts facts_of(const SavedModel& from, StoredType type) {
+  HuggingFaceFacts facts{
+      .context = from.config.batch.context, .documents = from.documents, .type = type};
+  if (!from.tokenizer) return facts;
+  facts.bos = from.tokenizer->bos_id();
+  facts.eos = from.tokenizer->eos_id();
+  return facts;
+}
+
+// What generate() takes unless it is told otherwise. Padding has no meaning of its own.
+Json generation_config(const HuggingFaceFacts& facts) {
+  Json config = Json::object();
+  if (facts.bos >= 0) config["bos_token_id"] = facts.bos;
+  if (facts.eos >= 0) config["eos_token_id"] = config["pad_token_id"] = facts.eos;
+  return config;
+}
+
+// names and contents
+std::vector<std::pair<std::string, std::string>> tokenizer_files(const SavedModel& from) {
+  if (!from.tokenizer) return {};
+  return {{"tokenizer.model", from.tokenizer->model()}};
+}
+
+bool written_by_export(const std::string& name) {
+  static const std::set<std::string> fixed = {"config.json",    "generation_config.json",
+                                              "README.md",      "tokenizer.model",
+                                              "tokenizer.json", "tokenizer_config.json"};
+  if (fixed.contains(name) || is_safetensors_name(name)) return true;
+  return name.ends_with("_hgrn_bit.py");
+}
+
+void require_space(const fs::path& folder, std::uint64_t bytes) {
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  require(error || space.available >= bytes, Fault::disk, folder.string(), ": expected ", bytes,
+          " B of free space, got ", space.available);
+}
+
+// Gives the bytes of rows of a parameter in another type.
+void read_as(const SavedModel& from, const HuggingFaceTensor& t, StoredType type,
+             const AppendBytes& append) {
+  const StoredType stored = from.weights.find(t.parameter->name)->type;
+  std::vector<std::byte> converted;
+  from.weights.read_rows(t.parameter->name, std::uint64_t(t.first_row), std::uint64_t(t.rows),
+                         [&](std::uint64_t, std::span<const std::byte> block) {
+                           if (stored == type) return append(block);
+                           converted.resize(block.size() / item_bytes(stored) * item_bytes(type));
+                           convert_reals(stored, block, type, converted);
+                           append(converted);
+                         });
+}
+
+}  // namespace
+
+std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
+                                 const HuggingFaceExport& options) {
+  const Model model(from.config.model, {});
+  const HuggingFaceForm& form = form_of(from.config.model.type);
+  require_weights(from.weights, model, false);
+  const std::vector<HuggingFaceTensor> tensors = form.tensors(model);
+  std::vector<SafetensorsTensor> written;
+  std::uint64_t bytes = 0;
+  for (const HuggingFaceTensor& t : tensors) {
+    written.push_back({.name = t.name, .type = options.type, .shape = t.shape()});
+    bytes += written.back().bytes();
+  }
+  StagedDirectory staged(to, written_by_export);
+  require_space(staged.path(), bytes);
+  const HuggingFaceFacts facts = facts_of(from, options.type);
+  const auto json = [&](const char* name, const Json& value) {
+    write_text(staged.path() / name, value.dump(2) + '\n');
+  };
+  json("config.json", huggingface_config(from.config.model, facts));
+  json("generation_config.json", generation_config(facts));
+  for (const auto& [name, text] : form.code()) write_text(staged.path() / name, text);
+  for (const auto& [name, text] : tokenizer_files(from)) write_text(staged.path() / name, text);
+  write_text(staged.path() / "README.md", options.card);
+  write_safetensors(staged.path(), written, options.shard_bytes,
+                    [&](std::size_t i, const AppendBytes& append) {
+                      read_as(from, tensors[i], options.type, append);
+                    });
+  staged.publish();
+  return bytes;
+}
+
+void import_model(const SavedModel& from, const fs::path& to, const std::string& version) {
+  const Model model(from.config.model, {});
+  require_weights(from.weights, model, false);
+  require_finite(from.weights, model);
+  // Reads rows as f32, a block at a time, when the checkpoint's writer asks for them.
+  const auto reader = [&](const Parameter& p) {
+    const std::uint64_t row = std::uint64_t(p.shape.elements() / p.shape[0]) * sizeof(float);
+    return [&from, &p, row](std::uint64_t offset, std::span<std::byte> to_bytes) {
+      // whole rows around the part: blocks need not end with one
+      const std::uint64_t first = offset / row, last = (offset + to_bytes.size() - 1) / row;
+      const StoredType stored = from.weights.find(p.name)->type;
+      std::uint64_t at = first * row;  // of the next converted byte in the tensor
+      std::vector<std::byte> converted;
+      from.weights.read_rows(
+          p.name, first, last - first + 1, [&](std::uint64_t, std::span<const std::byte> block) {
+            converted.resize(block.size() / item_bytes(stored) * sizeof(float));
+            convert_reals(stored, block, StoredType::f32, converted);
+            const std::uint64_t begin = std::max(at, offset),
+                                end = std::min(at + converted.size(), offset + to_bytes.size());
+            if (begin < end)
+              std::copy_n(converted.begin() + std::ptrdiff_t(begin - at), end - begin,
+                          to_bytes.begin() + std::ptrdiff_t(begin - offset));
+            at += converted.size();
+          });
+    };
+  };
+  std::vector<TensorBytes> tensors;
+  for (const Parameter* p : model.parameters())
+    tensors.push_back({.name = p->name,
+                       .type = StoredType::f32,
+                       .shape = stored_shape(p->shape),
+                       .bytes = {},
+                       .device_bytes = std::uint64_t(p->shape.elements()) * sizeof(float),
+                       .download = reader(*p)});
+  if (from.tokenizer) tensors.push_back(tokenizer_tensor(from.tokenizer->model()));
+  TrainingState state{.documents = from.documents};
+  if (from.tokenizer) state.tokenizer_hash = from.tokenizer->hash();
+  const auto ours = [](const std::string& name) {
+    return name == "manifest.json" || name.ends_with(".h5") || name.starts_with("step-");
+  };
+  StagedDirectory staged(to, ours);
+  write_checkpoint(
+      {.directory = staged.path(), .version = version},
+      {.parameters = std::uint64_t(model.count().total()),
+       .config = {{"huggingface",
+                   huggingface_config(from.config.model, facts_of(from, StoredType::f32))}},
+       .state = to_json(state)},
+      tensors);
+  staged.publish(checkpoint_name(0));
+}
+
+std::optional<RunConfig> imported_run_config(const Checkpoint& checkpoint) {
+  const Json& config = checkpoint.manifest().config;
+  if (!config.is_object() || !config.contains("huggingface")) return std::nullopt;
+  const ReadHuggingFaceConfig read = read_huggingface_config(
+      config["huggingface"], checkpoint.path().string() + ": manifest.json: config");
+  RunConfig run;
+  run.model = read.model;
+  run.batch.context = read.facts.context;
+  return run;
+}
+
+}  // namespace tern

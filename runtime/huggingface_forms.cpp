@@ -1,0 +1,176 @@
+#include "runtime/huggingface_forms.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/hgrn_bit_code.h"
+
+namespace tern {
+namespace {
+
+using Json = nlohmann::json;
+
+// A family whose parameters have their names of Hugging Face: one tensor each.
+std::vector<HuggingFaceTensor> same_tensors(const Model& model) {
+  std::vector<HuggingFaceTensor> out;
+  for (const Parameter* p : model.parameters())
+    out.push_back({.name = p->name, .parameter = p, .rows = p->shape[0]});
+  return out;
+}
+
+// --- hgrn_bit: the MatMul-free model ---
+
+std::vector<std::pair<std::string, std::string_view>> hgrn_bit_code() {
+  return {{"configuration_hgrn_bit.py", kConfigurationHgrnBit},
+          {"modeling_hgrn_bit.py", kModelingHgrnBit}};
+}
+
+void write_hgrn_bit(const ModelConfig& model, Json& config) {
+  config.update({{"vocab_size", model.vocab_size},
+                 {"hidden_size", model.width},
+                 {"num_hidden_layers", model.layers},
+                 {"num_heads", 1},
+                 {"expand_ratio", 1},
+                 {"use_short_conv", false},
+                 {"conv_size", 4},
+                 {"share_conv_kernel", true},
+                 {"use_lower_bound", model.use_lower_bound},
+                 {"hidden_ratio", 4},
+                 {"intermediate_size", nullptr},
+                 {"hidden_act", "swish"},
+                 {"rms_norm_eps", model.rms_norm_eps},
+                 {"initializer_range", 0.02},
+                 {"fuse_cross_entropy", true},
+                 {"tie_word_embeddings", false}});
+  if (model.explicit_glu_width > 0) config["intermediate_size"] = model.explicit_glu_width;
+  if (model.quantize == Quantize::none) config["quantize"] = "none";
+  config["auto_map"] = {{"AutoConfig", "configuration_hgrn_bit.HGRNBitConfig"},
+                        {"AutoModel", "modeling_hgrn_bit.HGRNBitModel"},
+                        {"AutoModelForCausalLM", "modeling_hgrn_bit.HGRNBitForCausalLM"}};
+}
+
+ModelConfig read_hgrn_bit(ConfigReader& reader) {
+  ModelConfig model{.type = "hgrn_bit",
+                    .vocab_size = reader.whole("vocab_size", std::nullopt, 1, kMaxVocabSize),
+                    .width = reader.whole("hidden_size", std::nullopt, 1, kMaxWidth),
+                    .layers = reader.whole("num_hidden_layers", std::nullopt, 1, kMaxLayers),
+                    .explicit_glu_width = reader.whole("intermediate_size", 0, 1, kMaxGluWidth),
+                    .use_lower_bound = reader.flag("use_lower_bound", true),
+                    .rms_norm_eps = reader.positive("rms_norm_eps", 1e-6)};
+  if (reader.choice("quantize", {"ternary", "none"}) == "none") model.quantize = Quantize::none;
+  reader.fixed("num_heads", 1);
+  reader.fixed("expand_ratio", 1);
+  reader.fixed("use_short_conv", false);
+  reader.fixed("tie_word_embeddings", false);
+  reader.choice("hidden_act", {"swish", "silu"});
+  // of the convolution that is not there, and of the loss
+  for (const char* key : {"conv_size", "share_conv_kernel", "fuse_cross_entropy"})
+    reader.unused(key);
+  if (model.explicit_glu_width > 0)
+    reader.unused("hidden_ratio");
+  else
+    reader.fixed("hidden_ratio", 4);
+  return model;
+}
+
+constexpr HuggingFaceForm kForms[] = {
+    {.type = "hgrn_bit",
+     .model_type = "hgrn_bit",
+     .architecture = "HGRNBitForCausalLM",
+     .tensors = same_tensors,
+     .write_config = write_hgrn_bit,
+     .read_config = read_hgrn_bit,
+     .code = hgrn_bit_code},
+};
+
+}  // namespace
+
+const HuggingFaceForm* find_form(std::string_view model_type) {
+  for (const HuggingFaceForm& form : kForms)
+    if (form.model_type == model_type) return &form;
+  return nullptr;
+}
+
+const HuggingFaceForm& form_of(std::string_view type) {
+  for (const HuggingFaceForm& form : kForms)
+    if (form.type == type) return form;
+  fail(Fault::usage, "model.type \"", type, "\" has no form in Hugging Face folders: expected ",
+       form_names());
+}
+
+std::string form_names() {
+  std::string names;
+  for (const HuggingFaceForm& form : kForms) {
+    if (!names.empty()) names += " or ";
+    names += Json(form.model_type).dump();
+  }
+  return names;
+}
+
+const Json* ConfigReader::find(const std::string& key) {
+  used_.insert(key);
+  const auto at = config_.find(key);
+  return at == config_.end() || at->is_null() ? nullptr : &*at;
+}
+
+void ConfigReader::problem(const std::string& key, const std::string& expected, const Json& got) {
+  std::string text = got.dump(-1, ' ', true);
+  if (text.size() > 80) text = text.substr(0, 77) + "...";
+  problems_.push_back(key + ": expected " + expected + ", got " + text);
+}
+
+void ConfigReader::unknown(const std::string& key) {
+  problems_.push_back(Json(key.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace) +
+                      ": not known: a model that depends on it cannot be computed here");
+}
+
+std::int64_t ConfigReader::whole(const std::string& key, std::optional<std::int64_t> by_default,
+                                 std::int64_t low, std::int64_t high) {
+  const Json* value = find(key);
+  if (!value && by_default) return *by_default;
+  const bool good = value && value->is_number_unsigned() &&
+                    value->get<std::uint64_t>() >= std::uint64_t(low) &&
+                    value->get<std::uint64_t>() <= std::uint64_t(high);
+  if (good) return value->get<std::int64_t>();
+  problem(key, "a whole number from " + std::to_string(low) + " to " + std::to_string(high),
+          value ? *value : Json("nothing"));
+  return low;
+}
+
+double ConfigReader::positive(const std::string& key, double by_default) {
+  const Json* value = find(key);
+  if (!value) return by_default;
+  const double x = value->is_number() ? value->get<double>() : 0;
+  if (std::isfinite(x) && x > 0) return x;
+  problem(key, "a number > 0", *value);
+  return by_default;
+}
+
+bool ConfigReader::flag(const std::string& key, bool by_default) {
+  const Json* value = find(key);
+  if (!value) return by_default;
+  if (value->is_boolean()) return value->get<bool>();
+  problem(key, "true or false", *value);
+  return by_default;
+}
+
+std::string ConfigReader::choice(const std::string& key, const std::vector<std::string>& choices) {
+  const Json* value = find(key);
+  if (!value) return choices[0];
+  for (const std::string& choice : choices)
+    if (*value == choice) return choice;
+  std::string names;
+  for (const std::string& choice : choices) {
+    if (!names.empty()) names += " or ";
+    names += Json(choice).dump();
+  }
+  problem(key, names, *value);
+  return choices[0];
+}
+
+void ConfigReader::fixed(const std::string& key, const Json& expected) {
+  const Json* value = find(key);
+  if (value && *value != expected) problem(key, expected.dump(), *value);
+}
+
+}  // namespace tern

@@ -1,0 +1,169 @@
+#include "runtime/saved_model.h"
+
+#include <cmath>
+
+#include "core/backend.h"
+#include "data/io/real_numbers.h"
+#include "runtime/memory_plan.h"
+#include "runtime/trainer.h"
+
+namespace tern {
+namespace {
+
+std::string text_of(const std::vector<std::uint64_t>& shape) {
+  std::string text;
+  for (const std::uint64_t n : shape) text += (text.empty() ? "" : ", ") + std::to_string(n);
+  return "(" + text + ")";
+}
+
+// What is wrong with the saved tensor of a parameter's shape; empty: nothing.
+std::string problem_of(const WeightSource& source, const std::string& name, const Shape& shape) {
+  const auto found = source.find(name);
+  if (!found) return "no tensor '" + name + "'";
+  if (found->shape == stored_shape(shape) && is_real(found->type)) return {};
+  return "tensor '" + name + "': expected " + text_of(stored_shape(shape)) +
+         " of a real type, got " + text_of(found->shape) + ' ' + std::string(name_of(found->type));
+}
+
+// The rows that are held here of a saved tensor of a parameter's shape into `to`; another real
+// dtype is converted, to nearest.
+void load(const WeightSource& source, const std::string& name, const LocalRows& local,
+          const Tensor& to) {
+  const std::string problem = problem_of(source, name, local.parameter->shape);
+  require(problem.empty(), Fault::input, source.path.string(), ": ", problem);
+  const StoredType type = source.find(name)->type;
+  const Tensor flat = to.reshape({to.elements()});
+  std::vector<float> single;
+  std::vector<double> real;
+  const auto upload = [&](std::uint64_t offset, std::span<const std::byte> block) {
+    const std::size_t item = item_bytes(type), count = block.size() / item;
+    const Tensor part = flat.slice(Index(offset / item), Index(count));
+    if (type == stored_type(to.dtype())) return to.backend().upload(part, block.data());
+    if (to.dtype() == DType::f32) {
+      single.resize(count);
+      read_reals(type, block, std::span(single));
+      return to.backend().upload(part, single.data());
+    }
+    real.resize(count);
+    read_reals(type, block, std::span(real));
+    upload_real(part, real);
+  };
+  source.read_rows(name, std::uint64_t(local.first_row), std::uint64_t(local.rows), upload);
+}
+
+}  // namespace
+
+std::vector<std::uint64_t> stored_shape(const Shape& shape) {
+  std::vector<std::uint64_t> out;
+  for (int i = 0; i < shape.rank(); ++i) out.push_back(std::uint64_t(shape[i]));
+  return out;
+}
+
+WeightSource weights_of(const Checkpoint& checkpoint) {
+  const auto shared = std::make_shared<const Checkpoint>(checkpoint);
+  return {.path = checkpoint.path(),
+          .find = [shared](const std::string& name) -> std::optional<WeightSource::Facts> {
+            const StoredTensor* found = shared->find(name);
+            if (!found) return std::nullopt;
+            return WeightSource::Facts{found->type, found->shape};
+          },
+          .read_rows =
+              [shared](const std::string& name, std::uint64_t first, std::uint64_t count,
+                       const WeightSource::Take& take) {
+                shared->read_rows(name, first, count, take);
+              }};
+}
+
+void require_weights(const WeightSource& source, const Model& model, bool moments) {
+  std::vector<std::string> problems;
+  const auto look_at = [&](const std::string& name, const Shape& shape) {
+    const std::string problem = problem_of(source, name, shape);
+    if (!problem.empty()) problems.push_back(problem);
+  };
+  for (const Parameter* p : model.parameters()) look_at(p->name, p->shape);
+  const std::string where = source.path.string() + ": ";
+  if (moments) {
+    const std::string first = kFirstMoment + model.parameters()[0]->name;
+    require(source.find(first).has_value(), Fault::input, where,
+            "holds weights alone, without AdamW's moments: set init_from.moments = false");
+    for (const Parameter* p : model.parameters())
+      for (const char* moment : {kFirstMoment, kSecondMoment}) look_at(moment + p->name, p->shape);
+  }
+  require_none(problems, Fault::input, where);
+}
+
+void require_finite(const WeightSource& source, const Model& model) {
+  std::vector<float> values;
+  for (const Parameter* p : model.parameters()) {
+    const StoredType type = source.find(p->name)->type;
+    source.read_rows(p->name, 0, std::uint64_t(p->shape[0]),
+                     [&](std::uint64_t offset, std::span<const std::byte> block) {
+                       values.resize(block.size() / item_bytes(type));
+                       read_reals(type, block, std::span(values));
+                       for (std::size_t i = 0; i < values.size(); ++i)
+                         require(std::isfinite(values[i]), Fault::input, source.path.string(),
+                                 ": tensor '", p->name, "': element ",
+                                 offset / item_bytes(type) + i, " is ", values[i],
+                                 ": expected finite numbers");
+                     });
+  }
+}
+
+void load_weights(const WeightSource& source, ParameterPack& pack) {
+  for (const LocalRows& local : pack.local_rows())
+    load(source, local.parameter->name, local, pack.view(pack.values(), local));
+  pack.quantize();
+}
+
+void load_weights(const WeightSource& source, InferenceWeights& weights) {
+  for (const Parameter* p : weights.parameters())
+    weights.set(*p, [&](const Tensor& values) {
+      load(source, p->name, {.parameter = p, .rows = p->shape[0]}, values);
+    });
+}
+
+void load_moments(const WeightSource& source, Trainer& trainer) {
+  const ParameterPack& pack = trainer.pack();
+  const AdamWOptimizer& adam = trainer.optimizer();
+  for (const LocalRows& local : pack.local_rows()) {
+    const std::string& name = local.parameter->name;
+    load(source, kFirstMoment + name, local, pack.view(adam.first_moment(), local));
+    load(source, kSecondMoment + name, local, pack.view(adam.second_moment(), local));
+  }
+}
+
+void set_tokenizer(SavedModel& saved, const Tokenizer& tokenizer) {
+  const std::int64_t vocabulary = saved.config.model.vocab_size;
+  require(!saved.tokenizer || saved.tokenizer->hash() == tokenizer.hash(), Fault::usage,
+          saved.path.string(), ": has a tokenizer, and this is another one (hash ",
+          saved.tokenizer ? saved.tokenizer->hash() : "", ", got ", tokenizer.hash(), ")");
+  require(tokenizer.vocab_size() == vocabulary, Fault::usage, saved.path.string(),
+          ": expected a tokenizer of ", vocabulary, " pieces, got ", tokenizer.vocab_size());
+  saved.tokenizer = tokenizer;
+  saved.documents.bos = saved.documents.bos && tokenizer.bos_id() >= 0;
+  saved.documents.eos = saved.documents.eos && tokenizer.eos_id() >= 0;
+}
+
+const Tokenizer& require_tokenizer(const SavedModel& saved) {
+  require(saved.tokenizer.has_value(), Fault::usage, saved.path.string(),
+          ": this model has no tokenizer: name one with --tokenizer");
+  return *saved.tokenizer;
+}
+
+LoadedModel load_model(const SavedModel& saved, const Device& device,
+                       const std::function<void(Model&)>& use) {
+  const ModelConfig& config = saved.config.model;
+  const ModelOptions options = model_options(saved.config, device.facts().traits);
+  auto backend = make_backend(device, [&](Backend& on) {
+    Model model(config, options);
+    InferenceWeights weights(on, model.parameters(), options.dtype);
+    for (const Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
+    use(model);
+  });
+  auto model = std::make_unique<Model>(config, options);
+  auto weights = std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype);
+  load_weights(saved.weights, *weights);
+  return {.backend = std::move(backend), .model = std::move(model), .weights = std::move(weights)};
+}
+
+}  // namespace tern
