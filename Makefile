@@ -1,8 +1,9 @@
 # The front door.
 #   make train   a small model learns English, in ten to twenty minutes with the build; results in runs/demo
 #   make test    every test; those that need a GPU are left out where there is none
+#   make test-python   the exported PyTorch model in transformers 4 and 5; installs 7 GB outside the clone once
 #   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
-# Both install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
+# All install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
 BUILD ?= build
 CLANG_FORMAT ?= clang-format-14
@@ -10,13 +11,16 @@ SOURCES = $(shell find core autograd layers optim data distributed runtime cuda 
   -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PREFIX
 
-.PHONY: train test test-gpu sanitize-gpu build packages format format-check clean
+.PHONY: train test test-python test-gpu sanitize-gpu build packages format format-check clean
 
 train: build
 	@scripts/demo.sh $(BUILD)
 
 test: build
 	@scripts/test.sh $(BUILD)
+
+test-python: build
+	@scripts/test_python.sh $(BUILD)
 
 # where there is an NVIDIA GPU; elsewhere every case is skipped by name
 test-gpu: build
