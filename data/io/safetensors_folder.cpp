@@ -84,7 +84,7 @@ void write_safetensors(const fs::path& folder, std::span<const SafetensorsTensor
   std::uint64_t in_file = 0, total = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const std::uint64_t bytes = tensors[i].bytes();
-    if (begins.empty() || in_file + bytes > most) {
+    if (begins.empty() || (in_file > 0 && bytes > 0 && in_file + bytes > most)) {
       begins.push_back(i);
       in_file = 0;
     }
