@@ -1,5 +1,5 @@
-// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, or of a corpus, and
-// whether it is good.
+// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus or of a Hugging
+// Face folder, and whether it is good.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,11 +7,13 @@
 
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"
+#include "apps/run/open_model.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
 #include "data/checkpoint/checkpoint.h"
 #include "data/checkpoint/directory.h"
 #include "data/corpus/corpus.h"
+#include "runtime/huggingface.h"
 #include "runtime/quantities.h"
 
 namespace tern {
@@ -159,8 +161,34 @@ void inspect_corpus(const InspectOptions& options) {
                          : "sizes and structures were checked; --verify reads every byte");
 }
 
+void inspect_folder(const InspectOptions& options) {
+  const SavedModel saved = open_model(options.path);
+  const Model model(saved.config.model, {});
+  const ModelConfig& m = saved.config.model;
+  fmt::print("{}\n", options.path.string());
+  fmt::print("  model       {}, D {}, L {}, H {}, V {}\n", m.type, m.width, m.layers, m.glu_width(),
+             m.vocab_size);
+  const std::int64_t parameters = model.count().total();
+  fmt::print("  parameters  {} ({})\n", count_text(double(parameters)), parameters);
+  fmt::print("  tokenizer   {}\n", saved.tokenizer
+                                       ? fmt::format("{} pieces, hash {}",
+                                                     saved.tokenizer->vocab_size(),
+                                                     saved.tokenizer->hash())
+                                       : "none");
+  if (options.all)
+    for (const Parameter* p : model.parameters())
+      print_tensor({.name = p->name,
+                    .type = saved.weights.find(p->name)->type,
+                    .shape = stored_shape(p->shape),
+                    .pieces = {}});
+  if (options.verify) require_finite(saved.weights, model);
+  fmt::print("{}\n", options.verify ? "good: every weight is there and finite"
+                                      : "every weight is there; --verify reads them");
+}
+
 void inspect(const InspectOptions& options) {
   require(path_exists(options.path), Fault::input, options.path.string(), ": does not exist");
+  if (is_huggingface_folder(options.path)) return inspect_folder(options);
   if (is_corpus(options.path)) return inspect_corpus(options);
   const fs::path inside = options.path / "checkpoints";
   std::error_code error;
@@ -173,11 +201,11 @@ void inspect(const InspectOptions& options) {
 }  // namespace
 
 void add_inspect(CLI::App& tern) {
-  CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints and corpora.");
+  CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints, corpora and Hugging Face folders.");
   const auto options = std::make_shared<InspectOptions>();
   command
       .add_option("PATH", options->path,
-                  "a checkpoint, a run directory, or a corpus of tern prepare")
+                  "a checkpoint, a run directory, a corpus of tern prepare, or a Hugging Face folder")
       ->transform(path_argument())
       ->required();
   command.add_flag("--verify", options->verify,

@@ -218,8 +218,9 @@ ConfigSection init_from_section() {
       &RunConfig::init_from,
       {field(&S::path, {.name = "path",
                         .path = true,
-                        .doc = "A checkpoint's folder, a run's (its newest good checkpoint) or its "
-                               "`checkpoints/latest`; empty: new weights."}),
+                        .doc = "A checkpoint's folder, a run's (its newest good checkpoint), its "
+                               "`checkpoints/latest`, or a Hugging Face folder; empty: new "
+                               "weights."}),
        field(&S::moments, {.name = "moments",
                            .doc = "Also load the optimizer's moments, not only the weights."}),
        field(
