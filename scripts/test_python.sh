@@ -14,7 +14,7 @@ home=${TERN_PYTHON_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/tern/python}
 pins=tests/python
 export TERN=$build/bin/tern CUDA_VISIBLE_DEVICES="" PYTHONNOUSERSITE=1
 export PYTHONPYCACHEPREFIX=$home/bytecode  # the clone stays clean; compiled once, when first imported
-unset PYTHONPATH PYTHONHOME
+unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 [ -x "$TERN" ] || { echo "python: expected the program $TERN: build first" >&2; exit 2; }
 
 has_venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }

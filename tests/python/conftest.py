@@ -25,7 +25,7 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
-torch.set_num_threads(len(os.sched_getaffinity(0)))
+torch.set_num_threads(1)  # the matrices are tiny: more threads would only wait for each other
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = [REPOSITORY / "python/hgrn_bit" / f"{name}_hgrn_bit.py" for name in ("configuration", "modeling")]

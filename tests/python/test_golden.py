@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN, TINY, golden_config, golden_tensors, load, relative_error, replay, write_folder
+from conftest import GOLDEN, TINY, code_of, golden_config, golden_tensors, load, relative_error, replay, write_folder
 
 TERNARY = [p for p in GOLDEN if golden_config(p).get("quantize", "ternary") == "ternary"]
 by_name = pytest.mark.parametrize("golden", GOLDEN, ids=lambda p: p.stem)
@@ -11,6 +11,26 @@ ternary_by_name = pytest.mark.parametrize("golden", TERNARY, ids=lambda p: p.ste
 
 def test_there_are_golden_files():
     assert {p.stem for p in TERNARY} >= {"tiny_model", "tiny_no_lower_bound"}
+
+
+def test_quantisers_by_hand(folder_of):
+    code = code_of(load(folder_of(TINY)))
+    for dtype in (torch.float32, torch.float64):
+        rows = torch.tensor([[127, 0.5, 1.5, 2.5, -0.5, -1.5, -127], [0] * 7, [1e-7] * 7], dtype=dtype)
+        codes, scale = code.quantize_activations(rows)
+        assert codes.tolist() == [[127, 0, 2, 2, 0, -2, -127], [0] * 7, [1] * 7]  # halves to even
+        assert scale.dtype == dtype and scale[0] == 1
+        assert relative_error(scale[1:], [[127e5]] * 2) < 1e-7
+        # a true division: 127 * (1 / x) would end in other last bits for many of these
+        x = torch.linspace(1, 2, 1001, dtype=dtype)[:, None]
+        expected = np.array(127, dtype=x.numpy().dtype) / x.numpy()
+        assert (code.quantize_activations(x)[1].numpy() == expected).all()
+        codes, scale = code.quantize_weight(torch.tensor([[1, -2, 0.5], [0.25, -0.75, 1.5]], dtype=dtype))
+        assert codes.tolist() == [[1, -1, 0], [0, -1, 1]] and scale == 1
+        codes, scale = code.quantize_weight(torch.tensor([[1e-6, 6e-6]], dtype=dtype))  # the floor of the mean
+        assert codes.tolist() == [[0, 1]] and relative_error(scale, 1e5) < 1e-6
+        nan = code.quantize_activations(torch.tensor([[1, float("nan")], [1, 2]], dtype=dtype))
+        assert torch.isnan(nan[1][0]).all() and torch.isfinite(nan[1][1]).all()  # only in its row
 
 
 @by_name
