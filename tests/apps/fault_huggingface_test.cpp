@@ -235,6 +235,50 @@ TEST_F(FolderConfig, ATokenizerOfAnotherSizeIsRefused) {
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("vocab_size"), HasSubstr("300")));
 }
 
+// --- row 61: too little memory ---
+
+class Fault61 : public testing::Test {
+ protected:
+  // A model of 66 MB: most of it embedding and head.
+  Fault61() {
+    const ModelConfig config{.vocab_size = 32'000, .width = 256, .layers = 1};
+    fs::create_directory(folder_);
+    write_text(folder_ / "config.json", huggingface_config(config, {}).dump());
+    const Model model(config, {});
+    std::vector<SafetensorsTensor> tensors;
+    for (const HuggingFaceTensor& t : huggingface_tensors(model))
+      tensors.push_back({t.name, StoredType::f32, t.shape()});
+    write_safetensors(folder_, tensors, 1 << 30, [&](std::size_t i, const AppendBytes& append) {
+      append(std::vector<std::byte>(tensors[i].bytes()));
+    });
+  }
+  Outcome within(std::size_t megabytes, std::vector<std::string> args) const {
+    args.insert(args.begin(), sibling_program("tern"));
+    return run({.args = args,
+                .env = {{"OMP_NUM_THREADS", "1"}},
+                .limits = {{RLIMIT_AS, rlim_t(megabytes) << 20}}});
+  }
+  TemporaryDirectory room_;
+  const fs::path folder_ = room_ / "folder";
+};
+
+TEST_F(Fault61, ImportAndExportTakeOneBlockOfMemoryAndAModelThatDoesNotFitSaysSo) {
+  const std::string checkpoint = room_ / "checkpoint", again = room_ / "again";
+  const Outcome imported = within(80, {"import", "--from", folder_.string(), "--out", checkpoint});
+  EXPECT_EQ(imported.exit_code, 0) << imported.err;
+  const Outcome exported =
+      within(80, {"export", "--checkpoint", checkpoint, "--to", "hf", "--out", again});
+  EXPECT_EQ(exported.exit_code, 0) << exported.err;
+  EXPECT_EQ(read_text(fs::path(again) / kSafetensorsName), read_text(folder_ / kSafetensorsName));
+  for (const std::string& model : {checkpoint, again}) {
+    const Outcome outcome =
+        within(80, {"trace", "--checkpoint", model, "--tokens", "1,2", "--out", room_ / "trace"});
+    EXPECT_EQ(outcome.exit_code, 5) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("out of memory"));
+    EXPECT_FALSE(fs::exists(room_ / "trace"));
+  }
+}
+
 // --- row 69: exports that are interrupted, and folders that are there ---
 
 class Fault69 : public FolderFault {
