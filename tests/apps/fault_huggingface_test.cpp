@@ -249,7 +249,9 @@ class Fault61 : public testing::Test {
     for (const HuggingFaceTensor& t : huggingface_tensors(model))
       tensors.push_back({t.name, StoredType::f32, t.shape()});
     write_safetensors(folder_, tensors, 1 << 30, [&](std::size_t i, const AppendBytes& append) {
-      append(std::vector<std::byte>(tensors[i].bytes()));
+      std::vector<float> values(tensors[i].bytes() / sizeof(float));
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] = float(k % 65'521);
+      append(std::as_bytes(std::span(values)));
     });
   }
   Outcome within(std::size_t megabytes, std::vector<std::string> args) const {
@@ -330,6 +332,7 @@ TEST_F(Fault69, AFullDiskLeavesTheOldFolder) {
   write_text(fs::path(room_ / "disk") / "fill", std::string(64 << 10, 'x'));
   const Outcome outcome = run(command(to));
   EXPECT_EQ(outcome.exit_code, 6) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("B of free space, got "));
   EXPECT_EQ(read_text(to / "config.json"), "old");
   EXPECT_FALSE(fs::exists(to.string() + ".tmp"));
 }

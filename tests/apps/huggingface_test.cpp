@@ -210,6 +210,36 @@ TEST_F(HuggingFace, F64IsWrittenAsF32AndThatIsSaid) {
       StoredType::f32);
 }
 
+TEST_F(HuggingFace, RowsOfATensorAreThoseOfTheWhole) {
+  const SavedModel saved = open_model(folder_);
+  const auto rows = [&](std::uint64_t first, std::uint64_t count) {
+    std::string bytes;
+    saved.weights.read_rows("model.embeddings.weight", first, count,
+                            [&](std::uint64_t offset, std::span<const std::byte> block) {
+                              EXPECT_EQ(offset, bytes.size());
+                              bytes.append(reinterpret_cast<const char*>(block.data()),
+                                           block.size());
+                            });
+    return bytes;
+  };
+  const std::string whole = tensors(checkpoint_).at("model.embeddings.weight");
+  EXPECT_EQ(rows(0, 320), whole);
+  EXPECT_EQ(rows(7, 5), whole.substr(7 * 16 * 4, 5 * 16 * 4));
+  EXPECT_EQ(rows(319, 1), whole.substr(319 * 16 * 4));
+  EXPECT_EQ(rows(3, 0), "");
+}
+
+TEST_F(HuggingFace, AFamilyWithoutAFormThereIsRefused) {
+  ASSERT_EQ(run(run_->command("mean", {"run.steps=2", "model.type=cumulative_mean"})).exit_code, 0);
+  const std::string out = room_ / "folder";
+  const Outcome outcome = tern(
+      {"export", "--checkpoint", run_->directory("mean").string(), "--to", "hf", "--out", out});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("cumulative_mean"));
+  EXPECT_THAT(outcome.err, HasSubstr("expected \"hgrn_bit\""));
+  EXPECT_FALSE(fs::exists(out));
+}
+
 TEST_F(HuggingFace, ManyShardsReadAsOneFile) {
   const SavedModel saved = open_model(folder_);
   const fs::path shards = room_ / "shards";
