@@ -249,6 +249,11 @@ def test_codes_are_kept_until_weights_change(folder, ids, monkeypatch):
         assert torch.equal(changed, model(ids).logits)
 
 
+def test_weights_that_were_made_in_inference_mode(folder, model, ids):
+    with torch.inference_mode():
+        assert torch.equal(copy.deepcopy(model)(ids).logits, model(ids).logits)
+
+
 def test_training_lowers_the_loss(folder, ids):
     model = load(folder, torch.float32).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
