@@ -216,8 +216,8 @@ class HGRNBitCache:
         return len(self.states)
 
     @property
-    def is_linear(self):  # transformers 5: no layer keeps keys and values
-        return [True] * len(self.states)
+    def is_linear(self):  # transformers 5: where all are, generate() does not say which ids are new
+        return [False] * len(self.states)
 
     def get_seq_length(self, layer_idx=0):
         return self.seen
@@ -382,20 +382,27 @@ class HGRNBitForCausalLM(HGRNBitPreTrainedModel, GenerationMixin):
         inputs_embeds=None,
         use_cache=None,
         cache=None,
+        next_sequence_length=None,
+        is_first_iteration=False,
         **kwargs,
     ):
-        """The positions that the cache has not seen; both names of the cache are taken."""
+        """The positions that the cache has not seen; both names of the cache are taken. Ids may be all, or, at
+        first, only the new ones; a mask covers everything. transformers 5 drops a mask of ones, and gives the
+        number of new ids unless all are."""
         cache = cache if cache is not None else past_key_values
         seen = cache.get_seq_length() if cache is not None else 0
         inputs = {"attention_mask": attention_mask, "use_cache": use_cache, "cache": cache}
         if inputs_embeds is not None and seen == 0:
-            inputs["inputs_embeds"] = inputs_embeds
-            if input_ids.shape[1] > 0:  # no cache: the prompt is in embeddings, what follows in ids
-                inputs["inputs_embeds"] = torch.cat([inputs_embeds, self.get_input_embeddings()(input_ids)], dim=1)
+            inputs["inputs_embeds"] = inputs_embeds  # of the prompt; generate() always uses a cache then
         else:
-            # input_ids may hold everything, or only what is new; the mask always covers everything
-            total = attention_mask.shape[1] if attention_mask is not None else input_ids.shape[1]
-            inputs["input_ids"] = input_ids[:, -max(total - seen, 1) :].contiguous()
+            new = next_sequence_length
+            if new is None and seen > 0 and attention_mask is not None:
+                new = attention_mask.shape[1] - seen
+            elif new is None:
+                new = input_ids.shape[1] - (0 if is_first_iteration else seen)
+            if new <= 0:
+                raise ValueError(f"HGRNBit: expected more ids than the {seen} that the cache has seen")
+            inputs["input_ids"] = input_ids[:, -new:].contiguous()
         for key in ("logits_to_keep", "output_hidden_states"):
             if kwargs.get(key) is not None:
                 inputs[key] = kwargs[key]

@@ -95,6 +95,15 @@ def test_left_padding_changes_nothing(model, ids):
             assert torch.equal(text, again)
 
 
+def test_padding_anywhere_leaves_the_states_as_they_are(model, ids):
+    mask = ones(ids)
+    mask[:, 10:15] = mask[:, 40:] = 0
+    with torch.no_grad():
+        logits = model(ids, attention_mask=mask).logits
+        alone = model(ids[:, mask[0].bool()]).logits
+        assert relative_error(logits[:, mask[0].bool()], alone) < 1e-12
+
+
 def test_sampling(model, ids):
     prompt = ids[:1, :7].expand(4, -1)
 
@@ -122,20 +131,28 @@ def test_beam_search(model, ids, beams):
     assert (score >= logp.gather(2, greedy[:, 7:, None]).sum((1, 2)) - 1e-4).all()
 
 
-def test_going_on_from_a_returned_cache(model, ids):
-    prompt = ids[:, :7]
-    first = generate(model, prompt, max_new_tokens=4, return_dict_in_generate=True)
-    name = "cache" if "cache" in first else "past_key_values"
-    text = torch.cat([first.sequences, ids[:, 20:23]], dim=1)
-    assert torch.equal(generate(model, text, **{name: first[name]}), by_argmax(model, text))
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("ids_given", ["all", "new"])
+def test_going_on_from_a_returned_cache(model, ids, ids_given, padding):
+    prompt, mask = ids[:, :7].clone(), ones(ids)[:, :7]
+    mask[:, :padding] = 0
+    for added in (3, 30):  # fewer and more than the cache has seen
+        first = generate(model, prompt, mask, max_new_tokens=4, return_dict_in_generate=True)
+        name = "cache" if "cache" in first else "past_key_values"
+        cache = first[name]
+        assert cache.get_seq_length() == 10  # the last id was not read
+        text = torch.cat([first.sequences, ids[:, 10 : 10 + added]], dim=1)
+        whole = torch.nn.functional.pad(mask, (0, text.shape[1] - 7), value=1)
+        given = text if ids_given == "all" else text[:, 10:]
+        after = generate(model, given, whole, **{name: cache})[:, given.shape[1] :]
+        assert torch.equal(after, by_argmax(model, text[:, padding:])[:, text.shape[1] - padding :])
 
 
 def test_generating_from_embeddings(model, ids):
     prompt = ids[:, :7]
     embeds = model.get_input_embeddings()(prompt).detach()
-    for use_cache in (True, False):
-        text = model.generate(inputs_embeds=embeds, attention_mask=ones(prompt), use_cache=use_cache, **GREEDY)
-        assert torch.equal(text, by_argmax(model, prompt)[:, 7:])
+    text = model.generate(inputs_embeds=embeds, attention_mask=ones(prompt), **GREEDY)
+    assert torch.equal(text, by_argmax(model, prompt)[:, 7:])
 
 
 def test_what_a_recurrence_cannot_do_is_an_error(model, ids):
@@ -232,6 +249,11 @@ def test_codes_are_kept_until_weights_change(folder, ids, monkeypatch):
         assert torch.equal(changed, model(ids).logits)
 
 
+def test_weights_that_were_made_in_inference_mode(folder, model, ids):
+    with torch.inference_mode():
+        assert torch.equal(copy.deepcopy(model)(ids).logits, model(ids).logits)
+
+
 def test_training_lowers_the_loss(folder, ids):
     model = load(folder, torch.float32).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
@@ -243,6 +265,7 @@ def test_training_lowers_the_loss(folder, ids):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 1, losses
+    assert all(getattr(module, "_kept", None) is None for module in model.modules())  # no memory for it in training
     with torch.no_grad():
         evaluated = model.eval()(ids, labels=ids).loss.item()  # with the new weights' codes
     assert evaluated < losses[-1] + 0.1
