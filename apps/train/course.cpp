@@ -219,8 +219,8 @@ void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
   const std::string where = checkpoint.path().string();
   const TrainingState saved = training_state(checkpoint.manifest(), where);
   const std::string& now = data.tokenizer().hash();
-  require(saved.tokenizer_hash == now, Fault::input, where, ": expected the tokenizer with hash ",
-          saved.tokenizer_hash, ", this one has ", now);
+  require(data.tokenizer().is(saved.tokenizer_hash), Fault::input, where,
+          ": expected the tokenizer with hash ", saved.tokenizer_hash, ", this one has ", now);
   require(
       !saved.data_content.empty(), Fault::input, where,
       ": was saved by a release that ordered samples by the path of the data: resumed here, the "
@@ -249,7 +249,7 @@ bool needs_initial_weights(const RunConfig& config, const TrainOptions& options)
 }
 
 fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
-                              const std::string& tokenizer_hash) {
+                              const Tokenizer& tokenizer) {
   const InitFromSection& from = config.init_from;
   if (from.path.empty()) return {};
   const Checkpoint checkpoint = open_checkpoint(from.path);
@@ -258,8 +258,9 @@ fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& devic
   require(findings.problems.empty(), Fault::input,
           "init_from.path: ", findings.problems.empty() ? "" : findings.problems[0]);
   const std::string theirs = training_state(checkpoint.manifest(), where).tokenizer_hash;
-  require(theirs == tokenizer_hash || from.other_tokenizer, Fault::input, "init_from.path: ", where,
-          " was trained with another tokenizer (hash ", theirs, ", the data's has ", tokenizer_hash,
+  require(tokenizer.is(theirs) || from.other_tokenizer, Fault::input, "init_from.path: ", where,
+          " was trained with another tokenizer (hash ", theirs, ", the data's has ",
+          tokenizer.hash(),
           "): its token ids mean other texts. Prepare the data with its tokenizer, or set "
           "init_from.other_tokenizer = true");
   require_weights(checkpoint, Model(config.model, model_options(config, device)), from.moments);
