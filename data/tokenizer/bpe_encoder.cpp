@@ -41,7 +41,7 @@ std::vector<AddedToken> normalized_tokens(const BpeTokenizer& t) {
     if (!token.normalized) continue;
     if (t.nfc) token.content = nfc(token.content);
     if (t.replaces_first) token.content = with_spaces(token.content);
-    if (t.replaces_first && t.prefix == Prefix::always) token.content.insert(0, " ");
+    if (t.replaces_first && t.prefix == Prefix::always) token.content = ' ' + token.content;
     tokens.push_back(std::move(token));
   }
   return tokens;
@@ -89,10 +89,10 @@ struct BpeEncoder::Section {
   }
   // the same section of another text, unit after unit: rewritten(unit) of each
   template <class Rewrite, class EndOfUnit>
-  void rewrite(std::string& buffer, std::string_view prefix_text, bool wants_places,
+  void rewrite(std::string& buffer, bool prefix_space, bool wants_places,
                const EndOfUnit& end_of_unit, const Rewrite& rewritten) {
     auto pairs = std::make_shared<std::vector<std::pair<std::size_t, std::size_t>>>();
-    buffer = prefix_text;
+    buffer.assign(std::size_t(prefix_space), ' ');
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = end_of_unit(at);
       buffer += rewritten(text.substr(at, end - at));
@@ -149,7 +149,7 @@ void BpeEncoder::visit_between(const AddedTokenMatcher& matcher, const Section& 
       before.prefix = at == 0 ? section.prefix : true;
       visit_section(before);
     }
-    at = std::max(at, match.end);
+    at = match.end;  // also where it lies in white space that the match before took
     to.token(match.id, tokenizer_.prefix == Prefix::none ? section.place(at) : 0);
   }
   if (!section.final && matcher.strips_left())
@@ -189,7 +189,7 @@ void BpeEncoder::visit_valid(const Section& run, const Visitor& to) const {
       if (whole != section.text) {
         if (to.wants_ends) {
           section.rewrite(
-              buffer, "", true,
+              buffer, false, true,
               [&](std::size_t at) { return std::min(next(at), section.text.size()); }, nfc);
         } else {
           buffer = std::move(whole);
@@ -203,7 +203,7 @@ void BpeEncoder::visit_valid(const Section& run, const Visitor& to) const {
       if (prefix || section.text.find(kSpacePiece) != section.text.npos) {
         const std::string_view text = section.text;
         section.rewrite(
-            buffer, prefix ? " " : "", to.wants_ends,
+            buffer, prefix, to.wants_ends,
             [&](std::size_t at) { return at + first_character(text.substr(at)).bytes; },
             [](std::string_view c) { return c == kSpacePiece ? std::string_view(" ") : c; });
       }
@@ -223,7 +223,7 @@ void BpeEncoder::visit_words(Section section, const Visitor& to) const {
   if (prefix || (metaspace && section.text.find(kSpacePiece) != section.text.npos)) {
     const std::string_view text = section.text;
     section.rewrite(
-        buffer, prefix ? " " : "", to.wants_ends,
+        buffer, prefix, to.wants_ends,
         [&](std::size_t at) { return at + first_character(text.substr(at)).bytes; },
         [&](std::string_view c) {
           return metaspace && c == kSpacePiece ? std::string_view(" ") : c;

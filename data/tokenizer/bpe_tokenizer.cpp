@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <tuple>
 
 #include "data/io/hash.h"
 #include "data/text/utf8.h"
@@ -47,6 +48,18 @@ bool overlap(std::string_view a, std::string_view b) {
   for (std::size_t n = 1; n < std::min(a.size(), b.size()); ++n)
     if (a.ends_with(b.substr(0, n)) || b.ends_with(a.substr(0, n))) return true;
   return false;
+}
+
+// Whether both pieces are runs of one character. Of equal score SentencePiece takes the leftmost
+// pair; in a run that is the one with the longest left piece.
+bool same_run(std::string_view a, std::string_view b) {
+  const auto runs = [](std::string_view text, std::string_view character) {
+    for (; !text.empty(); text.remove_prefix(character.size()))
+      if (!text.starts_with(character)) return false;
+    return true;
+  };
+  const std::string_view character = a.substr(0, first_character(a).bytes);
+  return runs(a, character) && runs(b, character);
 }
 
 // whether user-defined pieces are found as added tokens are
@@ -144,7 +157,10 @@ std::optional<BpeTokenizer> as_merges(const SentencePieceModel& model, std::int3
   if (!plain || !user_pieces_fit(model)) return std::nullopt;
   BpeTokenizer t{.byte_fallback = true, .replaces_first = true, .bos = bos, .eos = eos};
   std::unordered_map<std::string_view, std::int32_t> ids;
+  std::vector<std::ptrdiff_t> lengths;  // characters of each piece
   for (const TokenPiece& piece : model.pieces) {
+    lengths.push_back(std::count_if(piece.text.begin(), piece.text.end(),
+                                    [](char c) { return (std::uint8_t(c) & 0xc0) != 0x80; }));
     const auto id = std::int32_t(t.pieces.size());
     if (piece.kind == PieceKind::unused) return std::nullopt;
     t.pieces.emplace_back(piece.text);
@@ -169,13 +185,20 @@ std::optional<BpeTokenizer> as_merges(const SentencePieceModel& model, std::int3
         t.merges.push_back({l->second, r->second, std::int32_t(id)});
     }
   }
-  const auto score = [&](const Merge& m) { return model.pieces[std::size_t(m.product)].score; };
-  std::stable_sort(t.merges.begin(), t.merges.end(),
-                   [&](const Merge& a, const Merge& b) { return score(a) > score(b); });
-  for (std::size_t i = 1; i < t.merges.size(); ++i)
-    if (t.merges[i].product != t.merges[i - 1].product &&
-        score(t.merges[i]) == score(t.merges[i - 1]))
-      return std::nullopt;  // SentencePiece would take the leftmost of both
+  // the better score first; of equal ones the longer left piece, then the longer right one
+  const auto before = [&](const Merge& a, const Merge& b) {
+    const auto key = [&](const Merge& m) {
+      return std::tuple(model.pieces[std::size_t(m.product)].score, lengths[std::size_t(m.left)],
+                        lengths[std::size_t(m.right)]);
+    };
+    return key(a) > key(b);
+  };
+  std::stable_sort(t.merges.begin(), t.merges.end(), before);
+  for (std::size_t i = 1; i < t.merges.size(); ++i) {
+    const TokenPiece& a = model.pieces[std::size_t(t.merges[i - 1].product)];
+    const TokenPiece& b = model.pieces[std::size_t(t.merges[i].product)];
+    if (a.score == b.score && a.text != b.text && !same_run(a.text, b.text)) return std::nullopt;
+  }
   return t;
 }
 

@@ -50,9 +50,10 @@ std::string with_spaces(std::string_view piece);
 std::string content_hash(const BpeTokenizer& tokenizer);
 
 // A SentencePiece model as merges: all pairs of pieces that join to a piece, those of the best
-// score first, then those with the longest left piece. Nothing for what merges cannot express:
-// unigrams, normalisation, removed spaces, no byte fallback, unused pieces, different pieces of
-// equal score, user-defined pieces with a dummy prefix or that overlap a control piece.
+// score first, then those with the longest left piece, as `transformers` orders them. Nothing for
+// what merges cannot express: unigrams, normalisation, removed spaces, no byte fallback, unused
+// pieces, pieces of equal score that are not runs of one character, user-defined pieces with a
+// dummy prefix or that overlap a control piece.
 std::optional<BpeTokenizer> as_merges(const SentencePieceModel& model, std::int32_t bos,
                                       std::int32_t eos);
 
