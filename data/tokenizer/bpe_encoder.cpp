@@ -415,7 +415,11 @@ bool BpeEncoder::lossless() const {
       std::any_of(t.added.begin(), t.added.end(), strips))
     return false;
   const auto spelled = [&](std::int32_t id) {
-    return id >= 0 && t.kinds[std::size_t(id)] == PieceKind::normal;
+    if (id < 0) return false;
+    const PieceKind kind = t.kinds[std::size_t(id)];
+    const std::string& piece = t.pieces[std::size_t(id)];
+    return kind == PieceKind::normal ||
+           (kind == PieceKind::user_defined && bytes_of_piece(piece) == piece);
   };
   if (!std::all_of(byte_ids_.begin(), byte_ids_.end(), spelled)) return false;
   for (const Merge& m : t.merges)
