@@ -92,7 +92,7 @@ void load(const Checkpoint& checkpoint, const std::string& name, const LocalRows
 
 }  // namespace
 
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model) {
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_file) {
   const ParameterPack& pack = trainer.pack();
   const AdamWOptimizer& adam = trainer.optimizer();
   const bool first = pack.shard().rank == 0;
@@ -120,8 +120,8 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
   if (first)
     out.push_back({.name = kTokenizer,
                    .type = StoredType::u8,
-                   .shape = {tokenizer_model.size()},
-                   .bytes = std::as_bytes(std::span(tokenizer_model)),
+                   .shape = {tokenizer_file.size()},
+                   .bytes = std::as_bytes(std::span(tokenizer_file)),
                    .constant = true});
   return out;
 }

@@ -1,14 +1,13 @@
 // Checkpoints of a model: a training state as tensors and back, and models loaded to be run.
 // Weights carry their Hugging Face names, AdamW's moments the same behind "first_moment." and
-// "second_moment.", and "tokenizer" holds the bytes of the tokenizer's model file: a checkpoint
-// needs nothing beside it.
+// "second_moment.", and "tokenizer" holds the bytes of Tokenizer::file(): a checkpoint needs
+// nothing beside it.
 #pragma once
 
 #include "core/parameter.h"
 #include "data/checkpoint/checkpoint.h"
 #include "data/checkpoint/writer.h"
 #include "data/corpus/manifest.h"
-#include "data/tokenizer/tokenizer.h"
 #include "layers/model.h"
 #include "runtime/device.h"
 #include "runtime/run_config.h"
@@ -18,8 +17,8 @@
 namespace tern {
 
 // Everything a resumed run needs: the part of it that this rank writes. Views: trainer and
-// tokenizer_model must outlive the save.
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model);
+// tokenizer_file must outlive the save.
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_file);
 
 // That all of a model's weights are there, and moments if they are wanted. Fault::input naming the
 // first tensor that is missing, has another shape or is not real.

@@ -12,7 +12,6 @@
 #include "data/io/json.h"
 #include "data/text/documents.h"
 #include "data/text/input_files.h"
-#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 namespace fs = std::filesystem;

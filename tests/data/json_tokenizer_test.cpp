@@ -5,7 +5,7 @@
 
 #include <ctime>
 
-#include "data/tokenizer/tokenizer.h"
+#include "data/tokenizer/pre_tokenizer.h"
 #include "tests/data/json_fixture.h"
 #include "tests/data/tokenizer_fixture.h"
 
@@ -13,6 +13,7 @@ namespace tern {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
+using testing::ElementsAre;
 using testing::ElementsAreArray;
 
 Tokenizer made(const Json& json) {
@@ -22,6 +23,24 @@ Tokenizer made(const Json& json) {
 Json with_added_tokens() {
   return byte_level_json(
       {{"<|endoftext|>", "s"}, {"<tool>"}, {"word", "w"}, {"<l>", "l"}, {"<r>", "r"}});
+}
+
+// U+180E is no white space in Oniguruma, U+0085 is.
+TEST(JsonTokenizer, WhiteSpaceIsUnicodes) {
+  const auto words = [](const char* pattern, const std::string& text) {
+    std::vector<std::string> all;
+    PreTokenizer({pattern}, "here").split(text, true, [&](std::size_t begin, std::size_t end) {
+      all.push_back(text.substr(begin, end - begin));
+    });
+    return all;
+  };
+  EXPECT_THAT(words(R"( ?\p{L}+| ?[^\s\p{L}]+|\s+(?!\S)|\s+)", "a \u180e!\u0085b"),
+              ElementsAre("a", " \u180e!", "\u0085", "b"));
+  EXPECT_THAT(words(R"([\S]+)", "\u180e\u0085x"), ElementsAre("\u180e", "\u0085", "x"));
+  EXPECT_EQ(PreTokenizer({R"( ?\p{L}+| ?[^\s\p{L}]+|\s+(?!\S)|\s+)"}, "here")
+                .split("a \u180e!", false, [](std::size_t, std::size_t) {}),
+            1u)
+      << "the second word may go on";
 }
 
 TEST(JsonTokenizer, ByteLevelIds) {
