@@ -237,9 +237,21 @@ struct PreTokenizer::Scan {
          " of a text: ", reinterpret_cast<const char*>(message));
   }
 
+  // the end of a window, between characters
+  std::size_t window_end(std::size_t begin) const {
+    std::size_t end = begin + kWindow;
+    while ((std::uint8_t(text[end]) & 0xc0) == 0x80) --end;
+    return end;
+  }
+
   // As PreTokenizer::split with the patterns from `level` on, of the text from begin to end.
   std::size_t run(std::size_t level, std::size_t begin, std::size_t end, bool final) {
     if (level == splitter.patterns_.size()) {
+      while (end - begin > kWindow) {
+        const std::size_t cut = window_end(begin);
+        word(begin, cut);
+        begin = cut;
+      }
       if (!final || begin == end) return begin;
       word(begin, end);
       return end;
@@ -247,11 +259,7 @@ struct PreTokenizer::Scan {
     const Pattern& pattern = *splitter.patterns_[level];
     std::size_t gap = begin;  // the beginning of the text without a match
     for (std::size_t at = begin; at < end;) {
-      std::size_t window = end;
-      if (end - at > kWindow) {
-        window = at + kWindow;
-        while ((std::uint8_t(text[window]) & 0xc0) == 0x80) --window;
-      }
+      const std::size_t window = end - at > kWindow ? window_end(at) : end;
       const bool last = window == end;
       Found found = match(pattern, at, window, last && final);
       if (found.outcome == Outcome::partial && found.begin > at && !last) {

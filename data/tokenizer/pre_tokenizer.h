@@ -12,7 +12,8 @@ namespace tern {
 
 class PreTokenizer {
  public:
-  // A match sees at most this much text: time and memory stay linear on any input.
+  // A match sees at most this much text, and longer words are cut: time and memory stay linear on
+  // any input.
   static constexpr std::size_t kWindow = std::size_t(64) << 10;
 
   // Takes each pattern's words to the next pattern. Oniguruma's syntax as far as it means the same

@@ -126,6 +126,8 @@ std::vector<Json> many_kinds() {
       {"type", "Sequence"},
       {"pretokenizers",
        {{{"type", "Digits"}, {"individual_digits", true}}, digits["pre_tokenizer"]}}};
+  Json unsplit = digits;
+  unsplit["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = false;
   Json composed = llama3_json();
   composed["added_tokens"].push_back({{"id", composed["model"]["vocab"].size() + 1},
                                       {"content", "\u00e9t"},
@@ -135,6 +137,7 @@ std::vector<Json> many_kinds() {
   return {byte_level_json(),
           with_added_tokens(),
           digits,
+          unsplit,
           llama3_json(),
           composed,
           prefixed,
@@ -200,6 +203,16 @@ TEST(JsonTokenizer, LongRunsAreCutTheSameInParts) {
     }
     EXPECT_EQ(ids, t.encode(text)) << json["pre_tokenizer"].dump().substr(0, 100);
   }
+}
+
+TEST(JsonTokenizer, TextWithoutWordsIsCut) {
+  Json json = byte_level_json();
+  json["pre_tokenizer"]["use_regex"] = false;
+  const Tokenizer t = made(json);
+  const std::string text(150'000, 'x');
+  const std::size_t n = t.complete_prefix(text);
+  EXPECT_EQ(n, 2 * PreTokenizer::kWindow);
+  EXPECT_EQ(t.complete_prefix(text.substr(0, 60'000)), 0u);
 }
 
 TEST(JsonTokenizer, PathologicalTextTakesLinearTime) {
