@@ -25,7 +25,7 @@ void locate(TensorBytes& to, const Tensor& t) {
 
 }  // namespace
 
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model) {
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_file) {
   const ParameterPack& pack = trainer.pack();
   const AdamWOptimizer& adam = trainer.optimizer();
   const bool first = pack.shard().rank == 0;
@@ -50,15 +50,15 @@ std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string&
     add(kFirstMoment + local.parameter->name, adam.first_moment(), local);
     add(kSecondMoment + local.parameter->name, adam.second_moment(), local);
   }
-  if (first) out.push_back(tokenizer_tensor(tokenizer_model));
+  if (first) out.push_back(tokenizer_tensor(tokenizer_file));
   return out;
 }
 
-TensorBytes tokenizer_tensor(const std::string& model) {
+TensorBytes tokenizer_tensor(const std::string& file) {
   return {.name = kTokenizer,
           .type = StoredType::u8,
-          .shape = {model.size()},
-          .bytes = std::as_bytes(std::span(model)),
+          .shape = {file.size()},
+          .bytes = std::as_bytes(std::span(file)),
           .constant = true};
 }
 

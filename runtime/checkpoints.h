@@ -1,8 +1,7 @@
 // Checkpoints of tern: a training state as tensors and back, and the model in one.
 // Weights carry their Hugging Face names, AdamW's moments the same behind "first_moment." and
-// "second_moment.", and "tokenizer" holds the bytes of the tokenizer's model file: a checkpoint
-// needs nothing beside it. An imported model's has no moments, and no
-// tokenizer if the folder had none.
+// "second_moment.", and "tokenizer" holds the bytes of Tokenizer::file(): a checkpoint needs
+// nothing beside it. An imported model's has no moments, and no tokenizer if the folder had none.
 #pragma once
 
 #include "data/checkpoint/writer.h"
@@ -13,11 +12,11 @@
 namespace tern {
 
 // Everything a resumed run needs: the part of it that this rank writes. Views: trainer and
-// tokenizer_model must outlive the save.
-std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_model);
+// tokenizer_file must outlive the save.
+std::vector<TensorBytes> checkpoint_tensors(Trainer& trainer, const std::string& tokenizer_file);
 
-// The tensor of a tokenizer's file, which must outlive it.
-TensorBytes tokenizer_tensor(const std::string& model);
+// The tensor of Tokenizer::file(), which must outlive it.
+TensorBytes tokenizer_tensor(const std::string& file);
 
 // Weights, moments and the state beside them, from which a run goes on.
 TrainingState load_training(const Checkpoint& checkpoint, Trainer& trainer);

@@ -4,7 +4,6 @@
 
 #include "core/rng.h"
 #include "data/corpus/manifest.h"
-#include "data/tokenizer/tokenizer.h"
 #include "layers/model.h"
 
 namespace tern {

@@ -121,8 +121,9 @@ std::vector<std::string> tensor_problems(const SafetensorsFolder& files, const M
 }
 
 std::optional<Tokenizer> folder_tokenizer(const fs::path& folder) {
-  if (!path_exists(folder / "tokenizer.model")) return std::nullopt;
-  return Tokenizer::load(folder / "tokenizer.model");
+  if (!path_exists(folder / kModelFileName) && !path_exists(folder / kJsonFileName))
+    return std::nullopt;
+  return Tokenizer::load(folder);
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ struct HuggingFaceExport {
   StoredType type = StoredType::f32;          // of all tensors: f32 or bf16
   std::uint64_t shard_bytes = 5'000'000'000;  // most in one .safetensors file
   std::string card{};                         // README.md
+  Notice notice{};  // takes a line about a tokenizer.json that cannot be made
 };
 
 // Makes the folder `to`, or replaces one that holds nothing but what an export writes; never half.

@@ -4,6 +4,7 @@
 #include "data/checkpoint/directory.h"
 #include "data/io/real_numbers.h"
 #include "data/io/staged_directory.h"
+#include "data/tokenizer/huggingface_files.h"
 #include "runtime/checkpoints.h"
 #include "runtime/huggingface_forms.h"
 
@@ -38,9 +39,10 @@ Json generation_config(const HuggingFaceFacts& facts) {
 }
 
 // names and contents
-std::vector<std::pair<std::string, std::string>> tokenizer_files(const SavedModel& from) {
+std::vector<std::pair<std::string, std::string>> tokenizer_files(const SavedModel& from,
+                                                                 const Notice& notice) {
   if (!from.tokenizer) return {};
-  return {{"tokenizer.model", from.tokenizer->model()}};
+  return huggingface_tokenizer_files(*from.tokenizer, notice);
 }
 
 bool written_by_export(const std::string& name) {
@@ -95,7 +97,8 @@ std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
   json("config.json", huggingface_config(from.config.model, facts));
   json("generation_config.json", generation_config(facts));
   for (const auto& [name, text] : form.code()) write_text(staged.path() / name, text);
-  for (const auto& [name, text] : tokenizer_files(from)) write_text(staged.path() / name, text);
+  for (const auto& [name, text] : tokenizer_files(from, options.notice))
+    write_text(staged.path() / name, text);
   write_text(staged.path() / "README.md", options.card);
   write_safetensors(staged.path(), written, options.shard_bytes,
                     [&](std::size_t i, const AppendBytes& append) {
@@ -139,7 +142,7 @@ void import_model(const SavedModel& from, const fs::path& to, const std::string&
                        .bytes = {},
                        .device_bytes = std::uint64_t(p->shape.elements()) * sizeof(float),
                        .download = reader(*p)});
-  if (from.tokenizer) tensors.push_back(tokenizer_tensor(from.tokenizer->model()));
+  if (from.tokenizer) tensors.push_back(tokenizer_tensor(from.tokenizer->file()));
   TrainingState state{.documents = from.documents};
   if (from.tokenizer) state.tokenizer_hash = from.tokenizer->hash();
   const auto ours = [](const std::string& name) {

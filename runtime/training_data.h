@@ -4,7 +4,6 @@
 
 #include "data/corpus/batches.h"
 #include "data/corpus/corpus.h"
-#include "data/tokenizer/tokenizer.h"
 #include "runtime/run_config.h"
 
 namespace tern {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apps/commands/command_line.h"
+#include "apps/commands/input_options.h"
 #include "apps/export/model_card.h"
 #include "apps/run/open_model.h"
 #include "runtime/huggingface.h"
@@ -17,7 +18,8 @@ struct ExportOptions {
 void export_model(const ExportOptions& o) {
   const SavedModel saved = open_model(o.checkpoint);
   const HuggingFaceExport options{.type = o.dtype == "bf16" ? StoredType::bf16 : StoredType::f32,
-                                  .card = model_card(saved)};
+                                  .card = model_card(saved),
+                                  .notice = warn};
   const std::uint64_t bytes = export_huggingface(saved, o.out, options);
   if (saved.config.dtype == Precision::f64)
     fmt::print("the checkpoint holds f64: written as {}\n", o.dtype);

@@ -1,5 +1,5 @@
-// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus or of a Hugging
-// Face folder, and whether it is good.
+// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus or of a
+// Hugging Face folder, and whether it is good.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -170,11 +170,10 @@ void inspect_folder(const InspectOptions& options) {
              m.vocab_size);
   const std::int64_t parameters = model.count().total();
   fmt::print("  parameters  {} ({})\n", count_text(double(parameters)), parameters);
-  fmt::print("  tokenizer   {}\n", saved.tokenizer
-                                       ? fmt::format("{} pieces, hash {}",
-                                                     saved.tokenizer->vocab_size(),
-                                                     saved.tokenizer->hash())
-                                       : "none");
+  fmt::print("  tokenizer   {}\n",
+             saved.tokenizer ? fmt::format("{} pieces, hash {}", saved.tokenizer->vocab_size(),
+                                           saved.tokenizer->hash())
+                             : "none");
   if (options.all)
     for (const Parameter* p : model.parameters())
       print_tensor({.name = p->name,
@@ -183,7 +182,7 @@ void inspect_folder(const InspectOptions& options) {
                     .pieces = {}});
   if (options.verify) require_finite(saved.weights, model);
   fmt::print("{}\n", options.verify ? "good: every weight is there and finite"
-                                      : "every weight is there; --verify reads them");
+                                    : "every weight is there; --verify reads them");
 }
 
 void inspect(const InspectOptions& options) {
@@ -201,11 +200,13 @@ void inspect(const InspectOptions& options) {
 }  // namespace
 
 void add_inspect(CLI::App& tern) {
-  CLI::App& command = *tern.add_subcommand("inspect", "Show and verify checkpoints, corpora and Hugging Face folders.");
+  CLI::App& command = *tern.add_subcommand(
+      "inspect", "Show and verify checkpoints, corpora and Hugging Face folders.");
   const auto options = std::make_shared<InspectOptions>();
   command
-      .add_option("PATH", options->path,
-                  "a checkpoint, a run directory, a corpus of tern prepare, or a Hugging Face folder")
+      .add_option(
+          "PATH", options->path,
+          "a checkpoint, a run directory, a corpus of tern prepare, or a Hugging Face folder")
       ->transform(path_argument())
       ->required();
   command.add_flag("--verify", options->verify,

@@ -116,7 +116,7 @@ void plan(const PlanOptions& o) {
     tokens = data->token_counts();
     set_vocab_size(loaded, data->tokenizer().vocab_size(), "the data's tokenizer");
     if (needs_initial_weights(config, {}))
-      find_initial_weights(config, device.facts().traits, data->tokenizer().hash());
+      find_initial_weights(config, device.facts().traits, data->tokenizer());
   }
   fmt::print("{}\n", plan_text(config, make_plan(config, tokens)));
   std::fflush(stdout);  // before what may not fit

@@ -96,7 +96,9 @@ void add_prepare(CLI::App& tern) {
   PrepareOptions& o = a->options;
   o.threads = int(std::max(1u, std::thread::hardware_concurrency()));
   add_input_options(command, a->sources);
-  command.add_option("--tokenizer", o.tokenizer, "a SentencePiece .model file")
+  command
+      .add_option("--tokenizer", o.tokenizer,
+                  "a SentencePiece .model, a tokenizer.json, or a folder with one")
       ->transform(path_argument())
       ->required();
   command.add_option("--out", o.out, "the directory to create")

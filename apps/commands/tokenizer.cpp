@@ -1,12 +1,14 @@
 // tern tokenizer train: a SentencePiece byte-pair tokenizer that keeps every text exactly.
-#include "data/tokenizer/tokenizer.h"
-
+// tern tokenizer encode, decode, export: ids of a text and back, files for other programs.
+#include <cctype>
+#include <charconv>
 #include <cstdio>
 
 #include "apps/commands/command_line.h"
 #include "apps/commands/input_options.h"
 #include "core/check.h"
 #include "data/io/files.h"
+#include "data/tokenizer/huggingface_files.h"
 
 namespace tern {
 namespace {
@@ -42,10 +44,106 @@ void train(TokenizerOptions& o) {
               tokenizer.hash().c_str());
 }
 
+struct UseOptions {
+  std::string tokenizer, input = "-", out;
+};
+
+constexpr std::uint64_t kMaxInputBytes = std::uint64_t(1) << 30;
+
+std::string read_input(const std::string& name) {
+  if (name != "-") return read_file(name, kMaxInputBytes, Links::follow);
+  std::string text, block(std::size_t(1) << 16, '\0');
+  while (const std::size_t n = std::fread(block.data(), 1, block.size(), stdin)) {
+    text.append(block, 0, n);
+    require(text.size() <= kMaxInputBytes, Fault::input, "standard input: expected at most ",
+            kMaxInputBytes, " B");
+  }
+  return text;
+}
+
+void write_output(std::string_view bytes) {
+  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size();
+  require(written && std::fflush(stdout) == 0, Fault::disk, "standard output: cannot write");
+}
+
+void encode(const UseOptions& o) {
+  const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
+  std::string line;
+  for (const std::int32_t id : tokenizer.encode(read_input(o.input))) {
+    if (!line.empty()) line += ' ';
+    line += std::to_string(id);
+  }
+  write_output(line + '\n');
+}
+
+void decode(const UseOptions& o) {
+  const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
+  const std::string text = read_input(o.input);
+  std::vector<std::int32_t> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    if (std::isspace(std::uint8_t(*at))) {
+      ++at;
+      continue;
+    }
+    std::int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    require(error == std::errc() && (next == end || std::isspace(std::uint8_t(*next))),
+            Fault::input, o.input, ": byte ", at - text.data(),
+            ": expected token ids with spaces between them");
+    ids.push_back(id);
+    at = next;
+  }
+  write_output(tokenizer.decode(ids));
+}
+
+void export_files(const UseOptions& o) {
+  const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
+  const auto files = huggingface_tokenizer_files(tokenizer, warn);
+  make_directories(o.out);
+  for (const auto& [name, content] : files) {
+    write_file_atomically(fs::path(o.out) / name, content);
+    std::printf("%s\n", (fs::path(o.out) / name).c_str());
+  }
+}
+
+CLI::App& add_use(CLI::App& tokenizer, const char* name, const char* help,
+                  const std::shared_ptr<UseOptions>& options, void (*use)(const UseOptions&)) {
+  CLI::App& command = *tokenizer.add_subcommand(name, help);
+  command
+      .add_option("--tokenizer", options->tokenizer,
+                  "a SentencePiece .model, a tokenizer.json, or a folder with one")
+      ->transform(path_argument())
+      ->required();
+  command.callback([options, use] { use(*options); });
+  return command;
+}
+
+void add_uses(CLI::App& tokenizer) {
+  const auto options = [] { return std::make_shared<UseOptions>(); };
+  const auto text = options(), ids = options(), files = options();
+  add_use(tokenizer, "encode", "Print the token ids of a text, without bos and eos, on one line.",
+          text, encode)
+      .add_option("--input", text->input, "the file with the text; -: standard input")
+      ->transform(path_argument())
+      ->capture_default_str();
+  add_use(tokenizer, "decode", "Print the text of token ids.", ids, decode)
+      .add_option("--input", ids->input,
+                  "the file with the ids, spaces or newlines between them; -: standard input")
+      ->transform(path_argument())
+      ->capture_default_str();
+  add_use(tokenizer, "export", "Write the files by which Hugging Face's programs use a tokenizer.",
+          files, export_files)
+      .add_option("--out", files->out, "the folder to write to")
+      ->transform(path_argument())
+      ->required();
+}
+
 }  // namespace
 
 void add_tokenizer(CLI::App& tern) {
-  CLI::App& tokenizer = *tern.add_subcommand("tokenizer", "Make tokenizers.");
+  CLI::App& tokenizer = *tern.add_subcommand("tokenizer", "Make and use tokenizers.");
   tokenizer.require_subcommand(1);
   CLI::App& command = *tokenizer.add_subcommand(
       "train",
@@ -76,6 +174,7 @@ void add_tokenizer(CLI::App& tern) {
                   "maximum number of JSON lines to skip because they hold no text")
       ->capture_default_str();
   command.callback([options] { train(*options); });
+  add_uses(tokenizer);
 }
 
 }  // namespace tern

@@ -105,8 +105,8 @@ ConfigSection data_section() {
        field(&S::tokenizer, {.name = "tokenizer",
                              .path = true,
                              .decides = Decides::place,
-                             .doc = "SentencePiece `.model` file for sample texts. Empty: the "
-                                    "tokenizer that prepared the data."}),
+                             .doc = "SentencePiece `.model` or `tokenizer.json` for sample texts. "
+                                    "Empty: the tokenizer that prepared the data."}),
        field(&S::verify,
              {.name = "verify",
               .decides = Decides::place,

@@ -136,7 +136,7 @@ void CheckpointSaver::save(Trainer& trainer, const TrainingState& state) {
     saving_ = facts;
     if (!begin(state.step)) return;
   }
-  const auto tensors = checkpoint_tensors(trainer, opened_.data.tokenizer().model());
+  const auto tensors = checkpoint_tensors(trainer, opened_.data.tokenizer().file());
   if (FailureDetector* detector = opened_.failure_detector()) detector->finishing();
   stall_ = waited + writer_->save(facts, tensors);
   if (!opened_.shards_saved()) collect(state.step, writer_->poll());

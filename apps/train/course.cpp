@@ -222,8 +222,8 @@ void require_same_data(const Checkpoint& checkpoint, const TrainingData& data) {
   const std::string where = checkpoint.path().string();
   const TrainingState saved = training_state(checkpoint.manifest(), where);
   const std::string& now = data.tokenizer().hash();
-  require(saved.tokenizer_hash == now, Fault::input, where, ": expected the tokenizer with hash ",
-          saved.tokenizer_hash, ", this one has ", now);
+  require(data.tokenizer().is(saved.tokenizer_hash), Fault::input, where,
+          ": expected the tokenizer with hash ", saved.tokenizer_hash, ", this one has ", now);
   require(
       !saved.data_content.empty(), Fault::input, where,
       ": was saved by a release that ordered samples by the path of the data: resumed here, the "
@@ -253,28 +253,28 @@ bool needs_initial_weights(const RunConfig& config, const TrainOptions& options)
 
 namespace {
 
-void require_tokenizer(const std::string& theirs, const std::string& ours, const std::string& where,
+// theirs: the hash that is stored, or ""
+void require_tokenizer(const std::string& theirs, const Tokenizer& ours, const std::string& where,
                        const InitFromSection& from) {
   constexpr const char* kHow =
       "Prepare the data with its tokenizer, or set init_from.other_tokenizer = true";
   require(!theirs.empty() || from.other_tokenizer, Fault::input, "init_from.path: ", where,
           " has no tokenizer to compare the data's with. ", kHow);
-  require(theirs == ours || from.other_tokenizer, Fault::input, "init_from.path: ", where,
-          " was trained with another tokenizer (hash ", theirs, ", the data's has ", ours,
+  require(ours.is(theirs) || from.other_tokenizer, Fault::input, "init_from.path: ", where,
+          " was trained with another tokenizer (hash ", theirs, ", the data's has ", ours.hash(),
           "): its token ids mean other texts. ", kHow);
 }
 
 }  // namespace
 
 fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
-                              const std::string& tokenizer_hash) {
+                              const Tokenizer& tokenizer) {
   const InitFromSection& from = config.init_from;
   if (from.path.empty()) return {};
   const Model model(config.model, model_options(config, device));
   if (is_huggingface_folder(from.path)) {
     const SavedModel saved = open_huggingface(from.path);
-    require_tokenizer(saved.tokenizer ? saved.tokenizer->hash() : "", tokenizer_hash, from.path,
-                      from);
+    require_tokenizer(saved.tokenizer ? saved.tokenizer->hash() : "", tokenizer, from.path, from);
     require_weights(saved.weights, model, from.moments);
     require_finite(saved.weights, model);
     return fs::canonical(from.path);
@@ -284,8 +284,8 @@ fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& devic
   const Findings findings = checkpoint.verify();
   require(findings.problems.empty(), Fault::input,
           "init_from.path: ", findings.problems.empty() ? "" : findings.problems[0]);
-  require_tokenizer(training_state(checkpoint.manifest(), where).tokenizer_hash, tokenizer_hash,
-                    where, from);
+  require_tokenizer(training_state(checkpoint.manifest(), where).tokenizer_hash, tokenizer, where,
+                    from);
   require_weights(weights_of(checkpoint), model, from.moments);
   return fs::canonical(checkpoint.path());
 }

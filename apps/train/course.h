@@ -78,6 +78,6 @@ bool needs_initial_weights(const RunConfig& config, const TrainOptions& options)
 // compared with its hashes. Fault::input, naming what is wrong: damaged, another tokenizer unless
 // init_from.other_tokenizer, tensors of other shapes.
 std::filesystem::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
-                                           const std::string& tokenizer_hash);
+                                           const Tokenizer& tokenizer);
 
 }  // namespace tern

@@ -99,8 +99,7 @@ Environment environment_on(const Device& device, const std::vector<std::string>&
 // Checked by now, unless no checkpoint of the run itself turned out to be good.
 std::filesystem::path initial_weights(const OpenedRun& opened) {
   if (!opened.initial_weights.empty()) return opened.initial_weights;
-  return find_initial_weights(opened.config, opened.device.facts().traits,
-                              opened.data.tokenizer().hash());
+  return find_initial_weights(opened.config, opened.device.facts().traits, opened.data.tokenizer());
 }
 
 std::string of_total(std::int64_t part, std::int64_t total) {
@@ -175,7 +174,7 @@ OpenedRun::OpenedRun(const TrainOptions& given)
   set_vocab_size(loaded, data.tokenizer().vocab_size(), "the data's tokenizer");
   memory = choose_memory_plan(config, device, {info.rank, info.size}, info.local_size);
   if (info.rank == 0 && needs_initial_weights(config, options))
-    initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer().hash());
+    initial_weights = find_initial_weights(config, device.facts().traits, data.tokenizer());
   ranks.emplace(ranks_setup(*this));
 }
 

@@ -83,9 +83,9 @@ void collect(std::vector<std::string>& problems, const std::function<void()>& ch
 
 // The tokenizer beside the manifest, checked to be the one that made the ids.
 Tokenizer load_tokenizer(const fs::path& directory, const CorpusManifest& manifest) {
-  const fs::path path = directory / kCorpusTokenizerName;
-  Tokenizer tokenizer = Tokenizer::load(path);
-  require(tokenizer.hash() == manifest.tokenizer_hash, Fault::input, path.string(),
+  const fs::path path = directory / manifest.tokenizer_file;
+  Tokenizer tokenizer = Tokenizer::parse(read_file(path, kMaxTokenizerBytes, Links::follow), path);
+  require(tokenizer.is(manifest.tokenizer_hash), Fault::input, path.string(),
           ": is not the tokenizer of this corpus: expected hash ", manifest.tokenizer_hash,
           ", got ", tokenizer.hash());
   require(tokenizer.vocab_size() == manifest.vocab_size, Fault::input,
@@ -299,7 +299,7 @@ void check_shard_content(const File& file, const CorpusShard& facts, StoredType 
 
 bool is_corpus(const fs::path& directory) {
   for (const std::string_view name :
-       {std::string_view("train-00000.h5"), kCorpusTokenizerName, kPrepareJournalName}) {
+       {std::string_view("train-00000.h5"), kModelFileName, kPrepareJournalName}) {
     std::error_code error;
     if (fs::exists(directory / name, error)) return true;
   }

@@ -6,7 +6,6 @@
 
 #include "data/corpus/manifest.h"
 #include "data/io/files.h"
-#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 

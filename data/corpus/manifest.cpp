@@ -92,7 +92,7 @@ std::string to_text(const CorpusManifest& manifest) {
   }
   const json all = {{"format", kCorpusFormat},
                     {"tokenizer",
-                     {{"file", kCorpusTokenizerName},
+                     {{"file", manifest.tokenizer_file},
                       {"xxh3", manifest.tokenizer_hash},
                       {"vocab_size", manifest.vocab_size}}},
                     {"token_type", name_of(manifest.token_type)},
@@ -112,7 +112,11 @@ CorpusManifest parse_corpus_manifest(std::string_view content, const std::string
   const std::uint64_t vocab_size = number(tokenizer, "vocab_size", where);
   require(vocab_size >= 1 && vocab_size <= 1'000'000, Fault::input, where,
           ": vocab_size: expected 1 to 1000000, got ", vocab_size);
-  CorpusManifest manifest{.tokenizer_hash = text(tokenizer, "xxh3", where),
+  const std::string file = text(tokenizer, "file", where);
+  require(file == kModelFileName || file == kJsonFileName, Fault::input, where,
+          ": tokenizer: file: expected ", kModelFileName, " or ", kJsonFileName);
+  CorpusManifest manifest{.tokenizer_file = file,
+                          .tokenizer_hash = text(tokenizer, "xxh3", where),
                           .vocab_size = std::int32_t(vocab_size),
                           .token_type = stored_type(text(all, "token_type", where), where),
                           .arguments = with_summary(member(all, "arguments", where)),

@@ -8,6 +8,7 @@
 #include "data/io/json.h"
 #include "data/io/stored_type.h"
 #include "data/text/documents.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 
@@ -32,7 +33,8 @@ struct DocumentLayout {
 };
 
 struct CorpusManifest {
-  std::string tokenizer_hash;  // of tokenizer.model, a copy of which lies beside the manifest
+  std::string tokenizer_file = std::string(kModelFileName);  // a copy, beside the manifest
+  std::string tokenizer_hash;                                // see Tokenizer::is
   std::int32_t vocab_size = 0;
   StoredType token_type = StoredType::u16;
   nlohmann::json arguments;                        // sources and options, which decide the content
@@ -49,7 +51,6 @@ constexpr std::size_t kMaxCorpusShards = 100'000;  // of both splits
 constexpr std::uint64_t kMaxCorpusArgumentBytes = 1 << 20;
 constexpr std::uint64_t kMaxCorpusManifestBytes = 256 << 20;
 constexpr std::string_view kCorpusManifestName = "manifest.json";
-constexpr std::string_view kCorpusTokenizerName = "tokenizer.model";
 constexpr std::string_view kPrepareJournalName = "prepare.journal";  // while it is unfinished
 
 // Fault::usage, with the option that changes it, for more shards than readers accept.

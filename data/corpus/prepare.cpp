@@ -12,7 +12,6 @@
 #include "data/io/json.h"
 #include "data/text/documents.h"
 #include "data/text/input_files.h"
-#include "data/tokenizer/tokenizer.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -27,12 +26,11 @@ constexpr std::uint64_t kMaxShardTokens = std::uint64_t(1) << 32;  // it is made
 constexpr std::uint64_t kBytesPerToken = 16, kSmallestShardBytes = std::uint64_t(256) << 10;
 
 // Everything that decides the content of the corpus.
-nlohmann::json arguments_of(const PrepareOptions& options, const Tokenizer& tokenizer,
+nlohmann::json arguments_of(const PrepareOptions& options, const std::string& tokenizer_hash,
                             const Sources& sources) {
-  nlohmann::json all = {
-      {"tokenizer_xxh3", tokenizer.hash()}, {"sources", source_summary(sources)},
-      {"validation", options.validation},   {"bos", options.layout.bos},
-      {"eos", options.layout.eos},          {"shard_tokens", options.shard_tokens}};
+  nlohmann::json all = {{"tokenizer_xxh3", tokenizer_hash}, {"sources", source_summary(sources)},
+                        {"validation", options.validation}, {"bos", options.layout.bos},
+                        {"eos", options.layout.eos},        {"shard_tokens", options.shard_tokens}};
   if (!options.rules.separator.empty()) all["separator"] = options.rules.separator;
   if (options.rules.json_field != DocumentRules().json_field)
     all["json_field"] = options.rules.json_field;
@@ -135,10 +133,11 @@ void BatchEncoder::append_tokens(std::string_view bytes, const TextItem& item, T
 // The consumer of encoded batches: collects tokens, writes shards, keeps the journal.
 class CorpusWriter {
  public:
-  CorpusWriter(PrepareJournal& journal, const PrepareOptions& options, const Tokenizer& tokenizer)
+  CorpusWriter(PrepareJournal& journal, const PrepareOptions& options, const Tokenizer& tokenizer,
+               const std::string& tokenizer_hash)
       : journal_(journal),
         options_(options),
-        tokenizer_hash_(tokenizer.hash()),
+        tokenizer_hash_(tokenizer_hash),
         builders_{ShardBuilder(token_type_for(tokenizer.vocab_size())),
                   ShardBuilder(token_type_for(tokenizer.vocab_size()))},
         reached_(journal.state().next),
@@ -236,7 +235,8 @@ CorpusManifest manifest_of(const PrepareJournal& journal, const Tokenizer& token
   require(options.validation == 0 || !state.shards[1].empty(), Fault::input,
           "the inputs hold too little for --validation ", options.validation, ": ",
           state.next.document, " documents; use a larger fraction and delete ", out);
-  return {.tokenizer_hash = tokenizer.hash(),
+  return {.tokenizer_file = std::string(tokenizer.file_name()),
+          .tokenizer_hash = arguments.at("tokenizer_xxh3").get<std::string>(),
           .vocab_size = tokenizer.vocab_size(),
           .token_type = token_type_for(tokenizer.vocab_size()),
           .arguments = arguments,
@@ -256,7 +256,9 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   check_token_files(sources, options.format.has_value(), tokenizer.vocab_size());
   require_documents_fit(sources, options.rules);
   const SplitRule rule(options.validation, sources, !options.rules.separator.empty());
-  const nlohmann::json arguments = arguments_of(options, tokenizer, sources);
+  const std::string stored = stored_tokenizer_hash(options.out);  // of an earlier release
+  const std::string hash = tokenizer.is(stored) ? stored : tokenizer.hash();
+  const nlohmann::json arguments = arguments_of(options, hash, sources);
   std::optional<PrepareJournal> journal = PrepareJournal::open(options.out, arguments, sources);
   const fs::path manifest_path = options.out / kCorpusManifestName;
   if (!journal)
@@ -268,14 +270,14 @@ PrepareResult prepare_corpus(const PrepareOptions& options,
   for (const InputFile& s : sources) total += s.bytes;
   require_shard_count(std::size_t(
       std::min(total / kSmallestShardBytes, total / kBytesPerToken / options.shard_tokens)));
-  write_file_atomically(options.out / kCorpusTokenizerName, tokenizer.model());
+  write_file_atomically(options.out / tokenizer.file_name(), tokenizer.file());
   write_source_list(options.out, sources);
   const bool known = std::none_of(sources.begin(), sources.end(),
                                   [](const InputFile& s) { return s.path == "-"; });
   const auto cut = [&](std::string_view text) { return tokenizer.complete_prefix(text); };
   DocumentReader reader(shared, rule, cut, journal->state().next,
                         {.separator = options.rules.separator});
-  CorpusWriter writer(*journal, options, tokenizer);
+  CorpusWriter writer(*journal, options, tokenizer, hash);
   encode_all(reader, tokenizer, shared, options, [&](EncodedBatch&& batch) {
     writer.append(batch);
     PrepareProgress progress = writer.progress();

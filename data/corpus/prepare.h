@@ -8,7 +8,7 @@
 namespace tern {
 
 struct PrepareOptions {
-  std::filesystem::path tokenizer;  // a SentencePiece .model
+  std::filesystem::path tokenizer;  // a SentencePiece .model or a tokenizer.json
   std::filesystem::path out;        // a directory; made, or continued after an interruption
   std::vector<std::string> inputs;  // as for list_inputs
   std::optional<InputFormat> format{};

@@ -8,7 +8,6 @@
 
 #include "core/check.h"
 #include "data/io/hdf5.h"
-#include "data/text/input_files.h"
 
 namespace tern {
 namespace fs = std::filesystem;
@@ -98,11 +97,29 @@ fs::directory_iterator entries_of(const fs::path& directory) {
 }
 
 bool is_ours(const fs::path& name) {
-  return name == kCorpusTokenizerName || name == kCorpusSourcesName ||
+  return name == kModelFileName || name == kJsonFileName || name == kCorpusSourcesName ||
          name == kPrepareJournalName || name.extension() == ".tmp";
 }
 
 }  // namespace
+
+std::string stored_tokenizer_hash(const fs::path& directory) {
+  try {
+    const fs::path finished = directory / kCorpusManifestName,
+                   begun = directory / kPrepareJournalName;
+    if (path_exists(finished, Fault::disk))
+      return parse_corpus_manifest(read_file(finished, kMaxCorpusManifestBytes), finished.string())
+          .tokenizer_hash;
+    if (!path_exists(begun, Fault::disk)) return "";
+    const std::string text = read_file(begun, kMaxJournalBytes);
+    const json line = parse_json(text.substr(0, text.find('\n')), begun.string());
+    return line.at("arguments").at("tokenizer_xxh3").get<std::string>();
+  } catch (const Error&) {  // PrepareJournal::open reports what is wrong
+    return "";
+  } catch (const json::exception&) {
+    return "";
+  }
+}
 
 std::optional<PrepareJournal> PrepareJournal::open(const fs::path& directory, const json& arguments,
                                                    const std::vector<InputFile>& sources) {

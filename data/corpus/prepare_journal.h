@@ -14,6 +14,9 @@ struct PrepareState {
   std::array<std::vector<CorpusShard>, 2> shards;  // by Split
 };
 
+// The hash of the tokenizer of what was prepared in a directory, finished or not; "": not known.
+std::string stored_tokenizer_hash(const std::filesystem::path& directory);
+
 class PrepareJournal {
  public:
   // Makes the directory, or continues in it, and locks it against a second process. Empty: the

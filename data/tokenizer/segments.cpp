@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "data/text/utf8.h"
-
 namespace tern {
 namespace {
 
@@ -26,19 +24,32 @@ std::uint64_t hash_of(std::string_view segment) {
 }  // namespace
 
 Segments::Segments(std::span<const TokenPiece> pieces) : exact_(true) {
-  for (const TokenPiece& piece : pieces) {
-    if (piece.kind == PieceKind::byte || piece.kind == PieceKind::control) continue;
-    char32_t left = kInvalidCharacter;
-    for (std::string_view rest = piece.text; !rest.empty();) {
-      const auto [code, bytes] = first_character(rest);
-      const char32_t right = code == kSpacePiece ? U' ' : code;
-      if (left < 128 && right < 128)
-        ascii_.set(left * 128 + right);
-      else if (left != kInvalidCharacter)
-        others_.insert(key_of(left, right));
-      left = right;
-      rest.remove_prefix(bytes);
-    }
+  for (const TokenPiece& piece : pieces)
+    if (piece.kind != PieceKind::byte && piece.kind != PieceKind::control)
+      join_characters_of(piece.text);
+}
+
+Segments::Segments(const std::vector<std::string>& pieces, bool split_spaces, bool join_unknown)
+    : exact_(true), space_pieces_(true), split_spaces_(split_spaces) {
+  for (const std::string& piece : pieces) {
+    join_characters_of(piece);
+    if (!join_unknown || piece.empty()) continue;
+    const Character first = character_at(piece, 0);
+    if (first.bytes == piece.size()) known_.insert(first.code);
+  }
+}
+
+void Segments::join_characters_of(std::string_view piece) {
+  char32_t left = kInvalidCharacter;
+  for (std::string_view rest = piece; !rest.empty();) {
+    const auto [code, bytes] = first_character(rest);
+    const char32_t right = code == kSpacePiece ? U' ' : code;
+    if (left < 128 && right < 128)
+      ascii_.set(left * 128 + right);
+    else if (left != kInvalidCharacter)
+      others_.insert(key_of(left, right));
+    left = right;
+    rest.remove_prefix(bytes);
   }
 }
 
@@ -47,6 +58,8 @@ Segments Segments::before_spaces() {
 }
 
 bool Segments::joined(char32_t left, char32_t right) const {
+  if (split_spaces_ && right == ' ') return false;
+  if (!known_.empty() && (!known_.contains(left) || !known_.contains(right))) return true;
   if (left < 128 && right < 128) return ascii_[left * 128 + right];
   return others_.contains(key_of(left, right));
 }
@@ -59,11 +72,16 @@ std::size_t Segments::end(std::string_view text, std::size_t begin) const {
   return begin + kLongest - incomplete_suffix(text.substr(begin, kLongest));
 }
 
+Character Segments::character_at(std::string_view text, std::size_t at) const {
+  const Character c = first_character(text.substr(at));
+  return {space_pieces_ && c.code == kSpacePiece ? U' ' : c.code, c.bytes};
+}
+
 std::size_t Segments::exact_end(std::string_view text, std::size_t begin) const {
-  Character last = first_character(text.substr(begin));
+  Character last = character_at(text, begin);
   std::size_t at = begin + last.bytes;
   while (at < text.size()) {
-    const Character next = first_character(text.substr(at));
+    const Character next = character_at(text, at);
     if (!joined(last.code, next.code) || at + next.bytes - begin > kLongest) break;
     last = next;
     at += next.bytes;

@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "data/text/utf8.h"
 #include "data/tokenizer/sentencepiece_model.h"
 
 namespace tern {
@@ -20,6 +21,9 @@ class Segments {
   static constexpr std::size_t kLongest = std::size_t(64) << 10;
 
   explicit Segments(std::span<const TokenPiece> pieces);
+  // The same for the text of a tokenizer.json, in which U+2581 means a space. split_spaces: each
+  // space begins a segment. join_unknown: there is no cut next to a character without a piece.
+  Segments(const std::vector<std::string>& pieces, bool split_spaces, bool join_unknown);
   // For tokenizers that rewrite text, where no cut is exact: only texts longer than kLongest are
   // cut, before spaces.
   static Segments before_spaces();
@@ -33,10 +37,15 @@ class Segments {
 
  private:
   Segments() = default;
+  void join_characters_of(std::string_view piece);
   bool joined(char32_t left, char32_t right) const;
+  Character character_at(std::string_view text, std::size_t at) const;
   std::size_t exact_end(std::string_view text, std::size_t begin) const;
 
   bool exact_ = false;
+  bool space_pieces_ = false, split_spaces_ = false;
+  std::unordered_set<char32_t>
+      known_;                     // characters with a piece; empty: unknown ones are not joined
   std::bitset<128 * 128> ascii_;  // left * 128 + right: some piece has these neighbours
   std::unordered_set<std::uint64_t> others_;
 };

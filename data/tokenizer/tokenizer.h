@@ -1,5 +1,6 @@
-// Text to token ids and back, over a SentencePiece model file. With a model that keeps text as it
-// is (see lossless) decode(encode(x)) == x for every byte string x, valid UTF-8 or not.
+// Text to token ids and back, over a SentencePiece model file or a tokenizer.json. With a tokenizer
+// that keeps text as it is (see lossless) decode(encode(x)) == x for every byte string x, valid
+// UTF-8 or not.
 #pragma once
 
 #include "data/text/input_files.h"
@@ -7,16 +8,24 @@
 
 namespace tern {
 
+constexpr std::string_view kModelFileName = "tokenizer.model";
+constexpr std::string_view kJsonFileName = "tokenizer.json";
+
 class Tokenizer {
  public:
-  // Reads and checks a .model file; Fault::input names the defect. Copies share the model.
+  // Reads and checks a .model file, a tokenizer.json, or the one in a folder; Fault::input names
+  // the defect. Of both in a folder, tokenizer.model if they are the same tokenizer, else
+  // tokenizer.json, which Hugging Face's programs read. bos and eos of a tokenizer.json: those that
+  // the files beside it name (see with_document_tokens). Copies share the tokenizer.
   static Tokenizer load(const std::filesystem::path& path);
-  // the same from the bytes of a file; path is for messages
+  // the same from file(), or the bytes of a file alone; path is for messages
   static Tokenizer parse(std::string bytes, const std::filesystem::path& path);
 
   // The ids of one document, without bos and eos; any thread. For text without runs of more than
-  // 64 KiB that a merge could span (Segments) these are the ids that SentencePiece gives for the
-  // whole of it. Bytes that are not UTF-8, NUL and a literal U+2581 become byte pieces.
+  // 64 KiB that a merge or a word could span these are the ids that SentencePiece, or for a
+  // tokenizer.json the `tokenizers` library with encode_special_tokens, gives for the whole of it.
+  // Bytes that are not UTF-8 become byte pieces; with a .model also NUL and a literal U+2581, which
+  // a tokenizer.json in SentencePiece's style reads as a space.
   std::vector<std::int32_t> encode(std::string_view text) const;
 
   // The bytes that ids stand for: a control piece has none, an unknown piece is " \u2047 ".
@@ -38,10 +47,21 @@ class Tokenizer {
   std::int32_t eos_id() const;
   std::int32_t unk_id() const;
 
-  // Whether text survives: no normalisation, no removed spaces, byte pieces for what is unknown.
+  // Whether every text survives: no normalisation, no removed or added spaces, byte pieces for what
+  // is unknown. Not where U+2581 is read as a space.
   bool lossless() const;
-  const std::string& hash() const;   // XXH3-128 of the file, in hex
-  const std::string& model() const;  // the bytes of the file
+
+  // XXH3-128, in hex, of everything that decides ids and text: equal for a .model and the
+  // tokenizer.json that says the same.
+  const std::string& hash() const;
+  // Whether a stored hash is this tokenizer's: hash(), or that of the bytes of a .model, which
+  // earlier releases stored.
+  bool is(std::string_view hash) const;
+
+  // The bytes that parse takes: those of the .model, or those of the tokenizer.json with bos and
+  // eos.
+  const std::string& file() const;
+  std::string_view file_name() const;  // kModelFileName or kJsonFileName
 
  private:
   friend class Encoder;
@@ -50,7 +70,7 @@ class Tokenizer {
   std::shared_ptr<const State> state_;
 };
 
-// The encoder of one thread. It caches the ids of segments, which makes it some twenty times faster
+// The encoder of one thread. It caches the ids of words, which makes it some twenty times faster
 // than SentencePiece alone. The cache is bounded and changes no id.
 class Encoder {
  public:

@@ -124,7 +124,7 @@ TEST(Fault211, BashCompletesCommandsOptionsAndValues) {
   };
   EXPECT_EQ(complete("tern tr"), "train trace\n");
   EXPECT_EQ(complete("tern help tok"), "tokenizer\n");
-  EXPECT_EQ(complete("tern tokenizer ''"), "train\n");
+  EXPECT_EQ(complete("tern tokenizer ''"), "train encode decode export\n");
   EXPECT_EQ(complete("tern tokenizer train --voc"), "--vocab-size\n");
   EXPECT_EQ(complete("tern train --inj"), "");  // hidden
   EXPECT_EQ(complete("tern train a.toml --device cu"), "cuda\n");

@@ -62,9 +62,9 @@ fs::path HuggingFace::folder_;
 
 TEST_F(HuggingFace, AnExportHoldsWhatTransformersReads) {
   const auto files = files_in(folder_);
-  for (const char* name :
-       {"README.md", "config.json", "configuration_hgrn_bit.py", "generation_config.json",
-        "model.safetensors", "modeling_hgrn_bit.py", "tokenizer.model"})
+  for (const char* name : {"README.md", "config.json", "configuration_hgrn_bit.py",
+                           "generation_config.json", "model.safetensors", "modeling_hgrn_bit.py",
+                           "tokenizer.model", "tokenizer.json", "tokenizer_config.json"})
     EXPECT_TRUE(files.contains(name)) << name;
   const auto config = parse_json(files.at("config.json"), "config.json");
   EXPECT_EQ(config["architectures"], nlohmann::json({"HGRNBitForCausalLM"}));

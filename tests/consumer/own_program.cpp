@@ -45,7 +45,7 @@ std::filesystem::path save(Trainer& trainer, const TrainingData& data,
                             .tokenizer_hash = data.tokenizer().hash(),
                             .documents = data.layout()};
   write_checkpoint({.directory = directory}, {.step = 40, .state = to_json(state)},
-                   checkpoint_tensors(trainer, data.tokenizer().model()));
+                   checkpoint_tensors(trainer, data.tokenizer().file()));
   return directory / checkpoint_name(40);
 }
 

@@ -30,7 +30,7 @@ std::int32_t token_at(std::uint64_t position, int kinds) {
 // A corpus of that many tiny shards with a document each; shards of the same kind are one file.
 void write_corpus(const fs::path& directory, int shards, int kinds) {
   fs::create_directory(directory);
-  write_text(directory / "tokenizer.model", small_tokenizer().model());
+  write_text(directory / "tokenizer.model", small_tokenizer().file());
   CorpusManifest manifest{.tokenizer_hash = small_tokenizer().hash(),
                           .vocab_size = 400,
                           .arguments = nlohmann::json::object(),

@@ -8,7 +8,6 @@
 
 #include "data/corpus/batches.h"
 #include "data/io/json.h"
-#include "data/tokenizer/tokenizer.h"
 #include "tests/data/checkpoint_support.h"
 #include "tests/data/compress.h"
 #include "tests/data/prepare_fixture.h"

@@ -113,7 +113,7 @@ TEST(Fault46, SentencePiecesOwnRulesAreAccepted) {
 
 TEST(Fault46, MutatedModelsNeverCrash) {
   std::mt19937_64 random(46);
-  const std::string whole = small_tokenizer().model();
+  const std::string whole = small_tokenizer().file();
   int refused = 0;
   for (int i = 0; i < 400; ++i) {
     std::string bytes = whole;

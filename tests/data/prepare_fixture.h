@@ -18,7 +18,7 @@ namespace tern {
 
 class PrepareFixture {
  public:
-  PrepareFixture() { write_text(directory_ / "small.model", small_tokenizer().model()); }
+  PrepareFixture() { write_text(directory_ / "small.model", small_tokenizer().file()); }
 
   std::string operator/(std::string_view name) const { return directory_ / name; }
 

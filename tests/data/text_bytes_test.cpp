@@ -42,7 +42,7 @@ std::uint64_t counted(const Corpus& corpus, std::uint64_t T, std::uint64_t sampl
 TEST(Fault108, BytesOfAPartAreThoseOfItsText) {
   const PrepareFixture f;
   const std::string words = english(), letters = "q~q\xff^x\u4f60\u597d|}{" + std::string(3, '\0');
-  const Corpus corpus = two_documents(f, small_tokenizer().model(), {}, letters, words);
+  const Corpus corpus = two_documents(f, small_tokenizer().file(), {}, letters, words);
   const std::vector<std::int32_t> ids = f.ids("out");
   for (const std::uint64_t samples : {1, 2, 3, 7, 1000}) {
     const std::size_t end = std::min<std::size_t>(ids.size(), 1 + samples * 5);
@@ -56,7 +56,7 @@ TEST(Fault108, BytesOfAPartAreThoseOfItsText) {
 
 TEST(Fault108, MaskedTargetsAreNotCounted) {
   const PrepareFixture f;
-  const Corpus corpus = two_documents(f, small_tokenizer().model(), {}, "harbour", "boats");
+  const Corpus corpus = two_documents(f, small_tokenizer().file(), {}, "harbour", "boats");
   const TextBytes bytes(corpus);
   std::vector<std::int32_t> ids = f.ids("out"), targets(ids.begin() + 1, ids.end());
   const auto all = bytes.of(0, std::span(ids).first(targets.size()), targets);

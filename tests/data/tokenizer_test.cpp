@@ -21,7 +21,7 @@ using Ids = std::vector<std::int32_t>;
 class Reference {
  public:
   explicit Reference(const Tokenizer& tokenizer) {
-    EXPECT_TRUE(processor_.LoadFromSerializedProto(tokenizer.model()).ok());
+    EXPECT_TRUE(processor_.LoadFromSerializedProto(tokenizer.file()).ok());
   }
   Ids encode(std::string_view text) const { return processor_.EncodeAsIds(text); }
   std::string decode(const Ids& ids) const { return processor_.DecodeIds(ids); }
@@ -179,7 +179,7 @@ TEST(TokenizerTraining, IsReproducibleAndSaysWhatDoesNotFit) {
     return train_tokenizer([&] { return std::exchange(text, std::nullopt); },
                            {.vocab_size = size, .max_bytes = max_bytes});
   };
-  EXPECT_EQ(train(400, 1 << 20), small_tokenizer().model());
+  EXPECT_EQ(train(400, 1 << 20), small_tokenizer().file());
   EXPECT_NE(train(330, 1500), train(330, 1 << 20)) << "a sample";
   for (const std::int32_t size : {100, 90'000}) {
     try {
