@@ -60,7 +60,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "."  # this one
 model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
 ids = {0}tokenizer.encode("Once upon a time", add_special_tokens=False)
 print(tokenizer.decode(model.generate(torch.tensor([ids]), max_new_tokens=64)[0]))
 ```

@@ -71,6 +71,8 @@ std::string tokenizer_config(const BpeTokenizer& t) {
   token("bos_token", t.bos);
   token("eos_token", t.eos);
   token("unk_token", t.unk);
+  token("pad_token", t.eos);        // for batches; masked, so it has no meaning of its own
+  config["padding_side"] = "left";  // where a recurrent model that generates needs it
   config["clean_up_tokenization_spaces"] = false;
   config["split_special_tokens"] = true;               // "<s>" in a text is text
   config["model_max_length"] = std::int64_t(1) << 40;  // no limit of the tokenizer's own

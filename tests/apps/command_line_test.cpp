@@ -98,7 +98,8 @@ TEST(Fault211, WhatIsMissingOrTooMuchIsNamed) {
   expect_refused({"generate", "--checkpoint"}, "--checkpoint: expected a value (a checkpoint");
   expect_refused(
       {"generate", "--checkpoint", "--prompt", "x"},
-      "--checkpoint: expected a value (a checkpoint, or a run directory), got the option "
+      "--checkpoint: expected a value (a checkpoint, a run directory, or a Hugging Face folder), "
+      "got the option "
       "--prompt; if this is the value: --checkpoint=--prompt");
   expect_refused(
       {"prepare", "a", "--format", "jsnl", "--tokenizer", "t", "--out", "o"},

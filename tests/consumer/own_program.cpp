@@ -1,5 +1,5 @@
 // A program of one's own on tern's libraries: plans its memory, trains a small model on prepared
-// data, saves a checkpoint, loads it for inference and writes text.
+// data, saves a checkpoint, exports it for other programs, loads that and writes text.
 //   own_program DATA CHECKPOINTS
 #include <cstdio>
 
@@ -7,6 +7,7 @@
 #include "data/checkpoint/writer.h"
 #include "runtime/checkpoints.h"
 #include "runtime/generator.h"
+#include "runtime/huggingface.h"
 #include "runtime/memory_plan.h"
 #include "runtime/training_data.h"
 #include "runtime/training_state.h"
@@ -50,14 +51,17 @@ std::filesystem::path save(Trainer& trainer, const TrainingData& data,
 }
 
 void generate(const std::filesystem::path& checkpoint, const RunConfig& config) {
-  const LoadedModel loaded =
-      load_model(Checkpoint::open(checkpoint), config, Device("cpu"), [](Model& model) {
-        Generator rehearsal(model, {.temperature = 0});
-        rehearsal.read(std::vector<std::int32_t>(8, 0));
-        rehearsal.next();
-      });
+  // to Hugging Face's form and back: the same weights
+  const std::filesystem::path folder = checkpoint.string() + "-hf";
+  export_huggingface(saved_model(Checkpoint::open(checkpoint), config), folder, {});
+  const SavedModel saved = open_huggingface(folder);
+  const LoadedModel loaded = load_model(saved, Device("cpu"), [](Model& model) {
+    Generator rehearsal(model, {.temperature = 0});
+    rehearsal.read(std::vector<std::int32_t>(8, 0));
+    rehearsal.next();
+  });
   Generator generator(*loaded.model, {.temperature = 0.8, .seed = 1});
-  continue_text(generator, loaded.tokenizer, loaded.documents, "To be", 20,
+  continue_text(generator, *saved.tokenizer, saved.documents, "To be", 20,
                 [](const std::string& text) { std::printf("%s", text.c_str()); });
   std::printf("\n");
 }

@@ -7,18 +7,18 @@ import json
 import os
 import pathlib
 import random
+import struct
 import subprocess
 
 import pytest
 
-tokenizers = pytest.importorskip("tokenizers")
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models  # noqa: E402
-from tokenizers import normalizers as n  # noqa: E402
-from tokenizers import pre_tokenizers as p  # noqa: E402
-from tokenizers.trainers import BpeTrainer  # noqa: E402
+import transformers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models
+from tokenizers import normalizers as n
+from tokenizers import pre_tokenizers as p
+from tokenizers.trainers import BpeTrainer
 
-TERN = os.environ.get("TERN")
-pytestmark = pytest.mark.skipif(not TERN, reason="set TERN to the path of the tern program")
+TERN = os.environ["TERN"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAKESPEARE = (ROOT / "configs/demo/tinyshakespeare.txt").read_text()
 
@@ -179,14 +179,13 @@ def test_ids_are_those_of_tokenizers(kind, tmp_path):
 
 def export_text():
     r = random.Random(3)
-    text = hostile(11, 200_000).replace("\u2581", "_").replace("\0", "0")
+    text = hostile(11, 1_000_000).replace("\u2581", "_").replace("\0", "0")
     ends = ["word", "!", "\n", "<s>", "9", ""]
     text += "".join(r.choice(ends) + " " * i + r.choice(ends) for i in range(1, 201))
     return text + "".join(r.choice("a b") for _ in range(20_000))
 
 
 def same_ids_as_auto_tokenizer(tokenizer, folder):
-    transformers = pytest.importorskip("transformers")
     tern("export", "--tokenizer", tokenizer, "--out", folder)
     text = export_text()
     expected = encode(tokenizer, text)
@@ -194,6 +193,7 @@ def same_ids_as_auto_tokenizer(tokenizer, folder):
     t.encode_special_tokens = True
     assert t.encode(text, add_special_tokens=False).ids == expected
     auto = transformers.AutoTokenizer.from_pretrained(folder)
+    assert auto.pad_token == auto.eos_token and auto.padding_side == "left"
     assert auto.encode(text, add_special_tokens=False) == expected
     assert auto.decode(expected, clean_up_tokenization_spaces=False) == text
     return auto
@@ -206,11 +206,25 @@ def test_exported_model_in_transformers(tmp_path):
     assert (auto.bos_token, auto.eos_token, auto.unk_token) == ("<s>", "</s>", "<unk>")
 
 
+def field(number, content):
+    """One field of bytes of a protocol buffer."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
 def test_exported_mistral_in_transformers(tmp_path):
-    model = os.environ.get("TERN_MISTRAL_MODEL")
-    if not model:
-        pytest.skip("set TERN_MISTRAL_MODEL to the path of mistral-v1.model")
+    """As in Mistral's model: a space before every text, and runs of spaces that all have one score."""
+    small, model = tmp_path / "small.model", tmp_path / "mistral.model"
+    tern("train", "--vocab-size", 2000, "--out", small, ROOT / "configs/demo/tinyshakespeare.txt")
+    score = bytes([2 << 3 | 5]) + struct.pack("<f", -1e9)
+    runs = b"".join(field(1, field(1, ("\u2581" * n).encode()) + score) for n in range(2, 17))
+    dummy_prefix = field(3, bytes([3 << 3, 1]))
+    model.write_bytes(small.read_bytes() + runs + dummy_prefix)
+    assert encode(model, "a") != encode(small, "a")
+    assert len(encode(model, " " * 15)) == 1
     same_ids_as_auto_tokenizer(model, tmp_path / "export")
+    given = os.environ.get("TERN_MISTRAL_MODEL")  # the model itself
+    if given:
+        same_ids_as_auto_tokenizer(given, tmp_path / "given")
 
 
 def test_exported_json_in_transformers(tmp_path):
