@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/backend.h"
-#include "data/io/json.h"
+#include "runtime/huggingface.h"
 #include "runtime/memory_plan.h"
 
 namespace tern {
@@ -153,12 +153,14 @@ void require_known(const SafetensorsFile& file, const nlohmann::json& json, cons
             "' is not known: this build cannot check a model that depends on it");
 }
 
-// Values without a key that this build computes with.
-void require_fixed(const SafetensorsFile& file, const nlohmann::json& json, const char* key,
-                   const nlohmann::json& value) {
-  require(!json.contains(key) || json[key] == value, Fault::input, file.path().string(),
-          ": metadata: ", key, ": expected ", value.dump(), ", got ", json.value(key, value).dump(),
-          ": this build computes no other");
+// What a trajectory says about the decay of weights: matrices and head, as here. Two texts say so.
+void require_decay(const SafetensorsFile& file, const nlohmann::json& json) {
+  const std::string ours = "every *_proj.weight, lm_head.weight; ";
+  const std::string got = json.value("decay", nlohmann::json(ours + "nothing else")).dump();
+  require(got == nlohmann::json(ours + "nothing else").dump() ||
+              got == nlohmann::json(ours + "not embeddings, norms, lower_bounds").dump(),
+          Fault::input, file.path().string(), ": metadata: decay: expected \"", ours,
+          "nothing else\", got ", got, ": this build computes no other");
 }
 
 }  // namespace
@@ -173,21 +175,10 @@ GoldenReport check_golden(const std::filesystem::path& file, DType dtype, const 
 }
 
 ModelConfig golden_config(const SafetensorsFile& file) {
-  const auto json = parse_json(metadata(file, "config"), file.path().string());
-  require_known(file, json, "config",
-                {"vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size",
-                 "use_lower_bound", "rms_norm_eps", "num_heads", "expand_ratio", "hidden_ratio"});
-  require_fixed(file, json, "num_heads", 1);
-  require_fixed(file, json, "expand_ratio", 1);
-  ModelConfig c;
-  c.vocab_size = field<std::int64_t>(file, json, "vocab_size");
-  c.width = field<std::int64_t>(file, json, "hidden_size");
-  c.layers = field<std::int64_t>(file, json, "num_hidden_layers");
-  c.explicit_glu_width = field<std::int64_t>(file, json, "intermediate_size");
-  c.use_lower_bound = field<bool>(file, json, "use_lower_bound");
-  c.rms_norm_eps = field<double>(file, json, "rms_norm_eps");
-  validate(c);
-  return c;
+  const std::string where = file.path().string() + ": metadata 'config'";
+  nlohmann::json json = parse_json(metadata(file, "config"), where);
+  if (json.is_object() && !json.contains("model_type")) json["model_type"] = "hgrn_bit";
+  return read_huggingface_config(json, where).model;
 }
 
 Shape golden_shape(const SafetensorsFile& file) {
@@ -216,8 +207,7 @@ GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, Backend& back
     require_known(file, json, "train",
                   {"beta1", "beta2", "eps", "clip", "weight_decay", "peak_lr", "total_steps",
                    "warmup_steps", "min_lr_ratio", "decay"});
-    require_fixed(file, json, "decay",
-                  "every *_proj.weight, lm_head.weight; not embeddings, norms, lower_bounds");
+    require_decay(file, json);
     options = {.beta1 = field<double>(file, json, "beta1"),
                .beta2 = field<double>(file, json, "beta2"),
                .eps = field<double>(file, json, "eps"),

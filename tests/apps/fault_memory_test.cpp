@@ -217,11 +217,11 @@ std::string complaint_of_golden(const std::string& from, const std::string& to) 
 
 TEST(Fault317, AGoldenFileWithUnknownKeysIsRefused) {
   EXPECT_THAT(complaint_of_golden("hidden_ratio", "rotary_theta"),
-              HasSubstr("metadata 'config': the key 'rotary_theta' is not known"));
+              HasSubstr("metadata 'config': \"rotary_theta\": not known"));
   EXPECT_THAT(complaint_of_golden("\\\"clip\\\": 1.0", "\\\"clop\\\": 1.0"),
               HasSubstr("metadata 'train': the key 'clop' is not known"));
   EXPECT_THAT(complaint_of_golden("\\\"num_heads\\\": 1", "\\\"num_heads\\\": 2"),
-              HasSubstr("num_heads: expected 1, got 2: this build computes no other"));
+              HasSubstr("num_heads: expected 1, got 2"));
   EXPECT_THAT(complaint_of_golden("not embeddings", "and embeddings"),
               HasSubstr("decay: expected"));
 }
