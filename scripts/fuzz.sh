@@ -25,7 +25,7 @@ export TMPDIR=$room UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_u
 
 fuzz() { # TARGET
   local log=$build/logs/$1 code=0 dictionary=()
-  head -c1 -q tests/fuzz/corpus/"$1"/* | grep -q "{" && dictionary=(-dict=tests/fuzz/json.dict)
+  grep -qF '":' tests/fuzz/corpus/"$1"/* && dictionary=(-dict=tests/fuzz/json.dict)
   mkdir -p $build/corpus/"$1"
   $build/bin/fuzz_"$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
     -artifact_prefix=$build/findings/"$1"- "${dictionary[@]}" $build/corpus/"$1" tests/fuzz/corpus/"$1" >"$log" 2>&1 || code=$?

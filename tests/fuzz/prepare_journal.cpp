@@ -21,7 +21,8 @@ void run(std::string_view input) {
     std::optional<PrepareJournal> journal = PrepareJournal::open(directory, arguments, *sources);
     expect(journal.has_value(), "a finished corpus without a manifest");
     const auto all = [](std::string_view text) { return text.size(); };
-    DocumentReader reader(sources, SplitRule(0, *sources), all, journal->state().next);
+    DocumentReader reader(sources, SplitRule(0.1, *sources, true), all, journal->state().next,
+                          {.separator = "\n"});
     while (reader.next()) {
     }
     journal->commit({}, {.source = 2}, journal->state().skipped_lines);

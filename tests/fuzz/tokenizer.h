@@ -13,10 +13,9 @@ inline void check_tokenizer(std::string_view bytes, const char* name) {
     for (const std::int32_t id : {tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.unk_id()})
       expect(id >= -1 && id < tokenizer.vocab_size(), "an id outside of the vocabulary");
     for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) tokenizer.decode({&id, 1});
+    static constexpr char kText[] = " a b  ab\nthe\u2581 \xff\0x \u00e9\U0001f600<s> 12";
     for (const std::string_view text :
-         {std::string_view(""),
-          std::string_view(" a b  ab\nthe\u2581 \xff\0x \u00e9\U0001f600<s> 12", 39),
-          bytes.substr(0, 256)}) {
+         {std::string_view(""), std::string_view(kText, sizeof kText - 1), bytes.substr(0, 256)}) {
       const std::vector<std::int32_t> ids = tokenizer.encode(text);
       for (const std::int32_t id : ids)
         expect(id >= 0 && id < tokenizer.vocab_size(), "an id outside of the vocabulary");
