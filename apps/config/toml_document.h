@@ -31,7 +31,8 @@ struct TomlDocument {
 
 // Syntax errors go to `problems`; a line `key = value` that holds one is left out and the rest is
 // read, so that one pass shows more than the first. Fault::usage at once for text that is too long,
-// too deeply nested, begins with a byte-order mark or holds a NUL, and when reading cannot go on.
+// too deeply nested, begins with a byte-order mark, holds a NUL or, outside of strings and
+// comments, more than ASCII, and when reading cannot go on.
 TomlDocument parse_document(std::string text, const std::string& name, ConfigProblems& problems);
 
 // the place where a part of the document begins

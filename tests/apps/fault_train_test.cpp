@@ -119,8 +119,8 @@ TEST(Fault23, AFlippedBitNamesFileAndTensor) {
 }
 
 TEST(Fault24, AStateWithNumbersThatAreNoneIsRefused) {
-  const nlohmann::json state = to_json(
-      TrainingState{.step = 3, .position = 96, .bad = {1, 0, 2, 64}, .best_loss = 4, .best_step = 2});
+  const nlohmann::json state = to_json(TrainingState{
+      .step = 3, .position = 96, .bad = {1, 0, 2, 64}, .best_loss = 4, .best_step = 2});
   EXPECT_EQ(to_json(training_state(state, "m")), state);
   for (const char* key : {"/step", "/position", "/skipped", "/best/step", "/bad/in_a_row",
                           "/bad/rewinds", "/bad/first_step", "/bad/first_position"})

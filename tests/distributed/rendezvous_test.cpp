@@ -159,8 +159,8 @@ TEST(Fault66, MessagesWithNumbersThatAreNoneAreRefused) {
     }
   };
   const auto notice = [&](const std::string& fault, const std::string& rank) {
-    const std::string text = "{\"fault\":" + fault + ",\"rank\":" + rank +
-                             R"(,"why":"","told":false,"orderly":false})";
+    const std::string text =
+        "{\"fault\":" + fault + ",\"rank\":" + rank + R"(,"why":"","told":false,"orderly":false})";
     return fault_of([&] { ExitNotice::parse(text); });
   };
   EXPECT_EQ(notice("3", "1"), Fault::stopped);
