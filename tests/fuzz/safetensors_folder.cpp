@@ -2,6 +2,7 @@
 // safetensors; without an index the first one is model.safetensors.
 #include "data/io/safetensors_folder.h"
 
+#include "data/io/json.h"
 #include "tests/fuzz/safetensors_bytes.h"
 
 namespace tern::fuzz {
@@ -21,6 +22,11 @@ void run(std::string_view input) {
   }
   works({Fault::input}, [&] {
     const SafetensorsFolder opened = SafetensorsFolder::open(folder);
+    nlohmann::json listed;
+    if (!sizes.contains(kSafetensorsName)) listed = parse_json(parts[0], "index")["weight_map"];
+    for (const auto& [name, file] : listed.items())
+      expect(opened.tensors().at(name).file->path().filename() == file.get<std::string>(),
+             "a tensor is not in the file that the index names");
     for (const auto& [name, tensor] : opened.tensors()) {
       expect(tensor.file->contains(name), "a tensor is not in its file");
       check_entries(*tensor.file, sizes.at(tensor.file->path().filename()));
