@@ -2,16 +2,18 @@
 #   make train   a small model learns English, in ten to twenty minutes with the build; results in runs/demo
 #   make test    every test; those that need a GPU are left out where there is none
 #   make test-python   the exported PyTorch model in transformers 4 and 5; installs 7 GB outside the clone once
+#   make fuzz    what is read from files and from other ranks, fuzzed with clang 19 under sanitizers for FUZZ_SECONDS=60 each
 #   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
 # All install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
 BUILD ?= build
 CLANG_FORMAT ?= clang-format-14
+FUZZ_SECONDS ?= 60
 SOURCES = $(shell find core autograd layers optim data distributed runtime cuda apps tests \
   -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PREFIX
 
-.PHONY: train test test-python test-gpu sanitize-gpu build packages format format-check clean
+.PHONY: train test test-python test-gpu sanitize-gpu fuzz build packages format format-check clean
 
 train: build
 	@scripts/demo.sh $(BUILD)
@@ -29,6 +31,10 @@ test-gpu: build
 sanitize-gpu: build
 	scripts/sanitize_gpu.sh $(BUILD)
 
+fuzz:
+	scripts/install_packages.sh clang-19 libclang-rt-19-dev libomp-19-dev
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
 build: packages
 	scripts/build.sh $(BUILD) $(CMAKE_ARGS)
 
@@ -42,4 +48,4 @@ format-check:
 	@$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
 
 clean:
-	rm -rf $(BUILD) build-sanitize
+	rm -rf $(BUILD) build-sanitize build-fuzz

@@ -19,15 +19,20 @@ Bytes packed(const std::vector<Bytes>& all) {
   return out;
 }
 
+void require_step(bool holds) {
+  require(holds, Fault::communication,
+          "rank 0 sent a message of another operation: ranks are out of step");
+}
+
 std::vector<Bytes> unpacked(const Bytes& all, int count) {
   std::vector<Bytes> out;
   std::size_t at = 0;
   for (int i = 0; i < count; ++i) {
     std::uint32_t length = 0;
-    check(all.size() - at >= sizeof length, "[ControlPlane] ranks are out of step");
+    require_step(all.size() - at >= sizeof length);
     std::memcpy(&length, all.data() + at, sizeof length);
     at += sizeof length;
-    check(all.size() - at >= length, "[ControlPlane] ranks are out of step");
+    require_step(all.size() - at >= length);
     out.emplace_back(all.begin() + std::ptrdiff_t(at), all.begin() + std::ptrdiff_t(at + length));
     at += length;
   }

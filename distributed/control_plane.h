@@ -80,7 +80,8 @@ std::vector<Value> ControlPlane::all_gather_value(const Value& mine) {
   static_assert(std::is_trivially_copyable_v<Value>);
   std::vector<Value> out;
   for (const Bytes& bytes : all_gather(std::as_bytes(std::span(&mine, 1)))) {
-    check(bytes.size() == sizeof(Value), "[ControlPlane] ranks are out of step");
+    require(bytes.size() == sizeof(Value), Fault::communication, "rank ", out.size(),
+            " sent a message of another operation: ranks are out of step");
     std::memcpy(&out.emplace_back(), bytes.data(), sizeof(Value));
   }
   return out;

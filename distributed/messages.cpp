@@ -1,5 +1,6 @@
 #include "distributed/messages.h"
 
+#include <limits>
 #include <new>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kLongest = 1 << 16;
+constexpr const char* kForeign = "it sent data that is not a message of tern";
 
 // Text from outside may contain any bytes.
 std::string dump(const Json& json) {
@@ -24,8 +26,24 @@ void parse_json(const std::string& text, const Fill& fill) {
     require(text.size() <= kLongest, Fault::communication, "a message is too long");
     fill(Json::parse(text));
   } catch (const Json::exception&) {
-    fail(Fault::communication, "it sent data that is not a message of tern");
+    fail(Fault::communication, kForeign);
   }
+}
+
+int whole(const Json& j, const char* key) {
+  const Json& value = j.at(key);
+  require(value.is_number_integer() && value >= 0 && value <= std::numeric_limits<int>::max(),
+          Fault::communication, kForeign);
+  return value.get<int>();
+}
+
+// The exit code of the process that receives it: 0 would report success.
+Fault fault_from(const Json& j) {
+  const int code = whole(j, "fault");
+  require((code >= int(Fault::internal) && code <= int(Fault::communication)) ||
+              code == int(Fault::stopped),
+          Fault::communication, kForeign);
+  return Fault(code);
 }
 
 }  // namespace
@@ -46,8 +64,8 @@ Hello Hello::parse(const std::string& text) {
   Hello out;
   parse_json(text, [&](const Json& j) {
     out.job = j.at("job").get<std::string>();
-    out.rank = j.at("rank").get<int>();
-    out.size = j.at("size").get<int>();
+    out.rank = whole(j, "rank");
+    out.size = whole(j, "size");
     out.heartbeat = j.at("watch").get<bool>();
     out.identity = {.config = j.at("config").get<std::string>(),
                     .binary = j.at("binary").get<std::string>(),
@@ -69,8 +87,8 @@ std::string ExitNotice::text() const {
 ExitNotice ExitNotice::parse(const std::string& text) {
   ExitNotice out;
   parse_json(text, [&](const Json& j) {
-    out.fault = Fault(j.at("fault").get<int>());
-    out.rank = j.at("rank").get<int>();
+    out.fault = fault_from(j);
+    out.rank = whole(j, "rank");
     out.why = j.at("why").get<std::string>();
     out.told = j.at("told").get<bool>();
     out.orderly = j.at("orderly").get<bool>();

@@ -1,6 +1,7 @@
 #include "runtime/training_state.h"
 
 #include <cmath>
+#include <limits>
 
 namespace tern {
 
@@ -30,11 +31,19 @@ TrainingState training_state(const Manifest& manifest, const std::string& where)
 }
 
 TrainingState training_state(const nlohmann::json& j, const std::string& where) {
+  constexpr std::int64_t kMostInt = std::numeric_limits<int>::max();
+  const std::string state = where + ": manifest.json: state";
+  const auto count = [&](const nlohmann::json& object, const char* key,
+                         std::int64_t most = std::numeric_limits<std::int64_t>::max()) {
+    const auto n = std::int64_t(json_number(object, key, state));
+    require(n <= most, Fault::input, state, ": ", key, ": expected at most ", most, ", got ", n);
+    return n;
+  };
   try {
-    TrainingState s{.step = j.at("step").get<std::int64_t>(),
-                    .position = j.at("position").get<std::int64_t>(),
+    TrainingState s{.step = count(j, "step"),
+                    .position = count(j, "position"),
                     .adam_steps = j.at("adam_steps").get<double>(),
-                    .skipped = j.at("skipped").get<std::int64_t>(),
+                    .skipped = count(j, "skipped"),
                     .tokenizer_hash = j.at("tokenizer_hash").get<std::string>(),
                     .data_content = j.value("data_content", std::vector<std::string>()),
                     .documents = {.bos = j.value("bos", true), .eos = j.value("eos", true)},
@@ -45,16 +54,16 @@ TrainingState training_state(const nlohmann::json& j, const std::string& where) 
     s.validation_loss = j.value("validation_loss", kUnknown);
     if (j.contains("best")) {
       s.best_loss = j["best"].at("loss").get<double>();
-      s.best_step = j["best"].at("step").get<std::int64_t>();
+      s.best_step = count(j["best"], "step");
     }
     if (j.contains("bad"))
-      s.bad = {.in_a_row = j["bad"].at("in_a_row").get<int>(),
-               .rewinds = j["bad"].at("rewinds").get<int>(),
-               .first_step = j["bad"].at("first_step").get<std::int64_t>(),
-               .first_position = j["bad"].at("first_position").get<std::int64_t>()};
+      s.bad = {.in_a_row = int(count(j["bad"], "in_a_row", kMostInt)),
+               .rewinds = int(count(j["bad"], "rewinds", kMostInt)),
+               .first_step = count(j["bad"], "first_step"),
+               .first_position = count(j["bad"], "first_position")};
     return s;
   } catch (const nlohmann::json::exception& e) {
-    fail(Fault::input, where, ": manifest.json: state: ", e.what());
+    fail(Fault::input, state, ": ", e.what());
   }
 }
 

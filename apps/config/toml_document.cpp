@@ -11,10 +11,11 @@
 namespace tern {
 namespace {
 
-// Finds values that are nested too deeply, outside strings and comments.
-class NestingScan {
+// Finds what toml++ does not survive outside strings and comments: values that are nested too
+// deeply, and characters that TOML does not have there, which toml++ 3.3 declares unreachable.
+class OutsideScan {
  public:
-  NestingScan(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+  OutsideScan(std::string_view text, const std::string& name) : text_(text), name_(name) {}
 
   void run() {
     while (at_ < text_.size()) {
@@ -37,6 +38,8 @@ class NestingScan {
     if ((c == ']' || c == '}') && depth_ > 0) --depth_;
     if (c == '\n' || c == '=' || c == ',') dots_ = 0;
     if (c == '.') ++dots_;
+    require((c & 0x80) == 0, Fault::usage, name_, ":", line_,
+            ": expected ASCII outside of strings and comments (text goes in quotes)");
     require(depth_ <= kMaxConfigNesting, Fault::usage, name_, ":", line_, ": expected at most ",
             kMaxConfigNesting, " nested arrays and tables, got more");
     require(dots_ < kMaxConfigNesting, Fault::usage, name_, ":", line_,
@@ -56,6 +59,9 @@ class NestingScan {
         if (at_ < text_.size() && text_[at_] == '\n') ++line_;
       } else if (multiline ? text_.substr(at_, 3) == three : c == quote) {
         at_ += multiline ? 3 : 1;
+        // a text in three quotes may end in two more
+        for (int i = 0; multiline && i < 2 && text_.substr(at_, 1) == three.substr(0, 1); ++i)
+          ++at_;
         return;
       }
     }
@@ -217,7 +223,7 @@ TomlDocument parse_document(std::string text, const std::string& name, ConfigPro
   require_plain_text(text, name);
   TomlDocument document;
   for (;;) {
-    NestingScan(text, name).run();
+    OutsideScan(text, name).run();
     try {
       document.root = toml::parse(std::string_view(text), std::string_view(name));
       return document;

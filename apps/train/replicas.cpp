@@ -49,7 +49,7 @@ void share_weights(OpenedRun& opened, Trainer& trainer) {
 
 TrainingState broadcast_state(ControlPlane& control, const TrainingState& state) {
   const std::string text = control.broadcast(to_json(state).dump());
-  return training_state(nlohmann::json::parse(text), "rank 0");
+  return training_state(parse_json(text, "rank 0"), "rank 0");
 }
 
 void end_by_rank_zero(ControlPlane& control, Fault fault, const std::string& why) {

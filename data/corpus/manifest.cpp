@@ -9,23 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-const json& member(const json& object, const char* key, const std::string& where) {
-  require(object.is_object() && object.contains(key), Fault::input, where, ": the key \"", key,
-          "\" is missing");
-  return object.at(key);
-}
-
-// at most 2^53: sums of a few do not overflow
-std::uint64_t number(const json& object, const char* key, const std::string& where) {
-  const json& value = member(object, key, where);
-  require(value.is_number_unsigned() && value.get<std::uint64_t>() <= std::uint64_t(1) << 53,
-          Fault::input, where, ": ", key, ": expected a whole number from 0 to 2^53, got ",
-          value.dump().substr(0, 40));
-  return value.get<std::uint64_t>();
-}
-
 std::string text(const json& object, const char* key, const std::string& where) {
-  const json& value = member(object, key, where);
+  const json& value = json_member(object, key, where);
   require(value.is_string(), Fault::input, where, ": ", key, ": expected a text, got ",
           value.dump().substr(0, 40));
   return value.get<std::string>();
@@ -53,9 +38,12 @@ json to_json(const CorpusShard& shard) {
 }
 
 CorpusShard shard_from_json(const json& value, const std::string& where) {
-  CorpusShard shard{text(value, "file", where),        number(value, "tokens", where),
-                    number(value, "documents", where), number(value, "text_bytes", where),
-                    text(value, "tokens_xxh3", where), text(value, "document_starts_xxh3", where)};
+  CorpusShard shard{text(value, "file", where),
+                    json_number(value, "tokens", where),
+                    json_number(value, "documents", where),
+                    json_number(value, "text_bytes", where),
+                    text(value, "tokens_xxh3", where),
+                    text(value, "document_starts_xxh3", where)};
   require(is_plain_name(shard.file), Fault::input, where,
           ": file: expected a plain file name, got ",
           json(shard.file).dump(-1, ' ', true).substr(0, 80));
@@ -104,12 +92,12 @@ std::string to_text(const CorpusManifest& manifest) {
 
 CorpusManifest parse_corpus_manifest(std::string_view content, const std::string& where) {
   const json all = parse_json(content, where);
-  const std::uint64_t format = number(all, "format", where);
+  const std::uint64_t format = json_number(all, "format", where);
   require(format <= kCorpusFormat, Fault::input, where, ": format ", format,
           " was made by a newer release of tern; this one reads format ", kCorpusFormat);
   require(format == kCorpusFormat, Fault::input, where, ": unknown format ", format);
-  const json& tokenizer = member(all, "tokenizer", where);
-  const std::uint64_t vocab_size = number(tokenizer, "vocab_size", where);
+  const json& tokenizer = json_member(all, "tokenizer", where);
+  const std::uint64_t vocab_size = json_number(tokenizer, "vocab_size", where);
   require(vocab_size >= 1 && vocab_size <= 1'000'000, Fault::input, where,
           ": vocab_size: expected 1 to 1000000, got ", vocab_size);
   const std::string file = text(tokenizer, "file", where);
@@ -119,17 +107,17 @@ CorpusManifest parse_corpus_manifest(std::string_view content, const std::string
                           .tokenizer_hash = text(tokenizer, "xxh3", where),
                           .vocab_size = std::int32_t(vocab_size),
                           .token_type = stored_type(text(all, "token_type", where), where),
-                          .arguments = with_summary(member(all, "arguments", where)),
-                          .skipped_lines = number(all, "skipped_lines", where),
+                          .arguments = with_summary(json_member(all, "arguments", where)),
+                          .skipped_lines = json_number(all, "skipped_lines", where),
                           .splits = {}};
   require(manifest.token_type == token_type_for(std::int64_t(vocab_size)), Fault::input, where,
           ": token_type: expected ", name_of(token_type_for(std::int64_t(vocab_size))),
           " for this vocabulary");
-  const json& splits = member(all, "splits", where);
+  const json& splits = json_member(all, "splits", where);
   for (const Split split : kSplits) {
     const std::string name(name_of(split));
     if (!splits.contains(name)) continue;
-    const json& shards = member(splits[name], "shards", where + ": " + name);
+    const json& shards = json_member(splits[name], "shards", where + ": " + name);
     require(shards.is_array(), Fault::input, where, ": ", name, ": shards: expected a list");
     for (const json& shard : shards)
       manifest.splits[std::size_t(split)].push_back(shard_from_json(shard, where + ": " + name));

@@ -33,9 +33,13 @@ json to_json(const TextPosition& p) {
           {"document", p.document}, {"inside", p.inside}, {"tail", p.tail}};
 }
 
-TextPosition position_from(const json& v) {
-  return {v.at("source"),   v.at("offset"), v.at("line"),
-          v.at("document"), v.at("inside"), v.at("tail")};
+TextPosition position_from(const json& v, const std::string& where) {
+  return {.source = json_number(v, "source", where),
+          .offset = json_number(v, "offset", where),
+          .line = json_number(v, "line", where),
+          .document = json_number(v, "document", where),
+          .inside = v.at("inside").get<bool>(),
+          .tail = v.at("tail").get<bool>()};
 }
 
 // "0.1 then, 0.2 now". Of long texts that begin alike the beginnings are left out.
@@ -176,8 +180,12 @@ void PrepareJournal::read(std::string_view text, const json& arguments,
                 ": holds an unfinished corpus of other arguments (", other,
                 "): finish it with those, choose another --out, or delete the directory");
       } else {
-        state_.next = position_from(line.at("next"));
-        state_.skipped_lines = line.at("skipped_lines");
+        state_.next = position_from(line.at("next"), where);
+        require(state_.next.source <= sources.size() &&
+                    (!state_.next.inside || state_.next.document > 0),
+                Fault::input, where, ": damaged: expected a position in the ", sources.size(),
+                " input files: delete the directory and prepare anew");
+        state_.skipped_lines = json_number(line, "skipped_lines", where);
         for (const Split split : kSplits)
           if (const json& shard = line.at(std::string(name_of(split))); !shard.is_null())
             state_.shards[std::size_t(split)].push_back(shard_from_json(shard, where));

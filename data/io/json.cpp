@@ -103,6 +103,21 @@ nlohmann::json parse_json(std::string_view text, const std::string& where) {
   }
 }
 
+const nlohmann::json& json_member(const nlohmann::json& object, const char* key,
+                                  const std::string& where) {
+  require(object.is_object() && object.contains(key), Fault::input, where, ": the key \"", key,
+          "\" is missing");
+  return object.at(key);
+}
+
+std::uint64_t json_number(const nlohmann::json& object, const char* key, const std::string& where) {
+  const nlohmann::json& value = json_member(object, key, where);
+  require(value.is_number_integer() && value >= 0 && value <= std::int64_t(1) << 53,
+          Fault::input, where, ": ", key, ": expected a whole number from 0 to 2^53, got ",
+          value.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 40));
+  return value.get<std::uint64_t>();
+}
+
 JsonLine read_json_line(std::string_view line, const std::string& name) {
   JsonLine result;
   if (const std::size_t nul = line.find('\0');

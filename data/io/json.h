@@ -11,6 +11,12 @@ namespace tern {
 // deeper than 64, or a NUL byte. Bound the text's size before (read_file does).
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 
+// A member of an object, and one that is a whole number from 0 to 2^53: every reader of JSON agrees
+// on those, and sums of a few do not overflow. Fault::input, naming where and the key.
+const nlohmann::json& json_member(const nlohmann::json& object, const char* key,
+                                  const std::string& where);
+std::uint64_t json_number(const nlohmann::json& object, const char* key, const std::string& where);
+
 // One line of a .jsonl file: the text in one field of its object.
 struct JsonLine {
   std::string text;

@@ -267,9 +267,9 @@ std::string line_of(const InputFile& s) {
 // of an entry of a list in the manifest; Fault::input if it is damaged
 std::string line_of(const json& entry) {
   try {
-    return line_of(entry.at("path").get<std::string>(), entry.at("bytes").get<std::uint64_t>(),
-                   entry.at("format").get<std::string>(),
-                   entry.at("compression").get<std::string>());
+    return line_of(
+        entry.at("path").get<std::string>(), json_number(entry, "bytes", "arguments: sources"),
+        entry.at("format").get<std::string>(), entry.at("compression").get<std::string>());
   } catch (const json::exception& e) {
     fail(Fault::input, "arguments: sources: damaged: ", e.what());
   }
@@ -302,11 +302,16 @@ json summary_of(const Entries& entries, std::uint64_t bytes) {
 // "a.txt (5 B, text)"
 std::string described(const std::string& line) {
   const json entry = json::parse(line, nullptr, false);
-  if (!entry.is_object() || !entry.contains("path")) return line.substr(0, 200);
-  const std::string compression = entry.value("compression", "");
-  return entry.value("path", "") + " (" + std::to_string(entry.value("bytes", std::uint64_t(0))) +
-         " B, " + entry.value("format", "") + (compression == "none" ? "" : ", " + compression) +
-         ")";
+  const auto member = [&](const char* key) {
+    return entry.is_object() ? entry.value(key, json()) : json();
+  };
+  const json path = member("path"), bytes = member("bytes"), format = member("format"),
+             compression = member("compression");
+  if (!path.is_string() || !bytes.is_number_unsigned() || !format.is_string() ||
+      !compression.is_string())
+    return line.substr(0, 200);
+  return path.get<std::string>() + " (" + bytes.dump() + " B, " + format.get<std::string>() +
+         (compression == "none" ? "" : ", " + compression.get<std::string>()) + ")";
 }
 
 // Whether a line names the source by another spelling of its path: absolute, relative or by links.
@@ -395,8 +400,7 @@ json with_summary(json arguments) {
   json& sources = arguments["sources"];
   if (!sources.is_array()) return arguments;
   std::uint64_t bytes = 0;
-  for (const json& entry : sources)
-    if (entry.is_object()) bytes += entry.value("bytes", std::uint64_t(0));
+  for (const json& entry : sources) bytes += json_number(entry, "bytes", "arguments: sources");
   sources = summary_of(sources, bytes);
   return arguments;
 }

@@ -91,6 +91,19 @@ TEST(Fault51, BytesThatAreNoText) {
   expect_refused(std::string(kValid) + "[init_from]\npath = \"a\x1b[2J\"\n", "a.toml:11:");
 }
 
+// toml++ 3.3 declares U+00FF unreachable behind a key, and asserts that "[~" does not happen.
+TEST(Fault51, CharactersThatTomlDoesNotHaveOutsideOfStrings) {
+  const std::string reason = "expected ASCII outside of strings and comments";
+  for (const char* text : {"[mod\u00ff\n", "a\u00e9 = 1\n", "a = \u00e9\n", "a = 1 \u00a0\n",
+                           "\u2028", "a = \"\"\"x\"\"\"\"\" \u00e9\n", "a = '''x'''' \u00e9\n"})
+    expect_refused(text, reason);
+  expect_refused("[~a]\n", "expected bare key starting character");
+  expect_refused("[[~a]]\n", "expected bare key starting character");
+  const std::string quoted = "[init_from]\npath = \"\"\"\u00e9\"\"\"\"\"  # \u00e9\n";
+  EXPECT_EQ(complaint(kValid + quoted), "accepted");
+  EXPECT_THAT(complaint_of_set("init_from.path=\u00e9"), testing::Not(HasSubstr("ASCII")));
+}
+
 TEST(Fault51, MessagesCarryNoControlCharacters) {
   std::string said = complaint_of(
       "\"\\u001b[2Jlr\" = 1\n\"a\\nb\" = \"\\u0007\"\n[init_from]\n"

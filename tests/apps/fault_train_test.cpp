@@ -118,6 +118,21 @@ TEST(Fault23, AFlippedBitNamesFileAndTensor) {
   EXPECT_THAT(outcome.err, HasSubstr(norm->pieces[0].file));
 }
 
+TEST(Fault24, AStateWithNumbersThatAreNoneIsRefused) {
+  const nlohmann::json state = to_json(TrainingState{
+      .step = 3, .position = 96, .bad = {1, 0, 2, 64}, .best_loss = 4, .best_step = 2});
+  EXPECT_EQ(to_json(training_state(state, "m")), state);
+  for (const char* key : {"/step", "/position", "/skipped", "/best/step", "/bad/in_a_row",
+                          "/bad/rewinds", "/bad/first_step", "/bad/first_position"})
+    for (const nlohmann::json& value : {nlohmann::json(-1), nlohmann::json(1e30),
+                                        nlohmann::json(0.5), nlohmann::json(1ull << 63)}) {
+      nlohmann::json broken = state;
+      broken[nlohmann::json::json_pointer(key)] = value;
+      const std::string text = complaint([&] { training_state(broken, "m"); });
+      EXPECT_THAT(text, HasSubstr("m: manifest.json: state")) << key << ' ' << value;
+    }
+}
+
 TEST(Fault27, AnotherModelIsRefusedWithEveryKeyAnotherRateIsNot) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("run")).exit_code, 0);

@@ -83,6 +83,28 @@ TEST(Fault104, TheInputThatDiffersIsNamed) {
   EXPECT_EQ(refusal({f / "./a.txt", f / "b.txt"}), "") << "another spelling of the same path";
 }
 
+TEST(Fault104, DamagedListsOfInputsAreRefusedOrShown) {
+  const PrepareFixture f;
+  write_text(f / "a.txt", english());
+  const PrepareOptions options = f.options("out", {f / "a.txt"});
+  prepare_corpus(options, no_report);
+  const std::string whole = read_text(f / "out/manifest.json");
+  for (const char* list : {R"([{"bytes":""}])", "[1]", R"([{"bytes":-1e30}])",
+                           R"([{"bytes":5,"path":1,"format":"text","compression":"none"}])"}) {
+    json manifest = json::parse(whole);
+    manifest["arguments"]["sources"] = json::parse(list);
+    EXPECT_THAT(
+        message_of(Fault::input, [&] { parse_corpus_manifest(manifest.dump(), "manifest.json"); }),
+        HasSubstr("sources"))
+        << list;
+  }
+  const std::vector<InputFile> sources = {{.path = "b.txt", .bytes = 3}};
+  for (const char* line : {R"({"path":1})", R"({"path":"c","bytes":"5"})", "5", "no JSON"}) {
+    write_text(f / "out/sources.jsonl", line + std::string("\n"));
+    EXPECT_THAT(source_difference(f / "out", sources).value_or(""), HasSubstr(line));
+  }
+}
+
 TEST(Fault104, MoreInputsThanTheLimitAreRefused) {
   const std::vector<InputFile> sources(11, InputFile{.path = "a.txt", .bytes = 3});
   EXPECT_EQ(source_summary(sources, 11)["files"], 11);

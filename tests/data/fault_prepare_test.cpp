@@ -273,6 +273,25 @@ TEST_F(Fault72, JournalWithATornLineAndLeftoversOfACrash) {
   EXPECT_EQ(f_.content("out"), f_.content("whole"));
 }
 
+TEST_F(Fault72, PositionsThatAreNoneAreRefused) {
+  const fs::path journal = f_ / "out/prepare.journal";
+  EXPECT_THROW(
+      prepare_corpus(options_, [](const PrepareProgress&) { throw std::runtime_error(""); }),
+      std::runtime_error);
+  std::string begun = read_text(journal);
+  begun.resize(begun.find('\n') + 1);
+  for (const std::string numbers :
+       {R"("source":99,"offset":0,"document":1)", R"("source":-1e30,"offset":0,"document":1)",
+        R"("source":0,"offset":-1,"document":1)", R"("source":0,"offset":0.5,"document":1)",
+        R"("source":0,"offset":0,"document":0)", R"("source":0,"offset":0)"}) {
+    write_text(journal, begun + R"({"next":{"line":0,"inside":true,"tail":false,)" + numbers +
+                            R"(},"skipped_lines":0,"train":null,"validation":null})" + "\n");
+    EXPECT_THAT(message_of(Fault::input, [&] { prepare_corpus(options_, no_report); }),
+                HasSubstr("prepare.journal"))
+        << numbers;
+  }
+}
+
 TEST_F(Fault72, OtherArgumentsAreRefused) {
   EXPECT_THROW(
       prepare_corpus(options_, [](const PrepareProgress&) { throw std::runtime_error(""); }),

@@ -148,6 +148,34 @@ TEST(Fault66, GarbageAndSilenceAreDroppedAndTheRunGoesOn) {
   EXPECT_THAT(log, testing::Contains(HasSubstr("another job")));
 }
 
+// an exit code of 0 would report success
+TEST(Fault66, MessagesWithNumbersThatAreNoneAreRefused) {
+  const auto fault_of = [](const auto& parse) {
+    try {
+      parse();
+      return Fault::stopped;
+    } catch (const Error& e) {
+      return e.fault;
+    }
+  };
+  const auto notice = [&](const std::string& fault, const std::string& rank) {
+    const std::string text =
+        "{\"fault\":" + fault + ",\"rank\":" + rank + R"(,"why":"","told":false,"orderly":false})";
+    return fault_of([&] { ExitNotice::parse(text); });
+  };
+  EXPECT_EQ(notice("3", "1"), Fault::stopped);
+  EXPECT_EQ(notice("75", "1"), Fault::stopped);
+  for (const char* fault : {"0", "8", "76", "-1", "3.5", "1e30", "4294967299", "true"})
+    EXPECT_EQ(notice(fault, "1"), Fault::communication) << fault;
+  for (const char* rank : {"-1", "1e30", "0.5", "4294967297", "18446744073709551615", "null"})
+    EXPECT_EQ(notice("3", rank), Fault::communication) << rank;
+  const std::string hello = Hello{.rank = 1, .size = 2}.text();
+  EXPECT_EQ(fault_of([&] { Hello::parse(hello); }), Fault::stopped);
+  std::string wide = hello;
+  wide.replace(wide.find("\"rank\":1"), 8, "\"rank\":4294967297");
+  EXPECT_EQ(fault_of([&] { Hello::parse(wide); }), Fault::communication);
+}
+
 TEST(Fault66, AnAnswerOfAnotherJobIsNotJoined) {
   const auto complaints =
       run_ranks({.size = 2, .jobs = {"mine", "yours"}, .seconds = 1}, [](ControlPlane&) {});
