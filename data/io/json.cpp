@@ -112,8 +112,8 @@ const nlohmann::json& json_member(const nlohmann::json& object, const char* key,
 
 std::uint64_t json_number(const nlohmann::json& object, const char* key, const std::string& where) {
   const nlohmann::json& value = json_member(object, key, where);
-  require(value.is_number_integer() && value >= 0 && value <= std::int64_t(1) << 53,
-          Fault::input, where, ": ", key, ": expected a whole number from 0 to 2^53, got ",
+  require(value.is_number_integer() && value >= 0 && value <= std::int64_t(1) << 53, Fault::input,
+          where, ": ", key, ": expected a whole number from 0 to 2^53, got ",
           value.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 40));
   return value.get<std::uint64_t>();
 }

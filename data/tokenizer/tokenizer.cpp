@@ -228,7 +228,9 @@ void Encoder::append_segment(std::string_view segment, std::vector<std::int32_t>
   }
   std::vector<int> fresh;
   const auto status = tokenizer_.state_->processor.Encode(segment, &fresh);
-  check(status.ok(), "[encode] SentencePiece: ", status.message());
+  // normalisation rules and pieces that do not fit together: a property of the model
+  require(status.ok(), Fault::input,
+          "SentencePiece cannot encode a text with this model: ", status.message());
   known_.insert(segment, fresh);
   ids.insert(ids.end(), fresh.begin(), fresh.end());
 }

@@ -9,6 +9,8 @@
 #include "core/check.h"
 #include "data/tokenizer/sentencepiece_model.h"
 #include "tests/data/tokenizer_fixture.h"
+#include "tests/support/complaint.h"
+#include "tests/support/temporary_directory.h"
 
 namespace tern {
 namespace {
@@ -103,6 +105,14 @@ TEST(Fault46, BrokenNormalisationRulesAreRefused) {
   EXPECT_THAT(
       with(std::string("\x04\0\0\0", 4) + std::string("\0\0\0\x40", 4) + std::string(2, '\0')),
       HasSubstr("leads outside"));
+}
+
+// found by fuzzing: rules whose output has a character that SentencePiece takes for an unknown one
+TEST(Fault46, RulesThatLoseACharacterAreNamedWhenATextMeetsThem) {
+  const Tokenizer t =
+      Tokenizer::parse(read_text("tests/fuzz/corpus/tokenizer_model/unconsumed"), "m.model");
+  EXPECT_THAT(complaint([&] { t.encode(std::string("\xff\0x", 3)); }),
+              HasSubstr("SentencePiece cannot encode a text with this model"));
 }
 
 TEST(Fault46, SentencePiecesOwnRulesAreAccepted) {

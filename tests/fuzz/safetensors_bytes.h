@@ -33,7 +33,8 @@ inline void check_entries(const SafetensorsFile& file, std::uint64_t file_bytes)
            "a tensor lies outside of its file");
     std::uint64_t items = 1;
     for (const std::int64_t d : e.shape)
-      expect(d >= 0, "a negative length"), items *= std::uint64_t(d);
+      expect(d >= 0 && !__builtin_mul_overflow(items, std::uint64_t(d), &items),
+             "a shape of more elements than can be counted");
     expect(e.bytes == items * item_bytes(e.type), "a tensor's bytes are not those of its shape");
     std::vector<std::byte> bytes(e.bytes);
     file.read(e, 0, bytes);
