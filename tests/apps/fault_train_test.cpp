@@ -9,6 +9,7 @@
 #include "apps/train/train.h"
 #include "data/checkpoint/checkpoint.h"
 #include "runtime/memory_plan.h"
+#include "runtime/training_state.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/complaint.h"
 
