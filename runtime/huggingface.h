@@ -55,14 +55,14 @@ struct HuggingFaceExport {
   Notice notice{};  // takes a line about a tokenizer.json that cannot be made
 };
 
-// Makes the folder `to`, or replaces one that holds nothing but what an export writes; never half.
+// Makes the folder `to`, or replaces an earlier export; never half.
 // Returns the bytes of its tensors. Fault::usage if something else is there or the family has no
 // form; Fault::input for a damaged source; Fault::disk.
 std::uint64_t export_huggingface(const SavedModel& from, const std::filesystem::path& to,
                                  const HuggingFaceExport& options);
 
 // Writes a model as a checkpoint of tern without moments, its weights as f32, to a new directory or
-// in place of a checkpoint. Nothing is left behind when it throws. version: of tern.
+// in place of an imported one. Nothing is left behind when it throws. version: of tern.
 void import_model(const SavedModel& from, const std::filesystem::path& to,
                   const std::string& version);
 // The RunConfig of a checkpoint that import_model wrote; nullopt: another one.

@@ -53,6 +53,19 @@ bool written_by_export(const std::string& name) {
   return name.ends_with("_hgrn_bit.py");
 }
 
+// in the checkpoint, or in the directory where it is written
+bool part_of_import(const std::string& name) {
+  return name == "manifest.json" || name.ends_with(".h5") || name.starts_with(checkpoint_name(0));
+}
+
+bool is_import(const fs::path& directory) {
+  try {
+    return imported_run_config(Checkpoint::open(directory)).has_value();
+  } catch (const Error&) {
+    return false;  // something else
+  }
+}
+
 void require_space(const fs::path& folder, std::uint64_t bytes) {
   std::error_code error;
   const fs::space_info space = fs::space(folder, error);
@@ -88,7 +101,10 @@ std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
     written.push_back({.name = t.name, .type = options.type, .shape = t.shape()});
     bytes += written.back().bytes();
   }
-  StagedDirectory staged(to, written_by_export);
+  const auto is_export = [&](const fs::path& folder) {
+    return path_exists(folder / form.code()[0].first, Fault::disk);
+  };
+  StagedDirectory staged(to, {.is_part = written_by_export, .is_one = is_export});
   require_space(staged.path(), bytes);
   const HuggingFaceFacts facts = facts_of(from, options.type);
   const auto json = [&](const char* name, const Json& value) {
@@ -145,10 +161,7 @@ void import_model(const SavedModel& from, const fs::path& to, const std::string&
   if (from.tokenizer) tensors.push_back(tokenizer_tensor(from.tokenizer->file()));
   TrainingState state{.documents = from.documents};
   if (from.tokenizer) state.tokenizer_hash = from.tokenizer->hash();
-  const auto ours = [](const std::string& name) {
-    return name == "manifest.json" || name.ends_with(".h5") || name.starts_with("step-");
-  };
-  StagedDirectory staged(to, ours);
+  StagedDirectory staged(to, {.is_part = part_of_import, .is_one = is_import});
   write_checkpoint(
       {.directory = staged.path(), .version = version},
       {.parameters = std::uint64_t(model.count().total()),

@@ -58,6 +58,7 @@ std::string read_input(const std::string& name) {
     require(text.size() <= kMaxInputBytes, Fault::input, "standard input: expected at most ",
             kMaxInputBytes, " B");
   }
+  require(!std::ferror(stdin), Fault::input, "standard input: cannot be read");
   return text;
 }
 
@@ -101,6 +102,10 @@ void decode(const UseOptions& o) {
 void export_files(const UseOptions& o) {
   const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
   const auto files = huggingface_tokenizer_files(tokenizer, warn);
+  for (const std::string_view name : {kModelFileName, kJsonFileName, kTokenizerConfigName})
+    require(!path_exists(fs::path(o.out) / name, Fault::disk), Fault::usage,
+            (fs::path(o.out) / name).string(),
+            ": is there already, and must not be mixed with others: choose a new folder");
   make_directories(o.out);
   for (const auto& [name, content] : files) {
     write_file_atomically(fs::path(o.out) / name, content);

@@ -77,18 +77,25 @@ std::string model_card(const SavedModel& saved) {
       "---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
       "tags:\n- matmul-free\n- ternary\n- {}\n---\n\n# {}\n\n",
       saved.config.model.type, name);
-  card +=
-      "A MatMul-free language model (arXiv 2406.02528): ternary weights, int8 activations, a gated "
-      "linear recurrence instead of attention.\n\n| | |\n|---|---|\n";
+  card += fmt::format(
+      "A MatMul-free language model (arXiv 2406.02528): {}, a gated linear recurrence "
+      "instead of attention.\n\n| | |\n|---|---|\n",
+      saved.config.model.quantize == Quantize::ternary
+          ? "ternary weights, int8 activations"
+          : "here the control experiment with real weights");
   card += model_rows(saved);
   if (trained) card += training_rows(saved);
   card += row("written by", version_line());
-  card += '\n' + fmt::format(
-                     kUse, saved.documents.bos ? "[tokenizer.bos_token_id] + " : "",
-                     fmt::format("Documents of the training data begin {} the token bos and end {} "
-                                 "eos; in text, `<s>` and the like are text.",
-                                 saved.documents.bos ? "with" : "without",
-                                 saved.documents.eos ? "with" : "without"));
+  if (!saved.tokenizer)
+    card += "\nThis folder holds no tokenizer: the model reads and writes token ids.\n";
+  else
+    card +=
+        '\n' +
+        fmt::format(kUse, saved.documents.bos ? "[tokenizer.bos_token_id] + " : "",
+                    fmt::format("Documents of the training data begin {} the token bos and end {} "
+                                "eos; in text, `<s>` and the like are text.",
+                                saved.documents.bos ? "with" : "without",
+                                saved.documents.eos ? "with" : "without"));
   if (trained)
     card +=
         fmt::format("\n## Configuration\n\n```toml\n{}```\n", values_without_paths(saved.config));

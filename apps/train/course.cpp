@@ -1,8 +1,11 @@
 #include "apps/train/course.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "apps/config/resolved.h"
+#include "apps/run/open_model.h"
 #include "apps/run/run_record.h"
 #include "core/check.h"
 #include "data/checkpoint/directory.h"
@@ -265,6 +268,18 @@ void require_tokenizer(const std::string& theirs, const Tokenizer& ours, const s
           "): its token ids mean other texts. ", kHow);
 }
 
+// Weights mean something only with the arithmetic that they were trained in. Shapes are compared
+// elsewhere.
+void warn_of_other_model(const RunConfig& theirs, const RunConfig& ours, const std::string& where) {
+  std::vector<Difference> all = differences(theirs, ours);
+  std::erase_if(all, [](const Difference& d) {
+    return d.key != "model.type" && d.key != "model.quantize" && d.key != "model.rms_norm_eps" &&
+           d.key != "model.use_lower_bound";
+  });
+  if (!all.empty())
+    fmt::print(stderr, "tern: warning: init_from.path: {}: {}\n", where, text_of(all));
+}
+
 }  // namespace
 
 fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& device,
@@ -273,10 +288,11 @@ fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& devic
   if (from.path.empty()) return {};
   const Model model(config.model, model_options(config, device));
   if (is_huggingface_folder(from.path)) {
-    const SavedModel saved = open_huggingface(from.path);
+    const SavedModel saved = open_model(from.path);
     require_tokenizer(saved.tokenizer ? saved.tokenizer->hash() : "", tokenizer, from.path, from);
     require_weights(saved.weights, model, from.moments);
     require_finite(saved.weights, model);
+    warn_of_other_model(saved.config, config, from.path);
     return fs::canonical(from.path);
   }
   const Checkpoint checkpoint = open_checkpoint(from.path);
@@ -287,6 +303,7 @@ fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& devic
   require_tokenizer(training_state(checkpoint.manifest(), where).tokenizer_hash, tokenizer, where,
                     from);
   require_weights(weights_of(checkpoint), model, from.moments);
+  warn_of_other_model(saved_config(checkpoint), config, where);
   return fs::canonical(checkpoint.path());
 }
 

@@ -257,6 +257,9 @@ void BpeEncoder::visit(std::string_view text, bool document_begins, bool final,
                   to);
     at += valid;
     const std::size_t broken = broken_prefix(text.substr(at));
+    // the space before a text, as a .model has it, whatever the text begins with
+    if (broken > 0 && at == 0 && document_begins && tokenizer_.prefix == Prefix::always)
+      to.word(" ", 0);
     if (broken > 0) to.broken(text.substr(at, broken), at + broken);
     at += broken;
   }

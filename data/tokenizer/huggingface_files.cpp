@@ -83,7 +83,7 @@ std::string tokenizer_config(const BpeTokenizer& t) {
 
 std::vector<std::pair<std::string, std::string>> huggingface_tokenizer_files(
     const Tokenizer& tokenizer, const Notice& notice) {
-  const std::string config = "tokenizer_config.json", json_name(kJsonFileName);
+  const std::string config(kTokenizerConfigName), json_name(kJsonFileName);
   if (tokenizer.file_name() == kJsonFileName)
     return {{json_name, without_document_tokens(tokenizer.file())},
             {config, tokenizer_config(read_json_tokenizer(tokenizer.file(), json_name))}};

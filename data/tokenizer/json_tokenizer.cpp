@@ -171,6 +171,7 @@ class Reader {
         t_.nfc = true;
       } else if (type == "Prepend") {
         step.at("prepend").expect(step.at("prepend").value == kSpacePiece, "\u2581");
+        step.expect(!prepends, "one Prepend");
         prepends = true;
       } else if (type == "Replace") {
         const Node pattern = step.at("pattern");
@@ -315,7 +316,7 @@ class Reader {
     t_.eos = document_token("eos_token", {"</s>", "<|end_of_text|>", "<|endoftext|>", "<eos>"});
     if (t_.unk >= 0) t_.kinds[std::size_t(t_.unk)] = PieceKind::unknown;
     for (const std::int32_t id : {t_.bos, t_.eos})
-      if (id >= 0 && id != t_.unk) t_.kinds[std::size_t(id)] = PieceKind::control;
+      if (id >= 0) t_.kinds[std::size_t(id)] = PieceKind::control;
   }
 
   std::int32_t document_token(const char* key, const Strings& names) const {

@@ -107,7 +107,8 @@ class Translator {
     if ((property || c == 'x') && braces) {
       const std::size_t end = pattern_.find('}', at_);
       if (end == pattern_.npos) refuse("a { without }");
-      return take(end + 1 - at_);
+      if (!property) return take(end + 1 - at_);
+      return property_of(end);
     }
     if (c == 'x' && at_ + 3 < pattern_.size() && isxdigit(std::uint8_t(pattern_[at_ + 2])) &&
         isxdigit(std::uint8_t(pattern_[at_ + 3])))
@@ -115,6 +116,23 @@ class Translator {
     if (std::uint8_t(c) >= 0x80 || isalnum(std::uint8_t(c)))
       refuse(std::string("\\") + (std::uint8_t(c) < 0x80 ? c : '?'));
     take(2);
+  }
+
+  // \p{NAME}, \P{^NAME}. A name of two letters at most is a category. Others are scripts: a bare
+  // one would mean Script_Extensions in PCRE2, and means Script in Oniguruma.
+  void property_of(std::size_t end) {
+    std::string name(pattern_.substr(at_ + 3, end - at_ - 3));
+    const bool negated = name.starts_with('^');
+    if (negated) name.erase(0, 1);
+    const bool letters =
+        std::ranges::all_of(name, [](char c) { return isalpha(std::uint8_t(c)) || c == '_'; });
+    if (name.empty() || !letters) refuse("\\p{" + name + "}");
+    out_ += pattern_.substr(at_, 3);
+    if (negated) out_ += '^';
+    if (name.size() > 2 && name != "Any") out_ += "sc:";
+    out_ += name;
+    out_ += '}';
+    at_ = end + 1;
   }
 
   void character_class() {

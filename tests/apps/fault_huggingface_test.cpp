@@ -281,6 +281,9 @@ TEST_F(Fault61, ImportAndExportTakeOneBlockOfMemoryAndAModelThatDoesNotFitSaysSo
   }
 }
 
+const Replaceable kAnything = {.is_part = [](const std::string&) { return true; },
+                               .is_one = [](const fs::path&) { return true; }};
+
 // --- row 69: exports that are interrupted, and folders that are there ---
 
 class Fault69 : public FolderFault {
@@ -322,6 +325,65 @@ TEST_F(Fault69, AFolderWithAnythingElseInItIsLeftAlone) {
   EXPECT_EQ(run(command(room_ / "link")).exit_code, 2);
 }
 
+TEST_F(Fault69, AFolderThatOnlyLooksLikeAnExportIsLeftAlone) {
+  const fs::path card = room_ / "card";
+  fs::create_directory(card);
+  write_text(card / "README.md", "mine");
+  EXPECT_EQ(run(command(card)).exit_code, 2);
+  EXPECT_EQ(read_text(card / "README.md"), "mine");
+  fs::copy(folder_, room_ / "published");  // config.json and weights of somebody else
+  const Outcome outcome = run(command(room_ / "published"));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("was not written by this command"));
+  EXPECT_TRUE(fs::exists(fs::path(room_ / "published") / kSafetensorsName));
+}
+
+TEST_F(Fault69, AnImportReplacesAnImportAndNothingElse) {
+  const auto import_to = [&](const fs::path& to) {
+    return run({.args = {sibling_program("tern"), "import", "--from", folder_.string(), "--out",
+                         to.string()}});
+  };
+  const fs::path to = room_ / "to", data = room_ / "data", steps = room_ / "steps";
+  EXPECT_EQ(import_to(to).exit_code, 0);
+  EXPECT_EQ(import_to(to).exit_code, 0);
+  for (const fs::path& folder : {data, steps}) fs::create_directory(folder);
+  write_text(data / "a.h5", "mine");
+  fs::copy(to, steps / "step-00000000");
+  for (const fs::path& folder : {data, steps}) {
+    EXPECT_EQ(import_to(folder).exit_code, 2) << folder;
+    EXPECT_FALSE(fs::exists(folder.string() + ".tmp"));
+  }
+  EXPECT_EQ(read_text(data / "a.h5"), "mine");
+  EXPECT_TRUE(fs::exists(steps / "step-00000000" / "manifest.json"));
+}
+
+TEST_F(Fault69, WhatAppearsMeanwhileIsNotReplaced) {
+  const fs::path to = room_ / "to";
+  StagedDirectory staged(to, {.is_part = [](const std::string& name) { return name == "ours"; },
+                              .is_one = [](const fs::path&) { return true; }});
+  write_text(staged.path() / "ours", "new");
+  fs::create_directory(to);
+  write_text(to / "diary.txt", "mine");
+  EXPECT_THAT(complaint([&] { staged.publish(); }), HasSubstr("diary.txt"));
+  EXPECT_EQ(read_text(to / "diary.txt"), "mine");
+  fs::remove(to / "diary.txt");
+  staged.publish();
+  EXPECT_EQ(read_text(to / "ours"), "new");
+}
+
+// where two names cannot be exchanged, a process may die between two renames
+TEST_F(Fault69, AFolderThatWasMovedAsideComesBack) {
+  const fs::path to = room_ / "to", aside = room_ / "to.old.tmp";
+  ASSERT_EQ(run(command(to)).exit_code, 0);
+  fs::rename(to, aside);
+  ASSERT_EQ(run(command(to)).exit_code, 0);
+  EXPECT_TRUE(fs::exists(to / "config.json"));
+  EXPECT_FALSE(fs::exists(aside));
+  fs::copy(to, aside);
+  ASSERT_EQ(run(command(to)).exit_code, 0);
+  EXPECT_FALSE(fs::exists(aside));
+}
+
 TEST_F(Fault69, AFullDiskLeavesTheOldFolder) {
   fs::create_directory(room_ / "disk");
   const SmallDisk disk(room_ / "disk", 256 << 10);
@@ -329,6 +391,7 @@ TEST_F(Fault69, AFullDiskLeavesTheOldFolder) {
   const fs::path to = fs::path(room_ / "disk") / "to";
   fs::create_directory(to);
   write_text(to / "config.json", "old");
+  write_text(to / "configuration_hgrn_bit.py", "as an export has it");
   write_text(fs::path(room_ / "disk") / "fill", std::string(64 << 10, 'x'));
   const Outcome outcome = run(command(to));
   EXPECT_EQ(outcome.exit_code, 6) << outcome.err;
@@ -343,7 +406,7 @@ TEST_F(Fault69, AKilledExportLeavesTheOldFolderAndTheNextOneCleansUp) {
   const std::string before = read_text(to / kSafetensorsName);
   // what one leaves that is killed while it writes: a body with the lock of its folder held
   const Outcome killed = run({.body = [&] {
-    const StagedDirectory staged(to, [](const std::string&) { return true; });
+    const StagedDirectory staged(to, kAnything);
     write_text(staged.path() / "config.json", "half");
     write_text(staged.path() / kSafetensorsName, "half");
     ::kill(::getpid(), SIGKILL);
@@ -360,7 +423,7 @@ TEST_F(Fault69, AKilledExportLeavesTheOldFolderAndTheNextOneCleansUp) {
 
 TEST_F(Fault69, TwoExportsToOneFolderAreNotMixed) {
   const fs::path to = room_ / "to";
-  const StagedDirectory first(to, [](const std::string&) { return true; });
+  const StagedDirectory first(to, kAnything);
   write_text(first.path() / "config.json", "of the first");
   const Outcome second = run(command(to));
   EXPECT_EQ(second.exit_code, 2);

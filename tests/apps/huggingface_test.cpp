@@ -162,6 +162,14 @@ TEST_F(HuggingFace, ARunStartsFromAFolderOrAnImportWithTheSameNumbers) {
   EXPECT_EQ(found[imported], found[checkpoint_]);
 }
 
+TEST_F(HuggingFace, WeightsOfAnotherArithmeticAreNoted) {
+  const Outcome outcome = run(run_->command(
+      "other", {"run.steps=2", "model.quantize=none", "init_from.path=" + folder_.string()}));
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("model.quantize was \"ternary\", is \"none\""));
+  EXPECT_THAT(outcome.err, HasSubstr("ignored, since they change no number: auto_map"));
+}
+
 TEST_F(HuggingFace, MomentsAreRefused) {
   const std::string imported = room_ / "imported";
   succeed({"import", "--from", folder_.string(), "--out", imported});

@@ -35,6 +35,9 @@ TEST(TokenizerCommand, ExportedFilesAreTheSameTokenizer) {
   const std::string json = out + "/tokenizer.json", text = "the  king's\n\n12 <s> \u4f60";
   EXPECT_EQ(tokenizer({"encode", "--tokenizer", json}, text).out,
             tokenizer({"encode", "--tokenizer", model}, text).out);
+  const Outcome again = tokenizer({"export", "--tokenizer", model, "--out", out});
+  EXPECT_EQ(again.exit_code, 2) << "two tokenizers must not be mixed in one folder";
+  EXPECT_THAT(again.err, testing::HasSubstr("tokenizer.model: is there already"));
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ std::string refusal_with(Json json, const std::string& place, const Json& value)
 }
 
 TEST(Fault46, UnsupportedPartsOfTokenizerJsonAreNamed) {
+  const Json prepend = {{"type", "Prepend"}, {"prepend", "\u2581"}};
   const Json split = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "Removed"}};
   const struct {
     const char* place;
@@ -34,6 +35,9 @@ TEST(Fault46, UnsupportedPartsOfTokenizerJsonAreNamed) {
       {"/model/byte_fallback", true, "byte_fallback: expected false with ByteLevel"},
       {"/normalizer", {{"type", "NFKC"}}, "normalizer.type: expected NFC"},
       {"/normalizer", {{"type", "Prepend"}, {"prepend", "_"}}, "normalizer.prepend: expected"},
+      {"/normalizer",
+       {{"type", "Sequence"}, {"normalizers", {prepend, prepend}}},
+       "expected one Prepend"},
       {"/pre_tokenizer", nullptr, "pre_tokenizer: expected ByteLevel"},
       {"/pre_tokenizer",
        {{"type", "Whitespace"}},
@@ -81,7 +85,7 @@ TEST(Fault46, PatternsThatMeanSomethingElseAreRefused) {
   EXPECT_EQ(pattern(kLlama3Pattern), "");
   for (const char* text :
        {"(?<=a)b", "(?<!a)b", "^a", "a$", "\\ba", "\\h", "\\Ga", "(a)\\1", "(?>a|b)c", "(?m:.)",
-        "a{,3}", "a{1,3}+", "[a[b]]", "[a&&b]", "a(?=bc)", "(?i)a"})
+        "a{,3}", "a{1,3}+", "\\p{L&}", "\\p{sc=Han}", "[a[b]]", "[a&&b]", "a(?=bc)", "(?i)a"})
     EXPECT_THAT(pattern(text), HasSubstr("not supported")) << text;
   EXPECT_THAT(pattern("a*"), HasSubstr("matches an empty text"));
   EXPECT_THAT(pattern("(a"), HasSubstr("is no regular expression"));

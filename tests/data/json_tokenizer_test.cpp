@@ -37,6 +37,11 @@ TEST(JsonTokenizer, WhiteSpaceIsUnicodes) {
   EXPECT_THAT(words(R"( ?\p{L}+| ?[^\s\p{L}]+|\s+(?!\S)|\s+)", "a \u180e!\u0085b"),
               ElementsAre("a", " \u180e!", "\u0085", "b"));
   EXPECT_THAT(words(R"([\S]+)", "\u180e\u0085x"), ElementsAre("\u180e", "\u0085", "x"));
+  // a script is a script, not its extensions: the full stop is used in it and is not of it
+  EXPECT_THAT(words(R"(\p{Han}+)", "\u4e2d\u3002\u6587"),
+              ElementsAre("\u4e2d", "\u3002", "\u6587"));
+  EXPECT_THAT(words(R"([\P{Han}]+)", "\u4e2d\u3002\u30fc"), ElementsAre("\u4e2d", "\u3002\u30fc"));
+  EXPECT_THAT(words(R"(\p{^Lu}+)", "aBc"), ElementsAre("a", "B", "c"));
   EXPECT_EQ(PreTokenizer({R"( ?\p{L}+| ?[^\s\p{L}]+|\s+(?!\S)|\s+)"}, "here")
                 .split("a \u180e!", false, [](std::size_t, std::size_t) {}),
             1u)
