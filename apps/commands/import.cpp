@@ -32,7 +32,9 @@ void add_import(CLI::App& tern) {
   command.add_option("--from", o->from, "folder with config.json and .safetensors files")
       ->transform(path_argument())
       ->required();
-  command.add_option("--out", o->out, "the checkpoint: a new directory, or an earlier import, which it replaces")
+  command
+      .add_option("--out", o->out,
+                  "the checkpoint: a new directory, or an earlier import, which it replaces")
       ->transform(path_argument())
       ->required();
   command.callback([o] { import(*o); });
