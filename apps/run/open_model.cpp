@@ -15,6 +15,10 @@ SavedModel open_model(const std::filesystem::path& path) {
       fmt::print(stderr, "tern: warning: {}\n", warning);
     return saved;
   }
+  std::error_code error;
+  for (const char* name : {kSafetensorsName, kSafetensorsIndexName})
+    require(!std::filesystem::exists(path / name, error), Fault::input, path.string(), ": holds ",
+            name, " and no config.json: expected a Hugging Face folder with both");
   const Checkpoint checkpoint = open_checkpoint(path);
   return saved_model(checkpoint, saved_config(checkpoint));
 }

@@ -223,6 +223,10 @@ TEST_F(FolderConfig, OneThatIsNoObjectIsRefused) {
   }
   fs::remove(folder_ / "config.json");
   EXPECT_EQ(import().exit_code, 3);
+  const Outcome outcome = run({.args = {sibling_program("tern"), "generate", "--checkpoint",
+                                        folder_.string(), "--prompt", "a"}});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("holds model.safetensors and no config.json"));
 }
 
 TEST_F(FolderConfig, ATokenizerOfAnotherSizeIsRefused) {
