@@ -275,7 +275,8 @@ TEST_F(Fault61, ImportAndExportTakeOneBlockOfMemoryAndAModelThatDoesNotFitSaysSo
   const Outcome exported =
       within(80, {"export", "--checkpoint", checkpoint, "--to", "hf", "--out", again});
   EXPECT_EQ(exported.exit_code, 0) << exported.err;
-  EXPECT_EQ(read_text(fs::path(again) / kSafetensorsName), read_text(folder_ / kSafetensorsName));
+  EXPECT_TRUE(read_text(fs::path(again) / kSafetensorsName) ==  // too long to be printed
+              read_text(folder_ / kSafetensorsName));
   for (const std::string& model : {checkpoint, again}) {
     const Outcome outcome =
         within(80, {"trace", "--checkpoint", model, "--tokens", "1,2", "--out", room_ / "trace"});
