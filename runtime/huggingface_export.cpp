@@ -14,13 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-void write_text(const fs::path& path, std::string_view text) {
-  File file = File::create(path);
-  file.write_all(std::as_bytes(std::span(text)));
-  file.sync();
-  file.close();
-}
-
 HuggingFaceFacts facts_of(const SavedModel& from, StoredType type) {
   HuggingFaceFacts facts{
       .context = from.config.batch.context, .documents = from.documents, .type = type};
@@ -108,14 +101,14 @@ std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
   require_space(staged.path(), bytes);
   const HuggingFaceFacts facts = facts_of(from, options.type);
   const auto json = [&](const char* name, const Json& value) {
-    write_text(staged.path() / name, value.dump(2) + '\n');
+    write_new_file(staged.path() / name, value.dump(2) + '\n');
   };
   json("config.json", huggingface_config(from.config.model, facts));
   json("generation_config.json", generation_config(facts));
-  for (const auto& [name, text] : form.code()) write_text(staged.path() / name, text);
+  for (const auto& [name, text] : form.code()) write_new_file(staged.path() / name, text);
   for (const auto& [name, text] : tokenizer_files(from, options.notice))
-    write_text(staged.path() / name, text);
-  write_text(staged.path() / "README.md", options.card);
+    write_new_file(staged.path() / name, text);
+  write_new_file(staged.path() / "README.md", options.card);
   write_safetensors(staged.path(), written, options.shard_bytes,
                     [&](std::size_t i, const AppendBytes& append) {
                       read_as(from, tensors[i], options.type, append);

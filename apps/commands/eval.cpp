@@ -26,7 +26,8 @@ void eval(const EvalOptions& options) {
       std::make_shared<Corpus>(options.train_split ? Corpus::open(options.data, Split::train)
                                                    : Corpus::open_held_out(options.data));
   SavedModel saved = open_model(options.checkpoint);
-  if (!saved.tokenizer) set_tokenizer(saved, corpus->tokenizer());
+  const Tokenizer of_data = corpus->tokenizer();
+  if (!saved.tokenizer) set_tokenizer(saved, of_data);
   const Tokenizer& tokenizer = *saved.tokenizer;
   const Index context = saved.config.batch.context;
   const Index sequences = std::max<Index>(1, 4096 / context);
@@ -34,9 +35,9 @@ void eval(const EvalOptions& options) {
     const std::vector<std::int32_t> ids(std::size_t(sequences * context), 0);
     evaluate(model, {ids, ids}, context);
   });
-  require(corpus->tokenizer().hash() == tokenizer.hash(), Fault::input, options.data,
+  require(of_data.hash() == tokenizer.hash(), Fault::input, options.data,
           ": expected data of the model's tokenizer (", tokenizer.hash(), "), got ",
-          corpus->tokenizer().hash());
+          of_data.hash());
   const DocumentLayout here = corpus->layout(), there = saved.documents;
   if (here.bos != there.bos || here.eos != there.eos)
     fmt::print(stderr,

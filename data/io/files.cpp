@@ -237,6 +237,13 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
                         [&](File& file) { file.write_all(std::as_bytes(std::span(content))); });
 }
 
+void write_new_file(const fs::path& path, std::string_view content) {
+  File file = File::create(path);
+  file.write_all(std::as_bytes(std::span(content)));
+  file.sync();
+  file.close();
+}
+
 bool path_exists(const fs::path& path, Fault fault) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0) return true;

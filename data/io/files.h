@@ -78,6 +78,9 @@ void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(File&)>& write);
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+// A new file with this content, synced. Fault::disk if there is one.
+void write_new_file(const std::filesystem::path& path, std::string_view content);
+
 // Whether the name exists, links followed. Throws `fault` with the system's reason if that cannot
 // be found out: no permission, a name too long, links in a circle.
 bool path_exists(const std::filesystem::path& path, Fault fault = Fault::input);

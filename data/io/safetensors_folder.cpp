@@ -104,7 +104,7 @@ void write_safetensors(const fs::path& folder, std::span<const SafetensorsTensor
     writer.finish();
   }
   if (files > 1)
-    write_file_atomically(
+    write_new_file(
         folder / kSafetensorsIndexName,
         nlohmann::json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + '\n');
 }

@@ -11,8 +11,6 @@ namespace {
 
 using Prefix = BpeTokenizer::Prefix;
 
-constexpr std::string_view kSpacePiece = "\u2581";
-
 // Bytes of the beginning of a text that are UTF-8, at least all ASCII of it.
 std::size_t valid_prefix(std::string_view text) {
   std::size_t at = 0;

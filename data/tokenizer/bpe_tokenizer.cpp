@@ -11,8 +11,6 @@
 namespace tern {
 namespace {
 
-constexpr std::string_view kSpacePiece = "\u2581";
-
 // Numbers and texts in a row, each as long as it says.
 class Content {
  public:

@@ -5,8 +5,6 @@
 
 namespace tern {
 
-inline constexpr std::string_view kTokenizerConfigName = "tokenizer_config.json";
-
 // Names and contents: tokenizer.json (of a .model that byte-pair merges express, made from it),
 // tokenizer_config.json, and for a .model the file itself. Of any other .model (unigrams,
 // normalisation) only the file; notice then says why. Ids with add_special_tokens = False are those

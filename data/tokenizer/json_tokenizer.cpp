@@ -15,7 +15,6 @@ namespace {
 using json = nlohmann::json;
 using Strings = std::vector<std::string>;
 
-constexpr std::string_view kSpacePiece = "\u2581";
 constexpr std::size_t kMaxMerges = 4 * kMaxPieces;
 // The pattern of ByteLevel, from GPT-2.
 constexpr const char* kByteLevelPattern =

@@ -7,7 +7,7 @@
 namespace tern {
 namespace {
 
-constexpr char32_t kSpacePiece = 0x2581;  // how pieces spell a space
+constexpr char32_t kSpaceCharacter = 0x2581;  // of kSpacePiece
 
 std::uint64_t key_of(char32_t left, char32_t right) {
   return std::uint64_t(left) << 32 | right;
@@ -43,7 +43,7 @@ void Segments::join_characters_of(std::string_view piece) {
   char32_t left = kInvalidCharacter;
   for (std::string_view rest = piece; !rest.empty();) {
     const auto [code, bytes] = first_character(rest);
-    const char32_t right = code == kSpacePiece ? U' ' : code;
+    const char32_t right = code == kSpaceCharacter ? U' ' : code;
     if (left < 128 && right < 128)
       ascii_.set(left * 128 + right);
     else if (left != kInvalidCharacter)
@@ -74,7 +74,7 @@ std::size_t Segments::end(std::string_view text, std::size_t begin) const {
 
 Character Segments::character_at(std::string_view text, std::size_t at) const {
   const Character c = first_character(text.substr(at));
-  return {space_pieces_ && c.code == kSpacePiece ? U' ' : c.code, c.bytes};
+  return {space_pieces_ && c.code == kSpaceCharacter ? U' ' : c.code, c.bytes};
 }
 
 std::size_t Segments::exact_end(std::string_view text, std::size_t begin) const {

@@ -13,6 +13,8 @@ constexpr std::uint64_t kMaxTokenizerBytes = std::uint64_t(64) << 20;
 constexpr std::size_t kMaxPieces = 1'000'000;
 constexpr std::size_t kMaxPieceBytes = std::size_t(16) << 10;
 
+inline constexpr std::string_view kSpacePiece = "\u2581";  // how pieces spell a space
+
 enum class PieceKind { normal = 1, unknown, control, user_defined, unused, byte };
 
 struct TokenPiece {

@@ -15,8 +15,6 @@
 namespace tern {
 namespace {
 
-constexpr std::string_view kSpacePiece = "\u2581";
-
 std::string spelling_of(std::string_view piece, PieceKind kind) {
   switch (kind) {
     case PieceKind::control:

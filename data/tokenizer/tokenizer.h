@@ -10,6 +10,7 @@ namespace tern {
 
 constexpr std::string_view kModelFileName = "tokenizer.model";
 constexpr std::string_view kJsonFileName = "tokenizer.json";
+constexpr std::string_view kTokenizerConfigName = "tokenizer_config.json";  // beside it
 
 class Tokenizer {
  public:
