@@ -71,6 +71,12 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
 // quantise(rms_norm(silu(a) * b, weight));  ab (N, 2H) holds a then b, weight (H)
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps,
                                   bool quantized = true, bool recompute = false);
+// a, b (N, H) each
+QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight, double eps,
+                                  bool quantized = true, bool recompute = false);
+
+// silu(a) * b (N, H);  ab (N, 2H) holds a then b
+Var swiglu(const Var& ab, bool recompute = false);
 
 // Ternary products and the BitLinear layer's arithmetic.   (arXiv 2406.02528, BitLinear)
 
@@ -101,6 +107,29 @@ struct CrossEntropyOutput {
 CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
                                  const Tensor& targets, const Tensor& weight,
                                  Index rows_per_chunk = 1024);
+
+// Rotary position embedding, and q, k, v side by side: (B, T, 3D). Of each of `heads` heads of q
+// and k, channels i and i + d/2 are rotated by position * theta^(-2i/d), d = D / heads even; the
+// first step's position is `first`. ternary: a head's row of q and k is then rounded to {-m, 0, m},
+// m = mean |x|, straight-through.       (Su et al. 2021, arXiv 2104.09864; the pairs are Llama's)
+struct RotaryOptions {
+  Index heads = 1, first = 0;
+  double theta = 10'000;
+  bool ternary = false;
+};
+// qkv (B, T, 3D); or q, k, v (B, T, D) each
+Var rotary(const Var& qkv, const RotaryOptions& options);
+Var rotary(const Var& q, const Var& k, const Var& v, const RotaryOptions& options);
+
+// Keys and values of earlier positions, in inference: earlier (B, C, 2D), of which the first `seen`
+// positions count.
+struct KeyValueCache {
+  Tensor earlier{};
+  Index seen = 0;
+};
+// Causal attention, of each head on its own: softmax(q k^T / sqrt(d)) v, (B, T, D). qkv (B, T, 3D)
+// as rotary leaves them.               (Vaswani et al. 2017, arXiv 1706.03762)
+Var attention(const Var& qkv, Index heads, const KeyValueCache& cache = {});
 
 struct MlgruOutput {
   Var h{};        // (B, T, D)

@@ -1,4 +1,6 @@
 
+#include <algorithm>
+
 #include "core/kernels.h"
 
 namespace tern {
@@ -29,6 +31,12 @@ double product_flops(const Grad& dx, const Grad& dw, const Tensor& dy) {
   const double per = 2.0 * double(dy.elements());
   return (dx ? per * double(dx.to.shape().last()) : 0) +
          (dw ? per * double(dw.to.shape().last()) : 0);
+}
+
+// channels times pairs of a query and a key that it attends to; out (B, T, D)
+double attended_pairs(const Tensor& out, Index seen) {
+  const double B = double(out.shape()[0]), T = double(out.shape()[1]), D = double(out.shape()[2]);
+  return B * D * (T * double(seen) + T * (T + 1) / 2);
 }
 
 }  // namespace
@@ -68,6 +76,12 @@ Cost cost(const RmsNorm& a) {
 }
 Cost cost(const RmsNormBackward& a) {
   return {.bytes = bytes(a.dx) + bytes(a.dw) + bytes({&a.dy, &a.x, &a.w, &a.rstd})};
+}
+Cost cost(const Swiglu& a) {
+  return {.bytes = bytes({&a.y, &a.ab})};
+}
+Cost cost(const SwigluBackward& a) {
+  return {.bytes = bytes(a.dab) + bytes({&a.dy, &a.ab})};
 }
 Cost cost(const Embedding& a) {
   return {.bytes = 2 * bytes({&a.y}) + bytes({&a.ids})};
@@ -129,10 +143,11 @@ Cost cost(const GatedNormQuantizeBackward& a) {
                    bytes({&a.g, &a.h, &a.g_weight, &a.rstd})};
 }
 Cost cost(const SwigluNormQuantize& a) {
-  return {.bytes = bytes(a.row) + bytes({&a.rstd, &a.ab})};
+  return {.bytes = bytes(a.row) + bytes({&a.rstd, &a.a, &a.b})};
 }
 Cost cost(const SwigluNormQuantizeBackward& a) {
-  return {.bytes = bytes(a.dab) + bytes(a.dab_fp8) + bytes(a.row) + bytes({&a.ab, &a.rstd})};
+  return {.bytes = bytes(a.da) + bytes(a.db) + bytes(a.da_fp8) + bytes(a.row) +
+                   bytes({&a.a, &a.b, &a.rstd})};
 }
 Cost cost(const Mlgru& a) {
   return {.bytes = bytes({&a.h, &a.last, &a.f_in, &a.c_in, &a.bound, &a.initial})};
@@ -140,6 +155,25 @@ Cost cost(const Mlgru& a) {
 Cost cost(const MlgruBackward& a) {
   return {.bytes = bytes(a.df_in) + bytes(a.dc_in) + bytes(a.dbound) + bytes(a.dinitial) +
                    bytes({&a.dh, &a.dlast, &a.h, &a.f_in, &a.c_in, &a.bound, &a.initial})};
+}
+Cost cost(const Rotary& a) {
+  return {.bytes = bytes({&a.qkv, &a.q, &a.k, &a.v})};
+}
+Cost cost(const RotaryBackward& a) {
+  return {.bytes = bytes(a.dq) + bytes(a.dk) + bytes(a.dv) + bytes({&a.dqkv})};
+}
+Cost cost(const Attention& a) {
+  const double rows =
+      double(a.seen) / double(std::max<Index>(1, a.earlier ? a.earlier.shape()[1] : 1));
+  return {.flops = 4 * attended_pairs(a.out, a.seen),
+          .bytes = bytes({&a.out, &a.log_sum, &a.qkv}) + rows * bytes({&a.earlier})};
+}
+Cost cost(const AttentionBackward& a) {
+  return {.flops = 10 * attended_pairs(a.dout, 0),
+          .bytes = bytes(a.dqkv) + bytes({&a.dout, &a.out, &a.log_sum, &a.qkv})};
+}
+Cost cost(const StoreKeysValues& a) {
+  return {.bytes = 2 * 2.0 / 3 * bytes({&a.qkv})};
 }
 Cost cost(const CrossEntropy& a) {
   return {.bytes =

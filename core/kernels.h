@@ -5,6 +5,7 @@
 // f32, adds what is there if it must, and rounds once, to nearest, halves to even.
 #pragma once
 
+#include "core/kernels/attention.h"
 #include "core/kernels/mlgru.h"
 #include "core/kernels/optimizer.h"
 #include "core/kernels/primitives.h"
@@ -22,6 +23,7 @@
   each(Softmax) each(SoftmaxBackward) \
   each(Cumsum) \
   each(RmsNorm) each(RmsNormBackward) \
+  each(Swiglu) each(SwigluBackward) \
   each(Embedding) each(EmbeddingBackward) \
   each(Matmul) each(MatmulBackward) \
   each(TernaryProduct) each(TernaryProductBackward) \
@@ -30,6 +32,8 @@
   each(GatedNormQuantize) each(GatedNormQuantizeBackward) \
   each(SwigluNormQuantize) each(SwigluNormQuantizeBackward) \
   each(Mlgru) each(MlgruBackward) \
+  each(Rotary) each(RotaryBackward) \
+  each(Attention) each(AttentionBackward) each(StoreKeysValues) \
   each(CrossEntropy) each(WeightedLoss) \
   each(SquaredNorm) each(DecideUpdate) each(AdamW)
 // clang-format on

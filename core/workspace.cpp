@@ -17,6 +17,10 @@ Index rows_of(const Tensor& t) {
   return t.elements() / t.shape().last();
 }
 
+Index glu_columns(const SwigluNormQuantizeBackward& a) {  // H
+  return a.a.shape().last() / (a.b ? 1 : 2);
+}
+
 Index pieces(Index n, Index piece) {
   return (n + piece - 1) / piece;
 }
@@ -39,7 +43,7 @@ Index column_sum_parts(const GatedNormQuantizeBackward& a, const DeviceTraits& d
   return walks(rows_of(a.g), a.g.shape().last(), kShortRows, device);
 }
 Index column_sum_parts(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
-  return walks(rows_of(a.ab), a.ab.shape().last() / 2, kLongRows, device);
+  return walks(rows_of(a.a), glu_columns(a), kLongRows, device);
 }
 Index column_sum_parts(const RmsNormBackward& a, const DeviceTraits& device) {
   return walks(rows_of(a.x), a.x.shape().last(), kShortRows, device);
@@ -55,7 +59,7 @@ std::size_t workspace_bytes(const GatedNormQuantizeBackward& a, const DeviceTrai
 }
 
 std::size_t workspace_bytes(const SwigluNormQuantizeBackward& a, const DeviceTraits& device) {
-  return bytes_of(column_sum_parts(a, device) * (a.ab.shape().last() / 2));
+  return bytes_of(column_sum_parts(a, device) * glu_columns(a));
 }
 
 std::size_t workspace_bytes(const RmsNormBackward& a, const DeviceTraits& device) {

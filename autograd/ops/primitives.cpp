@@ -178,6 +178,22 @@ Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows) {
   });
 }
 
+Var swiglu(const Var& ab, bool recompute) {
+  const auto [N, columns] = dims<2>(ab.value, "[swiglu] ab (N, 2H)");
+  check(columns % 2 == 0, "[swiglu] expected an even width, ab is ", ab.value);
+  Backend& on = ab.value.backend();
+  const auto make = [&on, shape = Shape{N, columns / 2}, ab = ab.value] {
+    const Tensor y(on, shape, ab.dtype());
+    on.run(Swiglu{.y = y, .ab = ab});
+    return y;
+  };
+  Var y = record("swiglu", make(), {ab}, [&on, ab = ab.value](const Tensor& dy, Tape::Grads d) {
+    on.run(SwigluBackward{.dab = d[0], .dy = dy, .ab = ab});
+  });
+  if (recompute) y.recompute = once(make);
+  return y;
+}
+
 Var slice(const Var& x, Index first, Index count) {
   const Tensor part = x.value.slice(first, count);
   if (x.slot < 0) return {part};

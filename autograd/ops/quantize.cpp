@@ -198,33 +198,45 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 
-QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized,
-                                  bool recompute) {
-  const auto [N, twice] = dims<2>(ab.value, "[swiglu_norm_quantize] ab (N, 2H)");
-  const Index H = twice / 2;
-  const DType real = ab.value.dtype(), exact = accumulator(real);
-  check(twice % 2 == 0, "[swiglu_norm_quantize] expected an even width, ab is ", ab.value);
+QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight, double eps,
+                                  bool quantized, bool recompute) {
+  const auto [N, columns] = dims<2>(
+      a.value, b.value ? "[swiglu_norm_quantize] a (N, H)" : "[swiglu_norm_quantize] ab (N, 2H)");
+  check(b.value || columns % 2 == 0, "[swiglu_norm_quantize] expected an even width, ab is ",
+        a.value);
+  check(!b.value || (b.value.shape() == a.value.shape() && b.value.dtype() == a.value.dtype()),
+        "[swiglu_norm_quantize] b must match a: b is ", b.value, ", a is ", a.value);
+  const Index H = b.value ? columns : columns / 2;
+  const DType real = a.value.dtype(), exact = accumulator(real);
   check_weight("[swiglu_norm_quantize] weight", weight, H, exact);
-  Backend& on = ab.value.backend();
+  Backend& on = a.value.backend();
   const Tensor rstd(on, {N}, exact);
   const RowFormat format(on, N, H, real, quantized);
-  const auto make = [=, &on, ab = ab.value, w = weight.value](For pass) {
+  const auto make = [=, &on, a = a.value, b = b.value, w = weight.value](For pass) {
     const Quantized y = format.rows(pass);
-    on.run(SwigluNormQuantize{.row = {.y = y, .weight = w}, .rstd = rstd, .ab = ab, .eps = eps});
+    on.run(
+        SwigluNormQuantize{.row = {.y = y, .weight = w}, .rstd = rstd, .a = a, .b = b, .eps = eps});
     return y.q;
   };
   Var codes = record(
-      "swiglu_norm_quantize", make(For::forward), {ab, weight},
-      [&on, ab = ab.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
-        on.run(SwigluNormQuantizeBackward{.dab = d[0],
-                                          .dab_fp8 = d.fp8(0),
-                                          .row = {.dy = dy, .dweight = d.stored(1), .weight = w},
-                                          .ab = ab,
+      "swiglu_norm_quantize", make(For::forward), {a, b, weight},
+      [&on, a = a.value, b = b.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
+        on.run(SwigluNormQuantizeBackward{.da = d[0],
+                                          .db = d[1],
+                                          .da_fp8 = b ? Fp8Rows{} : d.fp8(0),
+                                          .row = {.dy = dy, .dweight = d.stored(2), .weight = w},
+                                          .a = a,
+                                          .b = b,
                                           .rstd = rstd});
       },
       real);
   if (recompute) codes.recompute = once([make] { return make(For::backward); });
   return {.codes = codes, .scale = format.scale, .real = real};
+}
+
+QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized,
+                                  bool recompute) {
+  return swiglu_norm_quantize(ab, {}, weight, eps, quantized, recompute);
 }
 
 }  // namespace tern

@@ -77,16 +77,34 @@ void CpuBackend::run(const GatedNormQuantizeBackward& a) {
   });
 }
 
+namespace {
+
+// rows of (a, b): side by side in one tensor, or in two; n (N), H
+template <class R>
+struct GluRows {
+  GluRows(const Tensor& a, const Tensor& b)
+      : left(data_or_null<R>(a)), right(b ? b.data<R>() : left) {
+    if (!a) return;
+    stride = a.shape().last();
+    H = b ? stride : stride / 2;
+    if (!b) right += H;
+  }
+  R *left = nullptr, *right = nullptr;
+  Index stride = 0, H = 0;
+};
+
+}  // namespace
+
 void CpuBackend::run(const SwigluNormQuantize& a) {
-  visit_real(a.ab.dtype(), [&]<class R>() {
-    const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
-    const R* ab = a.ab.data<R>();
+  visit_real(a.a.dtype(), [&]<class R>() {
+    const GluRows<R> in(a.a, a.b);
+    const Index H = in.H, N = a.a.elements() / in.stride;
     R* rstd = a.rstd.data<R>();
     const RowWriter<R> row(a.row);
     for_chunks(N, 16, [&](Index, Index begin, Index end) {
       R *p = scratch<R, 0>(H), *normalized = scratch<R, 1>(H);
       for (Index n = begin; n < end; ++n) {
-        const R *left = ab + 2 * n * H, *right = left + H;
+        const R *left = in.left + n * in.stride, *right = in.right + n * in.stride;
         silu_row(p, left, H);
         for (Index i = 0; i < H; ++i) p[i] *= right[i];
         rstd[n] = inverse_rms(p, H, a.eps);
@@ -97,33 +115,71 @@ void CpuBackend::run(const SwigluNormQuantize& a) {
 }
 
 void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
-  visit_real(a.ab.dtype(), [&]<class R>() {
-    const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
-    const R *ab = a.ab.data<R>(), *rstd = a.rstd.data<R>();
-    R* dab = data_or_null<R>(a.dab.to);
-    const Fp8Writer<R> dab_fp8("[swiglu_norm_quantize]", a.dab, a.dab_fp8);
+  visit_real(a.a.dtype(), [&]<class R>() {
+    const GluRows<R> in(a.a, a.b);
+    const Index H = in.H, N = a.a.elements() / in.stride, stride = in.stride;
+    const R* rstd = a.rstd.data<R>();
+    R *da = data_or_null<R>(a.da.to), *db = a.b ? data_or_null<R>(a.db.to) : da ? da + H : nullptr;
+    const bool add_b = a.b ? a.db.add : a.da.add;
+    const Fp8Writer<R> da_fp8("[swiglu_norm_quantize]", a.da, a.da_fp8);
     RowGradReader<R> row(a.row, N, H);
     for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
       R *value = scratch<R, 0>(H), *slope = scratch<R, 1>(H), *p = scratch<R, 2>(H),
         *z = scratch<R, 3>(H), *dp = scratch<R, 4>(H);
       for (Index n = begin; n < end; ++n) {
-        const R *left = ab + 2 * n * H, *right = left + H;
+        const R *left = in.left + n * stride, *right = in.right + n * stride;
         silu_and_slope(value, slope, left, H);
         for (Index i = 0; i < H; ++i) p[i] = value[i] * right[i];
         std::fill_n(z, H, R(0));
         row.read(c, n, p, rstd[n], z, H);
-        if (!dab) continue;
+        if (!da && !db) continue;
         normalize_backward(dp, z, p, rstd[n], H);
         for (Index i = 0; i < H; ++i) {
           z[i] = dp[i] * right[i] * slope[i];  // da
           dp[i] *= value[i];                   // db
         }
-        put(dab + 2 * n * H, a.dab.add, H, z);
-        put(dab + 2 * n * H + H, a.dab.add, H, dp);
-        dab_fp8.write(n, dab + 2 * n * H, 2 * H);
+        if (da) put(da + n * stride, a.da.add, H, z);
+        if (db) put(db + n * stride, add_b, H, dp);
+        if (da) da_fp8.write(n, da + n * stride, 2 * H);
       }
     });
     row.finish(a.row.dweight, H);
+  });
+}
+
+void CpuBackend::run(const Swiglu& a) {
+  visit_real(a.y.dtype(), [&]<class R>() {
+    const Index H = a.y.shape().last(), N = a.y.elements() / H;
+    const R* ab = a.ab.data<R>();
+    R* y = a.y.data<R>();
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      for (Index n = begin; n < end; ++n) {
+        const R *left = ab + 2 * n * H, *right = left + H;
+        silu_row(y + n * H, left, H);
+        for (Index i = 0; i < H; ++i) y[n * H + i] *= right[i];
+      }
+    });
+  });
+}
+
+void CpuBackend::run(const SwigluBackward& a) {
+  visit_real(a.dy.dtype(), [&]<class R>() {
+    const Index H = a.dy.shape().last(), N = a.dy.elements() / H;
+    const R *ab = a.ab.data<R>(), *dy = a.dy.data<R>();
+    R* dab = a.dab.to.data<R>();
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      R *value = scratch<R, 0>(H), *slope = scratch<R, 1>(H);
+      for (Index n = begin; n < end; ++n) {
+        const R *left = ab + 2 * n * H, *right = left + H, *d = dy + n * H;
+        silu_and_slope(value, slope, left, H);
+        for (Index i = 0; i < H; ++i) {
+          slope[i] *= d[i] * right[i];  // da
+          value[i] *= d[i];             // db
+        }
+        put(dab + 2 * n * H, a.dab.add, H, slope);
+        put(dab + 2 * n * H + H, a.dab.add, H, value);
+      }
+    });
   });
 }
 

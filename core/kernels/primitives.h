@@ -99,6 +99,17 @@ struct RmsNormBackward {
   Tensor x{}, w{}, rstd{};  // in  as in the forward pass
 };
 
+// ab = (a, b) side by side;  y = silu(a) * b                          (Shazeer 2020, SwiGLU)
+struct Swiglu {
+  Tensor y{};   // out (N, H) real
+  Tensor ab{};  // in  (N, 2H) real
+};
+struct SwigluBackward {
+  Grad dab{};   // out (N, 2H) real
+  Tensor dy{};  // in  (N, H) real
+  Tensor ab{};  // in  as in the forward pass
+};
+
 // y[n] = table[ids[n]]
 struct Embedding {
   Tensor y{};      // out (N, D) real

@@ -122,18 +122,18 @@ struct GatedNormQuantizeBackward {
   Tensor g{}, h{}, g_weight{}, rstd{};  // in  as in the forward pass
 };
 
-// ab = (a, b) side by side;  p = silu(a) * b;  y = quantise(rms_norm(p, row.weight))
+// p = silu(a) * b;  y = quantise(rms_norm(p, row.weight))
 struct SwigluNormQuantize {
   NormalizedRow row{};  // out (N, H)
   Tensor rstd{};        // out (N) real: of p
-  Tensor ab{};          // in  (N, 2H) real
+  Tensor a{}, b{};      // in  (N, H) real each; or a (N, 2H), both side by side, and no b
   double eps = 1e-6;
 };
 struct SwigluNormQuantizeBackward {
-  Grad dab{};               // out (N, 2H) real
-  Fp8Rows dab_fp8{};        // out (N, 2H) or empty
+  Grad da{}, db{};          // out as a, b
+  Fp8Rows da_fp8{};         // out (N, 2H) or empty; empty if b is a tensor of its own
   NormalizedRowGrad row{};  // in, and out: dweight (H)
-  Tensor ab{}, rstd{};      // in  as in the forward pass
+  Tensor a{}, b{}, rstd{};  // in  as in the forward pass
 };
 
 }  // namespace tern

@@ -119,13 +119,14 @@ std::size_t staging_bytes(Index H) {
 }  // namespace
 
 void CudaBackend::run(const SwigluNormQuantize& a) {
-  const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
-  const bool fours = in_fours(H, a.ab, a.row.y.q, a.row.weight);
-  visit_real(a.ab.dtype(), [&]<class A>() {
+  check(!a.b, "[swiglu_norm_quantize] expected a and b side by side");
+  const Index H = a.a.shape().last() / 2, N = a.a.elements() / (2 * H);
+  const bool fours = in_fours(H, a.a, a.row.y.q, a.row.weight);
+  visit_real(a.a.dtype(), [&]<class A>() {
     visit_writer<A>(a.row, [&]<class Writer>() {
       const Forward<A, Writer> task{.row = Writer(a.row),
                                     .rstd = a.rstd.data<float>(),
-                                    .ab = a.ab.data<A>(),
+                                    .ab = a.a.data<A>(),
                                     .H = int(H),
                                     .inverse_H = 1.0f / float(H),
                                     .eps = float(a.eps)};
@@ -138,17 +139,18 @@ void CudaBackend::run(const SwigluNormQuantize& a) {
 }
 
 void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
-  const Index H = a.ab.shape().last() / 2, N = a.ab.elements() / (2 * H);
+  check(!a.b, "[swiglu_norm_quantize] expected a and b side by side");
+  const Index H = a.a.shape().last() / 2, N = a.a.elements() / (2 * H);
   const Index P = column_sum_parts(a, traits_);
-  const bool fours = in_fours(H, a.dab.to, a.dab_fp8.codes, a.row.dy, a.row.weight, a.ab);
+  const bool fours = in_fours(H, a.da.to, a.da_fp8.codes, a.row.dy, a.row.weight, a.a);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
   const char* name = "[swiglu_norm_quantize]";
-  visit_real(a.ab.dtype(), [&]<class A>() {
-    visit_row_grad<A>(name, a.dab, a.dab_fp8, [&]<class AbGrad>(const AbGrad& dab) {
+  visit_real(a.a.dtype(), [&]<class A>() {
+    visit_row_grad<A>(name, a.da, a.da_fp8, [&]<class AbGrad>(const AbGrad& dab) {
       const Backward<A, AbGrad> task{.dab = dab,
                                      .dy = data_or_null<A>(a.row.dy),
-                                     .ab = a.ab.data<A>(),
+                                     .ab = a.a.data<A>(),
                                      .weight = a.row.weight.data<float>(),
                                      .rstd = a.rstd.data<float>(),
                                      .parts = parts,

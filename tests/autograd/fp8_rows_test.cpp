@@ -51,10 +51,10 @@ TEST_F(Fp8ByHand, SwigluNormQuantize) {
   const Tensor to = blank({1, 4});
   const Fp8Rows fp8 = rows(1, 4);
   cpu_.run(SwigluNormQuantizeBackward{
-      .dab = {to},
-      .dab_fp8 = fp8,
+      .da = {to},
+      .da_fp8 = fp8,
       .row = {.dy = tensor({1, 2}, {2, 8}), .weight = tensor({2}, {1, 1})},
-      .ab = tensor({1, 4}, {0, 0, 2, 7}),
+      .a = tensor({1, 4}, {0, 0, 2, 7}),
       .rstd = tensor({1}, {2})});
   expect(download_real(to), {4, 56, 0, 0});
   // r = 8: 32 = 1.000 * 2^(12 - 7), 448

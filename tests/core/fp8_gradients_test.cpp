@@ -52,11 +52,11 @@ TEST(Fp8Gradients, AreNotMadeOfWhatIsAddedTo) {
   const Tensor ab(cpu, {3, 8}, DType::f64), dab(cpu, {3, 8}, DType::f64),
       dy(cpu, {3, 4}, DType::f64), rstd(cpu, {3}, DType::f64), weight(cpu, {4}, DType::f64);
   const auto run = [&](const Grad& grad) {
-    cpu.run(SwigluNormQuantizeBackward{.dab = grad,
-                                       .dab_fp8 = {.codes = Tensor(cpu, {3, 8}, DType::e4m3),
-                                                   .factors = Tensor(cpu, {3}, DType::f64)},
+    cpu.run(SwigluNormQuantizeBackward{.da = grad,
+                                       .da_fp8 = {.codes = Tensor(cpu, {3, 8}, DType::e4m3),
+                                                  .factors = Tensor(cpu, {3}, DType::f64)},
                                        .row = {.dy = dy, .weight = weight},
-                                       .ab = ab,
+                                       .a = ab,
                                        .rstd = rstd});
   };
   for (const Tensor& t : {ab, dy, rstd, weight}) cpu.fill(t, 1);

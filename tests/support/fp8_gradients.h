@@ -77,15 +77,12 @@ inline std::vector<Fp8Gradient> fp8_gradients(Backend& on, DType stream, DType r
                                                                 .g_weight = in.weights[1],
                                                                 .rstd = first});
                              }));
-  on.run(SwigluNormQuantize{.row = row(0), .rstd = second, .ab = in.wide});
-  all.push_back(fp8_gradient(on, "swiglu_norm_quantize", {N, 2 * D}, real,
-                             [&](const Tensor& to, const Fp8Rows& fp8) {
-                               on.run(SwigluNormQuantizeBackward{.dab = {to},
-                                                                 .dab_fp8 = fp8,
-                                                                 .row = arriving(0, in.left),
-                                                                 .ab = in.wide,
-                                                                 .rstd = second});
-                             }));
+  on.run(SwigluNormQuantize{.row = row(0), .rstd = second, .a = in.wide});
+  all.push_back(fp8_gradient(
+      on, "swiglu_norm_quantize", {N, 2 * D}, real, [&](const Tensor& to, const Fp8Rows& fp8) {
+        on.run(SwigluNormQuantizeBackward{
+            .da = {to}, .da_fp8 = fp8, .row = arriving(0, in.left), .a = in.wide, .rstd = second});
+      }));
   return all;
 }
 

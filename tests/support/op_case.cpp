@@ -139,6 +139,16 @@ Var Rounding::rows(const Var& x) {
   return rounded(x, [&](const Values& v) { return quantized_rows(v, x.value.shape().last()); });
 }
 
+Var Rounding::ternary_rows(const Var& x) {
+  return rounded(x, [&](const Values& v) {
+    const std::ptrdiff_t D = x.value.shape().last();
+    Values out;
+    for (auto row = v.begin(); row != v.end(); row += D)
+      for (const double rounded : quantized_matrix({row, row + D})) out.push_back(rounded);
+    return out;
+  });
+}
+
 Var Rounding::ternary(const Var& w) {
   return rounded(w, quantized_matrix);
 }

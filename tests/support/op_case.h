@@ -26,9 +26,10 @@ struct OpInput {
 // before: smooth, and its derivative is the straight-through gradient by definition.
 class Rounding {
  public:
-  Var rows(const Var& x);      // (N, D) f64 as quantize_rows and dequantize would return it
-  Var ternary(const Var& w);   // (O, I) f64 as quantize_ternary would, dequantised
-  Var constant(const Var& x);  // f64 as it was before, on no tape
+  Var rows(const Var& x);          // (N, D) f64 as quantize_rows and dequantize would return it
+  Var ternary_rows(const Var& x);  // (N, D) f64, each row as quantize_ternary would a matrix
+  Var ternary(const Var& w);       // (O, I) f64 as quantize_ternary would, dequantised
+  Var constant(const Var& x);      // f64 as it was before, on no tape
   void freeze();  // further calls, in the same order, add the offsets of the first ones
 
  private:

@@ -1,6 +1,7 @@
 // The ops as cases, at small odd sizes; by the functions above at any size, a model's too.
 #pragma once
 
+#include "autograd/ops.h"
 #include "tests/support/op_case.h"
 
 namespace tern {
@@ -16,7 +17,8 @@ struct NormQuantizeForm {
 
 OpCase norm_quantize_case(Index N, Index D, const NormQuantizeForm& form = {});
 OpCase gated_norm_quantize_case(Index N, Index D, bool quantized = true);
-OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true);
+// together: gate and up projection side by side
+OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true, bool together = true);
 OpCase ternary_product_case(Index N, Index O, Index I);
 OpCase fp8_dx_case(Index N, Index O, Index I);
 // Products with fp8_dx whose gradients come from the three ops that make 8-bit floats of them. On
@@ -26,6 +28,9 @@ OpCase bit_linear_case(Index N, Index O, Index I);
 OpCase remade_norm_case(Index N, Index O, Index I);  // a product whose rows are made again
 OpCase remade_gate_case(Index N, Index O, Index I);
 OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial);
+OpCase rotary_case(Index B, Index T, Index D, const RotaryOptions& options, bool together);
+OpCase attention_case(Index B, Index T, Index D, Index heads);
+OpCase swiglu_case(Index N, Index H);
 OpCase rms_norm_case(Index N, Index D);
 OpCase matmul_case(Index N, Index O, Index I);
 OpCase embedding_case(Index N, Index V, Index D);
@@ -42,6 +47,7 @@ std::vector<OpCase> view_cases();       // slice, reshape, concatenate, embeddin
 std::vector<OpCase> quantizer_cases();  // alone and fused with norms
 std::vector<OpCase> product_cases();
 std::vector<OpCase> mlgru_cases();
+std::vector<OpCase> attention_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> checkpoint_cases();
 std::vector<OpCase> op_cases();  // all of these

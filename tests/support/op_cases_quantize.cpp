@@ -89,26 +89,53 @@ OpCase gated_norm_quantize_case(Index N, Index D, bool quantized) {
       .rounds = quantized};
 }
 
-OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized) {
-  return {.name = size_name("swiglu_norm_quantize", N, H, quantized),
-          .inputs = {{.name = "ab", .shape = {N, 2 * H}, .low = -3, .high = 3},
-                     {.name = "weight", .shape = {H}, .low = 0.5, .high = 1.5, .parameter = true}},
-          .apply =
-              [quantized](auto in) {
-                return Vars{value_of(swiglu_norm_quantize(in[0], in[1], kEps, quantized))};
-              },
+namespace {
+
+// a and b (N, H) of ab (N, 2H)
+std::pair<Var, Var> halves_of(const Var& ab) {
+  const Index N = ab.value.shape()[0], H = ab.value.shape()[1] / 2;
+  const Var halves = reshape(ab, {2 * N, H});  // a and b of row 0, of row 1, ...
+  Vars a, b;
+  for (Index n = 0; n < N; ++n) {
+    a.push_back(slice(halves, 2 * n, 1));
+    b.push_back(slice(halves, 2 * n + 1, 1));
+  }
+  return {concatenate(a), concatenate(b)};
+}
+
+}  // namespace
+
+OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized, bool together) {
+  OpCase op{.name = size_name("swiglu_norm_quantize", N, H, quantized) + (together ? "" : "_parts"),
+            .inputs = {},
+            .rounds = quantized};
+  if (together)
+    op.inputs = {{.name = "ab", .shape = {N, 2 * H}, .low = -3, .high = 3}};
+  else
+    for (const char* name : {"a", "b"})
+      op.inputs.push_back({.name = name, .shape = {N, H}, .low = -3, .high = 3});
+  op.inputs.push_back({.name = "weight", .shape = {H}, .low = 0.5, .high = 1.5, .parameter = true});
+  op.apply = [=](auto in) {
+    return Vars{value_of(together ? swiglu_norm_quantize(in[0], in[1], kEps, quantized)
+                                  : swiglu_norm_quantize(in[0], in[1], in[2], kEps, quantized))};
+  };
+  op.composed = [=](auto in, Rounding& rounding) {
+    const auto [a, b] = together ? halves_of(in[0]) : std::pair(in[0], in[1]);
+    const Var p = multiply(silu(a), b);
+    return Vars{maybe_rounded(rounding, rms_norm(p, in.back(), kEps), quantized)};
+  };
+  return op;
+}
+
+OpCase swiglu_case(Index N, Index H) {
+  return {.name = size_name("swiglu", N, H, true),
+          .inputs = {{.name = "ab", .shape = {N, 2 * H}, .low = -3, .high = 3}},
+          .apply = [](auto in) { return Vars{swiglu(in[0])}; },
           .composed =
-              [quantized, N, H](auto in, Rounding& rounding) {
-                const Var halves = reshape(in[0], {2 * N, H});  // a and b of row 0, of row 1, ...
-                Vars a, b;
-                for (Index n = 0; n < N; ++n) {
-                  a.push_back(slice(halves, 2 * n, 1));
-                  b.push_back(slice(halves, 2 * n + 1, 1));
-                }
-                const Var p = multiply(silu(concatenate(a)), concatenate(b));
-                return Vars{maybe_rounded(rounding, rms_norm(p, in[1], kEps), quantized)};
-              },
-          .rounds = quantized};
+              [](auto in, Rounding&) {
+                const auto [a, b] = halves_of(in[0]);
+                return Vars{multiply(silu(a), b)};
+              }};
 }
 
 OpCase rms_norm_case(Index N, Index D) {
@@ -169,6 +196,11 @@ std::vector<OpCase> quantizer_cases() {
       swiglu_norm_quantize_case(67, 37),
       swiglu_norm_quantize_case(1, 19),
       swiglu_norm_quantize_case(5, 7, false),
+      swiglu_norm_quantize_case(67, 37, true, false),
+      swiglu_norm_quantize_case(5, 8, false, false),
+      swiglu_case(3, 8),
+      swiglu_case(67, 37),
+      swiglu_case(1, 1),
   };
 }
 

@@ -104,7 +104,7 @@ inline std::vector<RowForms> row_forms(Backend& on, DType stream, DType activati
                              .g_weight = in.weights[3]});
   }));
   add(in.both("SwigluNormQuantize", 1, [&](auto rows) {
-    on.run(SwigluNormQuantize{.row = rows[0], .rstd = in.statistics(), .ab = in.wide});
+    on.run(SwigluNormQuantize{.row = rows[0], .rstd = in.statistics(), .a = in.wide});
   }));
   return all;
 }
