@@ -1,4 +1,4 @@
-// A dense layer with its own RMSNorm weight: ternary, or in floats where a model is not quantised.
+// A dense layer, ternary or in floats, usually with its own RMSNorm weight.
 // The float matrix is what is trained (latent); the copy that products use (ternary, or of floats
 // in bf16) is made once per optimizer step, with all others.       (arXiv 2406.02528, BitLinear)
 #pragma once
@@ -39,10 +39,10 @@ inline Parameter norm_parameter(Index width) {
 
 struct BitLinear {
   Parameter weight{};       // (O, I) latent
-  Parameter norm_weight{};  // (I)
+  Parameter norm_weight{};  // (I), or none
 
   BitLinear() = default;
-  BitLinear(Index outputs, Index inputs, Quantize quantize, Initial initial)
+  BitLinear(Index outputs, Index inputs, Quantize quantize, Initial initial, bool has_norm = true)
       : weight{.shape = {outputs, inputs},
                .weight_decay = true,
                .ternary = quantize == Quantize::ternary,
@@ -50,7 +50,9 @@ struct BitLinear {
                .sharding = Sharding::whole,
                .alignment = kSumPiece,
                .initial = initial},
-        norm_weight(norm_parameter(inputs)) {}
+        norm_weight(has_norm ? norm_parameter(inputs) : Parameter{}) {}
+  bool has_norm() const { return norm_weight.shape.rank() > 0; }
+  bool is_used() const { return weight.shape.rank() > 0; }  // of those that a layer may have
 
   // What products take: the ternary or the working copy, on the tape in the latent matrix's place.
   QuantizedVar weight_var(Tape* tape) {
@@ -60,7 +62,8 @@ struct BitLinear {
     return {.codes = {weight.copy.t, latent.tape, latent.slot}, .scale = weight.copy.scale};
   }
 
-  // The product of rows that are normalised by norm_weight and quantised, x (N, I) to (N, O).
+  // The product of rows that are normalised by norm_weight, if there is one, and quantised where it
+  // is ternary, x (N, I) to (N, O).
   // Observed as NAME.input, NAME.weight and NAME.output.
   Var operator()(const Pass& pass, const std::string& name, const QuantizedVar& x, bool fp8_dx) {
     pass.see(name + ".input", x);
@@ -73,7 +76,7 @@ struct BitLinear {
 
   void members(const std::string& prefix, const ParameterVisitor& f) {
     f(prefix + "weight", weight);
-    f(prefix + "norm.weight", norm_weight);
+    if (has_norm()) f(prefix + "norm.weight", norm_weight);
   }
 };
 

@@ -39,10 +39,8 @@ Residual CumulativeMean::operator()(const Pass& pass, Residual in, Parameter& no
   Tape* tape = pass.tape;
   const Shape steps{with.batch, with.steps, norm.shape[0]};
   // u, then for each projection: normalised by its own weight and quantised
-  NormQuantized u = norm_quantize(
-      in.x, in.branch, leaf(tape, norm),
-      {leaf(tape, key_.norm_weight), leaf(tape, value_.norm_weight), leaf(tape, gate_.norm_weight)},
-      with.eps, with.quantized, with.activations);
+  const NormQuantized u =
+      normalized_inputs(pass, std::move(in), norm, {&key_, &value_, &gate_}, with);
   const auto project = [&](const char* name, BitLinear& layer, const QuantizedVar& x) {
     return reshape(layer(pass, name, x, with.fp8_dx), steps);  // (B, T, D)
   };
@@ -54,7 +52,7 @@ Residual CumulativeMean::operator()(const Pass& pass, Residual in, Parameter& no
   return {.x = u.sum, .branch = out_(pass, "out", v.rows[0], with.fp8_dx)};
 }
 
-std::vector<StateSpec> CumulativeMean::state(Index batch, DType real) const {
+std::vector<StateSpec> CumulativeMean::state(Index batch, DType real, DType) const {
   const Shape sums{batch, out_.weight.shape[0]};
   return {{.shape = sums, .dtype = real}, {.shape = sums, .dtype = real}};
 }

@@ -3,6 +3,7 @@
 #include "core/check.h"
 #include "layers/cumulative_mean.h"
 #include "layers/mixers.h"
+#include "layers/transformer.h"
 
 namespace tern {
 namespace {
@@ -13,7 +14,8 @@ std::unique_ptr<Mixer> make(const ModelConfig& config) {
 }
 
 constexpr Family kFamilies[] = {
-    {.type = "hgrn_bit",
+    {.type = "matmulfree",
+     .embeddings = "embeddings",
      .token_norm = "attn_norm",
      .token_mixer = "attn",
      .channel_norm = "mlp_norm",
@@ -21,15 +23,26 @@ constexpr Family kFamilies[] = {
      .make_token_mixer = make<MlgruMixer>,
      .make_channel_mixer = make<Glu>,
      .lower_bounds = true},
+    // Transformer++, the control model: Llama's shape and names
+    {.type = "transformer",
+     .embeddings = "embed_tokens",
+     .token_norm = "input_layernorm",
+     .token_mixer = "self_attn",
+     .channel_norm = "post_attention_layernorm",
+     .channel_mixer = "mlp",
+     .make_token_mixer = make<AttentionMixer>,
+     .make_channel_mixer = make<SwigluMixer>,
+     .attention = true,
+     .dense_norms = false},
     // the example of docs/adding_a_mixer.md
     {.type = "cumulative_mean",
+     .embeddings = "embeddings",
      .token_norm = "mixer_norm",
      .token_mixer = "mixer",
      .channel_norm = "mlp_norm",
      .channel_mixer = "mlp",
      .make_token_mixer = make<CumulativeMean>,
-     .make_channel_mixer = make<Glu>,
-     .lower_bounds = false},
+     .make_channel_mixer = make<Glu>},
 };
 
 }  // namespace

@@ -13,10 +13,7 @@ Glu::Glu(const ModelConfig& config) {
 }
 
 Residual Glu::operator()(const Pass& pass, Residual in, Parameter& norm, const MixerInput& with) {
-  NormQuantized u = norm_quantize(in.x, in.branch, leaf(pass.tape, norm),
-                                  {leaf(pass.tape, gate_proj_.norm_weight)}, with.eps,
-                                  with.quantized, with.activations, with.recompute);
-  in = {};
+  NormQuantized u = normalized_inputs(pass, std::move(in), norm, {&gate_proj_}, with);
   const Var ab =
       gate_proj_(pass, "gate_proj", std::exchange(u.rows[0], {}), with.fp8_dx);  // (N, 2H)
   QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(pass.tape, down_proj_.norm_weight), with.eps,

@@ -15,7 +15,8 @@ struct Residual {
 };
 
 // What a token mixer carries from one call to the next in inference: for MLGRU the last hidden
-// state; for attention a cache, whose tensors a mixer replaces by larger ones when it is full.
+// state; for attention a cache of keys and values, which it replaces by a larger one when it is
+// full. The leading dimension of every tensor is the sequence of the batch.
 struct StateSpec {
   Shape shape{};
   DType dtype = DType::f32;
@@ -36,6 +37,12 @@ struct MixerInput {
   bool fp8_dx = false;             // products' gradients by x from dy rounded to fp8
 };
 
+// What projections read of the stream: in.x + in.branch through the block's norm, then for each of
+// them its own norm and the quantiser. The row of one without a norm of its own is the block's.
+NormQuantized normalized_inputs(const Pass& pass, Residual in, Parameter& norm,
+                                std::initializer_list<BitLinear*> projections,
+                                const MixerInput& with);
+
 class Mixer {
  public:
   virtual ~Mixer() = default;
@@ -46,8 +53,8 @@ class Mixer {
                               const MixerInput& with) = 0;
 
   // The state of `batch` sequences; empty: every position is computed alone. real: the dtype of
-  // parameters, in which recurrences run.
-  virtual std::vector<StateSpec> state(Index batch, DType real) const = 0;
+  // parameters, in which recurrences run; activations: of what products write.
+  virtual std::vector<StateSpec> state(Index batch, DType real, DType activations) const = 0;
 
   // Calls f for every parameter, each with its name behind the prefix.
   virtual void members(const std::string& prefix, const ParameterVisitor& f) = 0;

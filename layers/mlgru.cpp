@@ -28,11 +28,8 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   Tape* tape = pass.tape;
   const Index N = with.batch * with.steps, D = norm.shape[0];
   const Shape rows{N, D}, steps{with.batch, with.steps, D};
-  NormQuantized u = norm_quantize(in.x, in.branch, leaf(tape, norm),
-                                  {leaf(tape, i_proj_.norm_weight), leaf(tape, f_proj_.norm_weight),
-                                   leaf(tape, g_proj_.norm_weight)},
-                                  with.eps, with.quantized, with.activations, with.recompute);
-  in = {};
+  NormQuantized u =
+      normalized_inputs(pass, std::move(in), norm, {&i_proj_, &f_proj_, &g_proj_}, with);
   const auto project = [&](const char* name, BitLinear& layer, QuantizedVar& x) {
     return layer(pass, name, std::exchange(x, {}), with.fp8_dx);  // (N, D)
   };
@@ -51,7 +48,7 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   return {.x = u.sum, .branch = project("o_proj", o_proj_, gated)};
 }
 
-std::vector<StateSpec> MlgruMixer::state(Index batch, DType real) const {
+std::vector<StateSpec> MlgruMixer::state(Index batch, DType real, DType) const {
   return {{.shape = {batch, g_norm_.shape[0]}, .dtype = real}};
 }
 

@@ -12,7 +12,8 @@ Model::Model(const ModelConfig& config, const ModelOptions& options)
   embeddings_ = {.shape = {V, D}, .sharding = Sharding::rows, .initial = kNormalInitial};
   lower_bounds_ = {.shape = {L, D}};
   norm_ = norm_parameter(D);
-  lm_head_ = BitLinear(V, D, config.quantize, kNormalInitial);
+  lm_head_ = BitLinear(V, D, config.quantize, kNormalInitial,
+                       family_.dense_norms || config.quantize == Quantize::ternary);
   for (Index l = 0; l < L; ++l)
     blocks_.push_back({.token_norm = norm_parameter(D),
                        .channel_norm = norm_parameter(D),
@@ -29,7 +30,7 @@ void Model::declare() {
   const auto named = [](std::string_view prefix, std::string_view name, const char* end) {
     return std::string(prefix) + std::string(name) + end;
   };
-  add("model.embeddings.weight", embeddings_);
+  add(named("model.", family_.embeddings, ".weight"), embeddings_);
   if (config_.use_lower_bound && family_.lower_bounds) add("model.lower_bounds", lower_bounds_);
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
     const std::string layer = "model.layers." + std::to_string(l) + '.';
@@ -56,7 +57,8 @@ ParameterCount Model::count() const {
     add_mixer(*block.channel, n.channel_mixer);
     n.norms += block.token_norm.shape.elements() + block.channel_norm.shape.elements();
   }
-  n.norms += norm_.shape.elements() + lm_head_.norm_weight.shape.elements();
+  n.norms += norm_.shape.elements();
+  if (lm_head_.has_norm()) n.norms += lm_head_.norm_weight.shape.elements();
   if (config_.use_lower_bound && family_.lower_bounds)
     n.lower_bounds = lower_bounds_.shape.elements();
   return n;
@@ -113,30 +115,29 @@ Residual Model::run_block(const Pass& pass, Index layer, Residual in, const Mixe
 QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state) {
   require_supported(config_, options_.fp8_dx, ids.backend().traits());
   const auto [B, T] = dims<2>(ids, "[Model] ids (B, T)");
-  const bool quantized = config_.quantize == Quantize::ternary;
   const Index D = config_.width;
+  MixerInput common{.batch = B,
+                    .steps = T,
+                    .eps = config_.rms_norm_eps,
+                    .quantized = config_.quantize == Quantize::ternary,
+                    .activations = activations(),
+                    .recompute = options_.recompute == Recompute::cheap && pass.tape,
+                    .fp8_dx = options_.fp8_dx};
   const Var bounds = gate_bounds(pass.tape);
   Residual x{.x = embedding(leaf(pass.tape, embeddings_), ids.reshape({B * T}),
                             options_.residual)};  // (N, D)
   for (Index l = 0; l < config_.layers; ++l) {
     Pass inside = pass;
     inside.scope = "model.layers." + std::to_string(l) + ".";
-    MixerInput with{.batch = B,
-                    .steps = T,
-                    .eps = config_.rms_norm_eps,
-                    .quantized = quantized,
-                    .activations = activations(),
-                    .recompute = options_.recompute == Recompute::cheap && pass.tape,
-                    .fp8_dx = options_.fp8_dx};
+    MixerInput with = common;
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = &(*state)[std::size_t(l)];
     inside.see("bound", with.bound.value);
     x = run_block(inside, l, std::move(x), with);
     if (state) with.state->steps += T;
   }
-  NormQuantized out =
-      norm_quantize(x.x, x.branch, leaf(pass.tape, norm_), {leaf(pass.tape, lm_head_.norm_weight)},
-                    config_.rms_norm_eps, quantized, activations());
+  common.recompute = false;  // the loss reads it at once
+  const NormQuantized out = normalized_inputs(pass, std::move(x), norm_, {&lm_head_}, common);
   pass.see("model.output", out.sum.value);
   pass.see("lm_head.input", out.rows[0]);
   return out.rows[0];
@@ -162,7 +163,7 @@ CrossEntropyOutput Model::loss(const Pass& pass, const Tensor& ids, const Tensor
 ModelState Model::new_state(Index batch) {
   ModelState state(blocks_.size());
   for (std::size_t l = 0; l < blocks_.size(); ++l)
-    for (const StateSpec& spec : blocks_[l].token->state(batch, options_.dtype)) {
+    for (const StateSpec& spec : blocks_[l].token->state(batch, options_.dtype, activations())) {
       state[l].tensors.emplace_back(backend(), spec.shape, spec.dtype);
       backend().fill(state[l].tensors.back(), 0);
     }

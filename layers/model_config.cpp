@@ -4,6 +4,7 @@
 
 #include "autograd/ops.h"
 #include "core/check.h"
+#include "layers/family.h"
 
 namespace tern {
 namespace {
@@ -37,6 +38,11 @@ std::int64_t ModelConfig::glu_width() const {
   return (wanted + 255) / 256 * 256;
 }
 
+std::int64_t ModelConfig::heads() const {
+  if (explicit_heads > 0) return explicit_heads;
+  return std::max<std::int64_t>(1, width / (width < 1024 ? 64 : 128));
+}
+
 ModelConfig named_model(std::string_view name) {
   std::string known;
   for (const NamedSize& size : kSizes) {
@@ -52,6 +58,33 @@ std::vector<std::string> model_names() {
   return names;
 }
 
+std::optional<ModelProblem> family_problem(const ModelConfig& model) {
+  const ModelConfig by_default;
+  const Family& family = family_of(model.type);
+  const std::string of_type = " with type = \"" + model.type + "\", which has no ";
+  if (!family.lower_bounds && !model.use_lower_bound)
+    return ModelProblem{"use_lower_bound", "expected no value" + of_type + "forget gates"};
+  if (!family.attention) {
+    const std::string expected = "expected no value" + of_type + "attention";
+    if (model.explicit_heads != 0) return ModelProblem{"num_attention_heads", expected};
+    if (model.rope_theta != by_default.rope_theta) return ModelProblem{"rope_theta", expected};
+    if (model.attention != by_default.attention) return ModelProblem{"attention", expected};
+    return std::nullopt;
+  }
+  const std::int64_t heads = model.heads();
+  if (heads < 1 || model.width % (2 * heads) != 0)
+    return ModelProblem{
+        "num_attention_heads",
+        "expected a number of heads that share hidden_size = " + std::to_string(model.width) +
+            " in equal, even parts, got " + std::to_string(heads) +
+            (model.explicit_heads > 0 ? "" : " by default: choose another")};
+  if (model.attention == AttentionKind::ternary && model.quantize == Quantize::none)
+    return ModelProblem{"attention",
+                        "expected \"dense\" with quantize = \"none\": \"ternary\" rounds queries "
+                        "and keys of the ternary model"};
+  return std::nullopt;
+}
+
 void validate(const ModelConfig& model) {
   require_between("vocab_size", 1, kMaxVocabSize, model.vocab_size);
   require_between("hidden_size", 1, kMaxWidth, model.width);
@@ -59,6 +92,10 @@ void validate(const ModelConfig& model) {
   require_between("intermediate_size", 0, kMaxGluWidth, model.explicit_glu_width);
   if (model.quantize == Quantize::ternary)  // sums of products are exact in f32
     require_between("intermediate_size", 1, kMaxExactInputs, model.glu_width());
+  require(std::isfinite(model.rope_theta) && model.rope_theta > 0, Fault::usage,
+          "[model] rope_theta: expected a number > 0, got ", model.rope_theta);
+  if (const auto problem = family_problem(model))
+    fail(Fault::usage, "[model] ", problem->key, ": ", problem->expected);
   require(std::isfinite(model.rms_norm_eps) && model.rms_norm_eps > 0, Fault::usage,
           "[model] rms_norm_eps: expected a number > 0, got ", model.rms_norm_eps);
 }

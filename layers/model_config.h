@@ -2,6 +2,7 @@
 // parameter counts and FLOP per token. The comments give each field's Hugging Face name in files.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ inline constexpr std::int64_t kMaxWidth = 65'536;
 inline constexpr std::int64_t kMaxGluWidth = 4 * kMaxWidth;
 
 enum class Quantize { ternary, none };  // none: the float control experiment
+// ternary: queries and keys are rounded to ternary too
+enum class AttentionKind { dense, ternary };
 enum class Init { reference, normal };  // normal: every matrix and the embedding N(0, 0.02)
 
 // What is computed again in backward rather than kept, with the same bits. cheap: norms, quantisers
@@ -24,18 +27,23 @@ enum class Init { reference, normal };  // normal: every matrix and the embeddin
 enum class Recompute { none, cheap, full };
 
 struct ModelConfig {
-  std::string type = "hgrn_bit";        //    model_type, a row of layers/family.h
+  std::string type = "matmulfree";      //    a row of layers/family.h
   std::int64_t vocab_size = 32'000;     // V  vocab_size
   std::int64_t width = 0;               // D  hidden_size
   std::int64_t layers = 0;              // L  num_hidden_layers
   std::int64_t explicit_glu_width = 0;  //    intermediate_size, 0: by the formula of glu_width()
   bool use_lower_bound = true;          //    use_lower_bound
   double rms_norm_eps = 1e-6;           //    rms_norm_eps
+  std::int64_t explicit_heads = 0;      //    num_attention_heads, 0: by the formula of heads()
+  double rope_theta = 10'000;           //    rope_theta, base of the rotary wave lengths
+  AttentionKind attention = AttentionKind::dense;
   Quantize quantize = Quantize::ternary;
   Init init = Init::reference;
 
   // H: what was asked for, else 256 * ceil(int(8 D / 3) / 256)
   std::int64_t glu_width() const;
+  // of attention: what was asked for, else heads of 128 channels, of 64 if D < 1024
+  std::int64_t heads() const;
 
   bool operator==(const ModelConfig&) const = default;
 };
@@ -44,7 +52,13 @@ struct ModelConfig {
 ModelConfig named_model(std::string_view name);
 std::vector<std::string> model_names();
 
-// Fault::usage unless every number is positive and within the limits above
+// What a model of this family cannot be: the key, and what was expected of it; nullopt: nothing.
+struct ModelProblem {
+  std::string key, expected;  // "num_attention_heads"
+};
+std::optional<ModelProblem> family_problem(const ModelConfig& model);
+// Fault::usage unless every number is positive and within the limits above, and the family can be
+// so
 void validate(const ModelConfig& model);
 
 struct ParameterCount {

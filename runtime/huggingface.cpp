@@ -11,8 +11,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t kMaxConfigBytes = std::uint64_t(1) << 20;
-
 // Keys of transformers that say something about the file, about generation or about other tasks.
 constexpr std::array kNoted = {"architectures",        "bos_token_id", "document_bos",
                                "document_eos",         "dtype",        "eos_token_id",
@@ -135,11 +133,11 @@ std::vector<std::int64_t> HuggingFaceTensor::shape() const {
 }
 
 std::vector<HuggingFaceTensor> huggingface_tensors(const Model& model) {
-  return form_of(model.config().type).tensors(model);
+  return form_of(model.config()).tensors(model);
 }
 
 Json huggingface_config(const ModelConfig& model, const HuggingFaceFacts& facts) {
-  const HuggingFaceForm& form = form_of(model.type);
+  const HuggingFaceForm& form = form_of(model);
   const auto id = [](std::int32_t token) { return token < 0 ? Json(nullptr) : Json(token); };
   Json config = {{"architectures", {form.architecture}},
                  {"model_type", form.model_type},

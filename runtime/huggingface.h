@@ -8,6 +8,8 @@
 
 namespace tern {
 
+inline constexpr std::uint64_t kMaxConfigBytes = std::uint64_t(1) << 20;
+
 // A tensor of a Hugging Face folder: consecutive rows of a parameter.
 struct HuggingFaceTensor {
   std::string name;

@@ -46,6 +46,16 @@ bool written_by_export(const std::string& name) {
   return name.ends_with("_hgrn_bit.py");
 }
 
+// config.json has a key that only an export writes
+bool is_export(const fs::path& folder) {
+  try {
+    const std::string file = (folder / "config.json").string();
+    return parse_json(read_file(file, kMaxConfigBytes), file).contains("document_bos");
+  } catch (const Error&) {
+    return false;  // something else
+  }
+}
+
 // in the checkpoint, or in the directory where it is written
 bool part_of_import(const std::string& name) {
   return name == "manifest.json" || name.ends_with(".h5") || name.starts_with(checkpoint_name(0));
@@ -85,7 +95,7 @@ void read_as(const SavedModel& from, const HuggingFaceTensor& t, StoredType type
 std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
                                  const HuggingFaceExport& options) {
   const Model model(from.config.model, {});
-  const HuggingFaceForm& form = form_of(from.config.model.type);
+  const HuggingFaceForm& form = form_of(from.config.model);
   require_weights(from.weights, model, false);
   const std::vector<HuggingFaceTensor> tensors = form.tensors(model);
   std::vector<SafetensorsTensor> written;
@@ -94,9 +104,6 @@ std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
     written.push_back({.name = t.name, .type = options.type, .shape = t.shape()});
     bytes += written.back().bytes();
   }
-  const auto is_export = [&](const fs::path& folder) {
-    return path_exists(folder / form.code()[0].first, Fault::disk);
-  };
   StagedDirectory staged(to, {.is_part = written_by_export, .is_one = is_export});
   require_space(staged.path(), bytes);
   const HuggingFaceFacts facts = facts_of(from, options.type);

@@ -50,7 +50,7 @@ void write_hgrn_bit(const ModelConfig& model, Json& config) {
 }
 
 ModelConfig read_hgrn_bit(ConfigReader& reader) {
-  ModelConfig model{.type = "hgrn_bit",
+  ModelConfig model{.type = "matmulfree",
                     .vocab_size = reader.whole("vocab_size", std::nullopt, 1, kMaxVocabSize),
                     .width = reader.whole("hidden_size", std::nullopt, 1, kMaxWidth),
                     .layers = reader.whole("num_hidden_layers", std::nullopt, 1, kMaxLayers),
@@ -73,14 +73,131 @@ ModelConfig read_hgrn_bit(ConfigReader& reader) {
   return model;
 }
 
+// --- llama: the Transformer. What is one matrix of a dense model here is two or three there. ---
+
+std::vector<HuggingFaceTensor> llama_tensors(const Model& model) {
+  std::vector<HuggingFaceTensor> out;
+  const auto add_parts = [&](const Parameter& p, const std::string& prefix,
+                             std::initializer_list<const char*> names) {
+    const std::int64_t rows = p.shape[0] / std::int64_t(names.size());
+    std::int64_t first = 0;
+    for (const char* name : names) {
+      out.push_back({.name = prefix + name + "_proj.weight",
+                     .parameter = &p,
+                     .first_row = first,
+                     .rows = rows});
+      first += rows;
+    }
+  };
+  for (const Parameter* p : model.parameters()) {
+    const std::string prefix = p->name.substr(0, p->name.rfind('.', p->name.rfind('.') - 1) + 1);
+    if (p->name.ends_with(".qkv_proj.weight"))
+      add_parts(*p, prefix, {"q", "k", "v"});
+    else if (p->name.ends_with(".gate_up_proj.weight"))
+      add_parts(*p, prefix, {"gate", "up"});
+    else
+      out.push_back({.name = p->name, .parameter = p, .rows = p->shape[0]});
+  }
+  return out;
+}
+
+void write_llama(const ModelConfig& model, Json& config) {
+  config.update({{"vocab_size", model.vocab_size},
+                 {"hidden_size", model.width},
+                 {"num_hidden_layers", model.layers},
+                 {"num_attention_heads", model.heads()},
+                 {"num_key_value_heads", model.heads()},
+                 {"head_dim", model.width / model.heads()},
+                 {"intermediate_size", model.glu_width()},
+                 {"hidden_act", "silu"},
+                 {"rms_norm_eps", model.rms_norm_eps},
+                 {"rope_theta", model.rope_theta},
+                 {"initializer_range", 0.02},
+                 {"attention_bias", false},
+                 {"mlp_bias", false},
+                 {"tie_word_embeddings", false}});
+  if (model.quantize == Quantize::none) return;
+  config["quantize"] = "ternary";
+  config["attention"] = model.attention == AttentionKind::ternary ? "ternary" : "dense";
+}
+
+// rope_theta, which newer files have inside rope_parameters
+double read_rope_theta(ConfigReader& reader) {
+  const double theta = reader.positive("rope_theta", 10'000);
+  const Json* parameters = reader.find("rope_parameters");
+  if (!parameters) return theta;
+  const bool plain = parameters->is_object() && parameters->value("rope_type", "") == "default" &&
+                     parameters->value("rope_theta", Json()).is_number() && parameters->size() == 2;
+  if (plain && parameters->at("rope_theta").get<double>() > 0)
+    return parameters->at("rope_theta").get<double>();
+  reader.problem("rope_parameters", "rope_type \"default\" and a rope_theta > 0", *parameters);
+  return theta;
+}
+
+ModelConfig read_transformer(ConfigReader& reader, const std::vector<std::string>& quantize) {
+  ModelConfig model{.type = "transformer",
+                    .vocab_size = reader.whole("vocab_size", std::nullopt, 1, kMaxVocabSize),
+                    .width = reader.whole("hidden_size", std::nullopt, 1, kMaxWidth),
+                    .layers = reader.whole("num_hidden_layers", std::nullopt, 1, kMaxLayers),
+                    .explicit_glu_width =
+                        reader.whole("intermediate_size", std::nullopt, 1, kMaxGluWidth),
+                    .rms_norm_eps = reader.positive("rms_norm_eps", 1e-6),
+                    .explicit_heads =
+                        reader.whole("num_attention_heads", std::nullopt, 1, kMaxWidth),
+                    .rope_theta = read_rope_theta(reader),
+                    .quantize = Quantize::none};
+  if (reader.choice("quantize", quantize) == "ternary") model.quantize = Quantize::ternary;
+  if (reader.choice("attention", {"dense", "ternary"}) == "ternary")
+    model.attention = AttentionKind::ternary;
+  reader.fixed("num_key_value_heads", model.explicit_heads);
+  reader.fixed("head_dim", model.width / model.explicit_heads);
+  reader.fixed("attention_bias", false);
+  reader.fixed("mlp_bias", false);
+  reader.fixed("rope_scaling", nullptr);
+  reader.fixed("tie_word_embeddings", false);
+  reader.choice("hidden_act", {"silu", "swish"});
+  for (const char* key : {"attention_dropout", "pretraining_tp"}) reader.unused(key);
+  return model;
+}
+
+// `quantize` is there in files that came from tern
+ModelConfig read_llama(ConfigReader& reader) {
+  return read_transformer(reader, {"none", "ternary"});
+}
+ModelConfig read_llama_bit(ConfigReader& reader) {
+  return read_transformer(reader, {"ternary"});
+}
+
+std::vector<std::pair<std::string, std::string_view>> no_code() {
+  return {};
+}
+
 constexpr HuggingFaceForm kForms[] = {
-    {.type = "hgrn_bit",
+    {.type = "matmulfree",
+     .quantize = std::nullopt,
      .model_type = "hgrn_bit",
      .architecture = "HGRNBitForCausalLM",
      .tensors = same_tensors,
      .write_config = write_hgrn_bit,
      .read_config = read_hgrn_bit,
      .code = hgrn_bit_code},
+    {.type = "transformer",
+     .quantize = Quantize::none,
+     .model_type = "llama",
+     .architecture = "LlamaForCausalLM",
+     .tensors = llama_tensors,
+     .write_config = write_llama,
+     .read_config = read_llama,
+     .code = no_code},
+    // A name of its own: under "llama" transformers would leave the norms of the projections out.
+    {.type = "transformer",
+     .quantize = Quantize::ternary,
+     .model_type = "llama_bit",
+     .architecture = "LlamaBitForCausalLM",
+     .tensors = llama_tensors,
+     .write_config = write_llama,
+     .read_config = read_llama_bit,
+     .code = no_code},
 };
 
 }  // namespace
@@ -91,10 +208,11 @@ const HuggingFaceForm* find_form(std::string_view model_type) {
   return nullptr;
 }
 
-const HuggingFaceForm& form_of(std::string_view type) {
+const HuggingFaceForm& form_of(const ModelConfig& model) {
   for (const HuggingFaceForm& form : kForms)
-    if (form.type == type) return form;
-  fail(Fault::usage, "model.type \"", type, "\" has no form in Hugging Face folders: expected ",
+    if (form.type == model.type && form.quantize.value_or(model.quantize) == model.quantize)
+      return form;
+  fail(Fault::usage, "model.type \"", model.type, "\" has no form in Hugging Face folders: expected ",
        form_names());
 }
 

@@ -22,14 +22,14 @@ class ConfigReader {
   void fixed(const std::string& key, const nlohmann::json& value);
   void unused(const std::string& key) { used_.insert(key); }  // says nothing, given the others
 
+  const nlohmann::json* find(const std::string& key);  // nullptr: not there, or null
+
   void problem(const std::string& key, const std::string& expected, const nlohmann::json& got);
   void unknown(const std::string& key);
   bool used(const std::string& key) const { return used_.contains(key); }
   const std::vector<std::string>& problems() const { return problems_; }
 
  private:
-  const nlohmann::json* find(const std::string& key);  // nullptr: not there, or null
-
   const nlohmann::json& config_;
   std::set<std::string> used_{};
   std::vector<std::string> problems_{};
@@ -37,6 +37,7 @@ class ConfigReader {
 
 struct HuggingFaceForm {
   std::string_view type;        // model.type of tern
+  std::optional<Quantize> quantize;  // model.quantize; nullopt: both
   std::string_view model_type;  // of config.json
   std::string_view architecture;
   // all parameters, in their order
@@ -48,8 +49,8 @@ struct HuggingFaceForm {
 };
 
 const HuggingFaceForm* find_form(std::string_view model_type);  // nullptr: none
-// Fault::usage if this type of tern has none
-const HuggingFaceForm& form_of(std::string_view type);
-std::string form_names();  // "\"hgrn_bit\""
+// Fault::usage if this family of tern has none
+const HuggingFaceForm& form_of(const ModelConfig& model);
+std::string form_names();  // "\"hgrn_bit\" or \"llama\""
 
 }  // namespace tern

@@ -86,9 +86,25 @@ ConfigSection model_section() {
                                "every matrix N(0, 0.02)."}),
        field(&S::type, {.name = "type",
                         .choices = types,
-                        .doc = "The model family, which names the mixers of a block: `hgrn_bit` is "
-                               "the MatMul-free model; `cumulative_mean` is the example of "
-                               "[adding a token mixer](adding_a_mixer.md)."})});
+                        .earlier_names = {{"hgrn_bit", "matmulfree"}},
+                        .doc = "The model family, which names the mixers of a block: `matmulfree` "
+                               "is the MatMul-free model; `transformer` is Transformer++, the "
+                               "model it is compared with (Llama's shape; ternary, every "
+                               "projection has a norm of its own); `cumulative_mean` is the "
+                               "example of [adding a token mixer](adding_a_mixer.md)."}),
+       field(&S::explicit_heads,
+             {.name = "num_attention_heads",
+              .range = between(0, kMaxWidth),
+              .doc = "Heads of a `transformer`; 0: heads of 128 channels, of 64 if D < 1024."}),
+       field(&S::rope_theta, {.name = "rope_theta",
+                              .range = above(0, 1e12),
+                              .doc = "Base of the wave lengths of a `transformer`'s rotary position "
+                                     "embedding."}),
+       field(&S::attention, {.name = "attention",
+                             .choices = {"dense", "ternary"},
+                             .doc = "`ternary` rounds the queries and keys of a ternary "
+                                    "`transformer` too: the experiment that fails in the "
+                                    "paper."})});
   numbers.keys.front().fallback = RunConfig{}.model.vocab_size;
   section.keys.insert(section.keys.end(), numbers.keys.begin(), numbers.keys.end());
   return section;

@@ -51,6 +51,8 @@ struct ConfigKey {
   std::string name{};
   NumberRange range{};
   std::vector<std::string> choices{};  // of a text; empty: any text
+  // of a choice: what earlier releases called it, and its name now
+  std::vector<std::pair<std::string, std::string>> earlier_names{};
   bool required = false;
   bool path = false;  // of a file or directory: ~ is expanded, and spelling does not matter
   std::string unit{};

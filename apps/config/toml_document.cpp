@@ -182,6 +182,8 @@ struct Reader {
     const auto x = node.value_exact<std::string>();
     if (!x || x->find('\0') != x->npos) return std::nullopt;
     if (key.required && x->empty()) return std::nullopt;
+    for (const auto& [earlier, now] : key.earlier_names)
+      if (*x == earlier) return now;
     if (!key.choices.empty() && std::ranges::find(key.choices, *x) == key.choices.end())
       return std::nullopt;
     return *x;

@@ -52,6 +52,34 @@ std::string training_rows(const SavedModel& saved) {
          row("best validation loss", loss_text(state.best_loss));
 }
 
+// What the family is, and how its folder is used in Python.
+struct CardTexts {
+  std::string_view name, what, tags;
+  std::string_view trust;  // argument of from_pretrained
+  std::string_view code;   // about the Python files
+};
+
+CardTexts texts_of(const ModelConfig& model) {
+  const bool ternary = model.quantize == Quantize::ternary;
+  if (model.type == "transformer")
+    return {.name = "Transformer++",
+            .what = ternary ? "A Transformer with ternary projections and int8 activations (arXiv "
+                              "2402.17764), of Llama's shape; attention is in floating point."
+                            : "A Transformer of Llama's shape (arXiv 2302.13971).",
+            .tags = ternary ? "- ternary\n- llama_bit" : "- llama",
+            .trust = "",
+            .code = ""};
+  return {.name = "MatMul-free language model",
+          .what = ternary ? "A MatMul-free language model (arXiv 2406.02528): ternary weights, int8 "
+                            "activations, a gated linear recurrence instead of attention."
+                          : "A MatMul-free language model (arXiv 2406.02528): here the control "
+                            "experiment with real weights, a gated linear recurrence instead of "
+                            "attention.",
+          .tags = "- matmul-free\n- ternary\n- hgrn_bit",
+          .trust = ", trust_remote_code=True",
+          .code = "The Python files in this folder are plain PyTorch and run on a CPU or a GPU. "};
+}
+
 constexpr const char* kUse = R"(## Use
 
 ```python
@@ -59,43 +87,52 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "."  # this one
-model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+model = AutoModelForCausalLM.from_pretrained(folder{2})
+tokenizer = AutoTokenizer.from_pretrained(folder{2})
 ids = {0}tokenizer.encode("Once upon a time", add_special_tokens=False)
 print(tokenizer.decode(model.generate(torch.tensor([ids]), max_new_tokens=64)[0]))
 ```
 
-The Python files in this folder are plain PyTorch and run on a CPU or a GPU. {1}
+{3}{1}
 )";
+
+// of a family that transformers does not compute
+constexpr const char* kUseTern = R"(## Use
+
+transformers has no such model. `tern generate --checkpoint FOLDER` writes text, and
+`tern import` makes a checkpoint. {0}
+)";
+
+std::string use_text(const SavedModel& saved) {
+  const DocumentLayout& documents = saved.documents;
+  const std::string text = fmt::format(
+      "Documents of the training data begin {} the token bos and end {} eos; in text, `<s>` and "
+      "the like are text.",
+      documents.bos ? "with" : "without", documents.eos ? "with" : "without");
+  const ModelConfig& model = saved.config.model;
+  if (model.type == "transformer" && model.quantize == Quantize::ternary)
+    return fmt::format(kUseTern, text);
+  const CardTexts family = texts_of(model);
+  return fmt::format(kUse, documents.bos ? "[tokenizer.bos_token_id] + " : "", text, family.trust,
+                     family.code);
+}
 
 }  // namespace
 
 std::string model_card(const SavedModel& saved) {
   const bool trained = saved.manifest && !saved.config.data.sources.empty();
-  const std::string name = trained ? saved.config.run.name : "MatMul-free language model";
+  const CardTexts family = texts_of(saved.config.model);
   std::string card = fmt::format(
       "---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
-      "tags:\n- matmul-free\n- ternary\n- {}\n---\n\n# {}\n\n",
-      saved.config.model.type, name);
-  card += fmt::format(
-      "A MatMul-free language model (arXiv 2406.02528): {}, a gated linear recurrence "
-      "instead of attention.\n\n| | |\n|---|---|\n",
-      saved.config.model.quantize == Quantize::ternary
-          ? "ternary weights, int8 activations"
-          : "here the control experiment with real weights");
+      "tags:\n{}\n---\n\n# {}\n\n{}\n\n| | |\n|---|---|\n",
+      family.tags, trained ? saved.config.run.name : std::string(family.name), family.what);
   card += model_rows(saved);
   if (trained) card += training_rows(saved);
   card += row("written by", version_line());
   if (!saved.tokenizer)
     card += "\nThis folder holds no tokenizer: the model reads and writes token ids.\n";
   else
-    card +=
-        '\n' +
-        fmt::format(kUse, saved.documents.bos ? "[tokenizer.bos_token_id] + " : "",
-                    fmt::format("Documents of the training data begin {} the token bos and end {} "
-                                "eos; in text, `<s>` and the like are text.",
-                                saved.documents.bos ? "with" : "without",
-                                saved.documents.eos ? "with" : "without"));
+    card += '\n' + use_text(saved);
   if (trained)
     card +=
         fmt::format("\n## Configuration\n\n```toml\n{}```\n", values_without_paths(saved.config));

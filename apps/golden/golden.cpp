@@ -90,7 +90,8 @@ class Comparison {
     note(l, relative_error({loss}, file_.read_real("loss")), "loss");
     GoldenResult g{.kind = "gradients", .tolerance = tolerance_};
     for (const Parameter* p : ours_.pack().parameters())
-      note(g, relative_error(download_real(p->grad.tensor), file_.read_real("grad." + p->name)),
+      note(g, relative_error(download_real(p->grad.tensor),
+                             golden_values(file_, "grad.", ours_.model(), *p)),
            p->name);
     report_.results.push_back(l);
     report_.results.push_back(g);
@@ -188,12 +189,18 @@ Shape golden_shape(const SafetensorsFile& file) {
   return {e.shape[0], e.shape[1]};
 }
 
-void load_golden(const SafetensorsFile& file, const Parameter& p, const Tensor& to) {
-  const std::vector<double> values = file.read_real("param." + p.name);
-  require(Index(values.size()) == p.shape.elements(), Fault::input, file.path().string(),
-          ": tensor 'param.", p.name, "': expected ", p.shape, ", got ", values.size(),
-          " elements");
-  upload_real(to, values);
+std::vector<double> golden_values(const SafetensorsFile& file, const std::string& prefix,
+                                  const Model& model, const Parameter& p) {
+  std::vector<double> all;
+  for (const HuggingFaceTensor& t : huggingface_tensors(model)) {
+    if (t.parameter != &p) continue;
+    const std::vector<double> values = file.read_real(prefix + t.name);
+    const Index expected = t.rows * p.shape.product(1, p.shape.rank());
+    require(Index(values.size()) == expected, Fault::input, file.path().string(), ": tensor '",
+            prefix, t.name, "': expected ", expected, " elements, got ", values.size());
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
 }
 
 GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, Backend& backend)
@@ -224,7 +231,8 @@ GoldenModel::GoldenModel(const SafetensorsFile& file, DType dtype, Backend& back
 }
 
 void GoldenModel::load_parameters() {
-  for (const Parameter* p : pack_->parameters()) load_golden(file_, *p, p->value);
+  for (const Parameter* p : pack_->parameters())
+    upload_real(p->value, golden_values(file_, "param.", *model_, *p));
   pack_->quantize();
 }
 

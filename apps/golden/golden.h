@@ -40,8 +40,9 @@ using Decisions = std::map<std::string, std::vector<std::int8_t>>;
 // does not.
 ModelConfig golden_config(const SafetensorsFile& file);
 Shape golden_shape(const SafetensorsFile& file);
-// The values of one of its parameters.
-void load_golden(const SafetensorsFile& file, const Parameter& p, const Tensor& to);
+// The values that it has for one of a model's parameters under this prefix: "param." or "grad.".
+std::vector<double> golden_values(const SafetensorsFile& file, const std::string& prefix,
+                                  const Model& model, const Parameter& p);
 
 // A golden file's model on one device, ready to be run in either precision.
 class GoldenModel {

@@ -395,13 +395,13 @@ TEST_F(Fault69, AFullDiskLeavesTheOldFolder) {
   if (!disk.mounted()) GTEST_SKIP() << "no file system can be mounted here";
   const fs::path to = fs::path(room_ / "disk") / "to";
   fs::create_directory(to);
-  write_text(to / "config.json", "old");
-  write_text(to / "configuration_hgrn_bit.py", "as an export has it");
+  const std::string old = R"({"document_bos": true})";  // as an export has it
+  write_text(to / "config.json", old);
   write_text(fs::path(room_ / "disk") / "fill", std::string(64 << 10, 'x'));
   const Outcome outcome = run(command(to));
   EXPECT_EQ(outcome.exit_code, 6) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("B of free space, got "));
-  EXPECT_EQ(read_text(to / "config.json"), "old");
+  EXPECT_EQ(read_text(to / "config.json"), old);
   EXPECT_FALSE(fs::exists(to.string() + ".tmp"));
 }
 
