@@ -8,15 +8,15 @@
 namespace tern {
 
 struct Family {
-  std::string_view type;           // "matmulfree"
-  std::string_view embeddings;     // names behind "model."
+  std::string_view type;        // "matmulfree"
+  std::string_view embeddings;  // names behind "model."
   // names behind "model.layers.N."
   std::string_view token_norm, token_mixer, channel_norm, channel_mixer;
   std::unique_ptr<Mixer> (*make_token_mixer)(const ModelConfig&);
   std::unique_ptr<Mixer> (*make_channel_mixer)(const ModelConfig&);
   bool lower_bounds = false;  // token mixers read a learned bound of each layer (use_lower_bound)
-  bool attention = false;     // token mixers have heads (num_attention_heads, rope_theta, attention)
-  bool dense_norms = true;    // projections have norms of their own even if they are not quantised
+  bool attention = false;   // token mixers have heads (num_attention_heads, rope_theta, attention)
+  bool dense_norms = true;  // projections have norms of their own even if they are not quantised
 };
 
 std::span<const Family> families();

@@ -63,9 +63,9 @@ Var AttentionMixer::queries_keys_values(const Pass& pass, Residual& in, Paramete
   if (qkv_proj_.is_used()) {
     NormQuantized u = normalized_inputs(pass, std::move(in), norm, {&qkv_proj_}, with);
     in.x = u.sum;
-    return rotary(reshape(qkv_proj_(pass, "qkv_proj", std::exchange(u.rows[0], {}), false),
-                          {B, T, 3 * D}),
-                  options);
+    return rotary(
+        reshape(qkv_proj_(pass, "qkv_proj", std::exchange(u.rows[0], {}), false), {B, T, 3 * D}),
+        options);
   }
   NormQuantized u =
       normalized_inputs(pass, std::move(in), norm, {&q_proj_, &k_proj_, &v_proj_}, with);

@@ -22,9 +22,9 @@ class AttentionMixer final : public Mixer {
   Var queries_keys_values(const Pass& pass, Residual& in, Parameter& norm, const MixerInput& with);
 
   RotaryOptions rotary_;
-  BitLinear qkv_proj_{};                       // (3D, D), if dense
+  BitLinear qkv_proj_{};                      // (3D, D), if dense
   BitLinear q_proj_{}, k_proj_{}, v_proj_{};  // (D, D) each, if not
-  BitLinear o_proj_;                           // (D, D)
+  BitLinear o_proj_;                          // (D, D)
 };
 
 // branch = down_proj(silu(gate_proj u) * up_proj u),  u = rms_norm(x, norm)     (SwiGLU)
@@ -38,9 +38,9 @@ class SwigluMixer final : public Mixer {
   void members(const std::string& prefix, const ParameterVisitor& f) override;
 
  private:
-  BitLinear gate_up_proj_{};            // (2H, D), if dense: gate rows, then up rows
+  BitLinear gate_up_proj_{};           // (2H, D), if dense: gate rows, then up rows
   BitLinear gate_proj_{}, up_proj_{};  // (H, D) each, if not
-  BitLinear down_proj_;                 // (D, H)
+  BitLinear down_proj_;                // (D, H)
 };
 
 }  // namespace tern

@@ -9,6 +9,8 @@
 namespace tern {
 
 inline constexpr std::uint64_t kMaxConfigBytes = std::uint64_t(1) << 20;
+// In the card of a folder that tern wrote, by which the next export knows that it may replace it.
+inline constexpr std::string_view kWrittenBy = "| written by | tern ";
 
 // A tensor of a Hugging Face folder: consecutive rows of a parameter.
 struct HuggingFaceTensor {
@@ -53,7 +55,7 @@ SavedModel open_huggingface(const std::filesystem::path& folder);
 struct HuggingFaceExport {
   StoredType type = StoredType::f32;          // of all tensors: f32 or bf16
   std::uint64_t shard_bytes = 5'000'000'000;  // most in one .safetensors file
-  std::string card{};                         // README.md
+  std::string card{};                         // README.md; must hold kWrittenBy
   Notice notice{};  // takes a line about a tokenizer.json that cannot be made
 };
 

@@ -46,11 +46,9 @@ bool written_by_export(const std::string& name) {
   return name.ends_with("_hgrn_bit.py");
 }
 
-// config.json has a key that only an export writes
 bool is_export(const fs::path& folder) {
   try {
-    const std::string file = (folder / "config.json").string();
-    return parse_json(read_file(file, kMaxConfigBytes), file).contains("document_bos");
+    return read_file(folder / "README.md", kMaxConfigBytes).find(kWrittenBy) != std::string::npos;
   } catch (const Error&) {
     return false;  // something else
   }

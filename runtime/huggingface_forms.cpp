@@ -135,17 +135,16 @@ double read_rope_theta(ConfigReader& reader) {
 }
 
 ModelConfig read_transformer(ConfigReader& reader, const std::vector<std::string>& quantize) {
-  ModelConfig model{.type = "transformer",
-                    .vocab_size = reader.whole("vocab_size", std::nullopt, 1, kMaxVocabSize),
-                    .width = reader.whole("hidden_size", std::nullopt, 1, kMaxWidth),
-                    .layers = reader.whole("num_hidden_layers", std::nullopt, 1, kMaxLayers),
-                    .explicit_glu_width =
-                        reader.whole("intermediate_size", std::nullopt, 1, kMaxGluWidth),
-                    .rms_norm_eps = reader.positive("rms_norm_eps", 1e-6),
-                    .explicit_heads =
-                        reader.whole("num_attention_heads", std::nullopt, 1, kMaxWidth),
-                    .rope_theta = read_rope_theta(reader),
-                    .quantize = Quantize::none};
+  ModelConfig model{
+      .type = "transformer",
+      .vocab_size = reader.whole("vocab_size", std::nullopt, 1, kMaxVocabSize),
+      .width = reader.whole("hidden_size", std::nullopt, 1, kMaxWidth),
+      .layers = reader.whole("num_hidden_layers", std::nullopt, 1, kMaxLayers),
+      .explicit_glu_width = reader.whole("intermediate_size", std::nullopt, 1, kMaxGluWidth),
+      .rms_norm_eps = reader.positive("rms_norm_eps", 1e-6),
+      .explicit_heads = reader.whole("num_attention_heads", std::nullopt, 1, kMaxWidth),
+      .rope_theta = read_rope_theta(reader),
+      .quantize = Quantize::none};
   if (reader.choice("quantize", quantize) == "ternary") model.quantize = Quantize::ternary;
   if (reader.choice("attention", {"dense", "ternary"}) == "ternary")
     model.attention = AttentionKind::ternary;
@@ -212,8 +211,8 @@ const HuggingFaceForm& form_of(const ModelConfig& model) {
   for (const HuggingFaceForm& form : kForms)
     if (form.type == model.type && form.quantize.value_or(model.quantize) == model.quantize)
       return form;
-  fail(Fault::usage, "model.type \"", model.type, "\" has no form in Hugging Face folders: expected ",
-       form_names());
+  fail(Fault::usage, "model.type \"", model.type,
+       "\" has no form in Hugging Face folders: expected ", form_names());
 }
 
 std::string form_names() {

@@ -36,9 +36,9 @@ class ConfigReader {
 };
 
 struct HuggingFaceForm {
-  std::string_view type;        // model.type of tern
+  std::string_view type;             // model.type of tern
   std::optional<Quantize> quantize;  // model.quantize; nullopt: both
-  std::string_view model_type;  // of config.json
+  std::string_view model_type;       // of config.json
   std::string_view architecture;
   // all parameters, in their order
   std::vector<HuggingFaceTensor> (*tensors)(const Model&);

@@ -67,9 +67,8 @@ void trace_golden(const TraceOptions& o) {
   const auto with_weights = [&](Backend& on, const std::function<void()>& use) {
     InferenceWeights weights(on, model.parameters(), DType::f64);
     for (const Parameter* p : weights.parameters())
-      weights.set(*p, [&](const Tensor& to) {
-        upload_real(to, golden_values(file, "param.", model, *p));
-      });
+      weights.set(
+          *p, [&](const Tensor& to) { upload_real(to, golden_values(file, "param.", model, *p)); });
     use();
   };
   const auto backend = make_backend(

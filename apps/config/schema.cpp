@@ -96,10 +96,11 @@ ConfigSection model_section() {
              {.name = "num_attention_heads",
               .range = between(0, kMaxWidth),
               .doc = "Heads of a `transformer`; 0: heads of 128 channels, of 64 if D < 1024."}),
-       field(&S::rope_theta, {.name = "rope_theta",
-                              .range = above(0, 1e12),
-                              .doc = "Base of the wave lengths of a `transformer`'s rotary position "
-                                     "embedding."}),
+       field(&S::rope_theta,
+             {.name = "rope_theta",
+              .range = above(0, 1e12),
+              .doc = "Base of the wave lengths of a `transformer`'s rotary position "
+                     "embedding."}),
        field(&S::attention, {.name = "attention",
                              .choices = {"dense", "ternary"},
                              .doc = "`ternary` rounds the queries and keys of a ternary "

@@ -70,11 +70,12 @@ CardTexts texts_of(const ModelConfig& model) {
             .trust = "",
             .code = ""};
   return {.name = "MatMul-free language model",
-          .what = ternary ? "A MatMul-free language model (arXiv 2406.02528): ternary weights, int8 "
-                            "activations, a gated linear recurrence instead of attention."
-                          : "A MatMul-free language model (arXiv 2406.02528): here the control "
-                            "experiment with real weights, a gated linear recurrence instead of "
-                            "attention.",
+          .what = ternary
+                      ? "A MatMul-free language model (arXiv 2406.02528): ternary weights, int8 "
+                        "activations, a gated linear recurrence instead of attention."
+                      : "A MatMul-free language model (arXiv 2406.02528): here the control "
+                        "experiment with real weights, a gated linear recurrence instead of "
+                        "attention.",
           .tags = "- matmul-free\n- ternary\n- hgrn_bit",
           .trust = ", trust_remote_code=True",
           .code = "The Python files in this folder are plain PyTorch and run on a CPU or a GPU. "};

@@ -90,8 +90,9 @@ class Comparison {
     note(l, relative_error({loss}, file_.read_real("loss")), "loss");
     GoldenResult g{.kind = "gradients", .tolerance = tolerance_};
     for (const Parameter* p : ours_.pack().parameters())
-      note(g, relative_error(download_real(p->grad.tensor),
-                             golden_values(file_, "grad.", ours_.model(), *p)),
+      note(g,
+           relative_error(download_real(p->grad.tensor),
+                          golden_values(file_, "grad.", ours_.model(), *p)),
            p->name);
     report_.results.push_back(l);
     report_.results.push_back(g);

@@ -148,6 +148,9 @@ sample_prompts = ["To be,\nor", 'C:\new "x"']
 TEST(Config, EveryKeyRoundTrips) {
   const std::set<std::string> kTied = {"run.steps",
                                        "model.size",
+                                       "model.attention",
+                                       "model.num_attention_heads",
+                                       "model.rope_theta",
                                        "batch.tokens",
                                        "batch.context",
                                        "init_from.moments",

@@ -10,8 +10,9 @@
 namespace tern {
 namespace {
 
-constexpr const char* kFiles[] = {"tests/golden/tiny_model.safetensors",
-                                  "tests/golden/tiny_no_lower_bound.safetensors"};
+constexpr const char* kFiles[] = {
+    "tests/golden/tiny_model.safetensors", "tests/golden/tiny_no_lower_bound.safetensors",
+    "tests/golden/transformer_dense.safetensors", "tests/golden/transformer_ternary.safetensors"};
 
 class GoldenTest : public testing::TestWithParam<std::tuple<const char*, DType>> {};
 
