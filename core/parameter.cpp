@@ -57,26 +57,30 @@ void GradBuffer::fill_unwritten() {
 }
 
 InferenceWeights::InferenceWeights(Backend& backend, std::vector<Parameter*> parameters,
-                                   DType dtype)
+                                   DType dtype, std::optional<DType> working)
     : parameters_(std::move(parameters)), dtype_(dtype) {
   for (Parameter* p : parameters_) {
     if (p->ternary)
       p->copy = {.t = Tensor(backend, p->shape, DType::i8), .scale = Tensor(backend, {1}, dtype)};
+    else if (p->working_copy && working)
+      p->working = Tensor(backend, p->shape, *working);
     else
       p->value = Tensor(backend, p->shape, dtype);
   }
 }
 
 InferenceWeights::~InferenceWeights() {
-  for (Parameter* p : parameters_) p->value = {}, p->copy = {};
+  for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->working = {};
 }
 
 void InferenceWeights::set(const Parameter& p,
                            const std::function<void(const Tensor& values)>& fill) {
-  if (!p.ternary) return fill(p.value);
-  Backend& on = p.copy.t.backend();
-  const Tensor values(on, p.shape, dtype_), sums(on, {sum_pieces(p.shape.elements())}, DType::f64);
+  if (p.value) return fill(p.value);
+  Backend& on = p.ternary ? p.copy.t.backend() : p.working.backend();
+  const Tensor values(on, p.shape, dtype_);
   fill(values);
+  if (p.working) return on.run(Accumulate{.to = {p.working}, .x = values});
+  const Tensor sums(on, {sum_pieces(p.shape.elements())}, DType::f64);
   on.run(SumMagnitudes{.sums = sums, .w = values});
   on.run(QuantizeTernary{.y = p.copy, .w = values, .magnitudes = sums});
 }

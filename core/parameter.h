@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,22 +66,25 @@ struct Parameter {
   GradBuffer grad{};     // of this shape; empty: not trained
 };
 
-// Weights to run a model, not to train it: of ternary matrices codes and scales alone, of all other
-// parameters their values. No latent weights, no gradients.
+// Weights to run a model, not to train it: of ternary matrices codes and scales alone, of dense
+// ones their working copies if wanted, of all other parameters their values. No latent weights, no
+// gradients.
 class InferenceWeights {
  public:
   // Binds every parameter to memory of this backend, for as long as this object lives. They must
-  // outlive it and not move. dtype: f32 or f64, of values and scales. Nothing is set yet.
-  InferenceWeights(Backend& backend, std::vector<Parameter*> parameters, DType dtype = DType::f32);
+  // outlive it and not move. dtype: f32 or f64, of values and scales; working: bf16, of working
+  // copies (Parameter::working_copy), or nothing: such matrices have values. Nothing is set yet.
+  InferenceWeights(Backend& backend, std::vector<Parameter*> parameters, DType dtype = DType::f32,
+                   std::optional<DType> working = {});
   ~InferenceWeights();
   InferenceWeights(const InferenceWeights&) = delete;
   InferenceWeights& operator=(const InferenceWeights&) = delete;
 
   const std::vector<Parameter*>& parameters() const { return parameters_; }
 
-  // Sets one: `fill` writes its values, as trained, to the tensor it is given (p.shape, dtype). Of
-  // a ternary one that is memory which is free again afterwards; what stays is its copy, with the
-  // bits that training has.
+  // Sets one: `fill` writes its values, as trained, to the tensor it is given (p.shape, dtype).
+  // Where a copy is kept that is memory which is free again afterwards; the copy has the bits that
+  // training has.
   void set(const Parameter& p, const std::function<void(const Tensor& values)>& fill);
 
  private:

@@ -154,14 +154,17 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
                        const std::function<void(Model&)>& use) {
   const ModelConfig& config = saved.config.model;
   const ModelOptions options = model_options(saved.config, device.facts().traits);
+  const bool half = options.activations == DType::bf16;
+  const std::optional<DType> working = half ? std::optional(DType::bf16) : std::nullopt;
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config, options);
-    InferenceWeights weights(on, model.parameters(), options.dtype);
+    InferenceWeights weights(on, model.parameters(), options.dtype, working);
     for (const Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
     use(model);
   });
   auto model = std::make_unique<Model>(config, options);
-  auto weights = std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype);
+  auto weights =
+      std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype, working);
   load_weights(saved.weights, *weights);
   return {.backend = std::move(backend), .model = std::move(model), .weights = std::move(weights)};
 }

@@ -1,10 +1,9 @@
 // tern bench and its three commands.
-#include "apps/bench/bench.h"
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 
+#include "apps/bench/bit_linear.h"
 #include "apps/bench/eigen_product.h"
 #include "apps/commands/command_line.h"
 #include "apps/config/load.h"
@@ -71,18 +70,22 @@ struct BenchOptions {
 constexpr double kDatasheet = 989e12;  // dense bf16 FLOP/s of an H100 or H200
 constexpr int kStepsByKernel = 2;      // what timing each kernel alone takes
 
+std::string text_of(const Device& device) {
+  const DeviceFacts& facts = device.facts();
+  return facts.traits.is_gpu() ? facts.name + ", " + facts.library
+                               : fmt::format("{} threads", EigenProduct::threads());
+}
+
 void print_model(const BenchSetup& setup, const Device& device) {
   const ModelConfig& model = setup.config.model;
   const ParameterCount count = count_parameters(model);
   const BatchSection& batch = setup.config.batch;
   fmt::print(
-      "model D={} H={} L={} V={}: {:.2f}M ternary in the body, {:.2f}M in the head\n"
+      "model D={} H={} L={} V={}: {:.2f}M weights in the body's matrices, {:.2f}M in the head\n"
       "step of {} sequences of T={}, {} at once, on {}\n",
       model.width, model.glu_width(), model.layers, model.vocab_size, double(count.body()) / 1e6,
       double(count.head) / 1e6, batch.tokens / batch.context, batch.context,
-      setup.memory.micro_batch,
-      device.facts().traits.is_gpu() ? device.facts().name + ", " + device.facts().library
-                                     : fmt::format("{} threads", EigenProduct::threads()));
+      setup.memory.micro_batch, text_of(device));
 }
 
 void print_rate(const char* what, const Samples& rate) {
@@ -121,6 +124,21 @@ void print_kernel(const KernelTimes& k, const OpsBench& all, int steps) {
              100 * k.seconds.sum() / (steps * all.step));
 }
 
+// Of the kernels' time: matrix products, attention, everything else.
+void print_shares(const OpsBench& r) {
+  double products = 0, attention = 0, all = 0;
+  for (const KernelTimes& k : r.kernels) {
+    const double time = k.seconds.sum();
+    all += time;
+    if (k.name.starts_with("Attention"))
+      attention += time;
+    else if (k.cost.flops > 0)
+      products += time;
+  }
+  fmt::print("matrix products {:.1f} %, attention {:.1f} %, everything else {:.1f} %\n",
+             100 * products / all, 100 * attention / all, 100 * (all - products - attention) / all);
+}
+
 void print_kernels(const OpsBench& r, int steps) {
   fmt::print(
       "\nby kernel: {:.1f} ms, each alone; roofs: copy {:.1f} GB/s read + written, "
@@ -129,6 +147,7 @@ void print_kernels(const OpsBench& r, int steps) {
   fmt::print("{:<40} {:>5} {:>10} {:>17} {:>19} {:>7}\n", "kernel", "calls", "us, median", "rate",
              "share of the roof", "step");
   for (const KernelTimes& k : r.kernels) print_kernel(k, r, steps);
+  print_shares(r);
 }
 
 void run_train(const BenchOptions& options) {
@@ -169,6 +188,7 @@ void add_bench_train(CLI::App& bench) {
 
 struct GemmOptions {
   BenchSize size;
+  std::vector<std::string> overrides;
   std::string device = "cuda";
 };
 
@@ -189,8 +209,9 @@ void run_gemm(const GemmOptions& options) {
   const Device device(options.device);
   const DeviceFacts& facts = device.facts();
   require(facts.traits.is_gpu(), Fault::usage, "bench gemm: --device: expected cuda or cuda:N");
-  RunConfig config = options.size.config(2);  // the second adds to the gradients of the first
-  config.model.layers = 1;                    // others have the same products
+  RunConfig config =
+      options.size.config(2, options.overrides);  // the second adds to the gradients of the first
+  config.model.layers = 1;                        // others have the same products
   const auto backend = device.make_backend(std::max(training_products_bytes(config, facts.traits),
                                                     forward_products_bytes(config, facts.traits)));
   fmt::print("D={} V={} B={} T={}, {}, {}\n", config.model.width, config.model.vocab_size,
@@ -210,56 +231,57 @@ void add_bench_gemm(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
       "gemm", "The library's ways to compute a training step's products; keeps the fastest");
   add_size_options(command, o->size);
+  add_settings(command, o->overrides);
   command.add_option("--device", o->device, "cuda or cuda:N")->capture_default_str();
   command.callback([o] { run_gemm(*o); });
 }
 
-// --- tern bench bitlinear: time and memory that fusing one BitLinear layer saves ---
+// --- tern bench bitlinear: what fusing the BitLinear saves, in a layer and in the model ---
 
 struct BitLinearOptions {
-  BitLinearSize size;
+  BenchSize size;
   std::string device = "cpu";
   int passes = 9;
 };
 
-void print_form(const char* name, const Samples& seconds, const BitLinearBytes& bytes) {
+void print_form(const char* subject, const char* form, const FormBench& r) {
+  fmt::print("{:<6} {:<9} {:>10.2f} ms  ({:.2f} - {:.2f}) {:>12} {:>12} {:>12}\n", subject, form,
+             r.seconds.median() * 1e3, r.seconds.low() * 1e3, r.seconds.high() * 1e3,
+             bytes_text(double(r.kept)), bytes_text(double(r.peak)), bytes_text(r.traffic));
+}
+
+void print_fusion(const char* subject, const FusionBench& r) {
+  const auto less = [](double fused, double composed) { return 100 * (1 - fused / composed); };
+  print_form(subject, "fused", r.fused);
+  print_form("", "composed", r.composed);
   fmt::print(
-      "{:<10} {:>10.1f} us  (quartiles {:.1f} - {:.1f})  {:>8} kept for backward, {:>8} at the "
-      "peak\n",
-      name, seconds.median() * 1e6, seconds.low() * 1e6, seconds.high() * 1e6,
-      bytes_text(double(bytes.kept)), bytes_text(double(bytes.peak)));
+      "       fused: {:.2f} times as fast, {:.0f} % less kept, {:.0f} % less at the peak, "
+      "{:.0f} % less traffic; outputs differ by {:.1e}\n",
+      r.composed.seconds.median() / r.fused.seconds.median(),
+      less(double(r.fused.kept), double(r.composed.kept)),
+      less(double(r.fused.peak), double(r.composed.peak)),
+      less(r.fused.traffic, r.composed.traffic), r.difference);
 }
 
 void run_bit_linear(const BitLinearOptions& options) {
   const Device device(options.device);
-  const DeviceTraits traits = device.facts().traits;
-  const DType activations = traits.is_gpu() ? DType::bf16 : DType::f32;
-  const BitLinearSize& size = options.size;
-  const auto backend = device.make_backend(bit_linear_bytes(size, activations, traits));
-  const BitLinearBench r = bench_bit_linear(*backend, size, activations, options.passes);
-  fmt::print(
-      "BitLinear ({}, {}) -> ({}, {}), {}, forward and backward, weights quantised each time\n",
-      size.rows, size.inputs, size.rows, size.outputs, name_of(activations));
-  print_form("fused", r.fused, r.fused_bytes);
-  print_form("composed", r.composed, r.composed_bytes);
-  fmt::print(
-      "fused is {:.2f} times as fast and keeps {:.0f} % less memory; outputs differ by {:.1e}\n",
-      r.composed.median() / r.fused.median(),
-      100 * (1 - double(r.fused_bytes.kept) / double(r.composed_bytes.kept)), r.difference);
+  const RunConfig config = options.size.config(1);
+  const auto backend = device.make_backend(fusion_bytes(config, device.facts().traits));
+  fmt::print("D={} L={} V={} B={} T={}, {}; forward and backward, weights ternarised each time\n",
+             config.model.width, config.model.layers, config.model.vocab_size, options.size.batch,
+             options.size.context, text_of(device));
+  fmt::print("{:<16} {:>10} {:>3} {:<12} {:>12} {:>12} {:>12}\n", "", "median", "", "(quartiles)",
+             "kept", "peak", "traffic");
+  print_fusion("layer", bench_layer_fusion(*backend, config, options.passes));
+  print_fusion("model", bench_model_fusion(*backend, config, options.passes));
 }
 
 void add_bench_bit_linear(CLI::App& bench) {
   const auto o = std::make_shared<BitLinearOptions>();
   CLI::App& command = *bench.add_subcommand(
-      "bitlinear", "One fused BitLinear layer against the same composed from separate ops");
-  const auto number = [&](const char* flag, Index& value, const char* help) {
-    command.add_option(flag, value, help)
-        ->check(CLI::Range(Index(1), Index(1) << 20))
-        ->capture_default_str();
-  };
-  number("--rows", o->size.rows, "N, tokens");
-  number("--inputs", o->size.inputs, "I");
-  number("--outputs", o->size.outputs, "O");
+      "bitlinear",
+      "Fused BitLinear against separate ops, one layer and the model: time, memory, traffic");
+  add_size_options(command, o->size);
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--steps", o->passes, "number of measured passes")
       ->check(CLI::Range(1, 1000))
