@@ -45,7 +45,6 @@ constexpr std::array kArrays = {
     Line{"input",
          "embeddings[ids]; after the first layer middle + mlp.down_proj.output of the one "
          "before"},
-    Line{"middle", "input + attn.o_proj.output"},
     Line{"model.output", "middle + mlp.down_proj.output of the last layer"},
     Line{"attn.forget_gate",
          "f = sigmoid(attn.f_proj.output); with a bound, bound + (1 - bound) * f"},
@@ -53,16 +52,29 @@ constexpr std::array kArrays = {
     Line{"attn.state",
          "h[t] = f[t] * h[t-1] + (1 - f[t]) * c[t], h[-1] = 0, element by element; f "
          "forget_gate, c candidate"},
+    Line{"self_attn.heads",
+         "for each head: out[t] = sum over s <= t of softmax(q[t] . k[s] / sqrt(d)) v[s]; of q and "
+         "k channels i and i + d/2 are rotated by t * rope_theta^(-2i/d), and with attention = "
+         "\"ternary\" rounded to -m, 0, m, m = mean |x| of the head's row"},
 };
 
-// inputs that a projection normalises a second time, with its own weight
+// inputs that a projection usually normalises a second time, with its own weight
 constexpr std::array kProjections = {
     Line{"attn.i_proj", "rms_norm(input, attn_norm.weight)"},
     Line{"attn.f_proj", "rms_norm(input, attn_norm.weight)"},
     Line{"attn.g_proj", "rms_norm(input, attn_norm.weight)"},
     Line{"attn.o_proj", "rms_norm(attn.g_proj.output, attn.g_norm.weight) * silu(attn.state)"},
-    Line{"mlp.gate_proj", "rms_norm(middle, mlp_norm.weight)"},
-    Line{"mlp.down_proj", "silu(a) * b, a and b the left and right half of mlp.gate_proj.output"},
+    Line{"self_attn.qkv_proj", "rms_norm(input, input_layernorm.weight)"},
+    Line{"self_attn.q_proj", "rms_norm(input, input_layernorm.weight)"},
+    Line{"self_attn.k_proj", "rms_norm(input, input_layernorm.weight)"},
+    Line{"self_attn.v_proj", "rms_norm(input, input_layernorm.weight)"},
+    Line{"self_attn.o_proj", "self_attn.heads"},
+    Line{"mixer.key", "rms_norm(input, mixer_norm.weight)"},
+    Line{"mixer.value", "rms_norm(input, mixer_norm.weight)"},
+    Line{"mixer.gate", "rms_norm(input, mixer_norm.weight)"},
+    Line{"mixer.out",
+         "sigmoid(mixer.gate.output) * cumsum(k * mixer.value.output) / cumsum(k), k = "
+         "exp(mixer.key.output)"},
     Line{"lm_head", "rms_norm(model.output, model.norm.weight)"},
 };
 
@@ -73,44 +85,78 @@ std::optional<std::string> find(const std::array<Line, N>& lines, std::string_vi
   return {};
 }
 
-std::optional<std::string> formula_in(const std::string& projection, std::string_view part) {
-  const auto source = find(kProjections, projection);
-  if (!source) return {};
-  const std::string n = "n = rms_norm(" + *source + ", " + projection + ".norm.weight)";
-  if (part == "input") return n;
-  if (part == "input.q")
-    return "clamp(round(n * scale), -128, 127), halves to even; scale = input.scale of the row, " +
-           n;
-  if (part == "input.scale") return "127 / max(largest |n| of the row, 1e-5); " + n;
-  if (part == "weight.q")
-    return "clamp(round(W * weight.scale), -1, 1), halves to even; W the trained matrix";
-  if (part == "weight.scale") return "1 / max(mean |W|, 1e-5)";
-  if (part == "sums") return "sum over k of input.q[n][k] * weight.q[o][k], exact";
-  if (part == "output") return "sums / (input.scale * weight.scale); unquantised: input weight^T";
-  return {};
-}
-
 // "model.layers.12.attn.state" -> "attn.state"
 std::string within_layer(const std::string& name) {
   constexpr std::string_view prefix = "model.layers.";
   return name.starts_with(prefix) ? name.substr(name.find('.', prefix.size()) + 1) : name;
 }
 
-// How an array of a trace follows from the others, in words; inside a layer, names leave out the
-// "model.layers.3." in front. An unknown name is a broken contract.
-std::string formula_of(const std::string& name) {
-  const std::string local = within_layer(name);
-  if (const auto formula = find(kArrays, local)) return *formula;
-  for (const Line& line : kProjections) {
-    const std::string projection(line.name);
-    if (!local.starts_with(projection + ".")) continue;
-    if (const auto formula = formula_in(projection, local.substr(projection.size() + 1)))
-      return *formula;
+// How the arrays of a trace follow from each other, in words; inside a layer, names leave out the
+// "model.layers.3." in front.
+class Formulas {
+ public:
+  explicit Formulas(const ModelConfig& config)
+      : family_(family_of(config.type)),
+        own_norms_(family_.dense_norms || config.quantize == Quantize::ternary) {}
+
+  // An unknown name is a broken contract.
+  std::string of(const std::string& name) const {
+    const std::string local = within_layer(name);
+    if (local == "middle") return "input + " + last_projection() + ".output";
+    if (const auto formula = find(kArrays, local)) return *formula;
+    for (const char* part : {".input", ".weight", ".output", ".sums"}) {
+      const std::size_t at = local.find(part);
+      if (at == local.npos) continue;
+      if (const auto formula = of_projection(local.substr(0, at), local.substr(at + 1)))
+        return *formula;
+    }
+    check(local.ends_with("weight") || local.ends_with("lower_bounds"),
+          "[trace] no formula for the array ", name);
+    return "parameter";
   }
-  check(local.ends_with("weight") || local.ends_with("lower_bounds"),
-        "[trace] no formula for the array ", name);
-  return "parameter";
-}
+
+ private:
+  // of the token mixer
+  std::string last_projection() const {
+    const std::string mixer(family_.token_mixer);
+    return mixer + (mixer == "mixer" ? ".out" : ".o_proj");
+  }
+
+  // what a projection reads
+  std::optional<std::string> source(const std::string& projection) const {
+    if (projection == "mlp.down_proj")
+      return family_.attention && own_norms_
+                 ? "silu(mlp.gate_proj.output) * mlp.up_proj.output"
+                 : std::string("silu(a) * b, a and b the left and right half of mlp.") +
+                       (own_norms_ ? "gate_proj" : "gate_up_proj") + ".output";
+    if (projection.starts_with("mlp."))
+      return "rms_norm(middle, " + std::string(family_.channel_norm) + ".weight)";
+    return find(kProjections, projection);
+  }
+
+  std::optional<std::string> of_projection(const std::string& projection,
+                                           std::string_view part) const {
+    const auto from = source(projection);
+    if (!from) return {};
+    if (part == "input" && !own_norms_) return *from;
+    const std::string n = "n = rms_norm(" + *from + ", " + projection + ".norm.weight)";
+    if (part == "input") return n;
+    if (part == "input.q")
+      return "clamp(round(n * scale), -128, 127), halves to even; scale = input.scale of the "
+             "row, " +
+             n;
+    if (part == "input.scale") return "127 / max(largest |n| of the row, 1e-5); " + n;
+    if (part == "weight.q")
+      return "clamp(round(W * weight.scale), -1, 1), halves to even; W the trained matrix";
+    if (part == "weight.scale") return "1 / max(mean |W|, 1e-5)";
+    if (part == "sums") return "sum over k of input.q[n][k] * weight.q[o][k], exact";
+    if (part == "output") return "sums / (input.scale * weight.scale); unquantised: input weight^T";
+    return {};
+  }
+
+  const Family& family_;
+  bool own_norms_;
+};
 
 double sigmoid(double x) {
   return 1 / (1 + std::exp(-x));
@@ -118,7 +164,7 @@ double sigmoid(double x) {
 
 class Tracer {
  public:
-  Tracer(Model& model, ArrayDirectory& out) : model_(model), out_(out) {}
+  Tracer(Model& model, ArrayDirectory& out) : model_(model), out_(out), formulas_(model.config()) {}
 
   // the other operands beside the ternary matrices and the rows of the embedding
   void write_small_parameters() {
@@ -139,7 +185,7 @@ class Tracer {
   void write(const std::string& name, const Tensor& value) {
     std::vector<std::byte> bytes(value.bytes());
     model_.backend().download(bytes.data(), value);
-    out_.add(name, formula_of(name), value.dtype(), value.shape(), bytes);
+    out_.add(name, formulas_.of(name), value.dtype(), value.shape(), bytes);
   }
 
  private:
@@ -155,7 +201,7 @@ class Tracer {
     const auto q = codes_.find(prefix + "input.q"), t = codes_.find(prefix + "weight.q");
     if (q == codes_.end() || t == codes_.end()) return;
     const auto sums = ternary_sums(q->second, t->second, Index(q->second.size()) / shape[0]);
-    out_.add(prefix + "sums", formula_of(prefix + "sums"), DType::i32, shape,
+    out_.add(prefix + "sums", formulas_.of(prefix + "sums"), DType::i32, shape,
              std::as_bytes(std::span(sums)));
     codes_.clear();
   }
@@ -178,31 +224,36 @@ class Tracer {
   void write_real(const std::string& name, const std::vector<double>& values, const Shape& shape) {
     const std::vector<float> narrow(values.begin(), values.end());
     const bool wide = model_.options().dtype == DType::f64;
-    out_.add(name, formula_of(name), model_.options().dtype, shape,
+    out_.add(name, formulas_.of(name), model_.options().dtype, shape,
              wide ? std::as_bytes(std::span(values)) : std::as_bytes(std::span(narrow)));
   }
 
   Model& model_;
   ArrayDirectory& out_;
+  Formulas formulas_;
   std::map<std::string, std::vector<std::int8_t>> codes_;  // of the product under way
   std::map<std::string, std::vector<double>> reals_;       // of the layer under way
 };
 
 nlohmann::ordered_json about(const Model& model, const Shape& shape) {
   const ModelConfig& c = model.config();
-  return {{"format", "tern-trace"},
-          {"format_version", 1},
-          {"tern", version()},
-          {"B", shape[0]},
-          {"T", shape[1]},
-          {"model",
-           {{"vocab_size", c.vocab_size},
-            {"hidden_size", c.width},
-            {"intermediate_size", c.glu_width()},
-            {"num_hidden_layers", c.layers},
-            {"use_lower_bound", c.use_lower_bound},
-            {"rms_norm_eps", c.rms_norm_eps},
-            {"quantize", c.quantize == Quantize::ternary ? "ternary" : "none"}}}};
+  nlohmann::ordered_json config = {
+      {"type", c.type},
+      {"vocab_size", c.vocab_size},
+      {"hidden_size", c.width},
+      {"intermediate_size", c.glu_width()},
+      {"num_hidden_layers", c.layers},
+      {"rms_norm_eps", c.rms_norm_eps},
+      {"quantize", c.quantize == Quantize::ternary ? "ternary" : "none"}};
+  const Family& family = family_of(c.type);
+  if (family.lower_bounds) config["use_lower_bound"] = c.use_lower_bound;
+  if (family.attention) {
+    config["num_attention_heads"] = c.heads();
+    config["rope_theta"] = c.rope_theta;
+    config["attention"] = c.attention == AttentionKind::ternary ? "ternary" : "dense";
+  }
+  return {{"format", "tern-trace"}, {"format_version", 1}, {"tern", version()},
+          {"B", shape[0]},          {"T", shape[1]},       {"model", config}};
 }
 
 }  // namespace
