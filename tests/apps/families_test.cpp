@@ -59,8 +59,9 @@ TEST_P(Families, RanksGiveTheLossesOfOneProcess) {
 
 TEST_P(Families, EveryArrayOfATraceHasItsFormula) {
   expect_success(command("run", {"run.steps=2"}));
-  const Outcome traced = tern_command({"trace", "--checkpoint", tiny_.directory("run"), "--tokens",
-                                       "3,4,5", "--out", tiny_.room() / "trace"});
+  const Outcome traced =
+      run({.args = {sibling_program("tern"), "trace", "--checkpoint", tiny_.directory("run"),
+                    "--tokens", "3,4,5", "--out", tiny_.room() / "trace"}});
   EXPECT_EQ(traced.exit_code, 0) << traced.err;
 }
 
