@@ -104,6 +104,10 @@ std::int64_t gemm_flop_per_token(const ModelConfig& model) {
   return 6 * count_parameters(model).matrices();
 }
 
+std::int64_t attention_flop_per_token(const ModelConfig& model, std::int64_t context) {
+  return family_of(model.type).attention ? 6 * model.layers * model.width * context : 0;
+}
+
 void require_supported(const ModelConfig& model, bool fp8_dx, const DeviceTraits& device) {
   const std::int64_t D = model.width, H = model.glu_width();
   require_row("model.hidden_size", D, D, device);

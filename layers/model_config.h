@@ -79,6 +79,10 @@ ParameterCount count_parameters(const ModelConfig& model);
 
 // Products only, forward and backward: 6 FLOP per token and weight that is multiplied.
 std::int64_t gemm_flop_per_token(const ModelConfig& model);
+// Causal attention on sequences of T tokens, forward and backward: 6 L D T per token, the mean over
+// the sequence; what the forward pass is computed again for in backward is not counted. 0 without
+// attention.
+std::int64_t attention_flop_per_token(const ModelConfig& model, std::int64_t context);
 
 // What a device's kernels ask of the sizes of a model.
 

@@ -56,10 +56,14 @@ std::string share(std::int64_t part, std::int64_t whole) {
 
 void add_model(Rows& rows, const ModelConfig& model, const ParameterCount& count) {
   rows.heading("model");
+  rows.add("  family", model.type);
   rows.add("  width D, layers L", fmt::format("{}, {}", model.width, model.layers));
   rows.add("  GLU width H", grouped(model.glu_width()));
   rows.add("  vocabulary V", grouped(model.vocab_size));
   rows.add("  quantised", model.quantize == Quantize::ternary ? "ternary" : "none");
+  if (family_of(model.type).attention)
+    rows.add("  attention heads", std::to_string(model.heads()),
+             model.attention == AttentionKind::ternary ? "ternary queries and keys" : "");
   rows.heading("parameters");
   const auto part = [&](const std::string& label, std::int64_t n) {
     rows.add("  " + label, grouped(n), share(n, count.total()));
@@ -87,6 +91,9 @@ void add_work(Rows& rows, const Plan& plan) {
                          source.epochs));
   rows.add("  FLOP per token", with_prefix(double(plan.gemm_flop_per_token)),
            "products, forward and backward");
+  if (plan.attention_flop_per_token > 0)
+    rows.add("  of attention besides", with_prefix(double(plan.attention_flop_per_token)),
+             "per token, without what the mask leaves out");
   rows.add("  FLOP of the run", with_prefix(plan.gemm_flop_total));
 }
 
@@ -111,6 +118,7 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   Plan plan;
   plan.parameters = count_parameters(config.model);
   plan.gemm_flop_per_token = gemm_flop_per_token(config.model);
+  plan.attention_flop_per_token = attention_flop_per_token(config.model, config.batch.context);
   plan.tokens_per_step = config.batch.tokens;
   plan.sequences_per_step = config.batch.tokens / config.batch.context;
   plan.steps = total_steps(config);
