@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/check.h"
+#include "layers/family.h"
 #include "runtime/quantities.h"
 
 namespace tern {
