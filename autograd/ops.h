@@ -102,6 +102,16 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
                                  const Tensor& targets, const Tensor& weight,
                                  Index rows_per_chunk = 1024);
 
+// What a model says of known tokens.
+struct TokenScores {
+  Tensor losses{};     // (N) real: minus the natural log of each target's probability; 0 if ignored
+  Tensor likeliest{};  // (N) i32: the token of the largest logit, the lowest of equals
+};
+
+// The same head as in cross_entropy, for reading only: nothing is recorded. targets (N) i32.
+TokenScores token_scores(const QuantizedVar& x, const QuantizedVar& w, const Tensor& targets,
+                         Index rows_per_chunk = 1024);
+
 struct MlgruOutput {
   Var h{};        // (B, T, D)
   Tensor last{};  // (B, D) h[T-1], to go on from; only if asked for

@@ -30,7 +30,7 @@
   each(GatedNormQuantize) each(GatedNormQuantizeBackward) \
   each(SwigluNormQuantize) each(SwigluNormQuantizeBackward) \
   each(Mlgru) each(MlgruBackward) \
-  each(CrossEntropy) each(WeightedLoss) \
+  each(CrossEntropy) each(Argmax) each(WeightedLoss) \
   each(SquaredNorm) each(DecideUpdate) each(AdamW)
 // clang-format on
 
