@@ -131,6 +131,16 @@ struct KeyValueCache {
 // as rotary leaves them.               (Vaswani et al. 2017, arXiv 1706.03762)
 Var attention(const Var& qkv, Index heads, const KeyValueCache& cache = {});
 
+// What a model says of known tokens.
+struct TokenScores {
+  Tensor losses{};     // (N) real: minus the natural log of each target's probability; 0 if ignored
+  Tensor likeliest{};  // (N) i32: the token of the largest logit, the lowest of equals
+};
+
+// The same head as in cross_entropy, for reading only: nothing is recorded. targets (N) i32.
+TokenScores token_scores(const QuantizedVar& x, const QuantizedVar& w, const Tensor& targets,
+                         Index rows_per_chunk = 1024);
+
 struct MlgruOutput {
   Var h{};        // (B, T, D)
   Tensor last{};  // (B, D) h[T-1], to go on from; only if asked for

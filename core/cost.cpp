@@ -179,6 +179,9 @@ Cost cost(const CrossEntropy& a) {
   return {.bytes =
               bytes({&a.losses, &a.logits, &a.targets}) + (a.gradient ? bytes({&a.logits}) : 0)};
 }
+Cost cost(const Argmax& a) {
+  return {.bytes = bytes({&a.ids, &a.x})};
+}
 Cost cost(const WeightedLoss& a) {
   return {.bytes = bytes({&a.losses})};
 }

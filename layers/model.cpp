@@ -160,6 +160,35 @@ CrossEntropyOutput Model::loss(const Pass& pass, const Tensor& ids, const Tensor
   return cross_entropy(x, w, targets.reshape({targets.elements()}), weight, options_.loss_rows);
 }
 
+void Model::advance(const Pass& pass, const Tensor& ids, ModelState& state) {
+  body(pass, ids, &state);
+}
+
+TokenScores Model::score(const Pass& pass, const Tensor& ids, const Tensor& targets,
+                         ModelState* state) {
+  check(targets && targets.shape() == ids.shape(), "[Model] targets: expected ", ids.shape(),
+        ", got ", targets);
+  const QuantizedVar x = body(pass, ids, state);
+  return token_scores(x, lm_head_.weight_var(pass.tape), targets.reshape({targets.elements()}),
+                      options_.loss_rows);
+}
+
+ModelState select(const ModelState& state, std::span<const Index> sequences) {
+  ModelState out(state.size());
+  for (std::size_t l = 0; l < state.size(); ++l) {
+    out[l].steps = state[l].steps;
+    for (const Tensor& from : state[l].tensors) {
+      Shape shape{Index(sequences.size())};
+      for (int i = 1; i < from.shape().rank(); ++i) shape.push_back(from.shape()[i]);
+      const Tensor to(from.backend(), shape, from.dtype());
+      for (std::size_t i = 0; i < sequences.size(); ++i)
+        from.backend().copy(to.slice(Index(i), 1), from.slice(sequences[i], 1));
+      out[l].tensors.push_back(to);
+    }
+  }
+  return out;
+}
+
 ModelState Model::new_state(Index batch) {
   ModelState state(blocks_.size());
   for (std::size_t l = 0; l < blocks_.size(); ++l)

@@ -18,6 +18,10 @@ struct ModelOptions {
 
 using ModelState = std::vector<LayerState>;  // of each layer's token mixer
 
+// The states of these sequences of a batch, in this order and perhaps repeated, as a batch of its
+// own: copies of rows, as a tensor's leading dimension is the batch. At least one, 0 <= s < batch.
+ModelState select(const ModelState& state, std::span<const Index> sequences);
+
 class Model {
  public:
   // Declares the parameters; a ParameterPack or InferenceWeights binds them to memory.
@@ -37,6 +41,11 @@ class Model {
   // ids, targets (B, T) i32, weight (1): see cross_entropy.
   CrossEntropyOutput loss(const Pass& pass, const Tensor& ids, const Tensor& targets,
                           const Tensor& weight);
+  // Reads ids (B, T) i32 into the state, without logits.
+  void advance(const Pass& pass, const Tensor& ids, ModelState& state);
+  // ids, targets (B, T) i32 -> of each target (N = B*T), given the ids up to its own place: see
+  // token_scores. state: as for logits.
+  TokenScores score(const Pass& pass, const Tensor& ids, const Tensor& targets, ModelState* state);
   ModelState new_state(Index batch);  // zeros
   ParameterCount count() const;
 

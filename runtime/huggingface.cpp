@@ -168,6 +168,7 @@ ReadHuggingFaceConfig read_huggingface_config(const Json& config, const std::str
   read.facts.context = reader.whole("max_position_embeddings", 2048, 1, 1 << 24);
   read.facts.documents = {.bos = reader.flag("document_bos", true),
                           .eos = reader.flag("document_eos", true)};
+  read.facts.documents_stated = config.contains("document_bos");
   std::string ignored;
   for (const auto& [key, value] : config.items()) {
     if (reader.used(key) || holds(kNoted, key)) continue;
@@ -206,6 +207,7 @@ SavedModel open_huggingface(const fs::path& folder) {
                    .weights = folder_weights(folder, std::move(files), model),
                    .tokenizer = folder_tokenizer(folder),
                    .documents = read.facts.documents,
+                   .documents_stated = read.facts.documents_stated,
                    .warnings = std::move(read.warnings)};
   saved.config.model = read.model;
   saved.config.batch.context = read.facts.context;

@@ -29,6 +29,7 @@ struct HuggingFaceFacts {
   std::int64_t context = 2048;      // max_position_embeddings
   std::int32_t bos = -1, eos = -1;  // of the tokenizer; -1: none
   DocumentLayout documents{};       // document_bos, document_eos
+  bool documents_stated = false;    // when it was read: the file has document_bos
   StoredType type = StoredType::f32;
 };
 nlohmann::json huggingface_config(const ModelConfig& model, const HuggingFaceFacts& facts);

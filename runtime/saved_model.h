@@ -62,6 +62,7 @@ struct SavedModel {
   WeightSource weights;
   std::optional<Tokenizer> tokenizer{};  // of the model's vocabulary; none: the files have none
   DocumentLayout documents{};            // how those begin and end that it was trained on
+  bool documents_stated = true;          // false: the files do not say it, and this is the usual
   std::optional<Manifest> manifest{};    // of the checkpoint; none: it is a folder
   std::vector<std::string> warnings{};   // what was ignored, a line each
 };

@@ -6,34 +6,26 @@
 
 #include "apps/commands/command_line.h"
 #include "apps/commands/input_options.h"
-#include "apps/console/terminal.h"
+#include "apps/console/progress_line.h"
 #include "core/clock.h"
 #include "runtime/quantities.h"
 
 namespace tern {
 namespace {
 
-constexpr double kSecondsBetweenLines = 2, kSecondsBetweenUpdates = 0.1;
-
-// Progress on stderr: a status line on a terminal, else a line every two seconds.
-class ProgressLine {
+// The text of the progress line.
+class PrepareLine {
  public:
   void operator()(const PrepareProgress& p) {
-    if (begin_ < 0) begin_ = shown_ = monotonic_seconds(), first_ = p;
-    const double now = monotonic_seconds();
-    const bool live = terminal_.live();
-    if (now - shown_ < (live ? kSecondsBetweenUpdates : kSecondsBetweenLines)) return;
-    shown_ = now;
-    if (live)
-      terminal_.status(text(p, now - begin_));
-    else
-      terminal_.print(text(p, now - begin_));
+    if (!first_) first_ = p;
+    line_.show([&](double seconds) { return text(p, seconds); });
   }
+  void clear() { line_.clear(); }
 
  private:
   std::string text(const PrepareProgress& p, double seconds) const {
-    const double rate = double(p.text_bytes - first_.text_bytes) / seconds;
-    const double read = double(p.consumed - first_.consumed);
+    const double rate = double(p.text_bytes - first_->text_bytes) / seconds;
+    const double read = double(p.consumed - first_->consumed);
     std::string line = "prepare";
     if (p.total > 0) line += "  " + share_text(double(p.consumed) / double(p.total));
     line += "  " + bytes_text(double(p.text_bytes)) + " of text  " + count_text(double(p.tokens)) +
@@ -45,9 +37,8 @@ class ProgressLine {
     return line;
   }
 
-  Terminal terminal_{2};
-  double begin_ = -1, shown_ = -1;
-  PrepareProgress first_;  // where this run, perhaps a resumed one, began
+  ProgressLine line_;
+  std::optional<PrepareProgress> first_;  // where this run, perhaps a resumed one, began
 };
 
 void print_split(const CorpusManifest& manifest, Split split) {
@@ -64,10 +55,10 @@ void print_split(const CorpusManifest& manifest, Split split) {
 }
 
 void prepare(const PrepareOptions& options) {
-  ProgressLine line;
+  PrepareLine line;
   const double begin = monotonic_seconds();
   const PrepareResult result = prepare_corpus(options, std::ref(line));
-  Terminal(2).clear_status();
+  line.clear();
   for (const std::string& problem : result.problems)
     std::fprintf(stderr, "warning: skipped %s\n", problem.c_str());
   if (result.manifest.skipped_lines > result.problems.size())

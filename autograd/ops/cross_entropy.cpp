@@ -44,20 +44,26 @@ class ChunkGrad {
   Grad to_, into_;
 };
 
+// x, w and targets of the head: the number of rows
+Index check_head(const char* op, const QuantizedVar& x, const QuantizedVar& w,
+                 const Tensor& targets, Index rows_per_chunk) {
+  const std::string name = '[' + std::string(op) + "] ";
+  const auto [N, I] = dims<2>(x.codes.value, name + "x (N, I)");
+  const auto [V, Iw] = dims<2>(w.codes.value, name + "w (V, I)");
+  check(I == Iw, name, "inner dimensions differ: x is ", x.codes.value, ", w is ", w.codes.value);
+  check(targets && targets.shape() == Shape{N} && targets.dtype() == DType::i32, name,
+        "targets: expected (", N, ") i32, got ", targets);
+  check(V > 0 && rows_per_chunk > 0, name, "expected V and rows_per_chunk > 0");
+  return N;
+}
+
 }  // namespace
 
 CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
                                  const Tensor& targets, const Tensor& weight,
                                  Index rows_per_chunk) {
-  const auto [N, I] = dims<2>(x.codes.value, "[cross_entropy] x (N, I)");
-  const auto [V, Iw] = dims<2>(w.codes.value, "[cross_entropy] w (V, I)");
-  check(I == Iw, "[cross_entropy] inner dimensions differ: x is ", x.codes.value, ", w is ",
-        w.codes.value);
-  check(targets && targets.shape() == Shape{N} && targets.dtype() == DType::i32,
-        "[cross_entropy] targets: expected (", N, ") i32, got ", targets);
+  const Index N = check_head("cross_entropy", x, w, targets, rows_per_chunk);
   check(weight && weight.shape() == Shape{1}, "[cross_entropy] weight: expected (1), got ", weight);
-  check(V > 0 && rows_per_chunk > 0, "[cross_entropy] expected V and rows_per_chunk > 0");
-
   Backend& on = weight.backend();
   Tape* tape = tape_of("cross_entropy", std::vector{x.codes, w.codes});
   const ChunkGrad dx(tape ? tape->claim(x.codes) : Grad{}, x.value_dtype() == DType::f32);
@@ -80,6 +86,27 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
   dx.finish(), dw.finish();
   on.run(WeightedLoss{.loss = out.loss.value, .losses = out.losses, .weight = weight});
   if (tape) out.loss = tape->record_loss(out.loss.value, std::vector{x.codes, w.codes});
+  return out;
+}
+
+TokenScores token_scores(const QuantizedVar& x, const QuantizedVar& w, const Tensor& targets,
+                         Index rows_per_chunk) {
+  const Index N = check_head("token_scores", x, w, targets, rows_per_chunk);
+  Backend& on = targets.backend();
+  const DType real = x.value_dtype() == DType::f64 ? DType::f64 : DType::f32;
+  const Tensor weight(on, {1}, real);  // of a gradient that is not computed
+  on.fill(weight, 1);
+  const QuantizedVar weights{.codes = {w.codes.value}, .scale = w.scale};
+  const TokenScores out{.losses = Tensor(on, {N}, real), .likeliest = Tensor(on, {N}, DType::i32)};
+  for (Index n = 0; n < N; n += rows_per_chunk) {
+    const Index rows = std::min(rows_per_chunk, N - n);
+    const Tensor logits = ternary_product(constant(x, n, rows), weights).value;  // (rows, V)
+    on.run(Argmax{.ids = out.likeliest.slice(n, rows), .x = logits});
+    on.run(CrossEntropy{.losses = out.losses.slice(n, rows),
+                        .logits = logits,
+                        .targets = targets.slice(n, rows),
+                        .weight = weight});
+  }
   return out;
 }
 

@@ -35,6 +35,26 @@ void CpuBackend::run(const CrossEntropy& a) {
   });
 }
 
+void CpuBackend::run(const Argmax& a) {
+  visit_real(a.x.dtype(), [&]<class R>() {
+    const Index N = a.x.shape()[0], V = a.x.shape()[1];
+    const R* x = a.x.data<R>();
+    std::int32_t* ids = a.ids.data<std::int32_t>();
+    for_chunks(N, 8, [&](Index, Index begin, Index end) {
+      for (Index n = begin; n < end; ++n) {
+        const R* row = x + n * V;
+        int odd = 0;  // NaN
+        for (Index i = 0; i < V; ++i) odd |= int(row[i] != row[i]);
+        const R top = odd ? R(0) : largest(row, V);
+        ids[n] = std::int32_t(
+            std::find_if(row, row + V,
+                         [&](R value) { return odd ? value != value : value == top; }) -
+            row);
+      }
+    });
+  });
+}
+
 void CpuBackend::run(const WeightedLoss& a) {
   visit_real(a.losses.dtype(), [&]<class R>() {
     const R* losses = a.losses.data<R>();

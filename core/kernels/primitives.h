@@ -135,6 +135,13 @@ struct CrossEntropy {
   bool gradient = false;
 };
 
+// ids[n] = where row n of x is largest: the lowest index of equals (0 and -0 are equal). A NaN
+// counts as larger than any number.
+struct Argmax {
+  Tensor ids{};  // out (N) i32
+  Tensor x{};    // in  (N, V) real
+};
+
 // loss = weight * sum of losses, summed in f64 and in order
 struct WeightedLoss {
   Tensor loss{};    // out (1) f64

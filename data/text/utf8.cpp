@@ -18,6 +18,13 @@ bool continues(char byte) {
   return (std::uint8_t(byte) & 0xc0) == 0x80;
 }
 
+// Python's str.isspace
+bool is_white_space(char32_t c) {
+  return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+         c == 0x205f || c == 0x3000;
+}
+
 }  // namespace
 
 Character first_character(std::string_view text) {
@@ -51,6 +58,24 @@ bool is_utf8(std::string_view text) {
     text.remove_prefix(bytes);
   }
   return true;
+}
+
+std::size_t count_characters(std::string_view text) {
+  std::size_t count = 0;
+  for (; !text.empty(); ++count) text.remove_prefix(first_character(text).bytes);
+  return count;
+}
+
+std::size_t trailing_white_space(std::string_view text) {
+  std::size_t end = text.size();
+  while (end > 0) {
+    std::size_t begin = end - 1;
+    while (begin > 0 && end - begin < 4 && continues(text[begin])) --begin;
+    const Character last = first_character(text.substr(begin, end - begin));
+    if (begin + last.bytes != end || !is_white_space(last.code)) break;
+    end = begin;
+  }
+  return text.size() - end;
 }
 
 }  // namespace tern

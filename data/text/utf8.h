@@ -23,4 +23,9 @@ std::size_t incomplete_suffix(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
+std::size_t count_characters(std::string_view text);
+
+// The bytes of white space at the end, as Python's str.rstrip() sees it.
+std::size_t trailing_white_space(std::string_view text);
+
 }  // namespace tern

@@ -177,5 +177,16 @@ TEST_F(FusedOps, CrossEntropyOfTernaryCodes) {
   expect_gradient(w, {-p, p});
 }
 
+TEST_F(FusedOps, TokenScores) {
+  // logits of the rows: (0, ln 2, 0), twice as much, minus that; in chunks of two rows and one
+  const Var x = input({4, 1}, {1, 2, -1, 1}), w = input({3, 1}, {0, ln2, 0});
+  const TokenScores y =
+      token_scores({.codes = x}, {.codes = w}, upload_ids(cpu_, {4}, {1, 0, 1, kIgnoreIndex}), 2);
+  expect(download_real(y.losses), {ln2, std::log(6), std::log(5), 0});
+  EXPECT_THAT(std::vector<std::int32_t>(y.likeliest.data<std::int32_t>(),
+                                        y.likeliest.data<std::int32_t>() + 4),
+              testing::ElementsAre(1, 1, 0, 1));
+}
+
 }  // namespace
 }  // namespace tern

@@ -128,6 +128,11 @@ TEST_F(OpErrors, RecurrenceAndLoss) {
          [&] { cross_entropy(x, w, ids, {}); });
   expect("[cross_entropy] expected V and rows_per_chunk > 0",
          [&] { cross_entropy(x, w, ids, weight, 0); });
+  expect("[token_scores] inner dimensions differ: x is (2, 3) f64, w is (5, 4) f64", [&] {
+    token_scores(x, {.codes = var({5, 4})}, ids);
+  });
+  expect("[token_scores] targets: expected (2) i32, got (2) f64",
+         [&] { token_scores(x, w, var({2}).value); });
 }
 
 }  // namespace

@@ -149,6 +149,62 @@ TEST(Model, ASequenceInPiecesGivesTheSameBitsAsInOne) {
   }
 }
 
+// Sequences 2, 0, 2 of a batch go on from copies of their states, each its own way.
+TEST(Model, SelectedStatesGoOnLikeTheirSequences) {
+  for (const std::string type : {"hgrn_bit", "cumulative_mean"}) {
+    ModelConfig config = tiny_config();
+    config.type = type;
+    config.use_lower_bound = type == "hgrn_bit";
+    TinyModel tiny({.dtype = DType::f64}, config);
+    const Index B = 3, T = 5, V = 29;
+    const TinyBatch begin = tiny_batch(B, T, V), end = tiny_batch(3, 4, V, 6);
+    ModelState state = tiny.model.new_state(B);
+    tiny.model.advance({}, upload_ids(tiny.cpu, {B, T}, begin.ids), state);
+    const std::vector<Index> order = {2, 0, 2};
+    ModelState selected = select(state, order);
+    const Values got =
+        download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {3, 4}, end.ids), &selected));
+    for (std::size_t l = 0; l < state.size(); ++l) EXPECT_EQ(state[l].steps, T);
+    ModelState same = tiny.model.new_state(B);  // what the selected ones did is not seen in theirs
+    tiny.model.advance({}, upload_ids(tiny.cpu, {B, T}, begin.ids), same);
+    for (std::size_t l = 0; l < state.size(); ++l)
+      for (std::size_t i = 0; i < state[l].tensors.size(); ++i)
+        EXPECT_EQ(download_real(state[l].tensors[i]), download_real(same[l].tensors[i])) << type;
+    for (Index s = 0; s < 3; ++s) {
+      std::vector<std::int32_t> ids(&begin.ids[std::size_t(order[std::size_t(s)] * T)],
+                                    &begin.ids[std::size_t(order[std::size_t(s)] * T)] + T);
+      ids.insert(ids.end(), &end.ids[std::size_t(s * 4)], &end.ids[std::size_t(s * 4)] + 4);
+      const Values whole =
+          download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {1, T + 4}, ids)));
+      for (Index i = 0; i < 4 * V; ++i)
+        ASSERT_NEAR(got[std::size_t(s * 4 * V + i)], whole[std::size_t(T * V + i)], 1e-12)
+            << type << ' ' << s;
+    }
+  }
+}
+
+TEST(Model, ScoresAreThoseOfTheLogits) {
+  TinyModel tiny({.dtype = DType::f64, .loss_rows = 4});
+  TinyBatch batch = tiny_batch(2, 5, 29);
+  batch.targets[3] = kIgnoreIndex;
+  const Tensor ids = upload_ids(tiny.cpu, {2, 5}, batch.ids);
+  const Values logits = download_real(tiny.model.logits({}, ids));
+  const TokenScores scores =
+      tiny.model.score({}, ids, upload_ids(tiny.cpu, {2, 5}, batch.targets), nullptr);
+  const Values losses = download_real(scores.losses);
+  for (std::size_t n = 0; n < 10; ++n) {
+    const double* row = &logits[n * 29];
+    double sum = 0;
+    for (int v = 0; v < 29; ++v) sum += std::exp(row[v]);
+    EXPECT_NEAR(losses[n], n == 3 ? 0 : std::log(sum) - row[batch.targets[n]], 1e-12);
+    EXPECT_EQ(scores.likeliest.data<std::int32_t>()[n], std::max_element(row, row + 29) - row);
+  }
+  EXPECT_THAT(complaint([&] {
+                tiny.model.score({}, ids, upload_ids(tiny.cpu, {10}, batch.targets), nullptr);
+              }),
+              HasSubstr("[Model] targets: expected (2, 5), got (10) i32"));
+}
+
 std::vector<TernaryStats> counted(ParameterPack& pack) {
   pack.quantize(true);
   return pack.ternary_stats();

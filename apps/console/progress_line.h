@@ -1,0 +1,34 @@
+// Progress of a command on standard error: a status line on a terminal, else a line every two
+// seconds.
+#pragma once
+
+#include <functional>
+
+#include "apps/console/terminal.h"
+#include "core/clock.h"
+
+namespace tern {
+
+class ProgressLine {
+ public:
+  // text(seconds since the first call); called only where a line is shown
+  void show(const std::function<std::string(double seconds)>& text) {
+    constexpr double kSecondsBetweenLines = 2, kSecondsBetweenUpdates = 0.1;
+    const double now = monotonic_seconds();
+    if (begin_ < 0) begin_ = shown_ = now;
+    const bool live = terminal_.live();
+    if (now - shown_ < (live ? kSecondsBetweenUpdates : kSecondsBetweenLines)) return;
+    shown_ = now;
+    if (live)
+      terminal_.status(text(now - begin_));
+    else
+      terminal_.print(text(now - begin_));
+  }
+  void clear() { terminal_.clear_status(); }
+
+ private:
+  Terminal terminal_{2};
+  double begin_ = -1, shown_ = -1;
+};
+
+}  // namespace tern
