@@ -139,6 +139,9 @@ struct TrainBench {
 TrainBench bench_train(Backend& backend, const BenchSetup& setup, int steps,
                        const std::function<void(int)>& progress);
 
+// bytes read and written per second by copying what no cache holds
+double copy_rate(Backend& backend);
+
 struct OpsBench {
   double product = 0;  // FLOP/s, as above
   double copy = 0;     // bytes read and written per second by copying what no cache holds
@@ -197,6 +200,21 @@ std::size_t bit_linear_bytes(const BitLinearSize& size, DType activations,
 // Both quantise the weights once per pass. activations: dtype of x and y; parameters are f32.
 BitLinearBench bench_bit_linear(Backend& backend, const BitLinearSize& size, DType activations,
                                 int passes);
+
+// --- the kernels that a Transformer has beside products: rotary embedding, attention and SwiGLU,
+// forward and backward ---
+
+struct AttentionSize {
+  Index batch = 8, context = 2048, heads = 8, head_width = 128;  // B, T, D / d, d
+  Index hidden = 2816;                                           // H
+};
+
+// Times every kernel `passes` times on random numbers. activations: dtype of everything
+OpsBench bench_attention(Backend& backend, const AttentionSize& size, DType activations,
+                         int passes);
+// slab that the bench needs
+std::size_t attention_bytes(const AttentionSize& size, DType activations,
+                            const DeviceTraits& device);
 
 // A product of square matrices of random numbers, the unit of "share of peak".
 class SquareProduct {
