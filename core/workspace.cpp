@@ -211,7 +211,7 @@ namespace {
 
 constexpr Index kAttentionWidth = 128, kAttentionEights = 8, kAttentionSteps = 64;
 constexpr Index kAttentionTile = 128;  // positions are rounded up to it
-constexpr std::size_t kHeadSlopes = std::size_t(2) << 30, kAttentionMargin = std::size_t(1) << 20;
+constexpr std::size_t kAttentionMargin = std::size_t(1) << 20;
 
 // out: or its gradient, (B, T, D)
 bool library_takes(const Tensor& out, Index heads, const DeviceTraits& device) {
@@ -237,7 +237,7 @@ bool library_attention(const Attention& a, const DeviceTraits& device) {
 
 bool library_attention(const AttentionBackward& a, const DeviceTraits& device) {
   return library_takes(a.dout, a.heads, device) && !a.dqkv.add &&
-         slopes_of_head(a.dout.shape()[1]) <= kHeadSlopes;
+         slopes_of_head(a.dout.shape()[1]) <= kAttentionSlopes;
 }
 
 AttentionParts attention_parts(const AttentionBackward& a) {

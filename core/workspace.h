@@ -49,7 +49,7 @@ bool library_attention(const Attention&, const DeviceTraits&);
 bool library_attention(const AttentionBackward&, const DeviceTraits&);
 // How much of the backward pass it computes at a time, so that the slopes take kAttentionSlopes
 // bytes: some sequences; or, if one is too long for that, some heads of one, but at least one head.
-inline constexpr std::size_t kAttentionSlopes = std::size_t(512) << 20;
+inline constexpr std::size_t kAttentionSlopes = std::size_t(2) << 30;
 struct AttentionParts {
   Index sequences = 1, heads = 1;
 };

@@ -53,9 +53,10 @@ def tern_times(size):
          B, "--context", T, "--heads", heads, "--head-width", d, "--steps", str(CALLS)],
         check=True, capture_output=True, text=True).stdout
     print(text, end="")
-    rows = {line.split()[0]: float(line.split()[2]) / 1e3 for line in text.splitlines()
-            if line.startswith("Attention")}
-    return rows["Attention"], rows["AttentionBackward"]
+    lines = [line.split() for line in text.splitlines() if line]
+    forward = next(float(w[3]) for w in lines if w[:2] == ["Attention", f"{T}x{T}"])
+    backward = next(float(w[2]) for w in lines if w[0] == "AttentionBackward")
+    return forward / 1e3, backward / 1e3
 
 
 def main():

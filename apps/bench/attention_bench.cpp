@@ -32,11 +32,14 @@ struct Layer {
         ab(on, {s.batch * s.context, 2 * s.hidden}, real),
         dab(on, ab.shape(), real),
         y(on, {s.batch * s.context, s.hidden}, real),
-        dy(on, y.shape(), real) {}
+        dy(on, y.shape(), real),
+        cache(on, {s.batch, s.context, 2 * s.heads * s.head_width}, real),
+        step(on, {s.batch, 1, 3 * s.heads * s.head_width}, real),
+        step_out(on, {s.batch, 1, s.heads * s.head_width}, real) {}
 
   void fill() const {
     std::uint64_t stream = 0;
-    for (const Tensor& t : {qkv, dout, ab, dy}) fill_randomly(t, ++stream);
+    for (const Tensor& t : {qkv, dout, ab, dy, cache, step}) fill_randomly(t, ++stream);
   }
   void run(Backend& on) const {
     const Index heads = size.heads;
@@ -51,10 +54,13 @@ struct Layer {
     on.run(RotaryBackward{.dq = {rotated}, .dqkv = dqkv, .heads = heads});
     on.run(Swiglu{.y = y, .ab = ab});
     on.run(SwigluBackward{.dab = {dab}, .dy = dy, .ab = ab});
+    on.run(Attention{
+        .out = step_out, .qkv = step, .earlier = cache, .seen = size.context - 1, .heads = heads});
   }
 
   AttentionSize size;
   Tensor qkv, rotated, dqkv, out, dout, log_sum, ab, dab, y, dy;
+  Tensor cache, step, step_out;
 };
 
 }  // namespace
@@ -83,8 +89,9 @@ std::size_t attention_bytes(const AttentionSize& size, DType activations,
   DryBackend dry(device);
   copy_rate(dry);
   const SquareProduct product(dry, activations, activations == DType::bf16 ? 8192 : 1024);
+  const Layer layer(dry, size, activations);
+  layer.run(dry);
   product.seconds();
-  Layer(dry, size, activations).run(dry);
   return dry.pool().high_water();
 }
 

@@ -257,6 +257,11 @@ std::string TimedBackend::shape(const TernaryProductBackward& a) {
   return product_shape(a.dy, a.x.q);
 }
 
+std::string TimedBackend::shape(const Attention& a) {  // steps x keys
+  const Index T = a.out.shape()[1];
+  return fmt::format(" {}x{}", T, a.seen + T);
+}
+
 void TimedBackend::note(const std::string& name, const Cost& cost, double seconds) {
   KernelTimes& times = kernels_[{name, cost.bytes}];
   times.name = name;

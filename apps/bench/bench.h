@@ -110,6 +110,7 @@ class TimedBackend final : public Backend {
   static std::string shape(const MatmulBackward& a);
   static std::string shape(const TernaryProduct& a);
   static std::string shape(const TernaryProductBackward& a);
+  static std::string shape(const Attention& a);
   void note(const std::string& name, const Cost& cost, double seconds);
 
   Backend& inner_;
@@ -202,7 +203,7 @@ BitLinearBench bench_bit_linear(Backend& backend, const BitLinearSize& size, DTy
                                 int passes);
 
 // --- the kernels that a Transformer has beside products: rotary embedding, attention and SwiGLU,
-// forward and backward ---
+// forward and backward; and attention of one step behind a cache of T - 1 ---
 
 struct AttentionSize {
   Index batch = 8, context = 2048, heads = 8, head_width = 128;  // B, T, D / d, d

@@ -17,8 +17,7 @@ struct Backward {
 
   // q, k or v's gradient of that head
   __device__ A* gradient(const HeadGrid::Place& at, int part) const {
-    return dqkv + at.b * grid.T * 3 * Index(grid.heads) * grid.d +
-           (part * grid.heads + at.head) * Index(grid.d);
+    return dqkv + at.b * grid.T * 3 * grid.D() + (part * grid.heads + at.head) * Index(grid.d);
   }
   // p and ds of one pair, from its q . k and dout . v; zeros where the query does not see the key
   __device__ void weigh(float& score, float& slope, int query, int key, float log_sum_of_query,
@@ -80,8 +79,8 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     write_weights(slopes, memory);
     add_weighted_rows(dq, k, key, at.channel, memory);
   }
-  put_slab(a.gradient(at, 0), 3 * Index(a.grid.heads) * a.grid.d, first, a.grid.T, at.channel,
-           a.grid.d, a.fours, a.add, dq);
+  put_slab(a.gradient(at, 0), 3 * a.grid.D(), first, a.grid.T, at.channel, a.grid.d, a.fours, a.add,
+           dq);
 }
 
 // A block owns 64 keys of a head and 128 channels of dk and dv; it walks over tiles of queries from
@@ -116,7 +115,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     write_weights(slopes, memory);
     add_weighted_rows(dk, q, query, at.channel, memory);
   }
-  const Index stride = 3 * Index(a.grid.heads) * a.grid.d;
+  const Index stride = 3 * a.grid.D();
   put_slab(a.gradient(at, 1), stride, first, a.grid.T, at.channel, a.grid.d, a.fours, a.add, dk);
   put_slab(a.gradient(at, 2), stride, first, a.grid.T, at.channel, a.grid.d, a.fours, a.add, dv);
 }

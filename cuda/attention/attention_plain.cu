@@ -24,7 +24,7 @@ struct Forward {
   __device__ HeadRows<A> seen_rows(const HeadGrid::Place& at, int part) const {
     HeadRows<A> rows = grid.packed(qkv, at, part, fours);
     if (seen == 0) return rows;
-    rows.early_stride = 2 * Index(grid.heads) * grid.d;
+    rows.early_stride = 2 * grid.D();
     rows.early = earlier + at.b * capacity * rows.early_stride +
                  ((part - 1) * grid.heads + at.head) * Index(grid.d);
     rows.split = seen;
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     if (a.log_sum && at.channel == 0 && tile_column() == 0 && t < a.grid.T)
       a.log_sum[a.grid.statistics(at) + t] = softmax.top[i] + logf(softmax.sum[i]);
   }
-  const Index D = Index(a.grid.heads) * a.grid.d;
+  const Index D = a.grid.D();
   put_slab(a.out + at.b * a.grid.T * D + at.head * a.grid.d, D, first, a.grid.T, at.channel,
            a.grid.d, a.fours, false, out);
 }

@@ -169,7 +169,7 @@ struct HeadGrid {
         d(int(out.shape()[2] / head_count)),
         tiles((T + kTile - 1) / kTile),
         slabs((d + kSlab - 1) / kSlab) {}
-  Index D() const { return Index(heads) * d; }
+  __host__ __device__ Index D() const { return Index(heads) * d; }
   int blocks() const { return blocks_for(B * heads * tiles * slabs, 1); }
 
   struct Place {
@@ -187,9 +187,8 @@ struct HeadGrid {
   // part 0 to 2 of qkv: q, k, v of that head
   template <class A>
   __device__ HeadRows<A> packed(const A* qkv, const Place& at, int part, bool fours) const {
-    const Index row = 3 * Index(heads) * d;
-    return {.late = qkv + at.b * T * row + (part * heads + at.head) * Index(d),
-            .late_stride = row,
+    return {.late = qkv + at.b * T * 3 * D() + (part * heads + at.head) * Index(d),
+            .late_stride = 3 * D(),
             .count = T,
             .d = d,
             .fours = fours};
@@ -197,9 +196,8 @@ struct HeadGrid {
   // that head of a tensor like out
   template <class A>
   __device__ HeadRows<A> plain(const A* x, const Place& at, bool fours) const {
-    const Index row = Index(heads) * d;
-    return {.late = x + at.b * T * row + at.head * Index(d),
-            .late_stride = row,
+    return {.late = x + at.b * T * D() + at.head * Index(d),
+            .late_stride = D(),
             .count = T,
             .d = d,
             .fours = fours};

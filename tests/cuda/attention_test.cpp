@@ -10,7 +10,7 @@
 namespace tern {
 namespace {
 
-constexpr std::size_t kSlab = std::size_t(3) << 30;
+constexpr std::size_t kSlab = std::size_t(4) << 30;
 
 Values random_values(Index size, std::uint64_t stream) {
   const Rng rng(7, stream);
@@ -102,8 +102,8 @@ TEST_F(CudaAttention, TheLibraryAgreesWithThePlainKernels) {
   const auto stream = static_cast<cudaStream_t>(on.stream());
   for (const Size& s :
        {Size{2, 64, 3, 64}, Size{3, 65, 2, 8}, Size{2, 130, 5, 128}, Size{1, 1000, 2, 128},
-        Size{2, 256, 4, 80}, Size{5, 2048, 20, 64},  // parts of three sequences, then two
-        Size{1, 4096, 20, 64},                       // parts of ten heads
+        Size{2, 256, 4, 80}, Size{13, 2048, 20, 8},  // parts of seven sequences, then six
+        Size{1, 8192, 20, 8},                        // parts of ten heads
         Size{2, 2048, 3, 120}}) {
     const BothWays all(on, s);
     ASSERT_TRUE(library_attention(all.forward(), on.traits()));
