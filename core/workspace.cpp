@@ -247,8 +247,24 @@ AttentionParts attention_parts(const AttentionBackward& a) {
   return {.sequences = pieces(B, pieces(B, most / a.heads)), .heads = a.heads};
 }
 
+bool is_few_steps(const Attention& a) {
+  return a.out.shape()[1] <= kFewSteps && a.out.shape()[2] / a.heads <= kStepChannels;
+}
+
+Index key_splits(const Attention& a, const DeviceTraits& device) {
+  constexpr Index kKeys = 256;  // at least of a block, four to a warp four times
+  const Index queries = a.out.shape()[0] * a.heads * a.out.shape()[1];
+  if (!a.earlier || queries == 0) return 1;
+  return std::clamp<Index>(2 * Index(device.multiprocessors) / queries, 1,
+                           std::max<Index>(1, pieces(a.earlier.shape()[1], kKeys)));
+}
+
 std::size_t workspace_bytes(const Attention& a, const DeviceTraits& device) {
-  return library_attention(a, device) ? kAttentionMargin : 0;
+  if (!device.is_gpu()) return 0;
+  if (library_attention(a, device)) return kAttentionMargin;
+  const Index splits = is_few_steps(a) ? key_splits(a, device) : 1;
+  const Index queries = a.out.shape()[0] * a.heads * a.out.shape()[1];
+  return splits > 1 ? bytes_of(queries * splits * (a.out.shape()[2] / a.heads + 2)) : 0;
 }
 
 // What the library holds of a part: slopes, sums of rows, and for each, what it aligns. Should it

@@ -55,6 +55,13 @@ struct AttentionParts {
 };
 AttentionParts attention_parts(const AttentionBackward&);
 
+// Few steps after many, as in generation, are computed query by query: at most kFewSteps of heads
+// of at most kStepChannels. So many thread blocks share a query's keys, each of whose sums are
+// joined in order; it depends on the size of the cache, not on how much of it counts.
+inline constexpr Index kFewSteps = 8, kStepChannels = 256;
+bool is_few_steps(const Attention&);
+Index key_splits(const Attention&, const DeviceTraits&);
+
 // Number of parts in which the gradient of a repeated operand is summed over its rows; depends on
 // shape and device alone.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);

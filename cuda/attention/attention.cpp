@@ -55,10 +55,9 @@ void CudaBackend::run(const Attention& a) {
   if (a.out.elements() == 0) return;
   const Tensor memory = workspace(a);
   if (library_attention(a, traits_) && library_forward(a, *attention_, memory)) return;
-  if (a.out.shape()[1] <= kFewSteps && a.out.shape()[2] / a.heads <= kStepChannels)
-    attention_of_few_steps(a, stream_);
-  else
-    plain_attention(a, stream_);
+  if (!is_few_steps(a)) return plain_attention(a, stream_);
+  attention_of_few_steps(a, key_splits(a, traits_),
+                         memory ? static_cast<float*>(memory.raw()) : nullptr, stream_);
 }
 
 void CudaBackend::run(const AttentionBackward& a) {

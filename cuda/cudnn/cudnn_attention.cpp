@@ -121,6 +121,7 @@ class CudnnAttention final : public AttentionLibrary {
     check(cudnnSetStream(handle_, stream) == CUDNN_STATUS_SUCCESS, "[attention] cuDNN: stream");
   }
   ~CudnnAttention() override {
+    plans_.clear();
     if (!device_lost()) cudnnDestroy(handle_);
   }
 

@@ -55,5 +55,25 @@ TEST_F(AttentionWorkspace, PlainKernelsTakeSumsOfRows) {
   EXPECT_EQ(workspace_bytes(adds, h200_), sums);
 }
 
+TEST_F(AttentionWorkspace, FewQueriesShareTheirKeysAmongBlocks) {
+  const auto splits = [&](Index B, Index heads, Index T, Index C) {
+    const Index D = heads * 64;
+    const Attention a{.out = Tensor(dry_, {B, T, D}, DType::bf16),
+                      .earlier = Tensor(dry_, {B, C, 2 * D}, DType::bf16),
+                      .seen = C,
+                      .heads = heads};
+    const Index count = key_splits(a, h200_);
+    const std::size_t parts = count > 1 ? std::size_t(B * heads * T * count * 66 * 4) : 0;
+    EXPECT_EQ(workspace_bytes(a, h200_), parts);
+    EXPECT_EQ(workspace_bytes(a, DeviceTraits{}), 0u);
+    return count;
+  };
+  EXPECT_EQ(splits(1, 8, 1, 2048), 8);     // of 256 keys
+  EXPECT_EQ(splits(1, 8, 1, 65'536), 33);  // two blocks for each of 132 multiprocessors
+  EXPECT_EQ(splits(1, 8, 1, 100), 1);
+  EXPECT_EQ(splits(32, 8, 1, 2048), 1);
+  EXPECT_EQ(splits(1, 8, 5, 2048), 6);
+}
+
 }  // namespace
 }  // namespace tern

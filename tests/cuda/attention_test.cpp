@@ -56,7 +56,7 @@ TEST_F(CudaAttention, BehindACacheAgreesWithTheCpu) {
   CpuBackend cpu(kSlab);
   for (const Size& s : {Size{2, 1, 3, 6}, Size{1, 1, 8, 128}, Size{3, 5, 2, 64}, Size{1, 5, 1, 7},
                         Size{1, 5, 2, 300}, Size{2, 70, 2, 64}, Size{1, 9, 1, 33}})
-    for (const Index seen : {1, 7, 300}) {
+    for (const Index seen : {1, 7, 300, 1100}) {
       const auto want = behind_cache(cpu, DType::f64, s, seen);
       for (const DType dtype : {DType::f32, DType::bf16}) {
         const auto got = behind_cache(gpu(kSlab), dtype, s, seen);
