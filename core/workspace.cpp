@@ -252,10 +252,11 @@ bool is_few_steps(const Attention& a) {
 }
 
 Index key_splits(const Attention& a, const DeviceTraits& device) {
-  constexpr Index kKeys = 256;  // at least of a block, four to a warp four times
+  constexpr Index kKeys = 128;  // at least of a block, four to a warp twice
+  constexpr Index kBlocks = 2;  // to a multiprocessor: with more the joins cost what they win
   const Index queries = a.out.shape()[0] * a.heads * a.out.shape()[1];
   if (!a.earlier || queries == 0) return 1;
-  return std::clamp<Index>(2 * Index(device.multiprocessors) / queries, 1,
+  return std::clamp<Index>(kBlocks * Index(device.multiprocessors) / queries, 1,
                            std::max<Index>(1, pieces(a.earlier.shape()[1], kKeys)));
 }
 

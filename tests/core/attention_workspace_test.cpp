@@ -72,7 +72,7 @@ TEST_F(AttentionWorkspace, FewQueriesShareTheirKeysAmongBlocks) {
   EXPECT_EQ(splits(1, 8, 1, 65'536), 33);  // two blocks for each of 132 multiprocessors
   EXPECT_EQ(splits(1, 8, 1, 100), 1);
   EXPECT_EQ(splits(32, 8, 1, 2048), 1);
-  EXPECT_EQ(splits(1, 8, 5, 2048), 6);
+  EXPECT_EQ(splits(1, 8, 5, 4096), 6);
 }
 
 }  // namespace
