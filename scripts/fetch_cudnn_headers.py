@@ -3,7 +3,7 @@
 (scripts/cmake/cudnn.cmake).     scripts/fetch_cudnn_headers.py [FOLDER]
 
 They are entries of NVIDIA's wheels on PyPI, whose licences come with them; of each wheel only those
-entries are downloaded, about 1 MB in all. The folder, ~/.cache/tern/cudnn by default, appears whole
+entries are downloaded, 2 MB in all. The folder, ~/.cache/tern/cudnn by default, appears whole
 and may be deleted. Versions and the SHA-256 of what is extracted are pinned below. Exit status 1, and
 one line, if it cannot be done: tern builds without them.
 """

@@ -68,7 +68,7 @@ TEST_F(AttentionWorkspace, FewQueriesShareTheirKeysAmongBlocks) {
     EXPECT_EQ(workspace_bytes(a, DeviceTraits{}), 0u);
     return count;
   };
-  EXPECT_EQ(splits(1, 8, 1, 2048), 8);     // of 256 keys
+  EXPECT_EQ(splits(1, 8, 1, 2048), 16);    // of 128 keys
   EXPECT_EQ(splits(1, 8, 1, 65'536), 33);  // two blocks for each of 132 multiprocessors
   EXPECT_EQ(splits(1, 8, 1, 100), 1);
   EXPECT_EQ(splits(32, 8, 1, 2048), 1);
