@@ -32,7 +32,7 @@ OpenedAttention plain(const std::string& why) {
 OpenedAttention open_attention_library() {
   int device = 0;
   cuda_check(cudaGetDevice(&device), "[attention] device");
-  if (!is_hopper(device)) return plain("cuDNN is used on GPUs of compute capability 9.x");
+  if (!is_hopper(device)) return plain("cuDNN is used on Hopper GPUs, unless TERN_CUDA_PLAIN=1");
   if (!dlopen(library_path().c_str(), RTLD_LAZY | RTLD_GLOBAL)) return plain(dlerror());
   void* const plugin = dlopen("libtern_cudnn.so", RTLD_LAZY | RTLD_LOCAL);
   if (!plugin) return plain(dlerror());
