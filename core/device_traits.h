@@ -15,9 +15,10 @@ inline constexpr std::int64_t kGpuCodes = 16;
 struct DeviceTraits {
   int multiprocessors = 0;  // 0: a CPU, whose kernels bring their own memory
 
-  bool fp8 = false;       // its library multiplies 8-bit floats with a scale for each row
-  bool clusters = false;  // thread blocks can reach one another's shared memory
-  int shared_bytes = 0;   // shared memory of a thread block, at most
+  bool fp8 = false;                // its library multiplies 8-bit floats with a scale for each row
+  bool clusters = false;           // thread blocks can reach one another's shared memory
+  int shared_bytes = 0;            // shared memory of a thread block, at most
+  bool attention_library = false;  // the vendor's library computes causal attention
 
   bool is_gpu() const { return multiprocessors > 0; }
   // Whether kernels over rows take rows of so many elements.
@@ -25,7 +26,11 @@ struct DeviceTraits {
     return !is_gpu() || columns <= (columns % 4 == 0 ? kGpuRow : kGpuOddRow);
   }
   static constexpr DeviceTraits h200() {
-    return {.multiprocessors = 132, .fp8 = true, .clusters = true, .shared_bytes = 227 << 10};
+    return {.multiprocessors = 132,
+            .fp8 = true,
+            .clusters = true,
+            .shared_bytes = 227 << 10,
+            .attention_library = true};
   }
 };
 

@@ -22,6 +22,7 @@ struct DeviceFacts {
   std::string name{};  // "NVIDIA H200"
   std::string
       library{};  // versions that results depend on: "CUDA 13.0, driver 13.0, cuBLASLt 13.1"
+  std::string attention{};   // "cuDNN 9.19.0", or "plain kernels: " and why
   std::string algorithms{};  // measured ones that its products take, a line each: so do bits
   std::string id{};          // which piece of hardware in the world: no two processes share it
   std::string pci{};         // address on the machine's bus: "0000:17:00.0"; empty: not known

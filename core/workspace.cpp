@@ -207,4 +207,77 @@ std::size_t workspace_bytes(const MlgruBackward& a, const DeviceTraits& device) 
   return a.dbound ? bytes_of(a.h.shape()[0] * cut.blocks * a.h.shape()[2]) : 0;
 }
 
+namespace {
+
+constexpr Index kAttentionWidth = 128, kAttentionEights = 8, kAttentionSteps = 64;
+constexpr Index kAttentionTile = 128;  // positions are rounded up to it
+constexpr std::size_t kAttentionMargin = std::size_t(1) << 20;
+
+// out: or its gradient, (B, T, D)
+bool library_takes(const Tensor& out, Index heads, const DeviceTraits& device) {
+  const Index d = out.shape()[2] / heads;
+  return device.attention_library && out.dtype() == DType::bf16 && d % kAttentionEights == 0 &&
+         d <= kAttentionWidth && out.shape()[1] >= kAttentionSteps;
+}
+
+// positions of a sequence, in whole tiles
+Index tiled(Index T) {
+  return pieces(T, kAttentionTile) * kAttentionTile;
+}
+
+std::size_t slopes_of_head(Index T) {
+  return bytes_of_bf16(tiled(T) * tiled(T));
+}
+
+}  // namespace
+
+bool library_attention(const Attention& a, const DeviceTraits& device) {
+  return library_takes(a.out, a.heads, device) && a.seen == 0;
+}
+
+bool library_attention(const AttentionBackward& a, const DeviceTraits& device) {
+  return library_takes(a.dout, a.heads, device) && !a.dqkv.add &&
+         slopes_of_head(a.dout.shape()[1]) <= kAttentionSlopes;
+}
+
+AttentionParts attention_parts(const AttentionBackward& a) {
+  const Index B = a.dout.shape()[0], T = a.dout.shape()[1];
+  const Index most = std::max<Index>(1, Index(kAttentionSlopes / slopes_of_head(T)));
+  if (most < a.heads) return {.sequences = 1, .heads = pieces(a.heads, pieces(a.heads, most))};
+  return {.sequences = pieces(B, pieces(B, most / a.heads)), .heads = a.heads};
+}
+
+bool is_few_steps(const Attention& a) {
+  return a.out.shape()[1] <= kFewSteps && a.out.shape()[2] / a.heads <= kStepChannels;
+}
+
+Index key_splits(const Attention& a, const DeviceTraits& device) {
+  constexpr Index kKeys = 128;  // at least of a block, four to a warp twice
+  constexpr Index kBlocks = 2;  // to a multiprocessor: with more the joins cost what they win
+  const Index queries = a.out.shape()[0] * a.heads * a.out.shape()[1];
+  if (!a.earlier || queries == 0) return 1;
+  return std::clamp<Index>(kBlocks * Index(device.multiprocessors) / queries, 1,
+                           std::max<Index>(1, pieces(a.earlier.shape()[1], kKeys)));
+}
+
+std::size_t workspace_bytes(const Attention& a, const DeviceTraits& device) {
+  if (!device.is_gpu()) return 0;
+  if (library_attention(a, device)) return kAttentionMargin;
+  const Index splits = is_few_steps(a) ? key_splits(a, device) : 1;
+  const Index queries = a.out.shape()[0] * a.heads * a.out.shape()[1];
+  return splits > 1 ? bytes_of(queries * splits * (a.out.shape()[2] / a.heads + 2)) : 0;
+}
+
+// What the library holds of a part: slopes, sums of rows, and for each, what it aligns. Should it
+// refuse, the plain kernels' sums of rows.
+std::size_t workspace_bytes(const AttentionBackward& a, const DeviceTraits& device) {
+  if (!device.is_gpu()) return 0;
+  const Index B = a.dout.shape()[0], T = a.dout.shape()[1];
+  const std::size_t plain = bytes_of(B * a.heads * T);
+  if (!library_attention(a, device)) return plain;
+  const AttentionParts parts = attention_parts(a);
+  const std::size_t heads = std::size_t(parts.sequences * parts.heads);
+  return std::max(plain, heads * (slopes_of_head(T) + bytes_of(2 * tiled(T))) + kAttentionMargin);
+}
+
 }  // namespace tern

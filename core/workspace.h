@@ -42,6 +42,26 @@ struct Fp8Operands {
 };
 Fp8Operands fp8_operands(const TernaryProductBackward&);
 
+// Whether the device's library computes attention: in bf16, without earlier positions, of heads of
+// whole 16 bytes up to 128 channels, from 64 steps on. Backward it overwrites, and holds a head's
+// T^2 slopes, up to 2 GB. Plain kernels do the rest.
+bool library_attention(const Attention&, const DeviceTraits&);
+bool library_attention(const AttentionBackward&, const DeviceTraits&);
+// How much of the backward pass it computes at a time, so that the slopes take kAttentionSlopes
+// bytes: some sequences; or, if one is too long for that, some heads of one, but at least one head.
+inline constexpr std::size_t kAttentionSlopes = std::size_t(2) << 30;
+struct AttentionParts {
+  Index sequences = 1, heads = 1;
+};
+AttentionParts attention_parts(const AttentionBackward&);
+
+// Few steps after many, as in generation, are computed query by query: at most kFewSteps of heads
+// of at most kStepChannels. So many thread blocks share a query's keys, each of whose sums are
+// joined in order; it depends on the size of the cache, not on how much of it counts.
+inline constexpr Index kFewSteps = 8, kStepChannels = 256;
+bool is_few_steps(const Attention&);
+Index key_splits(const Attention&, const DeviceTraits&);
+
 // Number of parts in which the gradient of a repeated operand is summed over its rows; depends on
 // shape and device alone.
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device);
@@ -85,6 +105,8 @@ std::size_t workspace_bytes(const RmsNormBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const BinaryBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const EmbeddingBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const MlgruBackward&, const DeviceTraits&);
+std::size_t workspace_bytes(const Attention&, const DeviceTraits&);
+std::size_t workspace_bytes(const AttentionBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const Matmul&, const DeviceTraits&);
 std::size_t workspace_bytes(const MatmulBackward&, const DeviceTraits&);
 std::size_t workspace_bytes(const TernaryProduct&, const DeviceTraits&);

@@ -19,6 +19,11 @@ for tool in "${CXX:-c++}" cmake ninja; do
   exit 2
 done
 
+# headers for attention by cuDNN, where the GPU backend may be built; it is built without them, too
+if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+  python3 scripts/fetch_cudnn_headers.py || true
+fi
+
 # what was found in another prefix is forgotten
 [ "$(cat "$build/prefix" 2>/dev/null)" = "${prefix:-}" ] || set -- --fresh "$@"
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@"

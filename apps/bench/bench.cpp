@@ -32,16 +32,6 @@ constexpr Index kCopyBytes = 512 << 20;   // more than any cache
 constexpr Index kSquare = 8192;           // rows and columns of a GPU's product
 constexpr double kProductSeconds = 0.15;  // one measurement of the product lasts this long
 
-double copy_rate(Backend& backend) {
-  const Tensor from(backend, {kCopyBytes}, DType::i8), to(backend, {kCopyBytes}, DType::i8);
-  backend.fill(from, 1);
-  backend.fill(to, 0);
-  Samples rate;
-  for (int i = 0; i < 9; ++i)
-    rate.add(2.0 * double(kCopyBytes) / backend.seconds_of([&] { backend.copy(to, from); }));
-  return rate.median();
-}
-
 Yardstick eigen_yardstick(const ModelConfig& model) {
   auto product = std::make_shared<EigenProduct>(kProductRows, model.width, 2 * model.glu_width());
   return [product] {
@@ -159,6 +149,16 @@ void measure(Backend& on, ForwardProduct& p) {
 
 }  // namespace
 
+double copy_rate(Backend& backend) {
+  const Tensor from(backend, {kCopyBytes}, DType::i8), to(backend, {kCopyBytes}, DType::i8);
+  backend.fill(from, 1);
+  backend.fill(to, 0);
+  Samples rate;
+  for (int i = 0; i < 9; ++i)
+    rate.add(2.0 * double(kCopyBytes) / backend.seconds_of([&] { backend.copy(to, from); }));
+  return rate.median();
+}
+
 TrainingStep::TrainingStep(Backend& backend, const RunConfig& config, Index micro_batch)
     : trainer_(backend, config, micro_batch),
       ids_(random_tokens(config, "ids")),
@@ -179,6 +179,11 @@ std::string TimedBackend::shape(const TernaryProduct& a) {
 }
 std::string TimedBackend::shape(const TernaryProductBackward& a) {
   return product_shape(a.dy, a.x.q);
+}
+
+std::string TimedBackend::shape(const Attention& a) {  // steps x keys
+  const Index T = a.out.shape()[1];
+  return fmt::format(" {}x{}", T, a.seen + T);
 }
 
 void TimedBackend::note(const std::string& name, const Cost& cost, double seconds) {

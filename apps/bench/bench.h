@@ -110,6 +110,7 @@ class TimedBackend final : public Backend {
   static std::string shape(const MatmulBackward& a);
   static std::string shape(const TernaryProduct& a);
   static std::string shape(const TernaryProductBackward& a);
+  static std::string shape(const Attention& a);
   void note(const std::string& name, const Cost& cost, double seconds);
 
   Backend& inner_;
@@ -138,6 +139,9 @@ struct TrainBench {
 // called after each of the steps.
 TrainBench bench_train(Backend& backend, const BenchSetup& setup, int steps,
                        const std::function<void(int)>& progress);
+
+// bytes read and written per second by copying what no cache holds
+double copy_rate(Backend& backend);
 
 struct OpsBench {
   double product = 0;  // FLOP/s, as above
@@ -169,6 +173,21 @@ struct ForwardProduct {
 // For each shape of the forward pass; random operands. GPUs only.
 std::vector<ForwardProduct> bench_forward_products(Backend& backend, const RunConfig& config);
 std::size_t forward_products_bytes(const RunConfig& config, const DeviceTraits& device);
+
+// --- the kernels that a Transformer has beside products: rotary embedding, attention and SwiGLU,
+// forward and backward; and attention of one step behind a cache of T - 1 ---
+
+struct AttentionSize {
+  Index batch = 8, context = 2048, heads = 8, head_width = 128;  // B, T, D / d, d
+  Index hidden = 2816;                                           // H
+};
+
+// Times every kernel `passes` times on random numbers. activations: dtype of everything
+OpsBench bench_attention(Backend& backend, const AttentionSize& size, DType activations,
+                         int passes);
+// slab that the bench needs
+std::size_t attention_bytes(const AttentionSize& size, DType activations,
+                            const DeviceTraits& device);
 
 // A product of square matrices of random numbers, the unit of "share of peak".
 class SquareProduct {

@@ -1,4 +1,4 @@
-// tern bench and its three commands.
+// tern bench and its commands.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -116,7 +116,7 @@ void print_train(const TrainBench& r, const BenchSetup& setup, bool gpu) {
 
 void print_kernel(const KernelTimes& k, const OpsBench& all, int steps) {
   const double time = k.seconds.median();
-  const bool product = k.cost.flops > 0;
+  const bool product = k.cost.flops / all.product > k.cost.bytes / all.copy;  // the lower roof
   const double rate = (product ? k.cost.flops : k.cost.bytes) / time;
   fmt::print("{:<40} {:>5} {:>10.1f} {:>8.1f} {:<8} {:>5.0f} % of {:<8} {:>5.1f} %\n", k.name,
              int(k.seconds.count()) / steps, time * 1e6, rate / 1e9, product ? "GFLOP/s" : "GB/s",
@@ -289,6 +289,52 @@ void add_bench_bit_linear(CLI::App& bench) {
   command.callback([o] { run_bit_linear(*o); });
 }
 
+// --- tern bench attention: what a Transformer has beside products ---
+
+struct AttentionOptions {
+  AttentionSize size;
+  std::string device = "cpu";
+  int passes = 9;
+};
+
+void run_attention(const AttentionOptions& options) {
+  const Device device(options.device);
+  const DeviceFacts& facts = device.facts();
+  const DType activations = facts.traits.is_gpu() ? DType::bf16 : DType::f32;
+  const AttentionSize& size = options.size;
+  const auto backend = device.make_backend(attention_bytes(size, activations, facts.traits));
+  fmt::print("B={} T={} heads={} of {} H={}, {}, {}\n", size.batch, size.context, size.heads,
+             size.head_width, size.hidden, name_of(activations),
+             facts.traits.is_gpu() ? facts.name + ", " + facts.library : "CPU");
+  if (!facts.attention.empty()) fmt::print("attention: {}\n", facts.attention);
+  print_kernels(bench_attention(*backend, size, activations, options.passes), options.passes);
+}
+
+void add_bench_attention(CLI::App& bench) {
+  const auto o = std::make_shared<AttentionOptions>();
+  CLI::App& command =
+      *bench.add_subcommand("attention", "Rotary embedding, attention and SwiGLU, each alone");
+  const auto number = [&](const char* flag, Index& value, const char* help, Index most) {
+    command.add_option(flag, value, help)->check(CLI::Range(Index(1), most))->capture_default_str();
+  };
+  number("--batch", o->size.batch, "B", 65'536);
+  number("--context", o->size.context, "T", 65'536);
+  number("--heads", o->size.heads, "heads", 1024);
+  number("--head-width", o->size.head_width, "d, even", 4096);
+  number("--hidden", o->size.hidden, "H of the GLU", kMaxWidth);
+  command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--steps", o->passes, "number of measured passes")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.callback([o] {
+    require(o->size.head_width % 2 == 0, Fault::usage,
+            "bench attention: --head-width: expected an "
+            "even number, got ",
+            o->size.head_width);
+    run_attention(*o);
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& tern) {
@@ -297,6 +343,7 @@ void add_bench(CLI::App& tern) {
   add_bench_train(*bench);
   add_bench_bit_linear(*bench);
   add_bench_gemm(*bench);
+  add_bench_attention(*bench);
 }
 
 }  // namespace tern

@@ -76,6 +76,7 @@ void print_gpus() {
       row(fmt::format("GPU {}", i).c_str(),
           fmt::format("{}, {} of {} free, {}", gpu.name, bytes_text(double(gpu.free_bytes)),
                       bytes_text(double(gpu.total_bytes)), gpu.library));
+      row("attention", gpu.attention);
     }
   } catch (const Error& e) {
     row("GPU", fmt::format("none usable: {}", e.what()));

@@ -31,11 +31,12 @@ void CpuBackend::run(const GatedNormQuantize& a) {
     for_chunks(N, 16, [&](Index, Index begin, Index end) {
       R *p = scratch<R, 0>(D), *normalized = scratch<R, 1>(D);
       for (Index n = begin; n < end; ++n) {
-        rstd[2 * n] = inverse_rms(g + n * D, D, a.eps);
+        const R rms = root_mean_square(g + n * D, D, a.eps);
         silu_row(p, h + n * D, D);
-        for (Index i = 0; i < D; ++i) p[i] *= g[n * D + i] * rstd[2 * n] * w[i];
-        rstd[2 * n + 1] = inverse_rms(p, D, a.eps);
-        row.write(n, p, rstd[2 * n + 1], normalized, D);
+        for (Index i = 0; i < D; ++i) p[i] *= g[n * D + i] / rms * w[i];
+        const R second = root_mean_square(p, D, a.eps);
+        row.write(n, p, second, normalized, D);
+        rstd[2 * n] = 1 / rms, rstd[2 * n + 1] = 1 / second;
       }
     });
   });
@@ -107,8 +108,9 @@ void CpuBackend::run(const SwigluNormQuantize& a) {
         const R *left = in.left + n * in.stride, *right = in.right + n * in.stride;
         silu_row(p, left, H);
         for (Index i = 0; i < H; ++i) p[i] *= right[i];
-        rstd[n] = inverse_rms(p, H, a.eps);
-        row.write(n, p, rstd[n], normalized, H);
+        const R rms = root_mean_square(p, H, a.eps);
+        row.write(n, p, rms, normalized, H);
+        rstd[n] = 1 / rms;
       }
     });
   });

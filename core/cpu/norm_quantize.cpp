@@ -15,8 +15,9 @@ void CpuBackend::run(const RmsNorm& a) {
     const R *x = a.x.data<R>(), *w = a.w.data<R>();
     for_chunks(N, 16, [&](Index, Index begin, Index end) {
       for (Index n = begin; n < end; ++n) {
-        rstd[n] = inverse_rms(x + n * D, D, a.eps);
-        normalize(y + n * D, x + n * D, rstd[n], w, D);
+        const R rms = root_mean_square(x + n * D, D, a.eps);
+        normalize(y + n * D, x + n * D, rms, w, D);
+        rstd[n] = 1 / rms;
       }
     });
   });
@@ -59,15 +60,15 @@ void CpuBackend::run(const NormQuantize& a) {
           for (Index i = 0; i < D; ++i) sum[n * D + i] = s[i] + branch[n * D + i];
           s = sum + n * D;
         }
-        rstd[2 * n] = inverse_rms(s, D, a.eps);
+        const R rms = root_mean_square(s, D, a.eps);
+        R second = rms;
         if (block) {
-          normalize(u, s, rstd[2 * n], block, D);
-          rstd[2 * n + 1] = inverse_rms(u, D, a.eps);
-        } else {
-          rstd[2 * n + 1] = rstd[2 * n];
+          normalize(u, s, rms, block, D);
+          second = root_mean_square(u, D, a.eps);
         }
         for (std::size_t k = 0; k < a.rows.size(); ++k)
-          rows[k].write(n, block ? u : s, rstd[2 * n + 1], normalized, D);
+          rows[k].write(n, block ? u : s, second, normalized, D);
+        rstd[2 * n] = 1 / rms, rstd[2 * n + 1] = 1 / second;
       }
     });
   });
@@ -87,7 +88,8 @@ void CpuBackend::run(const NormQuantizeBackward& a) {
       R *u = scratch<R, 0>(D), *z = scratch<R, 1>(D), *du = scratch<R, 2>(D);
       for (Index n = begin; n < end; ++n) {
         const R *s = sum + n * D, r = rstd[2 * n];
-        if (block) normalize(u, s, r, block, D);
+        if (block)
+          for (Index i = 0; i < D; ++i) u[i] = s[i] * r * block[i];
         std::fill_n(z, D, R(0));
         for (std::size_t k = 0; k < a.rows.size(); ++k)
           rows[k].read(c, n, block ? u : s, rstd[2 * n + 1], z, D);

@@ -10,20 +10,32 @@
 
 namespace tern::cpu {
 
+// Sums over a row in an order that no compiler and no vector unit decides: of kRowColumns numbers,
+// number c adds the terms c, c + kRowColumns, ... in order; then the groups of four are added in
+// order, and then the four. PyTorch on a CPU adds f64 rows so.
+inline constexpr Index kRowColumns = 16;
+
+// term(i): the i-th of n terms
+template <class R, class Term>
+R row_sum(Index n, Term term) {
+  alignas(64) R columns[kRowColumns] = {};
+  Index i = 0;
+  for (; i + kRowColumns <= n; i += kRowColumns)
+    for (Index c = 0; c < kRowColumns; ++c) columns[c] += term(i + c);
+  for (Index c = 0; i + c < n; ++c) columns[c] += term(i + c);
+  for (Index group = 4; group < kRowColumns; group += 4)
+    for (Index c = 0; c < 4; ++c) columns[c] += columns[group + c];
+  return columns[0] + columns[1] + columns[2] + columns[3];
+}
+
 template <class R>
 R dot(const R* a, const R* b, Index n) {
-  R sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+  return row_sum<R>(n, [=](Index i) { return a[i] * b[i]; });
 }
 
 template <class R>
 R total(const R* x, Index n) {
-  R sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (Index i = 0; i < n; ++i) sum += x[i];
-  return sum;
+  return row_sum<R>(n, [=](Index i) { return x[i]; });
 }
 
 template <class R>
@@ -34,19 +46,16 @@ R largest(const R* x, Index n) {
   return top;
 }
 
-// 1 / sqrt(mean(x^2) + eps)
+// sqrt(mean(x^2) + eps)
 template <class R>
-R inverse_rms(const R* x, Index n, double eps) {
-  return 1 / std::sqrt(dot(x, x, n) / R(n) + R(eps));
+R root_mean_square(const R* x, Index n, double eps) {
+  return std::sqrt(dot(x, x, n) / R(n) + R(eps));
 }
 
-// y = x * rstd * w (w may be null: ones)
+// y = x / rms * w: a true division, on which the code of a value that is exactly k + 1/2 may depend
 template <class R>
-void normalize(R* y, const R* x, R rstd, const R* w, Index n) {
-  if (w)
-    for (Index i = 0; i < n; ++i) y[i] = x[i] * rstd * w[i];
-  else
-    for (Index i = 0; i < n; ++i) y[i] = x[i] * rstd;
+void normalize(R* y, const R* x, R rms, const R* w, Index n) {
+  for (Index i = 0; i < n; ++i) y[i] = x[i] / rms * w[i];
 }
 
 // dx = rstd * (z - x * rstd^2 * mean(z x)), z the gradient of x * rstd
@@ -148,9 +157,9 @@ struct RowWriter {
   }
 
   // u (D) is the row before this norm; normalized (D) is scratch
-  void write(Index n, const R* u, R rstd, R* normalized, Index D) const {
+  void write(Index n, const R* u, R rms, R* normalized, Index D) const {
     R* to = real ? real + n * D : normalized;
-    normalize(to, u, rstd, weight, D);
+    normalize(to, u, rms, weight, D);
     if (!scale) return;
     std::int8_t* codes = q ? q + n * D : scratch<std::int8_t, 0>(D);
     scale[n] = quantize_row(codes, to, D);

@@ -1,5 +1,6 @@
 #include "cuda/backend/cuda_backend.h"
 
+#include "cuda/attention/attention_library.h"
 #include "cuda/backend/device_query.h"
 #include "cuda/backend/host_memory.h"
 #include "cuda/common/check.h"
@@ -38,6 +39,7 @@ CudaBackend::CudaBackend(int device, std::size_t slab_bytes)
     throw;
   }
   blas_ = std::make_unique<Blas>(AlgorithmTable(algorithm_table_path()), machine_name(device));
+  if (traits_.attention_library) attention_ = open_attention_library().library->open(stream_);
   uploads_ = std::make_unique<UploadRing>();
   snapshots_ = std::make_unique<SnapshotSlots>();
 }

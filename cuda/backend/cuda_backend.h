@@ -12,6 +12,7 @@ namespace tern {
 
 namespace cuda {
 class AlgorithmTable;
+class AttentionLibrary;
 class Blas;
 class SnapshotSlots;
 class UploadRing;
@@ -64,6 +65,7 @@ class CudaBackend final : public Backend {
   std::vector<void*> slabs_{};
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<cuda::Blas> blas_;
+  std::unique_ptr<cuda::AttentionLibrary> attention_;  // or null
   std::unique_ptr<cuda::UploadRing> uploads_;
   std::unique_ptr<cuda::SnapshotSlots> snapshots_;
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/hex.h"
+#include "cuda/attention/attention_library.h"
 #include "cuda/backend/device_query.h"
 #include "cuda/common/check.h"
 #include "cuda/products/algorithm_table.h"
@@ -82,16 +83,20 @@ DeviceFacts describe_device(int device) {
           ", expected at least 8.0");
   cuda_check(cudaSetDevice(device), "[cuda] making the device current");
   const int compiled = compiled_for(properties);
+  const OpenedAttention attention = open_attention_library();
   DeviceFacts facts{
       .name = properties.name,
       .library = "CUDA " + version_text(CUDART_VERSION) + ", driver " +
-                 version_text(driver_version()) + ", cuBLASLt " + cublas_version(),
+                 version_text(driver_version()) + ", cuBLASLt " + cublas_version() +
+                 (attention.library ? ", " + attention.about : ""),
+      .attention = attention.about,
       .algorithms = AlgorithmTable(algorithm_table_path()).lines(machine_name(device)),
       .id = to_hex(std::as_bytes(std::span(properties.uuid.bytes))),
       .traits = {.multiprocessors = properties.multiProcessorCount,
                  .fp8 = architecture == 90,
                  .clusters = is_hopper(device) && compiled >= 90,
-                 .shared_bytes = int(properties.sharedMemPerBlockOptin)}};
+                 .shared_bytes = int(properties.sharedMemPerBlockOptin),
+                 .attention_library = attention.library != nullptr}};
   char address[32] = {};
   cuda_check(cudaDeviceGetPCIBusId(address, sizeof address, device), "[cuda] address on the bus");
   facts.pci = address;

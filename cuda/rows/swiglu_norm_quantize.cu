@@ -12,11 +12,29 @@ using namespace cuda;
 
 namespace {
 
+// Rows of a and b, each `stride` elements from the last: side by side in one tensor, or in two.
+template <class A>
+struct GluRows {
+  GluRows(const Tensor& a, const Tensor& b)
+      : left(a.data<A>()),
+        right(b ? b.data<A>() : left + a.shape().last() / 2),
+        stride(a.shape().last()) {}
+  const A *left, *right;
+  Index stride;
+};
+
+// H, and the number of rows
+struct GluSize {
+  GluSize(const Tensor& a, const Tensor& b)
+      : H(a.shape().last() / (b ? 1 : 2)), N(a.elements() / a.shape().last()) {}
+  Index H, N;
+};
+
 template <class A, class Writer>
 struct Forward {
   Writer row;
   float* rstd;
-  const A* ab;
+  GluRows<A> in;
   int H;
   float inverse_H, eps;
 };
@@ -31,8 +49,8 @@ __global__ void __launch_bounds__(L::bound)
   __shared__ float shared[2 * 32];
   const Index n = blockIdx.x;
   typename L::Row p, right, e;
-  load_row<L>(p, a.ab + 2 * n * a.H, a.H);
-  load_row<L>(right, a.ab + 2 * n * a.H + a.H, a.H);
+  load_row<L>(p, a.in.left + n * a.in.stride, a.H);
+  load_row<L>(right, a.in.right + n * a.in.stride, a.H);
   load_row<L>(e, a.row.weight, a.H);
   float total[2] = {};
   each<L>([&](int i, int v) {
@@ -46,10 +64,23 @@ __global__ void __launch_bounds__(L::bound)
   if (threadIdx.x == 0) a.rstd[n] = rstd;
 }
 
+// The gradients of a and b, where these are two tensors, in the place of the one of both.
+template <class A>
+struct TwoRowGrads {
+  template <class L>
+  __device__ void put_row(Index n, int H, float*, const typename L::Row& da,
+                          const typename L::Row& db) const {
+    a.template put<L>(n * H, da, H);
+    b.template put<L>(n * H, db, H);
+  }
+  RowGrad<A> a, b;
+};
+
 template <class A, class AbGrad>
 struct Backward {
   AbGrad dab;
-  const A *dy, *ab;
+  const A* dy;
+  GluRows<A> in;
   const float *weight, *rstd;
   float* parts;  // (P, H)
   Index N;
@@ -68,8 +99,8 @@ __global__ void __launch_bounds__(L::staged ? 768 : L::bound)
   __shared__ float shared[2][32], shared_top[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
-  const RowStream<L, A> dy(a.dy, a.H, a.H, place), left(a.ab, 2 * a.H, a.H, place),
-      right(a.ab + a.H, 2 * a.H, a.H, place);
+  const RowStream<L, A> dy(a.dy, a.H, a.H, place), left(a.in.left, a.in.stride, a.H, place),
+      right(a.in.right, a.in.stride, a.H, place);
   const WeightRow<L> weights(a.weight, 0, a.H, place);
   const ScalarStream<1> rstd(a.rstd, place);
   typename L::Row dweight = {};
@@ -116,17 +147,24 @@ std::size_t staging_bytes(Index H) {
          ScalarStream<1>::bytes(L::threads(H));
 }
 
+// f(how the gradients of a and b leave)
+template <class A, class F>
+void visit_glu_grad(const char* kernel, const SwigluNormQuantizeBackward& a, F&& f) {
+  if (!a.b) return visit_row_grad<A>(kernel, a.da, a.da_fp8, f);
+  check(!a.da_fp8, kernel, ": expected 8-bit gradients of a and b side by side alone");
+  f(TwoRowGrads<A>{RowGrad<A>(a.da), RowGrad<A>(a.db)});
+}
+
 }  // namespace
 
 void CudaBackend::run(const SwigluNormQuantize& a) {
-  check(!a.b, "[swiglu_norm_quantize] expected a and b side by side");
-  const Index H = a.a.shape().last() / 2, N = a.a.elements() / (2 * H);
-  const bool fours = in_fours(H, a.a, a.row.y.q, a.row.weight);
-  visit_real(a.a.dtype(), [&]<class A>() {
+  const auto [H, N] = GluSize(a.a, a.b);
+  const bool fours = in_fours(H, a.a, a.b, a.row.y.q, a.row.weight);
+  visit_real(a.a.dtype(), [&, H = H, N = N]<class A>() {
     visit_writer<A>(a.row, [&]<class Writer>() {
       const Forward<A, Writer> task{.row = Writer(a.row),
                                     .rstd = a.rstd.data<float>(),
-                                    .ab = a.a.data<A>(),
+                                    .in = {a.a, a.b},
                                     .H = int(H),
                                     .inverse_H = 1.0f / float(H),
                                     .eps = float(a.eps)};
@@ -139,18 +177,18 @@ void CudaBackend::run(const SwigluNormQuantize& a) {
 }
 
 void CudaBackend::run(const SwigluNormQuantizeBackward& a) {
-  check(!a.b, "[swiglu_norm_quantize] expected a and b side by side");
-  const Index H = a.a.shape().last() / 2, N = a.a.elements() / (2 * H);
+  const auto [H, N] = GluSize(a.a, a.b);
   const Index P = column_sum_parts(a, traits_);
-  const bool fours = in_fours(H, a.da.to, a.da_fp8.codes, a.row.dy, a.row.weight, a.a);
+  const bool fours =
+      in_fours(H, a.da.to, a.db.to, a.da_fp8.codes, a.row.dy, a.row.weight, a.a, a.b);
   const Tensor memory = workspace(a);
   float* parts = static_cast<float*>(memory.raw());
   const char* name = "[swiglu_norm_quantize]";
-  visit_real(a.a.dtype(), [&]<class A>() {
-    visit_row_grad<A>(name, a.da, a.da_fp8, [&]<class AbGrad>(const AbGrad& dab) {
+  visit_real(a.a.dtype(), [&, H = H, N = N]<class A>() {
+    visit_glu_grad<A>(name, a, [&]<class AbGrad>(const AbGrad& dab) {
       const Backward<A, AbGrad> task{.dab = dab,
                                      .dy = data_or_null<A>(a.row.dy),
-                                     .ab = a.a.data<A>(),
+                                     .in = {a.a, a.b},
                                      .weight = a.row.weight.data<float>(),
                                      .rstd = a.rstd.data<float>(),
                                      .parts = parts,

@@ -48,6 +48,15 @@ TEST(Bench, TimesEveryKernelOfARealStep) {
   EXPECT_DOUBLE_EQ(flops, counted_flops());
 }
 
+TEST(Bench, AttentionTakesTheMemoryOfItsPlan) {
+  const AttentionSize size{.batch = 2, .context = 70, .heads = 3, .head_width = 8, .hidden = 20};
+  CpuBackend backend(attention_bytes(size, DType::f32, {}));
+  const OpsBench r = bench_attention(backend, size, DType::f32, 2);
+  EXPECT_EQ(r.kernels.size(), 7u);  // attention twice: of all steps, and of one
+  for (const KernelTimes& k : r.kernels) EXPECT_EQ(k.seconds.count(), 2u) << k.name;
+  EXPECT_GT(attention_bytes(size, DType::bf16, DeviceTraits::h200()), 3 * (std::size_t(128) << 20));
+}
+
 // The composed model is the same function: what differs is rounding, and a decision that it flips.
 TEST(Bench, FusedAndComposedFormsAreTheSameLayerAndTheSameModel) {
   RunConfig config = small();

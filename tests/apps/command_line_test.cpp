@@ -75,7 +75,7 @@ TEST(Fault211, WithoutACommandAllAreListed) {
     EXPECT_THAT(bare.out, HasSubstr("\n  " + command->get_name() + ' '));
   const Outcome bench = tern_with({"bench"});
   EXPECT_EQ(bench.exit_code, 2);
-  EXPECT_THAT(bench.out, AllOf(HasSubstr("gemm"), HasSubstr("bitlinear")));
+  EXPECT_THAT(bench.out, AllOf(HasSubstr("gemm"), HasSubstr("bitlinear"), HasSubstr("attention")));
 }
 
 TEST(Fault211, UnknownWordsAreNamedWithASuggestion) {

@@ -107,7 +107,21 @@ std::vector<OpCase> wide_cases() {
       cross_entropy_case(600, 8200, 8, {.ignore_every = 5, .quantized = false}),
       cross_entropy_case(3, 32000, 8, {.quantized = false}),
       cross_entropy_case(3, 32776, 8, {.quantized = false}),  // one too wide for that
-  };
+      // more rows than blocks, a and b apart; and rows of a model
+      swiglu_norm_quantize_case(1500, 1024, false, false), swiglu_case(300, 2816),
+      swiglu_case(70, 6912), swiglu_case(9, 1001),
+      // sequences of several blocks; heads of a model, and of odd halves
+      rotary_case(9, 130, 256, {.heads = 2}, true),
+      rotary_case(2, 20, 2560, {.heads = 20, .first = 5000}, false),
+      rotary_case(3, 7, 1024, {.heads = 16}, true), rotary_case(2, 5, 60, {.heads = 2}, true),
+      rotary_case(2, 3, 800, {.heads = 1}, false),
+      rotary_case(2, 9, 256, {.heads = 2, .ternary = true}, true),
+      rotary_case(2, 5, 90, {.heads = 3, .ternary = true}, false),
+      // the library's sizes in bf16; ragged tiles, heads wider than a slab
+      attention_case(2, 130, 128, 2), attention_case(1, 256, 256, 2),
+      attention_case(1, 1000, 128, 1), attention_case(1, 2048, 256, 2),
+      attention_case(3, 65, 80, 1), attention_case(1, 130, 402, 2), attention_case(1, 70, 258, 1),
+      attention_case(2, 200, 21, 3)};
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaOp, testing::ValuesIn(op_cases()),
