@@ -2,30 +2,28 @@
 """Fetches the headers of cuDNN and of its C++ front end, for the attention plugin of the GPU backend
 (scripts/cmake/cudnn.cmake).     scripts/fetch_cudnn_headers.py [FOLDER]
 
-They are entries of NVIDIA's wheels on PyPI, whose licences come with them; of each wheel only those
-entries are downloaded, 2 MB in all. The folder, ~/.cache/tern/cudnn by default, appears whole
-and may be deleted. Versions and the SHA-256 of what is extracted are pinned below. Exit status 1, and
-one line, if it cannot be done: tern builds without them.
+They are entries of NVIDIA's wheels on PyPI, whose licences come with them. pip says where a wheel is; of
+each only those entries are downloaded, 2 MB in all. The folder, ~/.cache/tern/cudnn by default, appears
+whole and may be deleted. Versions and the SHA-256 of what is extracted are pinned below. Exit status 1,
+and one line, if it cannot be done: tern builds without them.
 """
 import hashlib
 import io
+import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import urllib.request
+import venv
 import zipfile
 
-FILES = "https://files.pythonhosted.org/packages/"
-WHEELS = [  # address, folders of headers in it, SHA-256 of their files' names and contents in order
-    (FILES + "a3/22/0b4b932655d17a6da1b92fa92ab12844b053bb2ac2475e179ba6f043da1e/"
-     "nvidia_cudnn_cu13-9.19.0.56-py3-none-manylinux_2_27_x86_64.whl",
-     "nvidia/cudnn/include/",
+WHEELS = [  # package, folders of headers in it, SHA-256 of their files' names and contents in order
+    ("nvidia-cudnn-cu13==9.19.0.56", "nvidia/cudnn/include/",
      "c63f95b013a152ee9cdfb66d7cf5aa774679c7e986aeb935a5ead3f256286acf"),
-    (FILES + "11/02/660e2dd9f9d9f940e1641443771730612c3aadaafbc5ef7a93cc313d519d/"
-     "nvidia_cudnn_frontend-1.32.0-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
-     "include/",
+    ("nvidia-cudnn-frontend==1.32.0", "include/",
      "e1924248452c277e1e97558e357b5d151f7e04a4447c9b3ffa13ea62b2ccc01c"),
 ]
 BLOCK = 1 << 18
@@ -71,6 +69,23 @@ class RemoteFile(io.RawIOBase):
         return len(part)
 
 
+def pip(room):
+    """This interpreter's, or one of an environment made for it."""
+    if not subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
+        return [sys.executable, "-m", "pip"]
+    venv.create(room / "pip", with_pip=True)
+    return [room / "pip/bin/python", "-m", "pip"]
+
+
+def address_of(package, command):
+    """Of the package's wheel, which is not downloaded."""
+    options = "--dry-run --ignore-installed --no-deps --only-binary=:all: --quiet --no-input --report -".split()
+    done = subprocess.run([*command, "install", *options, package], capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"pip: {package}: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}")
+    return json.loads(done.stdout)["install"][0]["download_info"]["url"]
+
+
 def extract(address, folder, expected, to):
     with zipfile.ZipFile(io.BufferedReader(RemoteFile(address))) as wheel:
         names = sorted(n for n in wheel.namelist() if not n.endswith("/"))
@@ -100,8 +115,9 @@ def main():
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as room:
         whole = pathlib.Path(room) / "cudnn"
-        for address, folder, expected in WHEELS:
-            extract(address, folder, expected, whole)
+        command = pip(pathlib.Path(room))
+        for package, folder, expected in WHEELS:
+            extract(address_of(package, command), folder, expected, whole)
         (whole / "pins").write_text(pins)
         shutil.rmtree(target, ignore_errors=True)
         whole.rename(target)
@@ -111,5 +127,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, LookupError, ValueError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
         sys.exit(f"cudnn: no headers, tern builds without cuDNN's attention: {error}")

@@ -35,7 +35,9 @@ RunConfig BenchSize::config(int micro_batches, const std::vector<std::string>& o
       "[run]\nsteps = 1\n[model]\n{}\n[batch]\ntokens = {}\ncontext = {}\nmicro_batch = {}\n"
       "[optimizer]\nlr = 1e-3\n[[data.source]]\npath = \"random tokens\"\n",
       numbers, micro_batches * batch * context, context, batch);
-  return parse_config(text, "bench", overrides).config;
+  RunConfig config = parse_config(text, "bench", overrides).config;
+  if (config.model.vocab_size == 0) config.model.vocab_size = model.vocab_size;  // of a named size
+  return config;
 }
 
 // --model, --width, --layers, --vocab, --batch, --context; none of them together with `instead`
