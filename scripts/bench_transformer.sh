@@ -8,7 +8,7 @@ set -euo pipefail
 tern=$1 rival=$2 out=$3
 shift 3
 [ $# -gt 0 ] || set -- 370m:32 1.3b:16 2.7b:8
-families=${FAMILIES:-transformer/none transformer/ternary matmulfree/ternary}
+families=${FAMILIES:-transformer/none transformer/ternary matmulfree/none matmulfree/ternary}
 mkdir -p "$out"
 
 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm --format=csv,noheader | tee "$out/card.txt"

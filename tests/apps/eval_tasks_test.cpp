@@ -211,7 +211,9 @@ TEST_F(EvalTasks, TheModelStatesItsLength) {
               HasSubstr("expected at most --max-length, 2"));
 }
 
-TEST_F(EvalTasks, BadItemsAreWarnedOfOrEndIt) {
+using Fault71 = EvalTasks;
+
+TEST_F(Fault71, BadItemsAreWarnedOfOrEndIt) {
   std::string many;
   for (int i = 0; i < 150; ++i)
     many += R"({"id": )" + std::to_string(i) +
