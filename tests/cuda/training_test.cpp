@@ -26,12 +26,18 @@ struct Formats {
   std::optional<DType> gradients{}, working{};
   Quantize quantize = Quantize::ternary;
   Index vocab_size = 251;
+  std::string type = "matmulfree";
+  AttentionKind attention = AttentionKind::dense;
 };
 
 Training train(Backend& on, const Formats& formats, int steps, Index width = 64,
                const AdamWOptions& update = {}) {
-  const ModelConfig config{
-      .vocab_size = formats.vocab_size, .width = width, .layers = 3, .quantize = formats.quantize};
+  const ModelConfig config{.type = formats.type,
+                           .vocab_size = formats.vocab_size,
+                           .width = width,
+                           .layers = 3,
+                           .attention = formats.attention,
+                           .quantize = formats.quantize};
   Model model(config, formats.model);
   ParameterPack pack(on, model.parameters(),
                      {.gradients = formats.gradients,
@@ -108,6 +114,32 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
 TEST_F(CudaTraining, TheSameBitsTwice) {
   for (const Formats& options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8})
     EXPECT_EQ(on_gpu(options, 4), on_gpu(options, 4));
+}
+
+// The Transformer in its three forms: with cuDNN's attention where the library is there and takes
+// the sizes (width 64), with the plain kernels elsewhere.
+TEST_F(CudaTraining, TransformersTrainLikeTheCpus) {
+  CpuBackend cpu(kSlab);
+  Formats dense{.quantize = Quantize::none, .type = "transformer"}, ternary = dense;
+  ternary.quantize = Quantize::ternary;
+  Formats rounded = ternary;
+  rounded.attention = AttentionKind::ternary;
+  for (const Formats& form : {dense, ternary, rounded})
+    for (const Index width : {64, 40}) {
+      const Training want = train(cpu, form, 10, width);
+      EXPECT_LT(want.losses.back(), want.losses.front() - 0.5);
+      EXPECT_LE(largest_difference(on_gpu(form, 10, width).losses, want.losses), 0.02) << width;
+      Formats half = form;
+      half.model = kHalfStream.model;
+      if (form.quantize == Quantize::none) half.working = DType::bf16;
+      const Training got = on_gpu(half, 10, width);
+      EXPECT_LE(largest_difference(got.losses, want.losses), 0.05) << width;
+      EXPECT_EQ(on_gpu(half, 10, width), got) << width;
+      for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
+        half.model.recompute = recompute;
+        EXPECT_EQ(on_gpu(half, 10, width), got) << width << ' ' << int(recompute);
+      }
+    }
 }
 
 // The library's products round dense weights to bf16; a copy that was rounded before changes no
