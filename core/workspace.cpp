@@ -242,6 +242,7 @@ bool library_attention(const AttentionBackward& a, const DeviceTraits& device) {
 
 AttentionParts attention_parts(const AttentionBackward& a) {
   const Index B = a.dout.shape()[0], T = a.dout.shape()[1];
+  if (a.dout.elements() == 0) return {.sequences = 1, .heads = a.heads};
   const Index most = std::max<Index>(1, Index(kAttentionSlopes / slopes_of_head(T)));
   if (most < a.heads) return {.sequences = 1, .heads = pieces(a.heads, pieces(a.heads, most))};
   return {.sequences = pieces(B, pieces(B, most / a.heads)), .heads = a.heads};

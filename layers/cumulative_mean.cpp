@@ -52,9 +52,9 @@ Residual CumulativeMean::operator()(const Pass& pass, Residual in, Parameter& no
   return {.x = u.sum, .branch = out_(pass, "out", v.rows[0], with.fp8_dx)};
 }
 
-std::vector<StateSpec> CumulativeMean::state(Index batch, DType real, DType) const {
-  const Shape sums{batch, out_.weight.shape[0]};
-  return {{.shape = sums, .dtype = real}, {.shape = sums, .dtype = real}};
+std::vector<StateSpec> CumulativeMean::state(const StateRequest& request) const {
+  const Shape sums{request.batch, out_.weight.shape[0]};
+  return {{.shape = sums, .dtype = request.real}, {.shape = sums, .dtype = request.real}};
 }
 
 void CumulativeMean::members(const std::string& prefix, const ParameterVisitor& f) {

@@ -19,8 +19,8 @@ class CumulativeMean final : public Mixer {
   explicit CumulativeMean(const ModelConfig& config);
   Residual operator()(const Pass& pass, Residual in, Parameter& norm,
                       const MixerInput& with) override;
-  std::vector<StateSpec> state(Index batch, DType real,
-                               DType) const override;  // both sums, (B, D) each
+  std::vector<StateSpec> state(
+      const StateRequest& request) const override;  // both sums, (B, D) each
   void members(const std::string& prefix, const ParameterVisitor& f) override;
 
  private:

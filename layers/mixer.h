@@ -21,6 +21,12 @@ struct StateSpec {
   Shape shape{};
   DType dtype = DType::f32;
 };
+struct StateRequest {
+  Index batch = 1;
+  Index positions = 0;             // that a cache is to have room for at first
+  DType real = DType::f32;         // of parameters, in which recurrences run
+  DType activations = DType::f32;  // of what products write
+};
 struct LayerState {
   std::vector<Tensor> tensors{};  // as Mixer::state() lists them, zeros at the start
   Index steps = 0;                // positions seen so far
@@ -52,9 +58,8 @@ class Mixer {
   virtual Residual operator()(const Pass& pass, Residual in, Parameter& norm,
                               const MixerInput& with) = 0;
 
-  // The state of `batch` sequences; empty: every position is computed alone. real: the dtype of
-  // parameters, in which recurrences run; activations: of what products write.
-  virtual std::vector<StateSpec> state(Index batch, DType real, DType activations) const = 0;
+  // The state of `batch` sequences; empty: every position is computed alone.
+  virtual std::vector<StateSpec> state(const StateRequest& request) const = 0;
 
   // Calls f for every parameter, each with its name behind the prefix.
   virtual void members(const std::string& prefix, const ParameterVisitor& f) = 0;

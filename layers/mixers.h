@@ -14,7 +14,7 @@ class MlgruMixer final : public Mixer {
   explicit MlgruMixer(const ModelConfig& config);
   Residual operator()(const Pass& pass, Residual in, Parameter& norm,
                       const MixerInput& with) override;
-  std::vector<StateSpec> state(Index batch, DType real, DType) const override;  // h[T-1] (B, D)
+  std::vector<StateSpec> state(const StateRequest& request) const override;  // h[T-1] (B, D)
   void members(const std::string& prefix, const ParameterVisitor& f) override;
 
  private:
@@ -29,7 +29,7 @@ class Glu final : public Mixer {
   explicit Glu(const ModelConfig& config);
   Residual operator()(const Pass& pass, Residual in, Parameter& norm,
                       const MixerInput& with) override;
-  std::vector<StateSpec> state(Index, DType, DType) const override { return {}; }
+  std::vector<StateSpec> state(const StateRequest&) const override { return {}; }
   void members(const std::string& prefix, const ParameterVisitor& f) override;
 
  private:

@@ -48,8 +48,8 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   return {.x = u.sum, .branch = project("o_proj", o_proj_, gated)};
 }
 
-std::vector<StateSpec> MlgruMixer::state(Index batch, DType real, DType) const {
-  return {{.shape = {batch, g_norm_.shape[0]}, .dtype = real}};
+std::vector<StateSpec> MlgruMixer::state(const StateRequest& request) const {
+  return {{.shape = {request.batch, g_norm_.shape[0]}, .dtype = request.real}};
 }
 
 void MlgruMixer::members(const std::string& prefix, const ParameterVisitor& f) {

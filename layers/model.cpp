@@ -189,10 +189,12 @@ ModelState select(const ModelState& state, std::span<const Index> sequences) {
   return out;
 }
 
-ModelState Model::new_state(Index batch) {
+ModelState Model::new_state(Index batch, Index positions) {
+  const StateRequest request{
+      .batch = batch, .positions = positions, .real = options_.dtype, .activations = activations()};
   ModelState state(blocks_.size());
   for (std::size_t l = 0; l < blocks_.size(); ++l)
-    for (const StateSpec& spec : blocks_[l].token->state(batch, options_.dtype, activations())) {
+    for (const StateSpec& spec : blocks_[l].token->state(request)) {
       state[l].tensors.emplace_back(backend(), spec.shape, spec.dtype);
       backend().fill(state[l].tensors.back(), 0);
     }

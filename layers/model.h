@@ -46,7 +46,9 @@ class Model {
   // ids, targets (B, T) i32 -> of each target (N = B*T), given the ids up to its own place: see
   // token_scores. state: as for logits.
   TokenScores score(const Pass& pass, const Tensor& ids, const Tensor& targets, ModelState* state);
-  ModelState new_state(Index batch);  // zeros
+  // zeros; positions: how many will be read, if that is known. A cache of a Transformer has room
+  // for them at once, and grows if there are more.
+  ModelState new_state(Index batch, Index positions = 0);
   ParameterCount count() const;
 
  private:

@@ -7,7 +7,7 @@
 namespace tern {
 namespace {
 
-constexpr Index kFirstCapacity = 64;  // positions that a new cache has room for
+constexpr Index kFirstCapacity = 64;  // positions that a new cache has room for at least
 
 bool is_dense(const ModelConfig& config) {
   return config.quantize == Quantize::none;
@@ -104,8 +104,10 @@ Residual AttentionMixer::operator()(const Pass& pass, Residual in, Parameter& no
   return {.x = stream.x, .branch = o_proj_(pass, "o_proj", std::exchange(rows, {}), with.fp8_dx)};
 }
 
-std::vector<StateSpec> AttentionMixer::state(Index batch, DType, DType activations) const {
-  return {{.shape = {batch, kFirstCapacity, 2 * o_proj_.weight.shape[1]}, .dtype = activations}};
+std::vector<StateSpec> AttentionMixer::state(const StateRequest& request) const {
+  return {{.shape = {request.batch, std::max(request.positions, kFirstCapacity),
+                     2 * o_proj_.weight.shape[1]},
+           .dtype = request.activations}};
 }
 
 void AttentionMixer::members(const std::string& prefix, const ParameterVisitor& f) {

@@ -15,7 +15,7 @@ class AttentionMixer final : public Mixer {
   Residual operator()(const Pass& pass, Residual in, Parameter& norm,
                       const MixerInput& with) override;
   // keys and values of the positions so far (B, C, 2D), C as many as there is room for
-  std::vector<StateSpec> state(Index batch, DType, DType activations) const override;
+  std::vector<StateSpec> state(const StateRequest& request) const override;
   void members(const std::string& prefix, const ParameterVisitor& f) override;
 
  private:
@@ -34,7 +34,7 @@ class SwigluMixer final : public Mixer {
   explicit SwigluMixer(const ModelConfig& config);
   Residual operator()(const Pass& pass, Residual in, Parameter& norm,
                       const MixerInput& with) override;
-  std::vector<StateSpec> state(Index, DType, DType) const override { return {}; }
+  std::vector<StateSpec> state(const StateRequest&) const override { return {}; }
   void members(const std::string& prefix, const ParameterVisitor& f) override;
 
  private:

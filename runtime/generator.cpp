@@ -57,11 +57,25 @@ std::int32_t sample_token(std::span<const double> logits, const Sampling& sampli
   return order[count - 1];
 }
 
-Generator::Generator(Model& model, const Sampling& sampling)
+Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positions)
     : model_(model),
       sampling_(sampling),
       rng_(sampling.seed, stream_of("sampling")),
-      state_(model.new_state(1)) {}
+      positions_(positions),
+      state_(model.new_state(1, positions)) {}
+
+// A chunk of a prompt at its first place and at its last one, since attention takes more behind a
+// longer cache; then one token.
+void Generator::rehearse() {
+  const std::vector<std::int32_t> ids(kPromptChunk, 0);
+  read(ids);
+  const Index last = Index(positions_) - Index(kPromptChunk) - 1;
+  if (last > state_.front().steps) {
+    for (LayerState& layer : state_) layer.steps = last;
+    read(ids);
+  }
+  read(std::span(ids).first(1));
+}
 
 void Generator::read(std::span<const std::int32_t> ids) {
   while (!ids.empty()) {

@@ -1,5 +1,6 @@
-// Text from a model, token by token. The state is recurrent: memory and time per token do not grow
-// with the text, and there is no window.
+// Text from a model, token by token. A recurrent state has one size: memory and time per token do
+// not grow with the text, and there is no window. A Transformer's cache and its time per token
+// grow; it reads on past the context that it was trained with, where it is seldom any good.
 #pragma once
 
 #include "core/rng.h"
@@ -23,17 +24,21 @@ std::int32_t sample_token(std::span<const double> logits, const Sampling& sampli
 
 class Generator {
  public:
-  Generator(Model& model, const Sampling& sampling);
+  // positions: ids of the prompt and of what will be drawn, as far as that is known
+  Generator(Model& model, const Sampling& sampling, std::int64_t positions = 0);
 
   void read(
       std::span<const std::int32_t> ids);  // a prompt, or more of it; at least one id before next()
   std::int32_t next();                     // draws a token and reads it
+  // Takes the memory that reading and drawing so many positions takes; what it reads are zeros.
+  void rehearse();
 
  private:
   Model& model_;
   Sampling sampling_;
   Rng rng_;
   std::uint64_t drawn_ = 0;
+  std::int64_t positions_;
   ModelState state_;
   std::vector<double> logits_;  // (V) after the last token read
 };

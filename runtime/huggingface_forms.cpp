@@ -126,7 +126,8 @@ double read_rope_theta(ConfigReader& reader) {
   const double theta = reader.positive("rope_theta", 10'000);
   const Json* parameters = reader.find("rope_parameters");
   if (!parameters) return theta;
-  const bool plain = parameters->is_object() && parameters->value("rope_type", "") == "default" &&
+  const bool plain = parameters->is_object() &&
+                     parameters->value("rope_type", Json()) == "default" &&
                      parameters->value("rope_theta", Json()).is_number() && parameters->size() == 2;
   if (plain && parameters->at("rope_theta").get<double>() > 0)
     return parameters->at("rope_theta").get<double>();

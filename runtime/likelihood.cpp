@@ -10,7 +10,12 @@
 namespace tern {
 namespace {
 
-constexpr Index kMostSequences = 256;  // of a batch: their states take memory, too
+// Of the sequences of a batch, whose states take memory, too: a Transformer's has all positions.
+constexpr Index kMostSequences = 256, kMostPositions = 65'536;
+
+Index most_sequences(Index positions) {
+  return std::clamp<Index>(kMostPositions / std::max<Index>(1, positions), 1, kMostSequences);
+}
 
 }  // namespace
 
@@ -32,8 +37,8 @@ LikelihoodScorer::LikelihoodScorer(std::vector<LikelihoodRequest> requests, Inde
 // Takes the requests of the first contexts of one length off the front.
 LikelihoodScorer::Batch LikelihoodScorer::next_batch(std::span<const std::size_t>& order) const {
   Batch batch{.steps = Index(requests_[order[0]].context.size()) - 1};
-  const std::size_t most =
-      std::size_t(std::clamp<Index>(tokens_ / std::max<Index>(1, batch.steps), 1, kMostSequences));
+  const std::size_t most = std::size_t(
+      std::clamp<Index>(tokens_ / std::max<Index>(1, batch.steps), 1, most_sequences(batch.steps)));
   std::vector<std::pair<std::size_t, Index>> members;
   std::size_t taken = 0;
   for (; taken < order.size(); ++taken) {
@@ -61,7 +66,7 @@ void LikelihoodScorer::add_groups(Batch& batch,
   for (const auto& [request, context] : members) {
     Group* last = batch.groups.empty() ? nullptr : &batch.groups.back();
     if (!last || 4 * length(request) < 3 * last->steps || last->tokens() + last->steps > tokens_ ||
-        Index(last->requests.size()) == kMostSequences)
+        Index(last->requests.size()) == most_sequences(batch.steps + last->steps))
       last = &batch.groups.emplace_back(Group{.steps = length(request)});
     last->requests.push_back(request);
     last->contexts.push_back(context);
@@ -76,7 +81,9 @@ std::vector<Index> LikelihoodScorer::Batch::shape() const {
 
 ModelState LikelihoodScorer::Batch::read_contexts(
     Model& model, const std::vector<LikelihoodRequest>& requests) const {
-  ModelState state = model.new_state(Index(firsts.size()));
+  Index longest = 0;
+  for (const Group& group : groups) longest = std::max(longest, group.steps);
+  ModelState state = model.new_state(Index(firsts.size()), steps + longest);
   if (steps == 0) return state;
   std::vector<std::int32_t> ids;
   for (const std::size_t request : firsts)

@@ -29,10 +29,8 @@ void rehearse(Trainer& trainer, const RunConfig& config, Index sequences, bool d
   trainer.step({ids, ids}, 0, 0, 0, diagnostics ? &inside : nullptr);
 }
 
-void rehearse_sample(Model& model) {
-  Generator generator(model, {.temperature = 0});
-  generator.read(std::vector<std::int32_t>(64, 0));
-  generator.next();
+void rehearse_sample(Model& model, const RunConfig& config) {
+  Generator(model, {}, sample_positions(config)).rehearse();
 }
 
 void require_fits(const MemoryPlan& plan, std::size_t available, const std::string& advice) {
@@ -131,7 +129,7 @@ MemoryPlan plan_memory(const RunConfig& config, Index micro_batch, const DeviceT
   rehearse(trainer, config, std::min(sequences, micro_batch), true);
   const std::vector<std::int32_t> ids(std::size_t(micro_batch * config.batch.context), 0);
   evaluate(trainer.model(), {ids, ids}, config.batch.context);
-  if (shard.rank == 0) rehearse_sample(trainer.model());
+  if (shard.rank == 0) rehearse_sample(trainer.model(), config);
   const ParameterPack& pack = trainer.pack();
   return {.micro_batch = micro_batch,
           .parameters = pack.values().bytes(),

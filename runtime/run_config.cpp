@@ -67,6 +67,13 @@ Schedule make_schedule(const DecayScheduleSection& s, std::int64_t total) {
   fail(Fault::internal, "[weight_decay_schedule] unknown preset ", int(s.preset));
 }
 
+std::int64_t sample_positions(const RunConfig& config) {
+  std::size_t longest = 0;
+  for (const std::string& prompt : config.logging.sample_prompts)
+    longest = std::max(longest, prompt.size());
+  return std::int64_t(longest) + 2 + config.logging.sample_tokens;
+}
+
 std::int64_t total_steps(const RunConfig& config) {
   const std::int64_t batch = config.batch.tokens;
   return config.run.steps > 0 ? config.run.steps : (config.run.tokens + batch - 1) / batch;

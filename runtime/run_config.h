@@ -161,6 +161,9 @@ struct RunConfig {
 };
 
 // optimizer steps of the run: run.steps, or as many as run.tokens needs
+// Ids of the longest sample text, prompt and all, at most: a token has at least one byte, and bos
+// and the space in front may come before them.
+std::int64_t sample_positions(const RunConfig& config);
 std::int64_t total_steps(const RunConfig& config);
 
 // factors of optimizer.lr and of optimizer.weight_decay; Fault::usage when the lengths do not fit

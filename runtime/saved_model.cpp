@@ -162,6 +162,7 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
     for (const Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
     use(model);
   });
+  backend->let_grow();  // what is done may differ from the rehearsal: a prompt of another length
   auto model = std::make_unique<Model>(config, options);
   auto weights =
       std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype, working);

@@ -36,7 +36,8 @@ std::string task_names(const fs::path& directory) {
   for (const auto& entry : fs::directory_iterator(directory, error)) {
     const std::string file = entry.path().filename().string();
     for (const char* ending : kEndings)
-      if (file.ends_with(ending)) names.insert(file.substr(0, file.rfind(ending)));
+      if (file.ends_with(ending) && is_plain_name(file.substr(0, file.rfind(ending))))
+        names.insert(file.substr(0, file.rfind(ending)));
   }
   std::string list;
   for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
@@ -47,6 +48,12 @@ fs::path task_file(const fs::path& directory, const std::string& name) {
   for (const char* ending : kEndings)
     if (is_plain_name(name) && path_exists(directory / (name + ending)))
       return directory / (name + ending);
+  std::error_code error;
+  require(fs::is_directory(directory, error), Fault::input, "--task-dir ", directory.string(),
+          ": expected a folder of task files, got ",
+          fs::exists(directory, error) ? "something else" : "nothing of that name");
+  require(is_plain_name(name), Fault::input, "--tasks: '", name,
+          "': expected a name of letters, digits, '_', '-' and '.'");
   fail(Fault::input, directory.string(), ": no task '", name, "': expected ", name,
        ".jsonl (or .jsonl.xz, .jsonl.gz, .jsonl.zst) in --task-dir; tasks there: ",
        task_names(directory));

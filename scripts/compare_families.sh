@@ -5,8 +5,11 @@
 # FORM: matmulfree_ternary, transformer_ternary, matmulfree_dense, transformer_dense.
 # The data are in corpora/books and corpora/books-val. BUDGET: seconds after which no further run is begun.
 set -euo pipefail
+usage() { sed -n '2,6s/^# *//p' "$0" >&2; exit 2; }
+[ $# -ge 3 ] || usage
 what=$1 tern=$2 out=$3
 shift 3
+case $what in sweep) ;; run) [ $# -gt 0 ] || usage ;; *) usage ;; esac
 mkdir -p "$out"
 config=configs/books-families-370m.toml
 declare -A settings=(

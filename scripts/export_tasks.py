@@ -78,11 +78,15 @@ def items_of_samples(path):
 
 
 def write(path, items):
-    count = 0
-    with open(path, "w", encoding="utf-8") as file:
-        for item in items:
-            print(json.dumps(item, ensure_ascii=False), file=file)
-            count += 1
+    count, half = 0, path.with_name(path.name + ".tmp")  # an error leaves nothing that looks whole
+    try:
+        with open(half, "w", encoding="utf-8") as file:
+            for item in items:
+                print(json.dumps(item, ensure_ascii=False), file=file)
+                count += 1
+        half.rename(path)
+    finally:
+        half.unlink(missing_ok=True)
     print(f"{path}: {count} items")
 
 

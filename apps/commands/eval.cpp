@@ -65,7 +65,7 @@ void evaluate_data(const EvalOptions& options) {
                tokenizer.lossless() ? "" : " as the tokenizer rewrote it");
 }
 
-std::vector<std::string> task_names(const std::string& list) {
+std::vector<std::string> split_names(const std::string& list) {
   std::vector<std::string> names;
   for (std::size_t begin = 0; begin <= list.size();) {
     const std::size_t end = std::min(list.find(',', begin), list.size());
@@ -144,7 +144,7 @@ void add_eval(CLI::App& tern) {
     if (!o->data.empty()) return evaluate_data(*o);
     o->tasks.checkpoint = o->checkpoint;
     o->tasks.device = o->device;
-    o->tasks.tasks = task_names(*names);
+    o->tasks.tasks = split_names(*names);
     evaluate_tasks(o->tasks);
   });
 }

@@ -37,12 +37,12 @@ void generate(const GenerateOptions& options) {
   SavedModel saved = open_model(options.checkpoint);
   if (!options.tokenizer.empty()) set_tokenizer(saved, Tokenizer::load(options.tokenizer));
   const Tokenizer& tokenizer = require_tokenizer(saved);
-  LoadedModel loaded = load_model(saved, Device(options.device), [](Model& model) {
-    Generator rehearsal(model, {.temperature = 0});
-    rehearsal.read(std::vector<std::int32_t>(64, 0));
-    rehearsal.next();
+  const std::int64_t positions =
+      std::int64_t(prompt_ids(tokenizer, saved.documents, options.prompt).size()) + options.tokens;
+  LoadedModel loaded = load_model(saved, Device(options.device), [&](Model& model) {
+    Generator(model, options.sampling, positions).rehearse();
   });
-  Generator generator(*loaded.model, options.sampling);
+  Generator generator(*loaded.model, options.sampling, positions);
   show(options.prompt.substr(0, options.prompt.size() - incomplete_suffix(options.prompt)));
   continue_text(generator, tokenizer, saved.documents, options.prompt, options.tokens, show);
   show("\n");

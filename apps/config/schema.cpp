@@ -82,8 +82,8 @@ ConfigSection model_section() {
                                    "experiment, which shows the cost of ternary weights."}),
        field(&S::init, {.name = "init",
                         .choices = {"reference", "normal"},
-                        .doc = "`reference`: the initial values of the published code; `normal`: "
-                               "every matrix N(0, 0.02)."}),
+                        .doc = "`reference`: the initial values of the published code, and of "
+                               "GPT-2 for a `transformer`; `normal`: every matrix N(0, 0.02)."}),
        field(&S::type, {.name = "type",
                         .choices = types,
                         .earlier_names = {{"hgrn_bit", "matmulfree"}},

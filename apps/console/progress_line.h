@@ -2,6 +2,7 @@
 // seconds.
 #pragma once
 
+#include <csignal>
 #include <functional>
 
 #include "apps/console/terminal.h"
@@ -11,6 +12,8 @@ namespace tern {
 
 class ProgressLine {
  public:
+  // A reader of standard error that is gone does not end the command (Terminal).
+  ProgressLine() { std::signal(SIGPIPE, SIG_IGN); }
   // text(seconds since the first call); called only where a line is shown
   void show(const std::function<std::string(double seconds)>& text) {
     constexpr double kSecondsBetweenLines = 2, kSecondsBetweenUpdates = 0.1;

@@ -31,6 +31,7 @@ BosRule bos_of(const SavedModel& saved, const TaskEvaluation& evaluation) {
   if (!saved.documents_stated)
     return bos_rule(evaluation.tokenizer.empty() ? saved.path : evaluation.tokenizer,
                     *saved.tokenizer);
+  if (saved.tokenizer->bos_id() < 0) return {.add = false, .reason = "the tokenizer has none"};
   return {.add = saved.documents.bos,
           .reason = saved.documents.bos ? "documents of the training data began with it"
                                         : "documents of the training data began without it"};
@@ -106,6 +107,8 @@ void evaluate_tasks(const TaskEvaluation& evaluation) {
   const double begin = monotonic_seconds();
   for (const auto& path : {evaluation.output, evaluation.log_samples})
     if (!path.empty()) require_replaceable(path);
+  require(evaluation.output.empty() || evaluation.output != evaluation.log_samples, Fault::usage,
+          "--output and --log-samples: expected two files, got ", evaluation.output, " twice");
   const Device device(evaluation.device);
   SavedModel saved = open_model(evaluation.checkpoint);
   if (!evaluation.tokenizer.empty()) set_tokenizer(saved, Tokenizer::load(evaluation.tokenizer));
@@ -122,11 +125,15 @@ void evaluate_tasks(const TaskEvaluation& evaluation) {
                               .bos_reason = bos.reason,
                               .max_length = max_length,
                               .seconds = monotonic_seconds() - begin};
-  if (!evaluation.log_samples.empty()) write_samples(tasks, evaluation.log_samples);
-  if (!evaluation.output.empty())
-    write_file_atomically(evaluation.output, results_json(tasks, settings).dump(2) + '\n');
   print_settings(settings, tasks);
   fmt::print("{}", task_table(tasks));
+  std::fflush(stdout);
+  if (!evaluation.log_samples.empty()) write_samples(tasks, evaluation.log_samples);
+  if (!evaluation.output.empty())
+    write_file_atomically(evaluation.output,
+                          results_json(tasks, settings)
+                                  .dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+                              '\n');
 }
 
 }  // namespace tern

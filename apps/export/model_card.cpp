@@ -27,6 +27,9 @@ std::string model_rows(const SavedModel& saved) {
   return row("parameters", fmt::format("{}", count_parameters(m).total())) +
          row("width, layers, GLU width",
              fmt::format("{}, {}, {}", m.width, m.layers, m.glu_width())) +
+         (family_of(m.type).attention
+              ? row("attention heads, rope_theta", fmt::format("{}, {}", m.heads(), m.rope_theta))
+              : "") +
          row("vocabulary", fmt::format("{}", m.vocab_size)) +
          row("context in training", fmt::format("{} tokens", saved.config.batch.context)) +
          row("weights", m.quantize == Quantize::ternary
@@ -55,18 +58,25 @@ std::string training_rows(const SavedModel& saved) {
 // What the family is, and how its folder is used in Python.
 struct CardTexts {
   std::string_view name, what, tags;
-  std::string_view trust;  // argument of from_pretrained
-  std::string_view code;   // about the Python files
+  bool in_transformers = true;  // computes it
+  std::string_view trust;       // argument of from_pretrained
+  std::string_view code;        // about the Python files
 };
 
 CardTexts texts_of(const ModelConfig& model) {
-  const bool ternary = model.quantize == Quantize::ternary;
+  const bool ternary = model.quantize == Quantize::ternary,
+             rounded = model.attention == AttentionKind::ternary;
   if (model.type == "transformer")
     return {.name = "Transformer++",
-            .what = ternary ? "A Transformer with ternary projections and int8 activations (arXiv "
-                              "2402.17764), of Llama's shape; attention is in floating point."
-                            : "A Transformer of Llama's shape (arXiv 2302.13971).",
+            .what = rounded ? "A Transformer with ternary projections and int8 activations (arXiv "
+                              "2402.17764), of Llama's shape; queries and keys are rounded to "
+                              "ternary, too."
+                    : ternary ? "A Transformer with ternary projections and int8 activations "
+                                "(arXiv 2402.17764), of Llama's shape; attention is in floating "
+                                "point."
+                              : "A Transformer of Llama's shape (arXiv 2302.13971).",
             .tags = ternary ? "- ternary\n- llama_bit" : "- llama",
+            .in_transformers = !ternary,
             .trust = "",
             .code = ""};
   return {.name = "MatMul-free language model",
@@ -110,10 +120,8 @@ std::string use_text(const SavedModel& saved) {
       "Documents of the training data begin {} the token bos and end {} eos; in text, `<s>` and "
       "the like are text.",
       documents.bos ? "with" : "without", documents.eos ? "with" : "without");
-  const ModelConfig& model = saved.config.model;
-  if (model.type == "transformer" && model.quantize == Quantize::ternary)
-    return fmt::format(kUseTern, text);
-  const CardTexts family = texts_of(model);
+  const CardTexts family = texts_of(saved.config.model);
+  if (!family.in_transformers) return fmt::format(kUseTern, text);
   return fmt::format(kUse, documents.bos ? "[tokenizer.bos_token_id] + " : "", text, family.trust,
                      family.code);
 }
@@ -124,9 +132,9 @@ std::string model_card(const SavedModel& saved) {
   const bool trained = saved.manifest && !saved.config.data.sources.empty();
   const CardTexts family = texts_of(saved.config.model);
   std::string card = fmt::format(
-      "---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
-      "tags:\n{}\n---\n\n# {}\n\n{}\n\n| | |\n|---|---|\n",
-      family.tags, trained ? saved.config.run.name : std::string(family.name), family.what);
+      "---\n{}pipeline_tag: text-generation\ntags:\n{}\n---\n\n# {}\n\n{}\n\n| | |\n|---|---|\n",
+      family.in_transformers ? "library_name: transformers\n" : "", family.tags,
+      trained ? saved.config.run.name : std::string(family.name), family.what);
   card += model_rows(saved);
   if (trained) card += training_rows(saved);
   card += row("written by", version_line());

@@ -95,7 +95,7 @@ void add_work(Rows& rows, const Plan& plan) {
   if (plan.attention_flop_per_token > 0)
     rows.add("  of attention besides", with_prefix(double(plan.attention_flop_per_token)),
              "per token, without what the mask leaves out");
-  rows.add("  FLOP of the run", with_prefix(plan.gemm_flop_total));
+  rows.add("  FLOP of the run", with_prefix(plan.flop_total));
 }
 
 void add_bytes(Rows& rows, const Plan& plan) {
@@ -124,7 +124,8 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   plan.sequences_per_step = config.batch.tokens / config.batch.context;
   plan.steps = total_steps(config);
   plan.tokens = plan.steps * plan.tokens_per_step;
-  plan.gemm_flop_total = double(plan.gemm_flop_per_token) * double(plan.tokens);
+  plan.flop_total =
+      double(plan.gemm_flop_per_token + plan.attention_flop_per_token) * double(plan.tokens);
   plan.sources = plan_sources(config.data.sources, source_tokens, double(plan.tokens));
 
   const StateBytes state = state_bytes(config);
@@ -174,8 +175,9 @@ ExchangePlan plan_exchange(const RunConfig& config, int ranks, const NetworkRate
     out.copy_bytes = double(count.total() - count.embedding) / 4 + 2 * double(count.embedding);
     out.gather = reduce_seconds(out.copy_bytes, ranks, rates);
   }
-  out.compute =
-      double(gemm_flop_per_token(config.model)) * double(config.batch.tokens) / ranks / kRate;
+  out.compute = double(gemm_flop_per_token(config.model) +
+                       attention_flop_per_token(config.model, config.batch.context)) *
+                double(config.batch.tokens) / ranks / kRate;
   const double exposed = std::max(0.0, out.reduce - kBackward * out.compute);
   out.nothing_hidden = out.compute / (out.compute + out.reduce + out.gather);
   out.backward_hidden = out.compute / (out.compute + exposed + out.gather);

@@ -17,7 +17,7 @@ struct Plan {
   ParameterCount parameters;
   std::int64_t gemm_flop_per_token = 0;       // forward and backward
   std::int64_t attention_flop_per_token = 0;  // 0: no attention
-  double gemm_flop_total = 0;
+  double flop_total = 0;
 
   std::int64_t tokens_per_step = 0;
   std::int64_t sequences_per_step = 0;

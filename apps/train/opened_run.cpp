@@ -130,7 +130,7 @@ std::vector<TableRow> plan_rows(const RunConfig& config, const Plan& plan,
                    memory.micro_batch)},
       {"run", fmt::format("{} steps", plan.steps),
        fmt::format("{} tokens, {}FLOP", count_text(double(plan.tokens)),
-                   with_prefix(plan.gemm_flop_total))}};
+                   with_prefix(plan.flop_total))}};
   for (const SourcePlan& s : plan.sources)
     rows.push_back({"data", s.path,
                     fmt::format("{} tokens, {:.2f} epochs", count_text(double(s.tokens_per_epoch)),

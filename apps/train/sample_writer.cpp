@@ -36,7 +36,8 @@ std::optional<std::string> SampleWriter::text_after(const std::string& prompt,
   Generator generator(trainer_.model(),
                       {.temperature = 0.8,
                        .top_k = 50,
-                       .seed = std::uint64_t(opened_.config.run.seed) + std::uint64_t(state.step)});
+                       .seed = std::uint64_t(opened_.config.run.seed) + std::uint64_t(state.step)},
+                      sample_positions(opened_.config));
   std::string text;
   try {
     continue_text(generator, opened_.data.tokenizer(), state.documents, prompt,

@@ -1,5 +1,7 @@
 // What holds for every model family: a run learns, gives the same bits twice, after a stop and when
 // it recomputes, and on ranks the losses of one process.
+#include <nlohmann/json.hpp>
+
 #include "tests/apps/rank_run.h"
 
 namespace tern::test {
@@ -9,6 +11,10 @@ struct FamilyForm {
   std::string name;
   Strings settings;
 };
+
+void PrintTo(const FamilyForm& form, std::ostream* out) {
+  *out << form.name;
+}
 
 class Families : public testing::TestWithParam<FamilyForm> {
  protected:
@@ -57,12 +63,29 @@ TEST_P(Families, RanksGiveTheLossesOfOneProcess) {
   expect_near(losses(tiny_.directory("two")), losses(tiny_.directory("one")));
 }
 
+// Longer than the context of training and than what was rehearsed once: a cache has grown by then.
+TEST_P(Families, WritesLongTextsInTheMemoryOfThePlan) {
+  expect_success(
+      command("run", {"run.steps=3", "logging.sample_interval=2", "logging.sample_tokens=600"}));
+  const Outcome text =
+      run({.args = {sibling_program("tern"), "generate", "--checkpoint", tiny_.directory("run"),
+                    "--prompt", std::string(500, 'x') + " and so on", "-n", "700"}});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_GT(text.out.size(), 500u);
+}
+
 TEST_P(Families, EveryArrayOfATraceHasItsFormula) {
   expect_success(command("run", {"run.steps=2"}));
   const Outcome traced =
       run({.args = {sibling_program("tern"), "trace", "--checkpoint", tiny_.directory("run"),
                     "--tokens", "3,4,5", "--out", tiny_.room() / "trace"}});
   EXPECT_EQ(traced.exit_code, 0) << traced.err;
+  const auto index = nlohmann::json::parse(read_text(tiny_.room() / "trace" / "index.json"));
+  for (const auto& array : index.at("arrays")) {
+    const std::string name = array.at("name"), formula = array.at("formula");
+    EXPECT_EQ(formula == "parameter", name.ends_with("weight") || name.ends_with("lower_bounds"))
+        << name;
+  }
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ class LikelihoodOf : public testing::TestWithParam<std::string> {
   static ModelConfig config() {
     ModelConfig config = tiny_config();
     config.type = GetParam();
-    config.use_lower_bound = config.use_lower_bound && config.type == "hgrn_bit";
+    if (config.type == "transformer") config.width = 20;  // even heads
     return config;
   }
 };
@@ -113,7 +113,8 @@ TEST_P(LikelihoodOf, SharedContextsIsThatOfEachTextAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, LikelihoodOf, testing::Values("hgrn_bit", "cumulative_mean"));
+INSTANTIATE_TEST_SUITE_P(Families, LikelihoodOf,
+                         testing::Values("matmulfree", "transformer", "cumulative_mean"));
 
 TEST(Likelihood, ARehearsalNeedsTheMemoryOfTheRun) {
   std::vector<LikelihoodRequest> requests = some_requests();

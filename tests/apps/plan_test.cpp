@@ -24,8 +24,7 @@ TEST(Plan, PublishedModel) {
   EXPECT_EQ(plan.checkpoint_bytes, 12 * 374'108'160LL);
   EXPECT_EQ(plan.checkpoints, 3 + 1 + 1 + 5);  // the last 3, one being written, best, 5000..25000
   EXPECT_DOUBLE_EQ(plan.disk_bytes, 10.0 * 12 * 374'108'160);
-  EXPECT_DOUBLE_EQ(plan.gemm_flop_total,
-                   6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
+  EXPECT_DOUBLE_EQ(plan.flop_total, 6.0 * (24 * 12'845'056.0 + 32'768'000) * double(plan.tokens));
 }
 
 TEST(Plan, DoublesTakeTwiceTheBytes) {

@@ -163,7 +163,8 @@ TEST_F(TaskFile, AMissingTaskNamesThoseThatAreThere) {
   read(kItem, "b");
   read(kItem, "a");
   EXPECT_THAT(complaint([&] { read_task(room_.path(), "c"); }), HasSubstr("tasks there: a, b"));
-  EXPECT_THAT(complaint([&] { read_task(room_.path(), "../x"); }), HasSubstr("no task '../x'"));
+  EXPECT_THAT(complaint([&] { read_task(room_.path(), "../x"); }),
+              HasSubstr("--tasks: '../x': expected a name of letters"));
 }
 
 TEST(ZeroShotItem, WhatCannotBeScoredIsSaid) {

@@ -63,8 +63,8 @@ TEST_F(FusedOps, NormQuantize) {
   expect(y.sum, {1, 7});
   EXPECT_THAT(codes(y.rows[0].codes.value), ElementsAre(18, 127));  // 127 / 7 = 18.14
   EXPECT_THAT(codes(y.rows[1].codes.value), ElementsAre(127, -127));
-  expect(download_real(y.rows[0].scale), {127 / 1.4});
-  expect(download_real(y.rows[1].scale), {127 / 1.4});
+  for (const QuantizedVar& row : y.rows)  // a few of the last bits of 90.7
+    EXPECT_DOUBLE_EQ(download_real(row.scale)[0], 127 / 1.4);
   tape_.backward(std::vector{y.sum, dequantize(y.rows[0])},
                  std::vector{tensor({1, 2}, {10, 20}), tensor({1, 2}, {1, 0})});
   // Row 0: as RmsNorm by hand, du = (0.196, -0.028). Through the block norm: z = 5 du,

@@ -37,6 +37,14 @@ std::string name_of(const ModelConfig& c) {
   return c.attention == AttentionKind::ternary ? "ternary_attention" : "ternary";
 }
 
+}  // namespace
+
+void PrintTo(const ModelConfig& c, std::ostream* out) {
+  *out << name_of(c);
+}
+
+namespace {
+
 class Transformer : public testing::TestWithParam<ModelConfig> {
  protected:
   struct Tiny {
