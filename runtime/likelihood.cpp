@@ -11,7 +11,7 @@ namespace tern {
 namespace {
 
 // Of the sequences of a batch, whose states take memory, too: a Transformer's has all positions.
-constexpr Index kMostSequences = 256, kMostPositions = 65'536;
+constexpr Index kMostSequences = 256, kMostPositions = 16'384;
 
 Index most_sequences(Index positions) {
   return std::clamp<Index>(kMostPositions / std::max<Index>(1, positions), 1, kMostSequences);
