@@ -14,6 +14,7 @@ namespace fs = std::filesystem;
 struct PlotOptions {
   std::vector<fs::path> runs{};
   fs::path out{};
+  std::vector<std::string> over{"tokens"};
 };
 
 // RUN/loss.png for one run, loss.png here for several or for a metrics file
@@ -32,9 +33,17 @@ void add_plot(CLI::App& tern) {
   plot.add_option("--out", options->out,
                   "the picture (default: RUN/loss.png, or loss.png for several)")
       ->transform(path_argument());
+  plot.add_option("--over", options->over,
+                  "the x axis: tokens, seconds, or both with a comma between, side by side")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"tokens", "seconds"}))
+      ->capture_default_str();
   plot.callback([options] {
     const fs::path out = options->out.empty() ? default_picture(options->runs) : options->out;
-    plot_runs(options->runs, out);
+    std::vector<PlotAxis> axes;
+    for (const std::string& name : options->over)
+      axes.push_back(name == "seconds" ? PlotAxis::seconds : PlotAxis::tokens);
+    plot_runs(options->runs, out, axes);
     std::printf("%s\n", out.c_str());
   });
 }

@@ -37,9 +37,12 @@ bool take(std::string_view text, LossCurve& curve) {
   if (!train && line["t"] != "val") return true;
   if (!line.contains("step") || !line["step"].is_number_integer() || !has_number(line, "tokens"))
     return false;
+  const double time = has_number(line, "time") ? line["time"].get<double>() : NAN;
+  if (std::isnan(curve.begin)) curve.begin = time;
   const LossPoint point{.step = line["step"].get<std::int64_t>(),
                         .tokens = line["tokens"].get<double>(),
-                        .loss = has_number(line, "loss") ? line["loss"].get<double>() : NAN};
+                        .loss = has_number(line, "loss") ? line["loss"].get<double>() : NAN,
+                        .seconds = time - curve.begin};
   std::vector<LossPoint>& points = train ? curve.train : curve.validation;
   while (!points.empty() && points.back().step >= point.step) points.pop_back();
   if (std::isfinite(point.loss) && std::isfinite(point.tokens)) points.push_back(point);
@@ -120,11 +123,12 @@ LossCurve read_losses(const std::filesystem::path& run) {
   return parse_losses(read_file(directory ? run / "metrics.jsonl" : run, kLongestFile));
 }
 
-void plot_runs(const std::vector<fs::path>& runs, const fs::path& out) {
+void plot_runs(const std::vector<fs::path>& runs, const fs::path& out,
+               std::span<const PlotAxis> axes) {
   const std::vector<NamedCurve> curves = read_runs(runs);
   require(has_program("gnuplot"), Fault::usage,
           "gnuplot is not installed: no picture; on Debian: apt-get install gnuplot-nox");
-  const MemoryFile script(plot_script(curves)), png, messages;
+  const MemoryFile script(plot_script(curves, axes)), png, messages;
   Child gnuplot(
       {"gnuplot", "--default-settings", "-"},
       {.in = script.descriptor(), .out = png.descriptor(), .error = messages.descriptor()});
@@ -214,16 +218,25 @@ std::vector<LossPoint> smoothed(const std::vector<LossPoint>& points) {
   return averaged(averaged(points));  // the second time takes the jitter of a hard-edged window
 }
 
+// Of the x axis.
 struct Unit {
-  double tokens;
+  double LossPoint::*of;
+  double size;
   const char* name;
+
+  double at(const LossPoint& p) const { return p.*of / size; }
 };
 
-Unit unit_for(double tokens) {
-  if (tokens >= 2e9) return {1e9, "billions of tokens"};
-  if (tokens >= 2e6) return {1e6, "millions of tokens"};
-  if (tokens >= 2e3) return {1e3, "thousands of tokens"};
-  return {1, "tokens"};
+Unit unit_for(PlotAxis axis, double last) {
+  if (axis == PlotAxis::seconds) {
+    if (last >= 7200) return {&LossPoint::seconds, 3600, "hours"};
+    if (last >= 600) return {&LossPoint::seconds, 60, "minutes"};
+    return {&LossPoint::seconds, 1, "seconds"};
+  }
+  if (last >= 2e9) return {&LossPoint::tokens, 1e9, "billions of tokens"};
+  if (last >= 2e6) return {&LossPoint::tokens, 1e6, "millions of tokens"};
+  if (last >= 2e3) return {&LossPoint::tokens, 1e3, "thousands of tokens"};
+  return {&LossPoint::tokens, 1, "tokens"};
 }
 
 std::string data_block(const std::string& name, const std::vector<LossPoint>& points, Unit unit) {
@@ -231,7 +244,7 @@ std::string data_block(const std::string& name, const std::vector<LossPoint>& po
   const std::size_t stride = points.size() / kMostPoints + 1;
   for (std::size_t i = 0; i < points.size(); ++i)
     if (i % stride == 0 || i + 1 == points.size())
-      out += fmt::format("{:.7g} {:.6g}\n", points[i].tokens / unit.tokens, points[i].loss);
+      out += fmt::format("{:.7g} {:.6g}\n", unit.at(points[i]), points[i].loss);
   return out + "END\n";
 }
 
@@ -266,7 +279,6 @@ int decimals_for(Range range) {
 
 std::string frame(const std::string& title, const char* unit, double last, Range range) {
   return fmt::format(
-      "set terminal pngcairo noenhanced size 1280,800 font 'Sans,15' background '#FFFFFF'\n"
       "set title {} font 'Sans,19' offset 0,-0.3\n"
       "set xlabel '{}' offset 0,0.2\n"
       "set ylabel 'loss (nats per token)' offset 0.6,0\n"
@@ -329,12 +341,20 @@ void draw(const NamedCurve& c, std::size_t index, const CurveStyle& style, Unit 
 
 }  // namespace
 
-std::string plot_script(std::span<const NamedCurve> curves) {
-  double tokens = 1;
+namespace {
+
+double last_of(std::span<const NamedCurve> curves, PlotAxis axis) {
+  const Unit plain = unit_for(axis, 0);
+  double last = 1;
   for (const NamedCurve& c : curves)
     for (const auto* points : {&c.curve.train, &c.curve.validation})
-      if (!points->empty()) tokens = std::max(tokens, points->back().tokens);
-  const Unit unit = unit_for(tokens);
+      for (const LossPoint& p : *points) last = std::max(last, plain.at(p));  // NaN does not count
+  return last;
+}
+
+std::string panel(std::span<const NamedCurve> curves, PlotAxis axis) {
+  const double last = last_of(curves, axis);
+  const Unit unit = unit_for(axis, last);
   const bool single = curves.size() == 1;
   const std::string title = single ? curves[0].name : "training (lines) and validation (points)";
 
@@ -344,8 +364,20 @@ std::string plot_script(std::span<const NamedCurve> curves) {
   std::string plots;
   for (const auto* layer : {&drawing.faint, &drawing.lines, &drawing.points})
     for (const std::string& plot : *layer) plots += (plots.empty() ? "plot " : ", ") + plot;
-  return frame(title, unit.name, tokens / unit.tokens * 1.02, loss_range(curves)) + drawing.data +
+  return frame(title, unit.name, last / unit.size * 1.02, loss_range(curves)) + drawing.data +
          plots + "\n";
+}
+
+}  // namespace
+
+std::string plot_script(std::span<const NamedCurve> curves, std::span<const PlotAxis> axes) {
+  check(!axes.empty(), "[plot_script] expected at least one axis");
+  std::string script = fmt::format(
+      "set terminal pngcairo noenhanced size {},800 font 'Sans,15' background '#FFFFFF'\n",
+      axes.size() == 1 ? 1280 : 960 * axes.size());
+  if (axes.size() > 1) script += fmt::format("set multiplot layout 1,{}\n", axes.size());
+  for (const PlotAxis axis : axes) script += panel(curves, axis);
+  return script;
 }
 
 }  // namespace tern

@@ -2,6 +2,7 @@
 // while a run trains.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -17,11 +18,13 @@ namespace tern {
 struct LossPoint {
   std::int64_t step = 0;
   double tokens = 0, loss = 0;
+  double seconds = NAN;  // by the wall clock since the first line of the run
 };
 
 struct LossCurve {
   std::vector<LossPoint> train{}, validation{};  // by step; finite losses only
   std::int64_t unreadable = 0;                   // lines
+  double begin = NAN;                            // time of the first line, in seconds of Unix
 };
 
 // After a rewind the lines of the second attempt replace those of the first.
@@ -35,13 +38,19 @@ struct NamedCurve {
   LossCurve curve{};
 };
 
+enum class PlotAxis { tokens, seconds };
+inline constexpr PlotAxis kOverTokens[] = {PlotAxis::tokens};
+
 // Draws the runs (directories or metrics files) into out, which is replaced as a whole. One run:
-// training loss, raw and smoothed, and validation loss over tokens. Several: one colour each.
+// training loss, raw and smoothed, and validation loss. Several: one colour each. Over each of the
+// axes, side by side.
 // Fault::input: no metrics, or no losses in any; Fault::usage: gnuplot is missing; Fault::disk.
-void plot_runs(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
+void plot_runs(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out,
+               std::span<const PlotAxis> axes = kOverTokens);
 
 // gnuplot's input; it writes the PNG to its standard output
-std::string plot_script(std::span<const NamedCurve> curves);
+std::string plot_script(std::span<const NamedCurve> curves,
+                        std::span<const PlotAxis> axes = kOverTokens);
 
 // Keeps the loss curve of a running training up to date without delaying it: `tern plot RUN` runs
 // as a child process, at most one at a time.

@@ -15,6 +15,7 @@
 namespace tern {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -66,6 +67,27 @@ TEST(Plot, DrawsWhateverLossesThereAre) {
     EXPECT_EQ(png_size(d / "loss.png"), Size(1280, 800)) << line;
     std::filesystem::remove(d / "loss.png");
   }
+}
+
+constexpr PlotAxis kBoth[] = {PlotAxis::tokens, PlotAxis::seconds};
+
+TEST(Plot, OverTokensAndSecondsSideBySide) {
+  const TemporaryDirectory d;
+  write_text(d / "metrics.jsonl",
+             R"({"t":"val","step":0,"tokens":0,"loss":9,"time":1000})"
+             "\n"
+             R"({"t":"train","step":1,"tokens":3000,"loss":7,"time":1002.5})"
+             "\n"
+             R"({"t":"val","step":2,"tokens":6000,"loss":5,"time":1900})"
+             "\n"
+             R"({"t":"val","step":3,"tokens":9000,"loss":4})");  // an older release: no time
+  const NamedCurve curve{"run", read_losses(d.path())};
+  EXPECT_EQ(curve.curve.train[0].seconds, 2.5);
+  const std::string script = plot_script({&curve, 1}, kBoth);
+  EXPECT_THAT(script, AllOf(HasSubstr("set xlabel 'thousands of tokens'"), HasSubstr("\n6 5\n"),
+                            HasSubstr("set xlabel 'minutes'"), HasSubstr("\n15 5\n")));
+  plot_runs({d.path()}, d / "both.png", kBoth);
+  EXPECT_EQ(png_size(d / "both.png"), Size(1920, 800));
 }
 
 TEST(Plot, NamesAreQuotedInTheScript) {
