@@ -15,14 +15,6 @@ namespace {
 
 constexpr double kRate = 1e-3, kDecay = 0.1;
 
-std::vector<std::int32_t> random_tokens(const RunConfig& config, const char* stream) {
-  const Rng rng(1, stream_of(stream));
-  std::vector<std::int32_t> ids(std::size_t(config.batch.tokens));
-  for (std::size_t i = 0; i < ids.size(); ++i)
-    ids[i] = std::int32_t(rng.uniform(i) * double(config.model.vocab_size));
-  return ids;
-}
-
 std::string product_shape(const Tensor& y, const Tensor& x) {
   return fmt::format(" {}x{}x{}", y.shape()[0], x.shape().last(), y.shape()[1]);
 }
@@ -148,6 +140,14 @@ void measure(Backend& on, ForwardProduct& p) {
 }
 
 }  // namespace
+
+std::vector<std::int32_t> random_tokens(const RunConfig& config, const char* stream) {
+  const Rng rng(1, stream_of(stream));
+  std::vector<std::int32_t> ids(std::size_t(config.batch.tokens));
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids[i] = std::int32_t(rng.uniform(i) * double(config.model.vocab_size));
+  return ids;
+}
 
 double copy_rate(Backend& backend) {
   const Tensor from(backend, {kCopyBytes}, DType::i8), to(backend, {kCopyBytes}, DType::i8);

@@ -140,6 +140,9 @@ struct TrainBench {
 TrainBench bench_train(Backend& backend, const BenchSetup& setup, int steps,
                        const std::function<void(int)>& progress);
 
+// ids of a step, batch.tokens of them, a function of the stream's name
+std::vector<std::int32_t> random_tokens(const RunConfig& config, const char* stream);
+
 // bytes read and written per second by copying what no cache holds
 double copy_rate(Backend& backend);
 

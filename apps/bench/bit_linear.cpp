@@ -24,7 +24,7 @@ using MakeSubject = std::function<std::unique_ptr<Subject>(Backend&)>;
 void fill_normal(const Tensor& t) {
   const Rng rng(1, std::uint64_t(t.elements()));
   std::vector<double> values(std::size_t(t.elements()));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.normal(i);
+  rng.normals(0, values);
   upload_real(t, values);
 }
 
@@ -69,16 +69,13 @@ class WholeModel final : public Subject {
         model_(config.model, options),
         pack_(on, model_.parameters(), {.dtype = options.dtype}),
         shape_{config.batch.tokens / config.batch.context, config.batch.context},
+        tokens_(random_tokens(config, "ids")),
         ids_(on, shape_, DType::i32),
         weight_(on, {1}, options.dtype) {}
   void initialize() override {
     pack_.initialize(1);
-    const Rng rng(1, stream_of("ids"));
-    std::vector<std::int32_t> ids(std::size_t(ids_.elements()));
-    for (std::size_t i = 0; i < ids.size(); ++i)
-      ids[i] = std::int32_t(rng.uniform(i) * double(model_.config().vocab_size));
-    on_.upload(ids_, ids.data());
-    upload_real(weight_, {1 / double(ids.size())});
+    on_.upload(ids_, tokens_.data());
+    upload_real(weight_, {1 / double(tokens_.size())});
   }
   Tensor pass(Form form, const std::function<void()>& between) override {
     pack_.begin_step();
@@ -96,6 +93,7 @@ class WholeModel final : public Subject {
   Model model_;
   ParameterPack pack_;
   Shape shape_;
+  std::vector<std::int32_t> tokens_;
   Tensor ids_, weight_;
 };
 
