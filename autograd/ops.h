@@ -117,8 +117,9 @@ struct RotaryOptions {
   double theta = 10'000;
   bool ternary = false;
 };
-// qkv (B, T, 3D); or q, k, v (B, T, D) each
-Var rotary(const Var& qkv, const RotaryOptions& options);
+// qkv (B, T, 3D), rotated where it lies if the caller moves the only Tensor of that memory here; or
+// q, k, v (B, T, D) each
+Var rotary(Var qkv, const RotaryOptions& options);
 Var rotary(const Var& q, const Var& k, const Var& v, const RotaryOptions& options);
 
 // Keys and values of earlier positions, in inference: earlier (B, C, 2D), of which the first `seen`

@@ -81,6 +81,18 @@ Var Tape::record_loss(const Tensor& value, std::span<const Var> inputs) {
   return {value, this, int(slots_.size()) - 1};
 }
 
+// Its output is a view of v, without inputs of its own: the gradient is v's once it has run.
+Var Tape::record_in_place(const char* op, const Var& v,
+                          std::function<void(const Tensor&)> backward) {
+  check_open(op);
+  Var y = view(v, v.value, 0);
+  nodes_.push_back(
+      {.outputs = {y.slot},
+       .backward = [backward = std::move(backward)](Upstream dy, Grads) { backward(dy[0]); },
+       .in_place = true});
+  return y;
+}
+
 int Tape::input_of(const char* op, const Var& v) const {
   check(v.slot < 0 || !slots_.at(v.slot).loss, "[", op,
         "] cannot read a loss whose gradients are computed already: scale it by its weight, and ",
@@ -224,8 +236,10 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     run(nodes_[i]);
     if (ready_) report_ready(nodes_[i]);
-    for (const int output : nodes_[i].outputs) slots_[output].buffer->release();  // views share it
-    nodes_[i].backward = nullptr;  // lets go of every activation this op kept
+    if (!nodes_[i].in_place)
+      for (const int output : nodes_[i].outputs)
+        slots_[output].buffer->release();  // views share it
+    nodes_[i].backward = nullptr;          // lets go of every activation this op kept
   }
   nodes_.clear();
   slots_.clear();

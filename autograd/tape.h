@@ -123,6 +123,10 @@ class Tape {
   // The op that made y reads y's gradient in 8-bit floats too, if its writer can make them.
   void want_fp8(const Var& y) { slots_.at(y.slot).fp8 = true; }
 
+  // An op that has written its result over v's memory: nobody reads v again. The two share a
+  // gradient buffer, and backward, given the result's gradient, turns it into v's where it lies.
+  Var record_in_place(const char* op, const Var& v, std::function<void(const Tensor&)> backward);
+
   // A view of v's value starting at element `first` shares v's gradient buffer.
   Var view(const Var& v, const Tensor& value, Index first);
 
@@ -152,6 +156,7 @@ class Tape {
   struct Node {
     std::vector<int> outputs{}, inputs{};
     Backward backward{};
+    bool in_place = false;  // the output's gradient becomes the input's
   };
   struct Leaf {
     Parameter* parameter;

@@ -157,10 +157,13 @@ Cost cost(const MlgruBackward& a) {
                    bytes({&a.dh, &a.dlast, &a.h, &a.f_in, &a.c_in, &a.bound, &a.initial})};
 }
 Cost cost(const Rotary& a) {
-  return {.bytes = bytes({&a.qkv, &a.q, &a.k, &a.v})};
+  const bool in_place = a.qkv.raw() == a.q.raw();  // v is not touched
+  return {.bytes = bytes({&a.qkv, &a.q, &a.k, &a.v}) * (in_place ? 2.0 / 3 : 1)};
 }
 Cost cost(const RotaryBackward& a) {
-  return {.bytes = bytes(a.dq) + bytes(a.dk) + bytes(a.dv) + bytes({&a.dqkv})};
+  const bool in_place = a.dq && a.dq.to.raw() == a.dqkv.raw();
+  return {.bytes = (bytes(a.dq) + bytes(a.dk) + bytes(a.dv) + bytes({&a.dqkv})) *
+                   (in_place ? 2.0 / 3 : 1)};
 }
 Cost cost(const Attention& a) {
   const double rows =

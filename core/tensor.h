@@ -25,6 +25,7 @@ class Storage {
   Backend& backend;
   const std::size_t bytes;
   void* const data;
+  bool is_borrowed() const { return borrowed_; }
 
  private:
   const bool borrowed_;
@@ -51,6 +52,9 @@ class Tensor {
   Tensor reshape(Shape shape) const;
   // rows [first, first + count) of the leading dimension
   Tensor slice(Index first, Index count) const;
+
+  // This is the only Tensor of its memory: nobody sees it written.
+  bool is_sole() const { return storage_.use_count() == 1 && !storage_->is_borrowed(); }
 
   // Typed pointer to the first element; throws unless T is this tensor's dtype.
   template <class T>

@@ -12,45 +12,62 @@ Index check_heads(const char* op, const Tensor& x, Index columns, Index heads, b
   return columns / 3;
 }
 
-// Both forms: k and v are empty if q has all three.
-Var rotate(const Var& q, const Var& k, const Var& v, const RotaryOptions& options) {
-  const bool together = !k.value && !v.value;
-  const auto [B, T, columns] =
-      dims<3>(q.value, together ? "[rotary] qkv (B, T, 3D)" : "[rotary] q (B, T, D)");
-  for (const Var* other : {&k, &v})
-    check(together || (other->value && other->value.shape() == q.value.shape() &&
-                       other->value.dtype() == q.value.dtype()),
-          "[rotary] k and v must match q: got ", other->value, ", q is ", q.value);
-  const Index D =
-      check_heads("rotary", q.value, together ? columns : 3 * columns, options.heads, true);
-  Backend& on = q.value.backend();
-  const Tensor qkv(on, {B, T, 3 * D}, q.value.dtype());
-  on.run(Rotary{.qkv = qkv,
-                .q = q.value,
-                .k = k.value,
-                .v = v.value,
-                .heads = options.heads,
-                .first = options.first,
-                .theta = options.theta,
-                .ternary = options.ternary});
-  return record("rotary", qkv, {q, k, v}, [&on, options](const Tensor& dqkv, Tape::Grads d) {
-    on.run(RotaryBackward{.dq = d[0],
-                          .dk = d[1],
-                          .dv = d[2],
-                          .dqkv = dqkv,
-                          .heads = options.heads,
-                          .first = options.first,
-                          .theta = options.theta});
-  });
+RotaryBackward opposite(const RotaryOptions& options) {
+  return {.heads = options.heads, .first = options.first, .theta = options.theta};
+}
+
+Rotary rotation(const RotaryOptions& options) {
+  return {.heads = options.heads,
+          .first = options.first,
+          .theta = options.theta,
+          .ternary = options.ternary};
 }
 
 }  // namespace
 
-Var rotary(const Var& qkv, const RotaryOptions& options) {
-  return rotate(qkv, {}, {}, options);
+Var rotary(Var qkv, const RotaryOptions& options) {
+  const Index columns = dims<3>(qkv.value, "[rotary] qkv (B, T, 3D)")[2];
+  check_heads("rotary", qkv.value, columns, options.heads, true);
+  Backend& on = qkv.value.backend();
+  const bool in_place = qkv.value.is_sole();
+  Rotary kernel = rotation(options);
+  kernel.q = qkv.value;
+  kernel.qkv = in_place ? qkv.value : Tensor(on, qkv.value.shape(), qkv.value.dtype());
+  on.run(kernel);
+  if (!in_place)
+    return record("rotary", kernel.qkv, {qkv}, [&on, options](const Tensor& dy, Tape::Grads d) {
+      RotaryBackward back = opposite(options);
+      back.dqkv = dy;
+      back.dq = d[0];
+      on.run(back);
+    });
+  if (qkv.slot < 0) return {qkv.value};
+  return qkv.tape->record_in_place("rotary", qkv, [&on, options](const Tensor& gradient) {
+    RotaryBackward back = opposite(options);
+    back.dqkv = gradient;
+    back.dq = {gradient};
+    on.run(back);
+  });
 }
+
 Var rotary(const Var& q, const Var& k, const Var& v, const RotaryOptions& options) {
-  return rotate(q, k, v, options);
+  const auto [B, T, D] = dims<3>(q.value, "[rotary] q (B, T, D)");
+  for (const Var* other : {&k, &v})
+    check(other->value && other->value.shape() == q.value.shape() &&
+              other->value.dtype() == q.value.dtype(),
+          "[rotary] k and v must match q: got ", other->value, ", q is ", q.value);
+  check_heads("rotary", q.value, 3 * D, options.heads, true);
+  Backend& on = q.value.backend();
+  Rotary kernel = rotation(options);
+  kernel.qkv = Tensor(on, {B, T, 3 * D}, q.value.dtype());
+  kernel.q = q.value, kernel.k = k.value, kernel.v = v.value;
+  on.run(kernel);
+  return record("rotary", kernel.qkv, {q, k, v}, [&on, options](const Tensor& dy, Tape::Grads d) {
+    RotaryBackward back = opposite(options);
+    back.dqkv = dy;
+    back.dq = d[0], back.dk = d[1], back.dv = d[2];
+    on.run(back);
+  });
 }
 
 Var attention(const Var& qkv, Index heads, const KeyValueCache& cache) {

@@ -80,7 +80,7 @@ void CpuBackend::run(const Rotary& a) {
           const R* from = in.row(part, n);
           R* to = qkv + n * 3 * D + part * D;
           if (part == 2) {
-            std::copy_n(from, D, to);
+            if (to != from) std::copy_n(from, D, to);
             continue;
           }
           for (Index h = 0; h < D; h += d) {
@@ -110,7 +110,7 @@ void CpuBackend::run(const RotaryBackward& a) {
           const R* row = from + n * 3 * D + part * D;
           R* to = grad.to.data<R>() + (together ? n * 3 * D + part * D : n * D);
           if (part == 2) {
-            put(to, grad.add, D, row);
+            if (to != row) put(to, grad.add, D, row);
             continue;
           }
           for (Index h = 0; h < D; h += d) {

@@ -8,7 +8,8 @@ namespace tern {
 
 // Rotary position embedding: in each head of q and k channels i and i + d/2, i < d/2, are rotated
 // by the angle position * theta^(-2i/d), position = first + t, computed in f64. (Su et al. 2021,
-// arXiv 2104.09864; the pairs are those of Llama.) v is copied.
+// arXiv 2104.09864; the pairs are those of Llama.) v is copied;
+// with all three in one tensor, that may be the output, and v stays as it is.
 // With ternary each head's row of q and of k is then rounded: clamp(round(x s), -1, 1) / s with
 // s = 1 / max(mean |x|, 1e-5) over the head, halves to even, NaN if the row is not finite.
 struct Rotary {
@@ -19,7 +20,7 @@ struct Rotary {
   double theta = 10'000;  // base of the wave lengths
   bool ternary = false;
 };
-// The opposite rotation; straight-through where it is rounded.
+// The opposite rotation; straight-through where it is rounded. dq may lie where dqkv does.
 struct RotaryBackward {
   Grad dq{}, dk{}, dv{};  // out as q, k, v
   Tensor dqkv{};          // in  (B, T, 3D) real

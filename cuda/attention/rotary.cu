@@ -15,7 +15,7 @@ constexpr int kMostThreads = 256, kSequences = 8;
 template <class A>
 struct Part {
   const A* from;
-  A* to;  // null: not needed
+  A* to;  // null: nothing to do
   Index from_stride, to_stride;
   bool add;
 };
@@ -25,6 +25,7 @@ struct Rotation {
   Part<A> parts[3];
   Index B, T, first;
   int d, heads, lanes;  // lanes: threads of one head, a power of two
+  int kinds;            // 2: v stays as it is
   int sequences;        // of a block
   double theta, sign;   // -1: the opposite rotation
 };
@@ -82,7 +83,7 @@ __global__ void __launch_bounds__(kMostThreads, 4)
   const int half = a.d / 2, lane = int(threadIdx.x) % a.lanes;
   const Index b_begin = blockIdx.x / a.T * a.sequences;
   const Index b_end = min(a.B, b_begin + a.sequences);
-  const int heads = 3 * a.heads, together = int(blockDim.x) / a.lanes;
+  const int heads = a.kinds * a.heads, together = int(blockDim.x) / a.lanes;
   // every lane of a warp takes every turn, as they add up |x| together
   for (int first = 0; first < heads; first += together) {
     const int head = first + int(threadIdx.x) / a.lanes, which = min(head / a.heads, 2);
@@ -123,7 +124,9 @@ void launch_in_vectors(Rotation<A> a, bool ternary, cudaStream_t stream) {
   a.lanes = 1;
   while (a.lanes < 32 && a.lanes * V < a.d / 2) a.lanes *= 2;
   a.sequences = int(std::min<Index>(a.B, kSequences));
-  const int wanted = 3 * a.heads * a.lanes, turns = (wanted + kMostThreads - 1) / kMostThreads;
+  a.kinds = a.parts[2].to ? 3 : 2;
+  const int wanted = a.kinds * a.heads * a.lanes,
+            turns = (wanted + kMostThreads - 1) / kMostThreads;
   const int threads = ((wanted + turns - 1) / turns + 31) / 32 * 32;
   const int blocks = blocks_for(a.T * blocks_for(a.B, a.sequences), 1);
   const std::size_t shared = sizeof(float2) * std::size_t(a.d / 2);
@@ -158,6 +161,7 @@ Rotation<A> rotation(const Tensor& packed, Index heads, Index first, double thet
           .d = int(D / heads),
           .heads = int(heads),
           .lanes = 1,
+          .kinds = 3,
           .sequences = 1,
           .theta = theta,
           .sign = sign};
@@ -189,6 +193,7 @@ void CudaBackend::run(const Rotary& a) {
                        .from_stride = a.k ? D : 3 * D,
                        .to_stride = 3 * D,
                        .add = false};
+    if (task.parts[2].to == task.parts[2].from) task.parts[2].to = nullptr;
     launch(task, a.ternary, stream_);
   });
 }
@@ -205,6 +210,7 @@ void CudaBackend::run(const RotaryBackward& a) {
                        .from_stride = 3 * D,
                        .to_stride = together ? 3 * D : D,
                        .add = together ? a.dq.add : grads[i]->add};
+    if (task.parts[2].to == task.parts[2].from) task.parts[2].to = nullptr;
     launch(task, false, stream_);
   });
 }

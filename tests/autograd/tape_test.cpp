@@ -56,6 +56,29 @@ TEST_F(TapeTest, BackwardFreesActivationsAsItGoes) {
     EXPECT_LT(used[i], used[i - 1]) << i;
 }
 
+// Memory is written over only if nobody else can see it.
+TEST_F(TapeTest, RotaryWorksInPlaceOnTheOnlyTensorOfItsMemory) {
+  Parameter p = parameter("p", {1, 2, 12}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 7, 6,  //
+                                            1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 7, 6});
+  const RotaryOptions options{.heads = 1};
+  for (const bool on_tape : {false, true}) {
+    Tape tape;
+    const Var given = on_tape ? tape.leaf(p) : Var{p.value};
+    const Values before = download_real(given.value);
+    Var sole = scale(given, 1);
+    const void* memory = sole.value.raw();
+    const Var seen = scale(given, 1);
+    const Var in_place = rotary(std::move(sole), options), apart = rotary(seen, options);
+    EXPECT_EQ(in_place.value.raw(), memory);
+    EXPECT_NE(apart.value.raw(), seen.value.raw());
+    EXPECT_EQ(download_real(in_place.value), download_real(apart.value));
+    EXPECT_EQ(download_real(seen.value), before);
+    Var borrowed{Tensor::borrow(cpu_, given.value.shape(), DType::f64, given.value.raw())};
+    rotary(std::move(borrowed), options);
+    EXPECT_EQ(download_real(given.value), before);
+  }
+}
+
 TEST_F(TapeTest, WithoutATapeNothingIsKept) {
   Var h{tensor({1, 4, 2}, Values(8, 0.5))};
   const std::size_t before = cpu_.pool().used();

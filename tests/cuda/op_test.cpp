@@ -117,6 +117,8 @@ std::vector<OpCase> wide_cases() {
       rotary_case(2, 3, 800, {.heads = 1}, false),
       rotary_case(2, 9, 256, {.heads = 2, .ternary = true}, true),
       rotary_case(2, 5, 90, {.heads = 3, .ternary = true}, false),
+      rotary_in_place_case(3, 70, 256, {.heads = 2, .first = 9}),
+      rotary_in_place_case(2, 5, 60, {.heads = 2, .ternary = true}),
       // the library's sizes in bf16; ragged tiles, heads wider than a slab
       attention_case(2, 130, 128, 2), attention_case(1, 256, 256, 2),
       attention_case(1, 1000, 128, 1), attention_case(1, 2048, 256, 2),

@@ -29,6 +29,8 @@ OpCase remade_norm_case(Index N, Index O, Index I);  // a product whose rows are
 OpCase remade_gate_case(Index N, Index O, Index I);
 OpCase mlgru_case(Index B, Index T, Index D, bool bound, bool initial);
 OpCase rotary_case(Index B, Index T, Index D, const RotaryOptions& options, bool together);
+// given the only Tensor of its input
+OpCase rotary_in_place_case(Index B, Index T, Index D, const RotaryOptions& options);
 OpCase attention_case(Index B, Index T, Index D, Index heads);
 OpCase swiglu_case(Index N, Index H);
 OpCase rms_norm_case(Index N, Index D);

@@ -119,6 +119,17 @@ OpCase rotary_case(Index B, Index T, Index D, const RotaryOptions& options, bool
   return op;
 }
 
+OpCase rotary_in_place_case(Index B, Index T, Index D, const RotaryOptions& options) {
+  OpCase op = rotary_case(B, T, D, options, true);
+  op.name += "_in_place";
+  op.apply = [options](auto in) { return Vars{rotary(scale(in[0], 2), options)}; };
+  op.composed = [composed = op.composed](auto in, Rounding& rounding) {
+    const Var twice = scale(in[0], 2);
+    return composed(std::span(&twice, 1), rounding);
+  };
+  return op;
+}
+
 OpCase attention_case(Index B, Index T, Index D, Index heads) {
   return {.name = size_name("attention", B, T, D, heads),
           .inputs = {{.name = "qkv", .shape = {B, T, 3 * D}, .low = -2, .high = 2}},
@@ -157,6 +168,8 @@ std::vector<OpCase> attention_cases() {
       rotary_case(1, 7, 10, {.first = 3, .theta = 50}, true),
       rotary_case(2, 5, 12, {.heads = 3, .ternary = true}, true),
       rotary_case(1, 5, 6, {.ternary = true}, false),
+      rotary_in_place_case(2, 3, 8, {.heads = 2}),
+      rotary_in_place_case(1, 5, 12, {.heads = 3, .first = 4, .ternary = true}),
       attention_case(1, 1, 2, 1),
       attention_case(2, 5, 6, 2),
       attention_case(1, 9, 3, 3),
