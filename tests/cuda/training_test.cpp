@@ -117,7 +117,9 @@ TEST_F(CudaTraining, TheSameBitsTwice) {
 }
 
 // The Transformer in its three forms: with cuDNN's attention where the library is there and takes
-// the sizes (width 64), with the plain kernels elsewhere.
+// the sizes (width 64), with the plain kernels elsewhere. With ternary weights and attention every
+// head's rows are rounded as well: over six seeds f32 beside f64, both on the CPU, is 0.0625 apart
+// after ten steps, hence 0.1; with ternary weights alone 0.0164. The first losses are close.
 TEST_F(CudaTraining, TransformersTrainLikeTheCpus) {
   CpuBackend cpu(kSlab);
   Formats dense{.quantize = Quantize::none, .type = "transformer"}, ternary = dense;
@@ -126,14 +128,16 @@ TEST_F(CudaTraining, TransformersTrainLikeTheCpus) {
   rounded.attention = AttentionKind::ternary;
   for (const Formats& form : {dense, ternary, rounded})
     for (const Index width : {64, 40}) {
-      const Training want = train(cpu, form, 10, width);
+      const bool chaotic = form.attention == AttentionKind::ternary;
+      const Training want = train(cpu, form, 10, width), single = on_gpu(form, 10, width);
       EXPECT_LT(want.losses.back(), want.losses.front() - 0.5);
-      EXPECT_LE(largest_difference(on_gpu(form, 10, width).losses, want.losses), 0.02) << width;
+      EXPECT_NEAR(single.losses.front(), want.losses.front(), 1e-3) << width;
+      EXPECT_LE(largest_difference(single.losses, want.losses), chaotic ? 0.1 : 0.02) << width;
       Formats half = form;
       half.model = kHalfStream.model;
       if (form.quantize == Quantize::none) half.working = DType::bf16;
       const Training got = on_gpu(half, 10, width);
-      EXPECT_LE(largest_difference(got.losses, want.losses), 0.05) << width;
+      EXPECT_LE(largest_difference(got.losses, want.losses), chaotic ? 0.1 : 0.05) << width;
       EXPECT_EQ(on_gpu(half, 10, width), got) << width;
       for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
         half.model.recompute = recompute;
