@@ -33,14 +33,14 @@ void add_plot(CLI::App& tern) {
   plot.add_option("--out", options->out,
                   "the picture (default: RUN/loss.png, or loss.png for several)")
       ->transform(path_argument());
-  plot.add_option("--over", options->over, "the x axis; with both, side by side")
-      ->check(CLI::IsMember({"tokens", "seconds", "tokens,seconds"}))
+  plot.add_option("--over", options->over, "the x axis; both: side by side")
+      ->check(CLI::IsMember({"tokens", "seconds", "both"}))
       ->capture_default_str();
   plot.callback([options] {
     const fs::path out = options->out.empty() ? default_picture(options->runs) : options->out;
     std::vector<PlotAxis> axes;
-    if (options->over.starts_with("tokens")) axes.push_back(PlotAxis::tokens);
-    if (options->over.ends_with("seconds")) axes.push_back(PlotAxis::seconds);
+    if (options->over != "seconds") axes.push_back(PlotAxis::tokens);
+    if (options->over != "tokens") axes.push_back(PlotAxis::seconds);
     plot_runs(options->runs, out, axes);
     std::printf("%s\n", out.c_str());
   });
