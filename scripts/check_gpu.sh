@@ -52,6 +52,16 @@ for activations in f32 bf16 fp8_dx; do
   check same whole-$activations again-$activations
   check same whole-$activations resumed-$activations
 done
+for form in transformer/none transformer/ternary matmulfree/none; do
+  set -- --device cuda --set model.type=${form%/*} --set model.quantize=${form#*/}
+  name=${form/\//-}
+  small "$@" --set run.name=whole-$name
+  small "$@" --set run.name=again-$name
+  small "$@" --set run.name=resumed-$name --resume "$(at whole-$name 10)"
+  check same whole-$name again-$name
+  check same whole-$name resumed-$name
+  check "$bin/tern" generate --device cuda --checkpoint "$(at whole-$name 30)" --prompt 'The old' -n 100 --temperature 0
+done
 for half in moments gradients; do
   set -- --device cuda --set optimizer.$half=bf16
   small "$@" --set run.name=whole-$half
