@@ -8,46 +8,16 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "apps/console/terminal.h"
+#include "apps/run/run_history.h"
 #include "core/check.h"
 #include "data/io/files.h"
 
 namespace tern {
 namespace {
-
-using Json = nlohmann::json;
-
-constexpr std::size_t kLongestLine = 1 << 20;  // bytes; ours have a few hundred
-constexpr std::uint64_t kLongestFile = 4ull << 30;
-
-bool has_number(const Json& line, const char* name) {
-  return line.contains(name) && line[name].is_number();
-}
-
-// false if the line is not understood
-bool take(std::string_view text, LossCurve& curve) {
-  if (text.size() > kLongestLine) return false;
-  const Json line = Json::parse(text, nullptr, false);
-  if (!line.is_object() || !line.contains("t") || !line["t"].is_string()) return false;
-  const bool train = line["t"] == "train";
-  if (!train && line["t"] != "val") return true;
-  if (!line.contains("step") || !line["step"].is_number_integer() || !has_number(line, "tokens"))
-    return false;
-  const double time = has_number(line, "time") ? line["time"].get<double>() : NAN;
-  if (std::isnan(curve.begin)) curve.begin = time;
-  const LossPoint point{.step = line["step"].get<std::int64_t>(),
-                        .tokens = line["tokens"].get<double>(),
-                        .loss = has_number(line, "loss") ? line["loss"].get<double>() : NAN,
-                        .seconds = time - curve.begin};
-  std::vector<LossPoint>& points = train ? curve.train : curve.validation;
-  while (!points.empty() && points.back().step >= point.step) points.pop_back();
-  if (std::isfinite(point.loss) && std::isfinite(point.tokens)) points.push_back(point);
-  return true;
-}
 
 namespace fs = std::filesystem;
 
@@ -82,20 +52,25 @@ class MemoryFile {
   int descriptor_;
 };
 
-// runs/demo, runs/demo/ and runs/demo/metrics.jsonl are all called demo
-std::string name_of(const fs::path& run) {
-  fs::path path = fs::absolute(run).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();
-  if (path.filename() == "metrics.jsonl") path = path.parent_path();
-  return path.filename();
+template <class Report>
+std::vector<LossPoint> points_of(const Records<Report>& records) {
+  std::vector<LossPoint> points;
+  for (const auto& [report, time, seconds] : records)
+    if (std::isfinite(report.loss))
+      points.push_back({report.step, double(report.tokens), report.loss, seconds});
+  return points;
+}
+
+LossCurve curve_of(const RunHistory& history) {
+  return {points_of(history.steps), points_of(history.validations), history.unreadable};
 }
 
 std::vector<NamedCurve> read_runs(const std::vector<fs::path>& runs) {
   std::multiset<std::string> names;
-  for (const fs::path& run : runs) names.insert(name_of(run));
+  for (const fs::path& run : runs) names.insert(name_of_run(run));
   std::vector<NamedCurve> curves;
   for (const fs::path& run : runs) {
-    const std::string name = name_of(run);
+    const std::string name = name_of_run(run);
     NamedCurve read{names.count(name) > 1 ? run.string() : name, read_losses(run)};
     if (!read.curve.train.empty() || !read.curve.validation.empty())
       curves.push_back(std::move(read));
@@ -108,19 +83,11 @@ std::vector<NamedCurve> read_runs(const std::vector<fs::path>& runs) {
 }  // namespace
 
 LossCurve parse_losses(std::string_view metrics) {
-  LossCurve curve;
-  while (!metrics.empty()) {
-    const std::size_t end = std::min(metrics.find('\n'), metrics.size());
-    if (end > 0 && !take(metrics.substr(0, end), curve)) ++curve.unreadable;
-    metrics.remove_prefix(std::min(end + 1, metrics.size()));
-  }
-  return curve;
+  return curve_of(parse_history(metrics));
 }
 
-LossCurve read_losses(const std::filesystem::path& run) {
-  std::error_code error;
-  const bool directory = std::filesystem::is_directory(run, error);
-  return parse_losses(read_file(directory ? run / "metrics.jsonl" : run, kLongestFile));
+LossCurve read_losses(const fs::path& run) {
+  return curve_of(read_history(run));
 }
 
 void plot_runs(const std::vector<fs::path>& runs, const fs::path& out,

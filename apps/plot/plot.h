@@ -13,21 +13,19 @@
 
 namespace tern {
 
-// The losses of a run, from its metrics.jsonl. Lines that are not understood, left by a crash, an
-// editor or a newer release, are counted and skipped.
+// The losses of a run.
 struct LossPoint {
   std::int64_t step = 0;
   double tokens = 0, loss = 0;
-  double seconds = NAN;  // by the wall clock since the first line of the run
+  double seconds = NAN;  // Recorded::seconds
 };
 
 struct LossCurve {
   std::vector<LossPoint> train{}, validation{};  // by step; finite losses only
   std::int64_t unreadable = 0;                   // lines
-  double begin = NAN;                            // time of the first line, in seconds of Unix
 };
 
-// After a rewind the lines of the second attempt replace those of the first.
+// of metrics.jsonl's text; see run_history.h
 LossCurve parse_losses(std::string_view metrics);
 
 // of a run directory or of a metrics file; Fault::input when there is none

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "apps/console/terminal.h"
 #include "core/check.h"
@@ -132,8 +134,14 @@ RunLock::RunLock(const std::filesystem::path& file) {
   descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   require(descriptor_ >= 0, Fault::disk, file.string(),
           ": cannot be opened for writing: ", system_message(errno));
-  // Some network file systems have no locks at all; a run there must still be possible.
-  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  // Some network file systems have no locks at all; a run there must still be possible. A look at
+  // the lock (run_in_use) holds it for an instant.
+  int error = EWOULDBLOCK;
+  for (int attempt = 0; attempt < 5 && error == EWOULDBLOCK; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    error = flock(descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  }
+  if (error == EWOULDBLOCK) {
     const std::string who = owner(descriptor_);
     close(descriptor_);
     fail(Fault::usage, file.parent_path().string(), ": in use by ", who,
@@ -152,6 +160,16 @@ RunLock::~RunLock() {
   if (descriptor_ < 0) return;
   [[maybe_unused]] const int ignored = ftruncate(descriptor_, 0);
   close(descriptor_);
+}
+
+bool run_in_use(const fs::path& run) {
+  const int descriptor = open((run / kLock).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return false;
+  char byte;
+  const bool owned = pread(descriptor, &byte, 1, 0) == 1;  // or left by one that was killed
+  const bool held = owned && flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(descriptor);
+  return held;
 }
 
 RunDirectory::RunDirectory(const fs::path& path, Existing existing, const OtherRun& other_run)

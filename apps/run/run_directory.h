@@ -11,6 +11,9 @@
 
 namespace tern {
 
+// Whether a process holds the lock of this run's directory.
+bool run_in_use(const std::filesystem::path& run);
+
 class RunLock {
  public:
   // Fault::usage, naming the owner, when another process holds it; Fault::disk
@@ -22,9 +25,6 @@ class RunLock {
  private:
   int descriptor_ = -1;
 };
-
-// The directory of a run, made or opened, locked and proved writable before the first step:
-//   config.resolved.toml env.json earlier/ metrics.jsonl train.log loss.png samples/ checkpoints/
 
 // Action when the directory already holds a run.
 enum class Existing {

@@ -78,6 +78,8 @@ void TrainingReports::diagnostics(std::int64_t step, const StepDiagnostics& diag
 void TrainingReports::step(const LaunchedStep& launched, const UpdateReport& update, double seconds,
                            const TrainingState& state) {
   if (!record_) return;
+  if (!std::exchange(stepped_, true))
+    record_->note({.step = launched.step, .kind = "start", .text = "the first step of a process"});
   const RunConfig& config = opened_.config;
   const double rate = pace_.tokens_per_second();
   const std::int64_t every = config.logging.interval;

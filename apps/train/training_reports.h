@@ -56,6 +56,7 @@ class TrainingReports {
   Pace pace_{};
   double started_ = monotonic_seconds();
   std::int64_t started_step_ = 0;
+  bool stepped_ = false;
   double zero_share_ = kUnknown, flip_rate_ = kUnknown;
 };
 
