@@ -79,6 +79,11 @@ std::int64_t total_steps(const RunConfig& config) {
   return config.run.steps > 0 ? config.run.steps : (config.run.tokens + batch - 1) / batch;
 }
 
+std::int64_t decay_begin(const RunConfig& config) {
+  const std::int64_t total = total_steps(config);
+  return total - config.schedule.decay.steps(total);
+}
+
 Schedule learning_rate_schedule(const RunConfig& config) {
   return make_schedule(config.schedule, total_steps(config));
 }

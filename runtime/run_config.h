@@ -112,6 +112,7 @@ struct CheckpointSection {
   std::int64_t keep_last = 2;
   std::int64_t keep_every = 0;
   bool keep_best = true;
+  bool before_decay = false;  // also that of decay_begin(), for good
   bool required = false;
 };
 
@@ -165,6 +166,8 @@ struct RunConfig {
 // and the space in front may come before them.
 std::int64_t sample_positions(const RunConfig& config);
 std::int64_t total_steps(const RunConfig& config);
+// steps before the decay of preset wsd: until there runs of any length are the same
+std::int64_t decay_begin(const RunConfig& config);
 
 // factors of optimizer.lr and of optimizer.weight_decay; Fault::usage when the lengths do not fit
 Schedule learning_rate_schedule(const RunConfig& config);

@@ -207,6 +207,9 @@ void Checker::checkpoints() {
            "checkpoint.keep_every",
            fmt::format("expected a multiple of checkpoint.interval = {}, got {}", c.interval,
                        c.keep_every));
+  if (valid({"checkpoint.before_decay", "schedule.preset"}))
+    expect(!c.before_decay || config_.schedule.preset == SchedulePreset::wsd,
+           "checkpoint.before_decay", "expected schedule.preset = \"wsd\" with it, got another");
   const InitFromSection& from = config_.init_from;
   for (const auto& [key, given] : {std::pair("init_from.moments", from.moments),
                                    std::pair("init_from.other_tokenizer", from.other_tokenizer)})

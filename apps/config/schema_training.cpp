@@ -205,6 +205,11 @@ ConfigSection checkpoint_section() {
              {.name = "keep_best",
               .doc = "Also keep the checkpoint with the lowest validation loss; `checkpoints/best` "
                      "names it. Only steps that are both validated and saved count."}),
+       field(&S::before_decay,
+             {.name = "before_decay",
+              .doc = "Also save the step at which `wsd`'s decay begins, and never delete that "
+                     "checkpoint: a longer run resumes from it and has the same bits as one from "
+                     "the start."}),
        field(&S::required, {.name = "required",
                             .doc = "Stop with exit code 6 if a checkpoint cannot be saved, instead "
                                    "of continuing with a warning."})});

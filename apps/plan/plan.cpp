@@ -20,7 +20,7 @@ std::int64_t most_checkpoints(const RunConfig& config, std::int64_t steps) {
   const std::int64_t saved =
       checkpoint.interval > 0 ? (steps + checkpoint.interval - 1) / checkpoint.interval : 1;
   const std::int64_t for_good = checkpoint.keep_every > 0 ? steps / checkpoint.keep_every : 0;
-  return std::min(saved, checkpoint.keep_last + 1 + best + for_good);
+  return std::min(saved, checkpoint.keep_last + 1 + best + for_good) + checkpoint.before_decay;
 }
 
 std::vector<SourcePlan> plan_sources(const std::vector<DataSource>& sources,

@@ -219,12 +219,16 @@ void launch_ranks(const Launch& launch) {
   Launcher(launch).run();
 }
 
-void die_with_launcher() {
+void end_with_parent() {
   const Variables variables = environment_variables();
-  const auto launcher = variables.find("TERN_LAUNCHER");
-  if (launcher == variables.end()) return;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (std::to_string(getppid()) != launcher->second) _exit(int(Fault::communication));
+  for (const auto& [name, signal] :
+       {std::pair("TERN_LAUNCHER", SIGKILL), {"TERN_SWEEP", SIGTERM}}) {
+    const auto parent = variables.find(name);
+    if (parent == variables.end()) continue;
+    prctl(PR_SET_PDEATHSIG, signal);
+    if (std::to_string(getppid()) != parent->second) _exit(int(Fault::communication));
+    return;
+  }
 }
 
 }  // namespace tern

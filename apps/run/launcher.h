@@ -18,7 +18,8 @@ struct Launch {
 // Fault::communication for a rank that was killed, with its number and the cause.
 void launch_ranks(const Launch& launch);
 
-// In a process that launch_ranks has started: the system kills it when its launcher ends.
-void die_with_launcher();
+// In a process that launch_ranks has started: the system kills it when its launcher ends. In one
+// that a sweep has started (TERN_SWEEP): the system stops it, with a checkpoint.
+void end_with_parent();
 
 }  // namespace tern

@@ -9,6 +9,7 @@
 #include "apps/plan/plan.h"
 #include "apps/run/run_directory.h"
 #include "core/check.h"
+#include "data/checkpoint/directory.h"
 #include "data/io/files.h"
 
 namespace tern {
@@ -185,7 +186,8 @@ RunState state_of(const SavedRun& run) {
     if (kind == "start") break;
     if (kind == "finish") return RunState::finished;
     if (kind == "stop") return RunState::stopped;
-    if (kind == "give_up" || kind == "failure") return RunState::failed;
+    if (kind == "give_up") return RunState::diverged;
+    if (kind == "failure") return RunState::failed;
   }
   return RunState::unknown;
 }
@@ -210,6 +212,39 @@ void collect(const fs::path& path, std::vector<fs::path>& found, int depth) {
   for (const fs::path& next : below) collect(next, found, depth + 1);
 }
 
+template <class Report>
+double seconds_by(const Records<Report>& records, std::int64_t step) {
+  double seconds = 0;
+  for (const auto& line : records)
+    if (line.report.step <= step) seconds = std::fmax(seconds, line.seconds);
+  return seconds;
+}
+
+template <class Report>
+void delay(Records<Report>& records, double seconds) {
+  for (auto& line : records) line.seconds += seconds;
+}
+
+// Seconds until the checkpoint that a run elsewhere left, RUN/checkpoints/step-N; 0: unknown.
+double seconds_before(const fs::path& run, int depth) {
+  constexpr int kLongestChain = 64;
+  constexpr std::uint64_t kLongestPath = 16 << 10;
+  try {
+    if (depth >= kLongestChain || !entry_exists(run / "checkpoints" / "start")) return 0;
+    std::string text = read_file(run / "checkpoints" / "start", kLongestPath);
+    text.erase(text.find_last_not_of('\n') + 1);
+    const fs::path checkpoint = text, other = checkpoint.parent_path().parent_path();
+    const auto step = checkpoint_step(checkpoint.filename().string());
+    if (!step || !entry_exists(other / "metrics.jsonl")) return 0;
+    const RunHistory h = read_history(other);
+    return seconds_before(other, depth + 1) +
+           std::fmax(seconds_by(h.steps, std::int64_t(*step)),
+                     seconds_by(h.validations, std::int64_t(*step)));
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
 }  // namespace
 
 const char* name_of(RunState state) {
@@ -222,6 +257,8 @@ const char* name_of(RunState state) {
       return "stopped";
     case RunState::failed:
       return "failed";
+    case RunState::diverged:
+      return "diverged";
     default:
       return "ended";
   }
@@ -273,6 +310,11 @@ SavedRun read_run(const fs::path& path) {
   else
     require(is_a_run(path), Fault::input, path.string(), ": expected a run's directory, got ",
             fs::is_directory(path, error) ? "one without metrics.jsonl" : "none");
+  if (const double before = seconds_before(run.path, 0); before > 0) {
+    RunHistory& h = run.history;
+    delay(h.steps, before), delay(h.validations, before), delay(h.diagnostics, before);
+    delay(h.samples, before), delay(h.checkpoints, before), delay(h.events, before);
+  }
   const fs::path config = run.path / "config.resolved.toml", machine = run.path / "env.json";
   try {
     run.config = parse_config(read_file(config, kLongestConfig), config.string()).config;

@@ -15,7 +15,7 @@ template <class Report>
 struct Recorded {
   Report report{};
   double time = kUnknown;     // Unix, in seconds
-  double seconds = kUnknown;  // of the run until then, without the pauses before it was resumed
+  double seconds = kUnknown;  // of training until then, without the pauses before it was resumed
 };
 template <class Report>
 using Records = std::vector<Recorded<Report>>;
@@ -36,7 +36,7 @@ RunHistory parse_history(std::string_view metrics);
 // of a run directory or of a metrics file; Fault::input when there is none
 RunHistory read_history(const std::filesystem::path& run);
 
-enum class RunState { running, finished, stopped, failed, unknown };
+enum class RunState { running, finished, stopped, failed, diverged, unknown };
 const char* name_of(RunState state);
 
 // A run directory as a whole.
@@ -56,6 +56,7 @@ struct SavedRun {
   double flop_per_token() const;
 };
 
+// Of a run that began with another run's checkpoint, seconds count from that run's first step.
 // Fault::input: no such directory, or nothing of a run in it
 SavedRun read_run(const std::filesystem::path& run);
 

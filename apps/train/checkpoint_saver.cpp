@@ -18,7 +18,11 @@ CheckpointOptions checkpoint_options(OpenedRun& opened, const RunDirectory* dire
   const bool together = opened.shards_saved();
   return {.directory = directory ? directory->checkpoints() : opened.directory() / "checkpoints",
           .retention = {.keep_last = std::uint64_t(c.keep_last),
-                        .keep_every = std::uint64_t(c.keep_every)},
+                        .keep_every = std::uint64_t(c.keep_every),
+                        .best = {},
+                        .fixed = c.before_decay
+                                     ? std::optional<std::uint64_t>(decay_begin(opened.config))
+                                     : std::nullopt},
           .version = std::string(version()),
           .rank = together ? opened.info.rank : 0,
           .world = together ? opened.info.size : 1,

@@ -83,7 +83,7 @@ void train_opened(OpenedRun& opened, std::unique_ptr<Backend>& backend) {
 }  // namespace
 
 void train(const TrainOptions& options) {
-  die_with_launcher();
+  end_with_parent();
   OpenedRun opened(options);
   // its destructor waits for operations in flight: after the announcement
   std::unique_ptr<Backend> backend;

@@ -123,7 +123,9 @@ TrainingRun::Due TrainingRun::what_is_due() {
   return {.validation = wanted(opened_.config.logging.validation_interval),
           .sample = wanted(opened_.config.logging.sample_interval),
           .save = agreement_.take_save_request() || saver_.postponed() ||
-                  due(opened_.config.checkpoint.interval),
+                  due(opened_.config.checkpoint.interval) ||
+                  (opened_.config.checkpoint.before_decay &&
+                   state_.step == decay_begin(opened_.config)),
           .replicas = due(opened_.config.parallel.replica_check)};
 }
 

@@ -144,7 +144,8 @@ void prune_checkpoints(const fs::path& directory, std::uint64_t newest,
   if (older.size() <= keep) return;
   older.resize(older.size() - keep);
   for (const std::uint64_t step : older)
-    if (step != retention.best && (retention.keep_every == 0 || step % retention.keep_every != 0))
+    if (step != retention.best && step != retention.fixed &&
+        (retention.keep_every == 0 || step % retention.keep_every != 0))
       remove_checkpoint(directory / checkpoint_name(step));
 }
 

@@ -45,9 +45,10 @@ std::filesystem::path named_checkpoint(const std::filesystem::path& path);
 
 // Checkpoints to keep beside the newest.
 struct Retention {
-  std::uint64_t keep_last = 3;          // that many in all, at least 1
-  std::uint64_t keep_every = 0;         // and every step that is a multiple of it; 0: none
-  std::optional<std::uint64_t> best{};  // and this step
+  std::uint64_t keep_last = 3;           // that many in all, at least 1
+  std::uint64_t keep_every = 0;          // and every step that is a multiple of it; 0: none
+  std::optional<std::uint64_t> best{};   // and this step
+  std::optional<std::uint64_t> fixed{};  // and this one
 };
 
 // Deletes the checkpoints before `newest`, which is known to be good, that retention does not keep.

@@ -156,6 +156,7 @@ TEST(Config, EveryKeyRoundTrips) {
                                        "init_from.moments",
                                        "optimizer.moments",
                                        "checkpoint.keep_every",
+                                       "checkpoint.before_decay",
                                        "logging.sample_interval",
                                        "init_from.other_tokenizer"};
   std::vector<std::string> overrides = {"run.steps=0", "run.tokens=1000000", "run.name=x"};

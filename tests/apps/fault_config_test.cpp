@@ -181,6 +181,8 @@ TEST(Fault50, KeysThatContradict) {
   EXPECT_THAT(complaint_of("[checkpoint]\ninterval = 100\nkeep_every = 250\n"),
               HasSubstr("a.toml:12:14: checkpoint.keep_every: expected a multiple of "
                         "checkpoint.interval = 100, got 250"));
+  EXPECT_THAT(complaint_of_set("checkpoint.before_decay=true"),
+              HasSubstr("checkpoint.before_decay: expected schedule.preset = \"wsd\" with it"));
   EXPECT_THAT(complaint_of_set("schedule.decay=5"),
               HasSubstr("schedule.decay: expected only with preset wsd"));
   EXPECT_THAT(complaint_of_set("run.name=../up"), HasSubstr("run.name: expected at most 128"));

@@ -77,6 +77,7 @@ TEST(Plan, CheckpointsOnDiskAreAtMostThoseThatAreSaved) {
   EXPECT_EQ(count({.interval = 10, .keep_last = 2}), 4);
   EXPECT_EQ(count({.interval = 10, .keep_last = 2, .keep_best = false}), 3);
   EXPECT_EQ(count({.interval = 10, .keep_last = 2, .keep_every = 50}), 6);
+  EXPECT_EQ(count({.interval = 0, .before_decay = true}), 2);
 }
 
 TEST(Plan, NumbersForPeople) {

@@ -117,13 +117,14 @@ TEST(CheckpointWriter, TheSameStepAgainReplacesIt) {
   EXPECT_FALSE(fs::exists(scratch.path() / "step-00000005.tmp"));
 }
 
-TEST(CheckpointDirectory, KeepsTheLastAndEveryMth) {
+TEST(CheckpointDirectory, KeepsTheLastEveryMthAndAFixedOne) {
   const TemporaryDirectory scratch;
   CheckpointWriter writer(
-      {.directory = scratch.path(), .retention = {.keep_last = 2, .keep_every = 30}});
+      {.directory = scratch.path(),
+       .retention = {.keep_last = 2, .keep_every = 30, .best = {}, .fixed = 40}});
   for (int step = 10; step <= 80; step += 10) writer.save(facts(step), {});
   for (const SaveResult& r : writer.wait()) EXPECT_EQ(r.error + r.warning, "");
-  EXPECT_THAT(checkpoint_steps(scratch.path()), ElementsAre(30, 60, 70, 80));
+  EXPECT_THAT(checkpoint_steps(scratch.path()), ElementsAre(30, 40, 60, 70, 80));
 }
 
 TEST(CheckpointDirectory, NeverPrunesTheOneJustWritten) {
