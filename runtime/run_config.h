@@ -105,6 +105,7 @@ struct LoggingSection {
   std::int64_t sample_tokens = 64;
   std::int64_t validation_interval = 0;
   std::int64_t validation_tokens = 65'536;
+  bool tensorboard = false;
 };
 
 struct CheckpointSection {

@@ -182,7 +182,10 @@ ConfigSection logging_section() {
                                      .range = between(1, kMaxTokens),
                                      .unit = "tokens",
                                      .doc = "Number of tokens to use of each source's validation "
-                                            "part, at least one context."})});
+                                            "part, at least one context."}),
+       field(&S::tensorboard, {.name = "tensorboard",
+                               .doc = "Also write event files for TensorBoard, to the run's folder "
+                                      "`tensorboard`: losses, rate, norms, speed, samples."})});
 }
 
 ConfigSection checkpoint_section() {

@@ -30,8 +30,9 @@ constexpr const char* kLock = ".lock";
 constexpr std::uint64_t kLongestConfig = 1 << 20;
 
 // the files that --overwrite replaces; all others in a run's directory are the user's
-constexpr std::array kWritten = {kConfig,    "env.json",    "earlier", "metrics.jsonl", "train.log",
-                                 "loss.png", "checkpoints", "samples", "SAVE"};
+constexpr std::array kWritten = {kConfig,     "env.json",   "earlier",     "metrics.jsonl",
+                                 "train.log", "loss.png",   "checkpoints", "samples",
+                                 "SAVE",      "tensorboard"};
 
 // The files of a run that is being replaced; the same on their way there or back; the same when
 // they are being deleted. A process that dies leaves one of them, and put_back sees which.

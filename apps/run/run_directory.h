@@ -1,5 +1,6 @@
 // The directory of a run, made or opened, locked and proved writable before the first step:
 //   config.resolved.toml env.json earlier/ metrics.jsonl train.log loss.png samples/ checkpoints/
+// and, if asked for, tensorboard/
 #pragma once
 
 #include <cstdint>
@@ -65,6 +66,7 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path log() const { return path_ / "train.log"; }
+  std::filesystem::path tensorboard() const { return path_ / "tensorboard"; }
   std::filesystem::path picture() const { return path_ / "loss.png"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path sample(std::int64_t step) const;  // samples/step-00001000.txt

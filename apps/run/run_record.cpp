@@ -184,18 +184,35 @@ void drop_metrics_after(const std::filesystem::path& path, std::int64_t step) {
   if (kept.size() != all.size()) write_file_atomically(path, kept);
 }
 
-RunRecord::RunRecord(const RunDirectory& directory, Console& console, std::string program)
+RunRecord::RunRecord(const RunDirectory& directory, Console& console, bool tensorboard,
+                     std::string program)
     : directory_(directory),
       console_(console),
       metrics_(directory.metrics(), [this](const std::string& text) { console_.warn(text); }),
       picture_(
           directory.path(), [this](const std::string& text) { console_.warn(text); },
-          std::move(program)) {}
+          std::move(program)),
+      tensorboard_(tensorboard) {}
+
+template <class Report>
+void RunRecord::show(const Report& report) {
+  if (!tensorboard_) return;
+  try {
+    if (!board_)
+      board_ = std::make_unique<TensorBoard>(
+          directory_.tensorboard(), [this](const std::string& text) { console_.warn(text); });
+    board_->write(report);
+  } catch (const Error& e) {
+    tensorboard_ = false;
+    console_.warn(std::string("tensorboard: ") + e.what());
+  }
+}
 
 void RunRecord::step(const StepReport& report, bool recorded) {
   if (recorded) {
     console_.report(report);
     metrics_.write(report);
+    show(report);
   }
   console_.live(report);
 }
@@ -203,12 +220,14 @@ void RunRecord::step(const StepReport& report, bool recorded) {
 void RunRecord::add(const ValidationReport& report) {
   console_.report(report);
   metrics_.write(report);
+  show(report);
   picture_.refresh();
 }
 
 void RunRecord::add(const SampleReport& report) {
   console_.report(report);
   metrics_.write(report);
+  show(report);
   if (report.index == 0)
     samples_.clear();
   else

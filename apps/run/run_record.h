@@ -6,6 +6,7 @@
 #include "apps/console/reports.h"
 #include "apps/plot/plot.h"
 #include "apps/run/run_directory.h"
+#include "apps/run/tensorboard.h"
 #include "apps/system/line_file.h"
 
 namespace tern {
@@ -46,9 +47,9 @@ void drop_metrics_after(const std::filesystem::path& path, std::int64_t step);
 // Nothing here stops a run: a failed write is a warning.
 class RunRecord {
  public:
-  // Both must outlive it; program: the path of tern. Fault::disk when metrics.jsonl cannot be
-  // opened.
-  RunRecord(const RunDirectory& directory, Console& console,
+  // Both must outlive it; tensorboard: also writes event files; program: the path of tern.
+  // Fault::disk when metrics.jsonl cannot be opened.
+  RunRecord(const RunDirectory& directory, Console& console, bool tensorboard = false,
             std::string program = "/proc/self/exe");
 
   // after every step; recorded: of a log interval, so a permanent line and a line of metrics
@@ -62,10 +63,15 @@ class RunRecord {
   void finish(const RunSummary& report);  // and waits for the last loss.png
 
  private:
+  template <class Report>
+  void show(const Report& report);  // on the board
+
   const RunDirectory& directory_;
   Console& console_;
   Metrics metrics_;
   Picture picture_;
+  bool tensorboard_;  // wanted, and possible so far
+  std::unique_ptr<TensorBoard> board_{};
   std::string samples_{};     // of one step so far
   bool sample_lost_ = false;  // one warning is enough
 };

@@ -16,7 +16,7 @@ TrainingReports::TrainingReports(OpenedRun& opened, RankZero* rank_zero)
 
 void TrainingReports::open() {
   if (!rank_zero_) return;
-  record_.emplace(rank_zero_->directory, rank_zero_->console);
+  record_.emplace(rank_zero_->directory, rank_zero_->console, opened_.config.logging.tensorboard);
   if (!opened_.on_gpu()) return;
   gpu_monitor_.emplace(opened_.device.facts().pci);
   if (!gpu_monitor_->problem().empty())

@@ -19,7 +19,7 @@ TEST(RunRecord, SaysEverythingEverywhere) {
   const auto body = [&] {
     const RunDirectory directory(d / "r", Existing::refuse, {});
     Console console(STDERR_FILENO, directory.log());
-    RunRecord record(directory, console, sibling_program("tern"));
+    RunRecord record(directory, console, false, sibling_program("tern"));
     for (int i = 1; i <= 20; ++i)
       record.step({.step = i, .steps = 20, .tokens = 64 * i, .loss = 5, .gradient_norm = 1},
                   i % 5 == 0);
