@@ -22,6 +22,7 @@ constexpr Family kFamilies[] = {
      .channel_mixer = "mlp",
      .make_token_mixer = make<MlgruMixer>,
      .make_channel_mixer = make<Glu>,
+     .output_gate = true,
      .lower_bounds = true},
     // Transformer++, the control model: Llama's shape and names
     {.type = "transformer",

@@ -14,6 +14,7 @@ struct Family {
   std::string_view token_norm, token_mixer, channel_norm, channel_mixer;
   std::unique_ptr<Mixer> (*make_token_mixer)(const ModelConfig&);
   std::unique_ptr<Mixer> (*make_channel_mixer)(const ModelConfig&);
+  bool output_gate = false;   // the token mixer's output is gated (use_output_gate)
   bool lower_bounds = false;  // token mixers read a learned bound of each layer (use_lower_bound)
   bool attention = false;   // token mixers have heads (num_attention_heads, rope_theta, attention)
   bool dense_norms = true;  // projections have norms of their own even if they are not quantised

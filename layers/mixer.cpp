@@ -3,7 +3,7 @@
 namespace tern {
 
 NormQuantized normalized_inputs(const Pass& pass, Residual in, Parameter& norm,
-                                std::initializer_list<BitLinear*> projections,
+                                const std::vector<BitLinear*>& projections,
                                 const MixerInput& with) {
   std::vector<Var> weights;
   for (BitLinear* projection : projections)

@@ -46,8 +46,7 @@ struct MixerInput {
 // What projections read of the stream: in.x + in.branch through the block's norm, then for each of
 // them its own norm and the quantiser. The row of one without a norm of its own is the block's.
 NormQuantized normalized_inputs(const Pass& pass, Residual in, Parameter& norm,
-                                std::initializer_list<BitLinear*> projections,
-                                const MixerInput& with);
+                                const std::vector<BitLinear*>& projections, const MixerInput& with);
 
 class Mixer {
  public:

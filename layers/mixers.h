@@ -8,7 +8,8 @@ namespace tern {
 // The token mixer: a gated linear recurrence between ternary projections.
 //                                                                  (arXiv 2406.02528, MLGRU)
 // f = sigmoid(f_proj u), bounded below;  c = silu(i_proj u);  h[t] = f h[t-1] + (1 - f) c;
-// branch = o_proj(rms_norm(g_proj u, g_norm) * silu(h)),  u = rms_norm(x, norm)
+// branch = o_proj(rms_norm(g_proj u, g_norm) * silu(h)),  u = rms_norm(x, norm); without output
+// gate o_proj(h)
 class MlgruMixer final : public Mixer {
  public:
   explicit MlgruMixer(const ModelConfig& config);

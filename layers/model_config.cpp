@@ -64,6 +64,8 @@ std::optional<ModelProblem> family_problem(const ModelConfig& model) {
   const std::string of_type = " with type = \"" + model.type + "\", which has no ";
   if (!family.lower_bounds && !model.use_lower_bound)
     return ModelProblem{"use_lower_bound", "expected no value" + of_type + "forget gates"};
+  if (!family.output_gate && !model.use_output_gate)
+    return ModelProblem{"use_output_gate", "expected no value" + of_type + "output gate"};
   if (!family.attention) {
     const std::string expected = "expected no value" + of_type + "attention";
     if (model.explicit_heads != 0) return ModelProblem{"num_attention_heads", expected};

@@ -33,6 +33,7 @@ struct ModelConfig {
   std::int64_t layers = 0;              // L  num_hidden_layers
   std::int64_t explicit_glu_width = 0;  //    intermediate_size, 0: by the formula of glu_width()
   bool use_lower_bound = true;          //    use_lower_bound
+  bool use_output_gate = true;          //    use_output_gate, of MLGRU
   double rms_norm_eps = 1e-6;           //    rms_norm_eps
   std::int64_t explicit_heads = 0;      //    num_attention_heads, 0: by the formula of heads()
   double rope_theta = 10'000;           //    rope_theta, base of the rotary wave lengths

@@ -209,6 +209,8 @@ const HuggingFaceForm* find_form(std::string_view model_type) {
 }
 
 const HuggingFaceForm& form_of(const ModelConfig& model) {
+  require(model.use_output_gate, Fault::usage,
+          "model.use_output_gate = false has no form in Hugging Face folders");
   for (const HuggingFaceForm& form : kForms)
     if (form.type == model.type && form.quantize.value_or(model.quantize) == model.quantize)
       return form;

@@ -100,7 +100,7 @@ void Checker::model() {
   if (valid({"model.intermediate_size"}))
     expect_exact("model.intermediate_size", model.glu_width());
   if (valid({"model.type", "model.quantize", "model.attention", "model.num_attention_heads",
-             "model.rope_theta", "model.use_lower_bound"}))
+             "model.rope_theta", "model.use_lower_bound", "model.use_output_gate"}))
     if (const auto problem = family_problem(model))
       expect(false, "model." + problem->key, problem->expected);
   expect(config_.backward == BackwardProducts::bf16 || model.quantize == Quantize::ternary,

@@ -74,6 +74,10 @@ ConfigSection model_section() {
               .doc = "Width H of the gated linear unit; 0: 256 ceil(int(8 D / 3) / 256)."}),
        field(&S::use_lower_bound, {.name = "use_lower_bound",
                                    .doc = "Learn a lower bound of the forget gates per layer."}),
+       field(&S::use_output_gate,
+             {.name = "use_output_gate",
+              .doc = "Gate the output of MLGRU: o_proj reads norm(g) silu(h); `false`: h alone, an "
+                     "ablation."}),
        field(&S::rms_norm_eps,
              {.name = "rms_norm_eps", .range = above(0, 1), .doc = "Added to every mean square."}),
        field(&S::quantize, {.name = "quantize",

@@ -246,6 +246,7 @@ nlohmann::ordered_json about(const Model& model, const Shape& shape) {
       {"rms_norm_eps", c.rms_norm_eps},
       {"quantize", c.quantize == Quantize::ternary ? "ternary" : "none"}};
   const Family& family = family_of(c.type);
+  if (family.output_gate) config["use_output_gate"] = c.use_output_gate;
   if (family.lower_bounds) config["use_lower_bound"] = c.use_lower_bound;
   if (family.attention) {
     config["num_attention_heads"] = c.heads();

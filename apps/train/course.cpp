@@ -274,8 +274,9 @@ void warn_of_other_model(const RunConfig& theirs, const RunConfig& ours, const s
   std::vector<Difference> all = differences(theirs, ours);
   std::erase_if(all, [](const Difference& d) {
     return d.key != "model.type" && d.key != "model.quantize" && d.key != "model.rms_norm_eps" &&
-           d.key != "model.use_lower_bound" && d.key != "model.attention" &&
-           d.key != "model.num_attention_heads" && d.key != "model.rope_theta";
+           d.key != "model.use_lower_bound" && d.key != "model.use_output_gate" &&
+           d.key != "model.attention" && d.key != "model.num_attention_heads" &&
+           d.key != "model.rope_theta";
   });
   if (!all.empty())
     fmt::print(stderr, "tern: warning: init_from.path: {}: {}\n", where, text_of(all));

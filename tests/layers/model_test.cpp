@@ -9,6 +9,7 @@
 
 #include "core/dry/dry_backend.h"
 #include "core/parameter.h"
+#include "tests/layers/plain_model.h"
 #include "tests/layers/tiny_model.h"
 #include "tests/support/complaint.h"
 #include "tests/support/tolerances.h"
@@ -83,6 +84,34 @@ TEST(Model, WithoutLowerBoundsTheParameterDoesNotExist) {
   TinyModel tiny({}, config);
   for (const Parameter* p : tiny.pack.parameters()) EXPECT_NE(p->name, "model.lower_bounds");
   EXPECT_GT(largest(tiny.gradients(tiny_batch(2, 5, 29), 2)), 0);
+}
+
+TEST(Model, WithoutOutputGate) {
+  ModelConfig config = tiny_config();
+  config.use_output_gate = false;
+  TinyModel tiny({.dtype = DType::f64}, config);
+  for (const Parameter* p : tiny.pack.parameters())
+    EXPECT_EQ(p->name.find(".g_"), std::string::npos) << p->name;
+  EXPECT_EQ(count_parameters(tiny_config()).total() - count_parameters(config).total(),
+            config.layers * (config.width * config.width + 2 * config.width));
+  const TinyBatch batch = tiny_batch(2, 7, 29);
+  const PlainModel plain(tiny.model);
+  const Values got =
+      download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {batch.B, batch.T}, batch.ids)));
+  Values want;
+  for (Index b = 0; b < batch.B; ++b) {
+    const Values y = plain.logits(batch.part(b, 1).ids);
+    want.insert(want.end(), y.begin(), y.end());
+  }
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-9) << i;
+  const Values kept = tiny.gradients(batch, 2);
+  for (const Recompute recompute : {Recompute::cheap, Recompute::full})
+    EXPECT_EQ(TinyModel({.dtype = DType::f64, .recompute = recompute}, config).gradients(batch, 2),
+              kept);
+  config.type = "transformer", config.explicit_heads = 1;
+  EXPECT_THAT(complaint([&] { validate(config); }),
+              HasSubstr("use_output_gate: expected no value"));
 }
 
 TEST(Model, RecomputingChangesNoBitOfAnyGradient) {

@@ -72,11 +72,13 @@ void PlainModel::run_layer(std::size_t layer, Values& x, Values& state) const {
   const std::string name = "model.layers." + std::to_string(layer) + ".";
   const Values u = norm(x, name + "attn_norm.weight"), low = bound(layer);
   const Values i = bit_linear(u, name + "attn.i_proj"), f = bit_linear(u, name + "attn.f_proj");
-  Values p = norm(bit_linear(u, name + "attn.g_proj"), name + "attn.g_norm.weight");
+  Values p(x.size());
+  if (config_.use_output_gate)
+    p = norm(bit_linear(u, name + "attn.g_proj"), name + "attn.g_norm.weight");
   for (std::size_t d = 0; d < x.size(); ++d) {
     const double gate = low.empty() ? sigmoid(f[d]) : low[d] + (1 - low[d]) * sigmoid(f[d]);
     state[d] = gate * state[d] + (1 - gate) * silu(i[d]);
-    p[d] *= silu(state[d]);
+    p[d] = config_.use_output_gate ? p[d] * silu(state[d]) : state[d];
   }
   const Values mixed = bit_linear(p, name + "attn.o_proj");
   for (std::size_t d = 0; d < x.size(); ++d) x[d] += mixed[d];
