@@ -34,8 +34,9 @@ double flop_of(const std::string& text) {
   double flop = 0;
   const char* end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, flop);
-  require(at == end && error == std::errc{} && std::isfinite(flop) && flop > 0, Fault::usage,
-          "scaling fit: --flop: expected a number above 0, got '", text, "'");
+  require(at == end && error == std::errc{} && kLeastCrossing <= flop && flop <= kMostCrossing,
+          Fault::usage, "scaling fit: --flop: expected a number from ", kLeastCrossing, " to ",
+          kMostCrossing, ", got ", text);
   return flop;
 }
 

@@ -140,6 +140,9 @@ double positive_number(const std::string& text, const char* column, const std::s
   require(at == end && begin != end && error == std::errc{} && std::isfinite(number) && number > 0,
           Fault::input, place, ": column '", column, "': expected a number above 0, got '",
           printable(text), "'");
+  constexpr double kLeast = 1e-100, kMost = 1e100;  // products of two stay finite
+  require(kLeast <= number && number <= kMost, Fault::input, place, ": column '", column,
+          "': expected a number from ", kLeast, " to ", kMost, ", got ", printable(text));
   return number;
 }
 

@@ -191,7 +191,7 @@ TEST(ScalingCommand, MistakesInOneLine) {
   refused({"t.csv", "--law", "power", "--error", "0.1", "--hold-out", "2"}, 2,
           "--hold-out: expected to leave points");
   refused({"t.csv", "--flop", "many"}, 2, "--flop: expected a number, got 'many'");
-  refused({"t.csv", "--flop", "-1"}, 2, "--flop: expected a number above 0, got '-1'");
+  refused({"t.csv", "--flop", "-1"}, 2, "--flop: expected a number from 1 to 1e+40, got -1");
   refused({"t.csv", "--law", "cubic"}, 2, "expected one of chinchilla, linear, power");
   refused({"t.csv", "--error", "0"}, 2, "--error: expected");
   refused({"t.csv", "--json", "no/such/t.json"}, 6, "no/such");

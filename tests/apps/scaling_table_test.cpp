@@ -70,6 +70,10 @@ TEST(ScalingTable, MistakesAreNamedWithTheirPlace) {
     EXPECT_EQ(
         problem("parameters,tokens,loss\n1,1,1\n1,\"" + std::string(bad) + "\",1\n"),
         "t.csv:3: column 'tokens': expected a number above 0, got '" + std::string(bad) + "'");
+  for (const char* far : {"1e-101", "1e101"})
+    EXPECT_EQ(problem("parameters,tokens,loss\n" + std::string(far) + ",1,1\n"),
+              "t.csv:2: column 'parameters': expected a number from 1e-100 to 1e+100, got " +
+                  std::string(far));
 }
 
 TEST(ScalingTable, MissingFileIsAnInputError) {
