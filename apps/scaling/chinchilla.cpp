@@ -186,7 +186,7 @@ LawFit descend(std::span<const WeightedPoint> points, const ChinchillaStart& sta
   Derivatives d = derivatives(problem, v);
   double damping = 1e-3;
   int steps = 0;
-  while (largest(d.gradient) > flat && steps++ < kMostSteps && damping < kMost) {
+  for (; largest(d.gradient) > flat && steps < kMostSteps && damping < kMost; ++steps) {
     const std::optional<Vector> p = damped_step(d, damping * problem.weight * kDelta);
     if (!p || largest(*p) > 10) {
       damping = std::max(4 * damping, kLeast);
@@ -209,7 +209,10 @@ LawFit descend(std::span<const WeightedPoint> points, const ChinchillaStart& sta
     v = there;
     d = next;
   }
-  return {{LawKind::chinchilla, problem.values(v)}, d.objective, largest(d.gradient) <= 1e3 * flat};
+  return {.law = {LawKind::chinchilla, problem.values(v)},
+          .objective = d.objective,
+          .converged = largest(d.gradient) <= 1e3 * flat,
+          .steps = steps};
 }
 
 LawFit fit_chinchilla(std::span<const WeightedPoint> points,

@@ -57,6 +57,7 @@ struct LawFit {
   // log(loss). linear, power: the sum of squares, of the loss or of its logarithm.
   double objective = 0;
   bool converged = true;  // the gradient is zero within rounding
+  int steps = 0;          // of the minimisation, those that were refused included
 };
 
 // Least squares for linear and power; for chinchilla fit_chinchilla from its grid.

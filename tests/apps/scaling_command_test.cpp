@@ -69,6 +69,21 @@ TEST(ScalingAnalysis, HoldsOutATenthWhereThereAreEnoughPoints) {
   EXPECT_EQ(fault_of(few, {.hold_out = 2}), Fault::usage);
 }
 
+TEST(ScalingAnalysis, HeldOutPointsAreNotInTheFitThatPredictsThem) {
+  ScalingTable table;
+  table.families = {{"", {}}};
+  for (int i = 0; i < 10; ++i)
+    table.families[0].points.push_back({1e7 * std::pow(10, i / 4.0), 1e9, 4 - 0.1 * i});
+  table.families[0].points.back().loss = 2;  // 3.1 lies on the line of the others
+  const ScalingAnalysis a =
+      analyse(table, {.law = LawKind::linear, .bootstrap = {.samples = 100}}, "t");
+  const HeldOutPoint& last = a.families[0].held_out.at(0);
+  EXPECT_NEAR(last.predicted, 3.1, 1e-9);
+  EXPECT_FALSE(last.interval.holds(2));
+  EXPECT_LT(a.families[0].fit.law.loss(last.point.parameters, 1e9), 2.9);  // of all points
+  EXPECT_THAT(scaling_report(a), AllOf(HasSubstr("0 of 1 inside"), HasSubstr("OUTSIDE")));
+}
+
 TEST(ScalingAnalysis, PointsThatCannotDetermineTheLawAreRefused) {
   ScalingTable table = two_families();
   table.families[1].points.resize(5);
@@ -156,6 +171,23 @@ TEST(ScalingCommand, PrintsWritesAndDraws) {
   EXPECT_EQ(json["crossings"][0]["determinable"], false);
   EXPECT_NEAR(json["crossings"][0]["flop"].get<double>() / 6.07e24, 1, 1e-2);
   EXPECT_TRUE(read_text(room.directory / "t.png").starts_with("\x89PNG"));
+}
+
+// Lines that are parallel within the reading error: the pairs do not cross, or far beyond the
+// search.
+TEST(ScalingReport, FarCrossingsInTextAndJson) {
+  ScalingTable table;
+  table.families = {{"a", {{1e8, 1e9, 3}, {1e9, 1e10, 2.8}, {1e10, 1e11, 2.6}}},
+                    {"b", {{1e8, 1e9, 2.5}, {1e9, 1e10, 2.3}, {1e10, 1e11, 2.1}}}};
+  const ScalingOptions options{.law = LawKind::linear,
+                               .bootstrap = {.samples = 100, .error = 0.01}};
+  const ScalingAnalysis a = analyse(table, options, "t");
+  EXPECT_THAT(scaling_report(a), AllOf(HasSubstr("beyond 1e+40 FLOP\n"),
+                                       HasSubstr("has the lower loss from 1 to 1e+40 FLOP")));
+  const auto json = scaling_json(a)["crossings"][0];
+  EXPECT_EQ(json["flop"], "beyond");
+  EXPECT_EQ(json["interval"][1], "beyond");
+  EXPECT_EQ(json["determinable"], false);
 }
 
 // the same table, other threads

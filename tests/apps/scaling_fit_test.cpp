@@ -52,6 +52,15 @@ TEST(ScalingFit, OtherStartsOfTheGridFindNothingBetter) {
   EXPECT_GT(reached, starts / 4);
 }
 
+// With a wrong second derivative it would take many more.
+TEST(ScalingFit, ConvergesInFewSteps) {
+  const auto points = published_points();
+  const LawFit fit = descend(points, {.a = 6, .b = 7, .e = 0.5, .alpha = 0.35, .beta = 0.35});
+  EXPECT_TRUE(fit.converged);
+  EXPECT_NEAR(fit.objective, 0.00101827, 5e-9);
+  EXPECT_LT(fit.steps, 40);
+}
+
 std::vector<WeightedPoint> points_of(const ScalingLaw& law) {
   std::vector<WeightedPoint> points;
   for (const double N : {1e7, 4e7, 2e8, 1e9})

@@ -64,6 +64,8 @@ TEST(ScalingTable, MistakesAreNamedWithTheirPlace) {
             "t.csv:2: expected a comma or the end of the line after a quoted field, got 'x'");
   EXPECT_EQ(problem("parameters,tokens,loss\n1,2,\"3\n"),
             "t.csv:2: expected a closing quote (\"), got the end of the file");
+  EXPECT_EQ(problem("parameters,tokens,loss,family\n1,2,3,\"two\nlines\"\n1,2\n"),
+            "t.csv:4: expected 4 fields, as in the first line, got 2");
   EXPECT_EQ(problem("parameters,tokens,loss,family\n1,2,3,\n"),
             "t.csv:2: column 'family': expected a name, got nothing");
   for (const char* bad : {"", "x", "0", "-1", "nan", "inf", "1e999", "1,5", "0x10", "2 GB", "+-1"})
