@@ -16,6 +16,26 @@ double bisect(double worse, double better_at, Better better) {
   return better_at;
 }
 
+bool cross(double flop) {
+  return flop > 0 && std::isfinite(flop);
+}
+
+// in decades; infinity if there is no crossing
+double distance(double flop, FlopRange data) {
+  if (!cross(flop)) return INFINITY;
+  return std::max({0.0, std::log10(data.low / flop), std::log10(flop / data.high)});
+}
+
+// The family that overtakes in the fits: 0, the first, or 1.
+std::size_t choose_overtaking(const ScalingLaw& first, const ScalingLaw& second, FlopRange data) {
+  const double of_first = overtaking_flop(first, second),
+               of_second = overtaking_flop(second, first);
+  const double first_far = distance(of_first, data), second_far = distance(of_second, data);
+  if (first_far != second_far) return first_far < second_far ? 0 : 1;
+  if (cross(of_first)) return of_first > of_second ? 0 : 1;
+  return first.loss_of_flop(data.high) > second.loss_of_flop(data.high) ? 0 : 1;
+}
+
 // of the interval, in decades
 double share_outside(Interval flop, FlopRange data) {
   const double most = std::log10(kMostCrossing), least = std::log10(kLeastCrossing);
@@ -49,16 +69,10 @@ double overtaking_flop(const ScalingLaw& overtaking, const ScalingLaw& overtaken
 
 Crossing find_crossing(const FittedLaw& first, const FittedLaw& second, FlopRange data) {
   const FittedLaw* const laws[] = {&first, &second};
-  const auto cross = [](double flop) { return flop > 0 && std::isfinite(flop); };
   Crossing c;
-  c.overtaking = first.law.loss_of_flop(data.high) > second.law.loss_of_flop(data.high) ? 0 : 1;
+  c.overtaking = choose_overtaking(first.law, second.law, data);
   c.overtaken = 1 - c.overtaking;
   c.flop = overtaking_flop(laws[c.overtaking]->law, laws[c.overtaken]->law);
-  const double other = overtaking_flop(laws[c.overtaken]->law, laws[c.overtaking]->law);
-  if (!cross(c.flop) && cross(other)) {
-    std::swap(c.overtaking, c.overtaken);
-    c.flop = other;
-  }
   const auto &ours = laws[c.overtaking]->samples, &theirs = laws[c.overtaken]->samples;
   const std::size_t count = std::min(ours.size(), theirs.size());
   std::vector<double> all(count, NAN);

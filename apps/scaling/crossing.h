@@ -37,10 +37,10 @@ struct Crossing {
   static constexpr double kMostOutside = 0.25;
 };
 
-// Sample i of the first is compared with sample i of the second. The family that overtakes is the
-// one that has the higher loss at data.high, unless only the other one overtakes in the fits. A
-// pair that does not cross counts as infinity, or as 0 where the overtaking family is always
-// better.
+// Sample i of the first is compared with sample i of the second. The crossing is that of the fits
+// which is nearest to the data: the later of two inside them; where the fits do not cross, the
+// family that overtakes would be the one with the higher loss at data.high. A pair that does not
+// cross counts as infinity, or as 0 where the overtaking family is always better.
 Crossing find_crossing(const FittedLaw& first, const FittedLaw& second, FlopRange data);
 
 }  // namespace tern

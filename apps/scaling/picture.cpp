@@ -28,6 +28,11 @@ struct Curve {
   std::vector<Place> places{};
 };
 
+// Of several pairs only those that the data can tell: others would cover the picture.
+bool is_shown(const CrossingAnalysis& c, const ScalingAnalysis& analysis) {
+  return analysis.crossings.size() == 1 || c.crossing.determinable();
+}
+
 Frame frame_of(const ScalingAnalysis& analysis) {
   Frame frame{.data = {INFINITY, 0}};
   for (const FamilyAnalysis& family : analysis.families) {
@@ -37,6 +42,7 @@ Frame frame_of(const ScalingAnalysis& analysis) {
   frame.flop = {frame.data.low / 2, frame.data.high * 3};
   for (const CrossingAnalysis& c : analysis.crossings)
     for (const double flop : {c.crossing.interval.low, c.crossing.interval.high}) {
+      if (!is_shown(c, analysis)) continue;
       constexpr double kFarthest =
           3e5;  // beyond the data: the points would be squeezed into a corner
       const double shown = std::min(2 * flop, frame.data.high * kFarthest);
@@ -243,7 +249,8 @@ std::string scaling_script(const ScalingAnalysis& analysis) {
   }
   std::string script = head(analysis, frame);
   if (coloured_by_size(analysis)) script += colour_box();
-  for (const CrossingAnalysis& c : analysis.crossings) script += crossing_field(c, frame);
+  for (const CrossingAnalysis& c : analysis.crossings)
+    if (is_shown(c, analysis)) script += crossing_field(c, frame);
   script += data_end(frame, families.size()) + verdict_label(analysis) + data;
   return script + "plot " + (bands + points + lines).substr(2) + '\n';
 }

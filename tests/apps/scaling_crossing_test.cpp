@@ -53,6 +53,22 @@ TEST(ScalingCrossing, LawsThatCrossTwiceOvertakeOnceEachWay) {
   EXPECT_GT(gap(early * 1.001), 0);
 }
 
+// of the two crossings of the laws above
+TEST(ScalingCrossing, TheCrossingNearestToTheDataCounts) {
+  const ScalingLaw low_e{LawKind::chinchilla, {500, 2000, 1.5, 0.34, 0.35}};
+  const ScalingLaw fast{LawKind::chinchilla, {9000, 30000, 1.7, 0.52, 0.52}};
+  const double late = overtaking_flop(low_e, fast), early = overtaking_flop(fast, low_e);
+  const auto crossing = [&](FlopRange data) {
+    const std::vector<ScalingLaw> one = {low_e}, two = {fast};
+    return find_crossing({low_e, one}, {fast, two}, data).flop;
+  };
+  EXPECT_EQ(crossing({late / 100, late * 10}), late);
+  EXPECT_EQ(crossing({late * 10, late * 100}), late);
+  EXPECT_EQ(crossing({early / 10, early * 10}), early);
+  EXPECT_EQ(crossing({early / 100, early / 10}), early);
+  EXPECT_EQ(crossing({early / 10, late * 10}), late);
+}
+
 struct Samples {
   std::vector<ScalingLaw> first{}, second{};
 };
