@@ -18,6 +18,7 @@ struct Frame {
   FlopRange flop{};
   double low = INFINITY, high = 0;  // losses
   FlopRange data{};                 // FLOP of all points
+  std::size_t families = 0;
 };
 
 struct Curve {
@@ -34,7 +35,7 @@ bool is_shown(const CrossingAnalysis& c, const ScalingAnalysis& analysis) {
 }
 
 Frame frame_of(const ScalingAnalysis& analysis) {
-  Frame frame{.data = {INFINITY, 0}};
+  Frame frame{.data = {INFINITY, 0}, .families = analysis.families.size()};
   for (const FamilyAnalysis& family : analysis.families) {
     frame.data.low = std::min(frame.data.low, family.flop.low);
     frame.data.high = std::max(frame.data.high, family.flop.high);
@@ -132,10 +133,12 @@ std::string head(const ScalingAnalysis& analysis, const Frame& frame) {
       frame.low, frame.high, loss_tics(frame), one_pair ? 4.4 : 3.2);
 }
 
-// from that share of the height to the top
-std::string vertical_line(double flop, double from, const char* style) {
+// down to the axis, or to the legend at the bottom left
+std::string vertical_line(double flop, const Frame& frame, const char* style) {
+  const double place = std::log(flop / frame.flop.low) / std::log(frame.flop.high / frame.flop.low);
+  const double legend = 0.04 + 0.05 * double(frame.families);
   return fmt::format("set arrow from {0:.6g},graph {1:.3g} to {0:.6g},graph 1 nohead back {2}\n",
-                     flop, from, style);
+                     flop, place < 0.6 ? legend : 0, style);
 }
 
 // The interval as a grey field, the median as a line, and the verdict below.
@@ -150,15 +153,13 @@ std::string crossing_field(const CrossingAnalysis& c, const Frame& frame) {
       low, high);
   const double median = c.crossing.median;
   if (median > frame.flop.low && median < frame.flop.high)
-    text += vertical_line(median, 0, "dashtype 2 linewidth 1.4 linecolor rgb '#606060'");
+    text += vertical_line(median, frame, "dashtype 2 linewidth 1.4 linecolor rgb '#606060'");
   return text;
 }
 
-// above the legend
-std::string data_end(const Frame& frame, std::size_t families) {
+std::string data_end(const Frame& frame) {
   if (frame.flop.high < 10 * frame.data.high) return "";
-  return vertical_line(frame.data.high, 0.04 + 0.05 * double(families),
-                       "dashtype 3 linewidth 1.4 linecolor rgb '#909090'") +
+  return vertical_line(frame.data.high, frame, "dashtype 3 linewidth 1.4 linecolor rgb '#909090'") +
          fmt::format(
              "set label 'data end' at {:.6g},graph 0.97 left offset 0.7,0 textcolor rgb "
              "'#707070' font 'Sans,13'\n",
@@ -251,7 +252,7 @@ std::string scaling_script(const ScalingAnalysis& analysis) {
   if (coloured_by_size(analysis)) script += colour_box();
   for (const CrossingAnalysis& c : analysis.crossings)
     if (is_shown(c, analysis)) script += crossing_field(c, frame);
-  script += data_end(frame, families.size()) + verdict_label(analysis) + data;
+  script += data_end(frame) + verdict_label(analysis) + data;
   return script + "plot " + (bands + points + lines).substr(2) + '\n';
 }
 

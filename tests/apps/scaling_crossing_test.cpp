@@ -67,6 +67,7 @@ TEST(ScalingCrossing, TheCrossingNearestToTheDataCounts) {
   EXPECT_EQ(crossing({early / 10, early * 10}), early);
   EXPECT_EQ(crossing({early / 100, early / 10}), early);
   EXPECT_EQ(crossing({early / 10, late * 10}), late);
+  EXPECT_EQ(crossing({late / 100, late / 10}), late);  // one decade above, early is further below
 }
 
 struct Samples {
