@@ -30,6 +30,7 @@ void add_plan(CLI::App& tern);
 void add_plot(CLI::App& tern);
 void add_prepare(CLI::App& tern);
 void add_runs(CLI::App& tern);
+void add_scaling(CLI::App& tern);
 void add_sweep(CLI::App& tern);
 void add_tokenizer(CLI::App& tern);
 void add_trace(CLI::App& tern);

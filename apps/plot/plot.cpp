@@ -1,17 +1,13 @@
 #include "apps/plot/plot.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cmath>
 #include <set>
 #include <utility>
 
-#include "apps/console/terminal.h"
+#include "apps/plot/gnuplot.h"
 #include "apps/run/run_history.h"
 #include "core/check.h"
 #include "data/io/files.h"
@@ -20,37 +16,6 @@ namespace tern {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A nameless file in memory: a child reads or writes it without either waiting for the other.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::string_view content = {})
-      : descriptor_(memfd_create("tern", MFD_CLOEXEC)) {
-    bool good = descriptor_ >= 0;
-    for (std::size_t done = 0; good && done < content.size();) {
-      const ssize_t n = write(descriptor_, content.data() + done, content.size() - done);
-      good = n > 0;
-      done += std::size_t(n);
-    }
-    require(good && lseek(descriptor_, 0, SEEK_SET) == 0, Fault::disk,
-            "a temporary file in memory cannot be written: ", system_message(errno));
-  }
-  ~MemoryFile() { close(descriptor_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-
-  int descriptor() const { return descriptor_; }
-  std::string content() const {
-    std::string text;
-    char block[65536];
-    for (ssize_t n; (n = pread(descriptor_, block, sizeof block, off_t(text.size()))) > 0;)
-      text.append(block, std::size_t(n));
-    return text;
-  }
-
- private:
-  int descriptor_;
-};
 
 template <class Report>
 std::vector<LossPoint> points_of(const Records<Report>& records) {
@@ -93,18 +58,7 @@ LossCurve read_losses(const fs::path& run) {
 void plot_runs(const std::vector<fs::path>& runs, const fs::path& out,
                std::span<const PlotAxis> axes) {
   const std::vector<NamedCurve> curves = read_runs(runs);
-  require(has_program("gnuplot"), Fault::usage,
-          "gnuplot is not installed: no picture; on Debian: apt-get install gnuplot-nox");
-  const MemoryFile script(plot_script(curves, axes)), png, messages;
-  Child gnuplot(
-      {"gnuplot", "--default-settings", "-"},
-      {.in = script.descriptor(), .out = png.descriptor(), .error = messages.descriptor()});
-  constexpr double kPatience = 120;  // seconds; it takes a fraction of one
-  require(gnuplot.wait(kPatience), Fault::internal, "gnuplot: no answer after ", kPatience, " s");
-  const std::string picture = png.content();
-  require(gnuplot.exit_code() == 0 && picture.starts_with("\x89PNG"), Fault::internal,
-          "gnuplot: exit code ", gnuplot.exit_code(), ": ", messages.content());
-  write_file_atomically(out, picture);
+  draw_with_gnuplot(plot_script(curves, axes), out);
 }
 
 Picture::Picture(std::filesystem::path run, Warn warn, std::string program)
@@ -151,20 +105,6 @@ void Picture::finish() {
 namespace {
 
 constexpr std::size_t kMostPoints = 3000;  // more cannot be told apart in the picture
-
-// Okabe and Ito's palette, which colour-blind people can tell apart, yellow left out.
-constexpr std::array kColours = {"0072B2", "D55E00", "009E73", "CC79A7",
-                                 "E69F00", "56B4E9", "000000"};
-
-// 'text' as gnuplot quotes it: nothing but the quote itself is special there
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : printable(text)) {
-    if (c == '\'') out += '\'';
-    out += c == '\n' || c == '\t' ? ' ' : c;
-  }
-  return out + "'";
-}
 
 // The mean over neighbours on both sides, few at the start, where the loss falls fast, and later a
 // fiftieth of the curve: without the lag of a running average.
@@ -257,7 +197,7 @@ std::string frame(const std::string& title, const char* unit, double last, Range
       "set yrange [{:.6g}:{:.6g}]\n"
       "set format y '%.{}f'\n"
       "set lmargin 10\nset rmargin 4\nset tmargin 3.2\nset bmargin 4\n",
-      quoted(title), unit, last, range.low, range.high, decimals_for(range));
+      gnuplot_text(title), unit, last, range.low, range.high, decimals_for(range));
 }
 
 // Data blocks, and the curves drawn from them: faint raw losses at the back, validation in front.
@@ -273,17 +213,17 @@ struct CurveStyle {
 };
 
 std::string titled(const std::string& title) {
-  return title.empty() ? "notitle" : "title " + quoted(title);
+  return title.empty() ? "notitle" : "title " + gnuplot_text(title);
 }
 
 CurveStyle style_of(const NamedCurve& c, std::size_t index, bool single) {
   const bool trained = !c.curve.train.empty(), validated = !c.curve.validation.empty();
-  const char* colour = kColours[index % kColours.size()];
+  const char* colour = kPalette[index % kPalette.size()];
   const std::string val =
       validated ? fmt::format("validation {:.3f}", c.curve.validation.back().loss) : "";
   if (single) {
     const double last = trained ? smoothed(c.curve.train).back().loss : 0;
-    return {fmt::format("training {:.3f}", last), val, colour, kColours[1], "B0"};
+    return {fmt::format("training {:.3f}", last), val, colour, kPalette[1], "B0"};
   }
   const std::string title = c.name + (validated ? ", " + val : "");
   return {title, trained ? "" : title, colour, colour, "D8"};
