@@ -317,6 +317,7 @@ void add_commands(CLI::App& tern, const std::vector<std::string>& command_line) 
   add_export(tern);
   add_import(tern);
   add_plot(tern);
+  add_report(tern);
   add_inspect(tern);
   add_config(tern);
   add_golden(tern);

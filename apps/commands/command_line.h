@@ -29,6 +29,7 @@ void add_ngram(CLI::App& tern);
 void add_plan(CLI::App& tern);
 void add_plot(CLI::App& tern);
 void add_prepare(CLI::App& tern);
+void add_report(CLI::App& tern);
 void add_tokenizer(CLI::App& tern);
 void add_trace(CLI::App& tern);
 void add_train(CLI::App& tern, const std::vector<std::string>& command_line);
