@@ -21,7 +21,7 @@ std::string stroke(std::size_t run) {
 }
 
 // Where the picture has its parts, in its own units.
-struct Frame {
+struct PlotArea {
   double width, height;
   double left = 54, right = 14, top = 10, bottom = 40;
 
@@ -70,7 +70,7 @@ ChartAxis y_axis(const Chart& chart) {
   return {low == 0 ? 0 : low - margin, high + margin};
 }
 
-std::string axes_svg(const Frame& f, const ChartAxis& x, const ChartAxis& y) {
+std::string axes_svg(const PlotArea& f, const ChartAxis& x, const ChartAxis& y) {
   std::string svg = "<g class=\"grid\">";
   const auto y_marks = y.marks(int(f.height / 55)), x_marks = x.marks(int(f.width / 95));
   for (const AxisMark& m : y_marks)
@@ -92,22 +92,22 @@ std::string axes_svg(const Frame& f, const ChartAxis& x, const ChartAxis& y) {
                    f.width - f.right, f.height - 4);
 }
 
-std::string series_svg(const Series& s, const Frame& f, const ChartAxis& x, const ChartAxis& y,
+std::string series_svg(const Series& s, const PlotArea& f, const ChartAxis& x, const ChartAxis& y,
                        const RunClock& clock) {
+  const bool dots = s.mark == Mark::dots || s.points.size() == 1;
   std::string path;
   for (const ChartPoint& p : s.points) {
     if (y.log && !(p.value > 0)) continue;
     const double at = f.x(x.share(clock.tokens_at(p.step))), height = f.y(y.share(p.value));
-    if (s.mark == Mark::dots)
-      path += fmt::format("M{:.1f} {:.1f}h0", at, height);
-    else
-      path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", at, height);
+    path += fmt::format("{}{:.1f} {:.1f}{}", dots || path.empty() ? "M" : "L", at, height,
+                        dots ? "h0" : "");
   }
-  const char* kind = s.mark == Mark::dots ? "dots" : s.mark == Mark::faint ? "faint" : "line";
+  if (path.empty()) return "";
+  const char* kind = dots ? "dots" : s.mark == Mark::faint ? "faint" : "line";
   return fmt::format("<g class=\"{}\"><path {} d=\"{}\"/></g>", kind, stroke(s.run), path);
 }
 
-std::string event_svg(const ChartEvent& e, const Frame& f, const ChartAxis& x,
+std::string event_svg(const ChartEvent& e, const PlotArea& f, const ChartAxis& x,
                       const RunClock& clock) {
   const double at = f.x(x.share(clock.tokens_at(e.step)));
   return fmt::format(
@@ -117,7 +117,7 @@ std::string event_svg(const ChartEvent& e, const Frame& f, const ChartAxis& x,
 }
 
 std::string svg_of(const Chart& chart, std::size_t number, std::span<const RunClock> clocks) {
-  const Frame f = chart.wide ? Frame{1080, 400} : Frame{440, 230};
+  const PlotArea f = chart.wide ? PlotArea{1080, 400} : PlotArea{440, 230};
   const ChartAxis x = x_axis(chart, clocks), y = y_axis(chart);
   std::string svg = fmt::format(
       "<svg viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\"><clipPath "

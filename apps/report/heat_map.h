@@ -43,7 +43,7 @@ std::vector<MatrixGroup> matrix_groups(const Records<DiagnosticsReport>& reports
 
 // <figure> with one picture for each group; at most `most_columns` reports, the last among them
 std::string heat_map_html(const Records<DiagnosticsReport>& reports, const DiagnosticsValue& value,
-                          const ColourScale& scale, std::size_t most_columns = 240);
+                          const ColourScale& scale, std::size_t most_columns);
 
 // A PNG with a palette: 0 is transparent, 1 to 255 run from dark to light.
 std::string palette_png(std::size_t width, std::size_t height,

@@ -22,8 +22,9 @@ std::string script_numbers(std::span<const double> numbers, int digits);
 // <p class="note">
 std::string note(std::string_view text);
 
-// the style sheet and the script of the page
+// the style sheet and the scripts of the page, in their order
 extern const char* const kReportStyle;
-extern const char* const kReportScript;
+extern const char* const kChartScript;
+extern const char* const kPageScript;
 
 }  // namespace tern

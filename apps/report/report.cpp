@@ -19,6 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 using Runs = std::span<const SavedRun>;
 
+constexpr std::size_t kManyRuns = 12;  // then lines are thinner
+
 std::string now_text() {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
@@ -65,13 +67,14 @@ std::string controls(Runs runs) {
 }
 
 std::string heat_maps(Runs runs) {
+  const std::size_t columns = std::clamp<std::size_t>(4800 / runs.size(), 60, 240);
   std::string html;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     std::string maps;
     for (const DiagnosticsValue& value : kDiagnosticsValues)
       if (const auto scale = colour_scale(runs, value);
           scale && colour_scale(runs.subspan(i, 1), value))
-        maps += heat_map_html(runs[i].history.diagnostics, value, *scale);
+        maps += heat_map_html(runs[i].history.diagnostics, value, *scale, columns);
     if (!maps.empty())
       html += folded(i, runs[i].name, html.empty(), "<div class=\"heats\">" + maps + "</div>");
   }
@@ -130,9 +133,10 @@ std::string report_html(Runs runs, const std::string& title) {
       "<meta name=\"color-scheme\" content=\"light dark\">"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
       "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-      "<title>{0}</title>\n<style>{1}</style></head>\n<body><header><h1>{0}</h1>"
+      "<title>{0}</title>\n<style>{1}</style></head>\n<body{4}><header><h1>{0}</h1>"
       "<p class=\"fine\">{2}, written by {3}</p></header>\n<main>\n",
-      heading, kReportStyle, html_text(now_text()), html_text(version_line()));
+      heading, kReportStyle, html_text(now_text()), html_text(version_line()),
+      runs.size() > kManyRuns ? " class=\"many\"" : "");
   html += section("runs", runs.size() == 1 ? "Run" : "Runs", runs_table(runs));
   html += controls(runs) + charts.html;
   html += section("diagnostics", "Ternary weights", heat_maps(runs));
@@ -142,8 +146,8 @@ std::string report_html(Runs runs, const std::string& title) {
       section("configs", runs.size() == 1 ? "Configuration" : "Configurations", configs_html(runs));
   html += section("environments", "Environment", environments_html(runs));
   return html + "</main>\n<script type=\"application/json\" id=\"data\">" +
-         data_json(runs, clocks, charts.json) + "</script>\n<script>" + kReportScript +
-         "</script></body></html>\n";
+         data_json(runs, clocks, charts.json) + "</script>\n<script>" + kChartScript +
+         "</script>\n<script>" + kPageScript + "</script></body></html>\n";
 }
 
 void write_report(const std::vector<fs::path>& paths, const fs::path& out,

@@ -11,11 +11,11 @@
 namespace tern {
 
 // The page about the runs that these paths name (find_runs); `out` is replaced as a whole. title:
-// "" for the name of the run, or of the directory. Fault::input: no runs; Fault::disk.
+// "" for the name of the run, or the number of runs. Fault::input: no runs; Fault::disk.
 void write_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out,
                   const std::string& title = "");
 
-// The page as text. The runs' names tell them apart.
+// The page as text; one run at least. The runs' names tell them apart.
 std::string report_html(std::span<const SavedRun> runs, const std::string& title);
 
 }  // namespace tern

@@ -14,6 +14,7 @@ namespace {
 using Runs = std::span<const SavedRun>;
 using StepValue = std::function<double(const StepReport&)>;
 
+constexpr double kLargest = 1e30;     // no picture shows more
 constexpr std::size_t kMostRaw = 12;  // runs whose raw losses can still be told apart
 
 // Points of one curve, fewer where there are many curves: the page must stay quick.
@@ -25,7 +26,7 @@ template <class Report, class Value>
 ChartPoints points_of(const Records<Report>& records, const Value& value) {
   ChartPoints points;
   for (const auto& [report, time, seconds] : records)
-    if (const double x = value(report); std::isfinite(x))
+    if (const double x = value(report); std::abs(x) < kLargest)
       points.push_back({double(report.step), x});
   return points;
 }
@@ -63,7 +64,7 @@ std::vector<ChartEvent> chart_events(Runs runs) {
 }
 
 Chart loss_chart(Runs runs) {
-  Chart chart{.title = "Loss",
+  Chart chart{.title = "Training and validation",
               .unit = runs.size() <= kMostRaw
                           ? "nats per token; training smoothed, raw values faint, validation dots"
                           : "nats per token; training smoothed, validation dots",
@@ -89,25 +90,35 @@ double loss_of_source(const ValidationReport& report, const std::string& source)
   return kUnknown;
 }
 
-std::vector<Chart> source_charts(Runs runs) {
+// of a value of validations, as a line with its points
+Chart validation_chart(Runs runs, Chart chart,
+                       const std::function<double(const ValidationReport&)>& value) {
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const ChartPoints points = points_of(runs[i].history.validations, value);
+    if (points.empty()) continue;
+    const ChartPoints few = thinned(points, most_points(runs) / 4);
+    chart.series.push_back({i, Mark::line, few});
+    chart.series.push_back({i, Mark::dots, few});
+  }
+  return chart;
+}
+
+std::vector<Chart> validation_charts(Runs runs) {
   std::vector<std::string> sources;
   for (const SavedRun& run : runs)
     for (const auto& [report, time, seconds] : run.history.validations)
       for (const auto& [name, loss] : report.sources)
         if (std::ranges::find(sources, name) == sources.end()) sources.push_back(name);
-  std::vector<Chart> charts;
+  std::vector<Chart> charts = {
+      validation_chart(runs,
+                       {.title = "All sources",
+                        .unit = "bits for each byte of the text",
+                        .fit = Fit::without_first_fall},
+                       [](const ValidationReport& report) { return report.bits_per_byte; })};
   for (const std::string& source : sources) {
-    Chart chart{.title = source, .unit = "nats per token", .fit = Fit::without_first_fall};
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-      const ChartPoints points =
-          points_of(runs[i].history.validations,
-                    [&](const ValidationReport& report) { return loss_of_source(report, source); });
-      if (points.empty()) continue;
-      const ChartPoints few = thinned(points, most_points(runs) / 4);
-      chart.series.push_back({i, Mark::line, few});
-      chart.series.push_back({i, Mark::dots, few});
-    }
-    charts.push_back(std::move(chart));
+    charts.push_back(validation_chart(
+        runs, {.title = source, .unit = "nats per token", .fit = Fit::without_first_fall},
+        [&](const ValidationReport& report) { return loss_of_source(report, source); }));
   }
   return charts;
 }
@@ -120,6 +131,9 @@ std::vector<Chart> optimizer_charts(Runs runs) {
                               {.title = "Gradient norm", .unit = "before clipping", .log = true},
                               [](const StepReport& s) { return s.gradient_norm; }));
   charts.back().events = chart_events(runs);
+  charts.back().log = std::ranges::any_of(charts.back().series, [](const Series& s) {
+    return std::ranges::any_of(s.points, [](const ChartPoint& p) { return p.value > 0; });
+  });
   const auto skipped = [](const StepReport& s) { return double(s.skipped); };
   const bool any = std::ranges::any_of(runs, [](const SavedRun& run) {
     return !run.history.steps.empty() && run.history.steps.back().report.skipped > 0;
@@ -188,8 +202,10 @@ std::vector<Recorded<EventReport>> notable_events(const SavedRun& run) {
   std::vector<Recorded<EventReport>> events;
   bool started = false;
   for (const auto& event : run.history.events) {
-    if (event.report.kind == "start" && !std::exchange(started, true)) continue;
-    if (!kUsual.contains(event.report.kind)) events.push_back(event);
+    const bool start = event.report.kind == "start";
+    if ((start && !std::exchange(started, true)) || kUsual.contains(event.report.kind)) continue;
+    events.push_back(event);
+    if (start) events.back().report.kind = "resume";
   }
   return events;
 }
@@ -197,7 +213,7 @@ std::vector<Recorded<EventReport>> notable_events(const SavedRun& run) {
 std::vector<ChartGroup> chart_groups(Runs runs) {
   std::vector<ChartGroup> groups;
   groups.push_back({"Loss", {loss_chart(runs)}, "No run has recorded a loss."});
-  groups.push_back({"Validation loss of each source", source_charts(runs), ""});
+  groups.push_back({"Validation", validation_charts(runs), ""});
   groups.push_back({"Optimizer", optimizer_charts(runs), "No run has recorded steps."});
   groups.push_back({"Speed", speed_charts(runs), "No run has recorded its speed."});
   groups.push_back({"GPU", gpu_charts(runs), "No run has recorded figures of a GPU."});

@@ -32,7 +32,7 @@ bdi { unicode-bidi:isolate }
 table { border-collapse:collapse; font-size:13px; font-variant-numeric:tabular-nums }
 th,td { padding:6px 12px; text-align:right; white-space:nowrap; border-bottom:1px solid var(--line) }
 thead th { color:var(--soft); font-weight:500; vertical-align:bottom; padding:4px 12px }
-th:first-child,.text { text-align:left }
+tr:first-child th:first-child,th[scope],.text { text-align:left }
 td.long { white-space:normal; overflow-wrap:anywhere; min-width:220px }
 tbody th,.values th { font-weight:600 }
 table.runs { width:100% }
@@ -61,7 +61,7 @@ button[aria-pressed=true] { background:var(--accent); border-color:var(--accent)
 button:focus-visible,summary:focus-visible,input:focus-visible { outline:2px solid var(--accent);
   outline-offset:1px }
 .legend { display:flex; flex-wrap:wrap; gap:4px 18px; align-items:center; font-size:13px;
-  max-height:112px; overflow-y:auto; flex:1 1 300px; min-width:0; padding-top:3px }
+  max-height:128px; overflow-y:auto; flex:1 1 300px; min-width:0; padding-top:3px }
 .legend label { display:inline-flex; align-items:center; max-width:100%; cursor:pointer }
 .legend bdi { overflow:hidden; text-overflow:ellipsis; white-space:nowrap; max-width:320px }
 .legend input { margin:0 6px 0 0; accent-color:var(--accent) }
@@ -84,9 +84,16 @@ figcaption .log { position:absolute; right:0; top:0; padding:0 8px; font-size:12
 .grid path { stroke:var(--grid); fill:none }
 .axis path { stroke:var(--soft); fill:none }
 .line path { fill:none; stroke-width:1.8; stroke-linejoin:round }
-.faint path { fill:none; stroke-width:1; opacity:.25; stroke-dasharray:none }
+.faint path { fill:none; stroke-width:1; opacity:.22; stroke-dasharray:none }
 .dots path { fill:none; stroke-width:6; stroke-linecap:round; stroke-dasharray:none }
 .many .line path { stroke-width:1.2; opacity:.8 }
+.runs th[data-column] { cursor:pointer }
+.runs th[aria-sort]::after { content:" \2191" }
+.runs th[aria-sort=descending]::after { content:" \2193" }
+.many .legend { display:grid; grid-template-columns:repeat(auto-fill,minmax(150px,1fr)) }
+.many .legend button { width:60px }
+.many .scroll { max-height:640px; overflow:auto }
+.many thead { position:sticky; top:0; background:var(--page); z-index:2 }
 .many .dots path { stroke-width:3.5 }
 .event path { stroke:var(--page); stroke-width:1 }
 .hair { stroke:var(--soft); stroke-dasharray:3 3 }
@@ -103,11 +110,16 @@ figcaption .log { position:absolute; right:0; top:0; padding:0 8px; font-size:12
 #tip table { font-size:12px } #tip td,#tip th { border:0; padding:0 0 0 10px }
 #tip td:first-child { padding:0; text-align:left; max-width:230px; overflow:hidden;
   text-overflow:ellipsis }
+#tip .nearest td { font-weight:650 }
 #tip .key { margin-right:6px; width:18px }
 .tables { display:flex; gap:20px; align-items:flex-start }
 details.run { border:1px solid var(--line); border-radius:6px; margin:0 0 8px; padding:0 14px }
 details.run[open] { padding-bottom:12px }
 summary { cursor:pointer; padding:7px 0; font-size:14px; overflow-wrap:anywhere }
+select { font:inherit; font-size:14px; color:var(--ink); background:var(--fill);
+  border:1px solid var(--line); border-radius:5px; padding:4px 8px; margin-bottom:10px;
+  max-width:100% }
+.unchosen { display:none }
 details details summary { color:var(--soft); font-size:13px }
 pre { font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; background:var(--fill);
   border-radius:6px; padding:10px 12px; margin:0 0 8px; overflow-x:auto }
@@ -128,7 +140,7 @@ pre.sample { white-space:pre-wrap; overflow-wrap:anywhere; max-width:100ch }
 .scale i { display:block; height:9px; border-radius:2px }
 @media (max-width:600px) { header,main { padding:0 14px } header { padding-top:18px }
   h1 { font-size:22px } .bar { position:static } .scale { margin-right:14px } }
-@media print { .bar { position:static } .js,.scripted .js,.scripted .axes.js { display:none }
+@media print { .many .scroll,.legend { max-height:none } .bar { position:static } .js,.scripted .js,.scripted .axes.js { display:none }
   body { font-size:12px } header,main { max-width:none; padding:0 } h2 { break-after:avoid }
   * { print-color-adjust:exact; -webkit-print-color-adjust:exact }
   .charts { grid-template-columns:1fr 1fr } }

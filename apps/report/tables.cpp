@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "apps/plan/plan.h"
@@ -18,12 +19,22 @@ using Runs = std::span<const SavedRun>;
 
 constexpr std::size_t kMostOpen = 4;  // runs whose parts are open at first
 
-std::string cell(const std::string& text, const char* kind = "td") {
-  return fmt::format("<{0}>{1}</{0}>", kind, text);
+std::string cell(const std::string& text) {
+  return "<td>" + text + "</td>";
 }
 
-std::string number_or_dash(double value, const char* format) {
-  return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "–";
+// a number that the script can sort by
+std::string number_cell(double value, const std::string& text) {
+  if (!std::isfinite(value)) return "<td data-value=\"\">–</td>";
+  return fmt::format("<td data-value=\"{:.9g}\">{}</td>", value, text);
+}
+
+std::string short_cell(double value) {
+  return number_cell(value, short_number(value));
+}
+
+std::string loss_cell(double value) {
+  return number_cell(value, fmt::format("{:.4f}", value));
 }
 
 double median_speed(const RunHistory& history) {
@@ -56,8 +67,8 @@ std::string validation_cells(const RunHistory& history) {
   }
   std::string html;
   for (const ValidationReport* report : {last, best}) {
-    html += cell(report ? fmt::format("{:.4f}", report->loss) : "–");
-    html += cell(report ? number_or_dash(report->bits_per_byte, "{:.4f}") : "–");
+    html += loss_cell(report ? report->loss : kUnknown);
+    html += loss_cell(report ? report->bits_per_byte : kUnknown);
   }
   return html;
 }
@@ -70,14 +81,14 @@ std::string run_row(const SavedRun& run, std::size_t index) {
                                 run_line(index), html_text(run.name));
   row += fmt::format("<td class=\"text\"><span class=\"state {0}\">{0}</span></td>",
                      name_of(run.state));
-  row += cell(short_number(parameters)) + cell(grouped(run.step())) +
-         cell(short_number(double(run.tokens())));
-  row += cell(short_number(run.flop_per_token() * double(run.tokens())));
   const double seconds = seconds_of(h);
-  row += cell(std::isfinite(seconds) ? duration_text(seconds) : "–") +
-         cell(short_number(median_speed(h)));
-  return row + validation_cells(h) +
-         cell(h.steps.empty() ? "–" : grouped(h.steps.back().report.skipped)) + "</tr>\n";
+  row += short_cell(parameters) + number_cell(double(run.step()), grouped(run.step())) +
+         short_cell(double(run.tokens())) +
+         short_cell(run.flop_per_token() * double(run.tokens())) +
+         number_cell(seconds, duration_text(seconds)) + short_cell(median_speed(h)) +
+         validation_cells(h);
+  const std::int64_t skipped = h.steps.empty() ? 0 : h.steps.back().report.skipped;
+  return row + number_cell(double(skipped), grouped(skipped)) + "</tr>\n";
 }
 
 // what the page cannot show of a run
@@ -147,15 +158,21 @@ std::string folded(std::size_t run, const std::string& name, bool open,
 }
 
 std::string runs_table(Runs runs) {
-  std::string html =
-      "<div class=\"scroll\"><table class=\"runs\"><thead><tr><th rowspan=\"2\">run</th>"
-      "<th rowspan=\"2\" class=\"text\">state</th>";
-  for (const char* name : {"parameters", "steps", "tokens", "FLOP", "time", "tokens/s"})
-    html += fmt::format("<th rowspan=\"2\">{}</th>", name);
+  std::string html = "<div class=\"scroll\"><table class=\"runs\"><thead><tr>";
+  constexpr std::array kTall = {"run",    "state", "parameters", "steps",
+                                "tokens", "FLOP",  "time",       "tokens/s"};
+  int column = 0;
+  for (const char* name : kTall) {
+    html += fmt::format("<th rowspan=\"2\" data-column=\"{0}\"{2}>{1}</th>", column, name,
+                        column < 2 ? " class=\"text\"" : "");
+    ++column;
+  }
   html +=
       "<th colspan=\"2\">last validation</th><th colspan=\"2\">best validation</th>"
-      "<th rowspan=\"2\">skipped</th></tr><tr><th>nats</th><th>bits/byte</th><th>nats</th>"
-      "<th>bits/byte</th></tr></thead><tbody>\n";
+      "<th rowspan=\"2\" data-column=\"12\">skipped</th></tr><tr>";
+  for (const char* name : {"nats", "bits/byte", "nats", "bits/byte"})
+    html += fmt::format("<th data-column=\"{}\">{}</th>", column++, name);
+  html += "</tr></thead><tbody>\n";
   for (std::size_t i = 0; i < runs.size(); ++i) html += run_row(runs[i], i);
   return html +
          "</tbody></table></div>\n<p class=\"fine\">FLOP: of training so far. Time: without "

@@ -2,15 +2,12 @@
 
 namespace tern {
 
-// Draws the charts again, over another axis or at another width; shows values under the pointer;
-// hides runs. The page has all its parts without it.
-const char* const kReportScript = R"JS('use strict';
-(() => {
+// Draws the charts again, over another axis or at another width, as chart.cpp and axis.cpp do. The
+// page has all its parts without it.
+const char* const kChartScript = R"JS('use strict';
 const data = JSON.parse(document.getElementById('data').textContent);
 const figures = [...document.querySelectorAll('figure.chart')];
 const view = {axis: 'tokens', log: false, hidden: new Set()};
-const tip = document.body.appendChild(document.createElement('div'));
-tip.id = 'tip'; tip.hidden = true;
 document.documentElement.classList.add('scripted');
 
 const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
@@ -35,6 +32,7 @@ function shortNumber(x, digits = 4) {
 function label(x, step, largest) {
   if (Math.abs(x) < step * 1e-6) return '0';
   const places = s => Math.max(0, Math.min(12, -decades(s)));
+  if (largest >= 1e27) return x.toExponential(0).replace('+', '');
   if (largest < 1e-2) {
     const e = decades(largest), unit = 10 ** e;
     return (x / unit).toFixed(places(step / unit)) + 'e' + e;
@@ -152,14 +150,15 @@ function stroke(run) {
 }
 
 function path(series, at, y) {
+  const points = pointsOf(series), dots = series.mark === 'dots' || points.length === 1;
   let out = '';
-  for (const [px, py] of pointsOf(series)) {
+  for (const [px, py] of points) {
     const [a, b] = at(px, py);
     if (!Number.isFinite(a) || !Number.isFinite(b)) continue;
-    if (series.mark === 'dots') out += `M${a.toFixed(1)} ${b.toFixed(1)}h0`;
+    if (dots) out += `M${a.toFixed(1)} ${b.toFixed(1)}h0`;
     else out += (out ? 'L' : 'M') + a.toFixed(1) + ' ' + b.toFixed(1);
   }
-  return `<g class="${series.mark}"><path ${stroke(series.run)} d="${out}"/></g>`;
+  return `<g class="${dots ? 'dots' : series.mark}" data-run="${series.run}"><path ${stroke(series.run)} d="${out}"/></g>`;
 }
 
 function draw(figure) {
@@ -201,7 +200,7 @@ function draw(figure) {
     `<text x="${left + across / 2}" y="${top + down / 2}" text-anchor="middle">` +
     (view.axis === 'flop' ? 'no FLOP known' : 'nothing to show') + '</text>';
   plot.innerHTML = svg + `</g>${empty}<path class="hair" d="" hidden/></svg>`;
-  figure.geometry = {left, right, top, base, width, across, x, unit};
+  figure.geometry = {left, top, base, width, across, x, unit, atY};
 }
 
 const drawn = new Set();  // figures that show the present state
@@ -223,163 +222,6 @@ function drawAll() {
   drawn.clear();
   for (const f of figures) if (f.visible) { drawn.add(f); draw(f); }
 }
-
-)JS"
-                                  // a compiler may refuse longer literals
-                                  R"JS(// --- the pointer ---
-
-// the series' value at x: between two points of a line, the last one of dots; null outside
-function valueAt(series, x) {
-  const points = pointsOf(series);
-  if (!points.length || x < points[0][0] * 0.999 || x > points[points.length - 1][0] * 1.001)
-    return null;
-  let a = 0, b = points.length - 1;
-  while (b - a > 1) {
-    const middle = (a + b) >> 1;
-    if (points[middle][0] <= x) a = middle; else b = middle;
-  }
-  if (series.mark === 'dots') return points[x >= points[b][0] * 0.999 ? b : a][1];
-  const part = b > a ? (x - points[a][0]) / (points[b][0] - points[a][0] || 1) : 0;
-  return points[a][1] + Math.min(1, Math.max(0, part)) * (points[b][1] - points[a][1]);
-}
-
-function place(event) {
-  tip.hidden = false;
-  const box = tip.getBoundingClientRect(), page = document.documentElement.clientWidth;
-  let x = event.clientX + 16;
-  if (x + box.width > page - 8) x = event.clientX - 16 - box.width;
-  const y = Math.min(event.clientY + 14, innerHeight - box.height - 8);
-  tip.style.left = Math.max(8, x) + scrollX + 'px';
-  tip.style.top = Math.max(8, y) + scrollY + 'px';
-}
-
-function hover(figure, event) {
-  const g = figure.geometry, svg = figure.querySelector('svg'), chart = data.charts[figure.dataset.chart];
-  if (!g) return;
-  const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) * g.width / box.width;
-  const part = (at - g.left) / g.across;
-  if (part < 0 || part > 1.01) return leave(figure);
-  const x = g.x.log ? g.x.low * (g.x.high / g.x.low) ** part : g.x.low + part * (g.x.high - g.x.low);
-  const hair = svg.querySelector('.hair');
-  hair.removeAttribute('hidden');
-  hair.setAttribute('d', `M${at.toFixed(1)} ${g.top}V${g.base}`);
-  const rows = new Map();
-  for (const s of shown(chart)) {
-    if (s.mark === 'faint') continue;
-    const value = valueAt(s, x);
-    if (value === null) continue;
-    if (!rows.has(s.run)) rows.set(s.run, {});
-    rows.get(s.run)[s.mark] = value;
-  }
-  const both = chart.wide, sorted = [...rows].sort((a, b) =>
-    (b[1].line ?? b[1].dots) - (a[1].line ?? a[1].dots));
-  const cell = v => `<td>${v === undefined ? '' : both ? v.toFixed(3) : shortNumber(v)}</td>`;
-  const line = ([run, v]) => `<tr><td><svg class="key" viewBox="0 0 26 10"><path ${stroke(run)} ` +
-    `d="M1 5H25"/></svg>${escaped(data.runs[run].name)}</td>` +
-    (both ? cell(v.line) + cell(v.dots) : cell(v.line ?? v.dots)) + '</tr>';
-  const head = both ? '<tr><th></th><th>training</th><th>validation</th></tr>' : '';
-  const most = Math.max(12, Math.floor((innerHeight - 90) / 18)), tables = [];
-  for (let i = 0; i < sorted.length; i += most)
-    tables.push(`<table>${head}${sorted.slice(i, i + most).map(line).join('')}</table>`);
-  tip.innerHTML = `<b>${shortNumber(x / g.unit.size)} ${g.unit.name}</b>` +
-    `<div class="tables">${tables.join('')}</div>`;
-  place(event);
-}
-
-function leave(figure) {
-  tip.hidden = true;
-  figure.querySelector('.hair')?.setAttribute('hidden', '');
-}
-
-// --- heat maps: a value is read from its colour, to half a percent of the scale ---
-
-const colours = new Map();
-for (let i = 0; i < 255; ++i) colours.set(parseInt(data.palette.substr(6 * i, 6), 16), i);
-
-function cellUnder(image, event) {
-  if (!image.pixels) {
-    const canvas = document.createElement('canvas');
-    canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-    const context = canvas.getContext('2d');
-    context.drawImage(image, 0, 0);
-    image.pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
-  }
-  const box = image.getBoundingClientRect(), w = image.naturalWidth, h = image.naturalHeight;
-  const inside = (x, n) => Math.max(0, Math.min(n - 1, Math.floor(x * n)));
-  const column = inside((event.clientX - box.left) / box.width, w);
-  const row = inside((event.clientY - box.top) / box.height, h);
-  const [r, g, b, a] = image.pixels.slice(4 * (row * w + column), 4 * (row * w + column) + 4);
-  return {column, row, index: a ? colours.get(r << 16 | g << 8 | b) : undefined};
-}
-
-function showCell(image, event) {
-  const {low, high, log, steps} = image.closest('figure').dataset;
-  const {column, row, index} = cellUnder(image, event);
-  const part = index / 254, layer = image.dataset.layers.split(' ')[row];
-  const value = log === '1' ? low * (high / low) ** part : Number(low) + part * (high - low);
-  tip.innerHTML = `<b>${escaped(image.alt)}</b>${layer ? ' of layer ' + escaped(layer) : ''}, step ` +
-    `${steps.split(' ')[column]}: ${index === undefined ? 'missing' : 'about ' + shortNumber(value, 3)}`;
-  place(event);
-}
-
-// --- controls ---
-
-const press = (button, on) => button.setAttribute('aria-pressed', on);
-const axes = [...document.querySelectorAll('[data-axis]')];
-for (const button of axes) {
-  if (button.dataset.axis === 'flop' && data.runs.every(r => r.flop === null)) button.disabled = true;
-  button.onclick = () => {
-    view.axis = button.dataset.axis;
-    axes.forEach(b => press(b, b === button));
-    drawAll();
-  };
-}
-document.getElementById('logx').onclick = event => {
-  view.log = !view.log;
-  press(event.target, view.log);
-  drawAll();
-};
-
-const labels = [...document.querySelectorAll('.legend label')];
-function update() {
-  view.hidden.clear();
-  for (const l of labels) {
-    const run = Number(l.dataset.run), off = !l.querySelector('input').checked;
-    l.classList.toggle('off', off);
-    if (off) view.hidden.add(run);
-  }
-  for (const d of document.querySelectorAll('details.run'))
-    d.hidden = view.hidden.has(Number(d.dataset.run));
-  drawAll();
-}
-for (const l of labels) l.querySelector('input').onchange = update;
-for (const [id, on] of [['all', true], ['none', false]]) {
-  const button = document.getElementById(id);
-  if (button) button.onclick = () => {
-    labels.forEach(l => { l.querySelector('input').checked = on; });
-    update();
-  };
-}
-
-if (data.runs.length > 12) document.body.classList.add('many');
-for (const figure of figures) {
-  const plot = figure.querySelector('.plot'), log = figure.querySelector('.log');
-  log.onclick = () => {
-    const chart = data.charts[figure.dataset.chart];
-    chart.log = !chart.log;
-    press(log, chart.log);
-    draw(figure);
-  };
-  plot.addEventListener('pointermove', event => hover(figure, event));
-  plot.addEventListener('pointerleave', () => leave(figure));
-  onScreen.observe(figure);
-  onSize.observe(plot);
-}
-for (const image of document.querySelectorAll('.cells img')) {
-  image.addEventListener('pointermove', event => showCell(image, event));
-  image.addEventListener('pointerleave', () => { tip.hidden = true; });
-}
-})();
 )JS";
 
 }  // namespace tern
