@@ -125,6 +125,11 @@ for (const button of axes) {
   button.onclick = () => {
     view.axis = button.dataset.axis;
     axes.forEach(b => press(b, b === button));
+    for (const l of labels) {
+      const unknown = view.axis === 'flop' && data.runs[l.dataset.run].flop === null;
+      l.classList.toggle('unknown', unknown);
+      l.title = unknown ? 'no FLOP known' : '';
+    }
     drawAll();
   };
 }

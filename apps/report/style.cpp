@@ -6,15 +6,14 @@ namespace tern {
 const char* const kReportStyle = R"CSS(
 :root { color-scheme: light dark; --page:#fff; --ink:#1d2126; --soft:#5c6570; --line:#d9dde2;
   --grid:#eceef1; --card:#fff; --fill:#f5f6f8; --accent:#0072b2; --bad:#b53a00; --good:#00734f;
-  --c0:#0072b2; --c1:#d55e00; --c2:#009e73; --c3:#cc79a7; --c4:#e69f00; --c5:#56b4e9; --c6:#30343a;
-  --small:12px; --text:15px }
-@media (prefers-color-scheme: dark) { :root { --page:#14171b; --ink:#e4e7eb; --soft:#9aa3ae;
+  --c0:#0072b2; --c1:#d55e00; --c2:#009e73; --c3:#cc79a7; --c4:#e69f00; --c5:#56b4e9; --c6:#30343a }
+@media screen and (prefers-color-scheme: dark) { :root { --page:#14171b; --ink:#e4e7eb; --soft:#9aa3ae;
   --line:#343a42; --grid:#252a31; --card:#1a1e23; --fill:#20252b; --accent:#5cb3ec; --bad:#ff9a5c;
   --good:#4cd1a4; --c0:#3b9be0; --c1:#f07c2a; --c2:#22bf92; --c3:#e094bf; --c4:#f2b53c;
   --c5:#86ccf5; --c6:#d5d9de } }
 * { box-sizing:border-box }
 body { margin:0; background:var(--page); color:var(--ink);
-  font:var(--text)/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif }
+  font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif }
 header,main { max-width:1360px; margin:0 auto; padding:0 24px }
 header { padding-top:28px }
 h1 { font-size:28px; line-height:1.2; margin:0; font-weight:650; overflow-wrap:anywhere }
@@ -65,7 +64,8 @@ button:focus-visible,summary:focus-visible,input:focus-visible { outline:2px sol
 .legend label { display:inline-flex; align-items:center; max-width:100%; cursor:pointer }
 .legend bdi { overflow:hidden; text-overflow:ellipsis; white-space:nowrap; max-width:320px }
 .legend input { margin:0 6px 0 0; accent-color:var(--accent) }
-.legend label.off { opacity:.45 }
+.legend label.off,.legend label.unknown { opacity:.45 }
+.legend label.unknown bdi { text-decoration:line-through }
 .legend button { padding:0 8px }
 .charts { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,380px),1fr));
   gap:20px 24px }
@@ -139,8 +139,10 @@ pre.sample { white-space:pre-wrap; overflow-wrap:anywhere; max-width:100ch }
 .scale { max-width:260px; margin:8px 24px 0 auto }
 .scale i { display:block; height:9px; border-radius:2px }
 @media (max-width:600px) { header,main { padding:0 14px } header { padding-top:18px }
-  h1 { font-size:22px } .bar { position:static } .scale { margin-right:14px } }
-@media print { .many .scroll,.legend { max-height:none } .bar { position:static } .js,.scripted .js,.scripted .axes.js { display:none }
+  h1 { font-size:22px } .runs th[scope] { max-width:46vw } .bar { position:static } .scale { margin-right:14px } }
+@media print { .many .scroll,.legend { max-height:none } .bar { position:static }
+  .js,.scripted .js,.scripted .axes.js { display:none } table { font-size:10px }
+  th,td,thead th { padding:3px 5px }
   body { font-size:12px } header,main { max-width:none; padding:0 } h2 { break-after:avoid }
   * { print-color-adjust:exact; -webkit-print-color-adjust:exact }
   .charts { grid-template-columns:1fr 1fr } }
