@@ -346,7 +346,7 @@ TEST(Report, CommandWritesAPageAboutRealRuns) {
   ASSERT_EQ(run(tiny.command("good", measured)).exit_code, 0);
   const Command longer = tiny.command("cut", {"run.steps=1000", measured[0]});
   Process cut(longer);
-  ASSERT_TRUE(cut.wait_for("step 20/"));
+  ASSERT_TRUE(cut.wait_for(" 20/1000"));
   cut.send(SIGTERM);
   ASSERT_EQ(cut.wait().exit_code, 75);
   ASSERT_EQ(run(longer).exit_code, 0);
