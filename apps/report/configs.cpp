@@ -89,8 +89,9 @@ std::string differences_html(Runs runs) {
       row.push_back(value.empty() ? "–" : html_text(value));
     }
   }
-  return table_html(known.size() > found.keys.size() && known.size() > 4 ? transposed(table)
-                                                                         : table);
+  const bool tall = known.size() > found.keys.size() && known.size() > 4;  // a row for each run
+  if (tall) table[0][0] = "run";
+  return table_html(tall ? transposed(table) : table);
 }
 
 std::string config_text(const SavedRun& run) {

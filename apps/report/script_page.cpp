@@ -148,7 +148,7 @@ function update() {
     if (off) view.hidden.add(run);
   }
   for (const d of document.querySelectorAll('details.run'))
-    d.hidden = view.hidden.has(Number(d.dataset.run));
+    d.hidden = !d.classList.contains('one') && view.hidden.has(Number(d.dataset.run));
   drawAll();
 }
 for (const l of labels) l.querySelector('input').onchange = update;
@@ -181,20 +181,29 @@ for (const heading of document.querySelectorAll('.runs th[data-column]'))
     body.append(...[...body.rows].sort(order));
   };
 
-// of many runs a part shows one
+// of many runs each part shows one, the same in all that have it
+const selects = [];
 for (const section of document.querySelectorAll('section')) {
   const parts = [...section.querySelectorAll(':scope > details.run')];
   if (parts.length <= 8) continue;
   const select = document.createElement('select');
   select.setAttribute('aria-label', 'run');
-  parts.forEach(d => select.add(new Option(d.querySelector('summary').textContent)));
+  for (const d of parts) {
+    select.add(new Option(d.querySelector('summary').textContent, d.dataset.run));
+    d.classList.add('one');
+  }
   section.insertBefore(select, parts[0]);
-  const choose = () => parts.forEach((d, i) => {
-    d.classList.toggle('unchosen', i !== select.selectedIndex);
-    if (i === select.selectedIndex) d.open = true;
-  });
-  select.onchange = choose;
-  choose();
+  const choose = run => {
+    if (!parts.some(d => d.dataset.run === run)) return;
+    select.value = run;
+    for (const d of parts) {
+      d.classList.toggle('unchosen', d.dataset.run !== run);
+      if (d.dataset.run === run) d.open = true;
+    }
+  };
+  selects.push(choose);
+  select.onchange = () => selects.forEach(other => other(select.value));
+  choose(select.value);
 }
 for (const figure of figures) {
   const plot = figure.querySelector('.plot'), log = figure.querySelector('.log');
