@@ -43,7 +43,7 @@ Chart step_chart(Runs runs, Chart chart, const StepValue& value) {
 ChartPoints smooth_loss(const SavedRun& run) {
   std::vector<LossPoint> losses;
   for (const auto& [report, time, seconds] : run.history.steps)
-    if (std::isfinite(report.loss)) losses.push_back({report.step, 0, report.loss});
+    if (std::abs(report.loss) < kLargest) losses.push_back({report.step, 0, report.loss});
   ChartPoints points;
   for (const LossPoint& p : smoothed(losses)) points.push_back({double(p.step), p.loss});
   return points;
