@@ -68,13 +68,15 @@ std::string controls(Runs runs) {
 
 std::string heat_maps(Runs runs) {
   const std::size_t columns = std::clamp<std::size_t>(4800 / runs.size(), 60, 240);
+  std::array<std::optional<ColourScale>, kDiagnosticsValues.size()> scales;
+  for (std::size_t v = 0; v < scales.size(); ++v)
+    scales[v] = colour_scale(runs, kDiagnosticsValues[v]);
   std::string html;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     std::string maps;
-    for (const DiagnosticsValue& value : kDiagnosticsValues)
-      if (const auto scale = colour_scale(runs, value);
-          scale && colour_scale(runs.subspan(i, 1), value))
-        maps += heat_map_html(runs[i].history.diagnostics, value, *scale, columns);
+    for (std::size_t v = 0; v < scales.size(); ++v)
+      if (const auto& value = kDiagnosticsValues[v]; colour_scale(runs.subspan(i, 1), value))
+        maps += heat_map_html(runs[i].history.diagnostics, value, *scales[v], columns);
     if (!maps.empty())
       html += folded(i, runs[i].name, html.empty(), "<div class=\"heats\">" + maps + "</div>");
   }

@@ -16,6 +16,7 @@ body { margin:0; background:var(--page); color:var(--ink);
   font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif }
 header,main { max-width:1360px; margin:0 auto; padding:0 24px }
 header { padding-top:28px }
+section { scroll-margin-top:56px }
 h1 { font-size:28px; line-height:1.2; margin:0; font-weight:650; overflow-wrap:anywhere }
 h2 { font-size:19px; margin:36px 0 12px; font-weight:650 }
 h3 { font-size:15px; margin:20px 0 8px; font-weight:650 }
@@ -142,6 +143,7 @@ pre.sample { white-space:pre-wrap; overflow-wrap:anywhere; max-width:100ch }
   h1 { font-size:22px } .runs th[scope] { max-width:46vw } .bar { position:static } .scale { margin-right:14px } }
 @media print { .many .scroll,.legend { max-height:none } .bar { position:static }
   .js,.scripted .js,.scripted .axes.js { display:none } table { font-size:10px }
+  .state { font-size:inherit; padding:0 } .runs svg.key { width:16px; margin-right:4px }
   th,td,thead th { padding:3px 5px }
   body { font-size:12px } header,main { max-width:none; padding:0 } h2 { break-after:avoid }
   * { print-color-adjust:exact; -webkit-print-color-adjust:exact }

@@ -84,7 +84,7 @@ constexpr const char* kHostile[] = {
     "]]>",
 };
 
-TEST(Report, TextForThePageAndForItsScript) {
+TEST(ReportPage, TextForThePageAndForItsScript) {
   EXPECT_EQ(html_text("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
   EXPECT_EQ(html_text("\xFF"), "\\xff");
   for (const char* text : kHostile) {
@@ -96,7 +96,7 @@ TEST(Report, TextForThePageAndForItsScript) {
   EXPECT_EQ(nlohmann::json::parse(script_string(name)).get<std::string>(), name);
 }
 
-TEST(Report, HostileTextStaysText) {
+TEST(ReportPage, HostileTextStaysText) {
   std::vector<SavedRun> runs;
   const std::size_t elements =
       count_of(report_html(std::vector{steps_run("x", 20)}, ""), "<script");
@@ -122,14 +122,14 @@ TEST(Report, HostileTextStaysText) {
   EXPECT_EQ(data["runs"][1]["name"], kHostile[1]);
 }
 
-TEST(Report, NeedsNothingFromOutside) {
+TEST(ReportPage, NeedsNothingFromOutside) {
   const std::string page = report_html(std::vector{steps_run("a", 20)}, "");
   EXPECT_TRUE(has(page, "default-src 'none'"));
   for (const char* outside : {"http://", "https://", "<link", "@import", "url(//"})
     EXPECT_FALSE(has(page, outside)) << outside;
 }
 
-TEST(Report, TableOfRuns) {
+TEST(ReportPage, TableOfRuns) {
   SavedRun run = steps_run("a", 40);
   run.config = RunConfig();
   run.config->model.width = 64;
@@ -148,7 +148,7 @@ TEST(Report, TableOfRuns) {
   EXPECT_THAT(row, HasSubstr(">" + short_number(run.flop_per_token() * 40000) + "</td>"));
 }
 
-TEST(Report, EveryChartHasACurveAndWhatIsMissingIsSaid) {
+TEST(ReportPage, EveryChartHasACurveAndWhatIsMissingIsSaid) {
   SavedRun empty{.name = "empty", .config_problem = "no such file"}, odd = steps_run("odd", 3);
   odd.history.steps[0].report.gradient_norm = 0;  // not on a logarithmic axis
   odd.history.steps[1].report.loss = 1e300;
@@ -179,7 +179,7 @@ TEST(Report, EveryChartHasACurveAndWhatIsMissingIsSaid) {
       has(part_of(report_html(pages[1], ""), "Loss"), ">8.0</text>"));  // the one it can show
 }
 
-TEST(Report, LongAndManyRunsStaySmall) {
+TEST(ReportPage, LongAndManyRunsStaySmall) {
   EXPECT_LT(report_html(std::vector{steps_run("long", 100'000)}, "").size(), 300'000u);
   std::vector<SavedRun> many;
   for (int i = 0; i < 60; ++i) many.push_back(steps_run("run" + std::to_string(i), 3000));
@@ -193,7 +193,7 @@ TEST(Report, LongAndManyRunsStaySmall) {
     }
 }
 
-TEST(Report, ThinnedCurvesKeepExtremes) {
+TEST(ReportPage, ThinnedCurvesKeepExtremes) {
   ChartPoints points;
   for (int i = 0; i < 10'000; ++i) points.push_back({double(i), std::sin(0.001 * i)});
   points[9990].value = 5;
@@ -215,7 +215,7 @@ std::vector<std::string> labels(const ChartAxis& axis, int count = 4) {
   return out;
 }
 
-TEST(Report, MarksOfAxes) {
+TEST(ReportPage, MarksOfAxes) {
   EXPECT_THAT(labels({0, 38e6}), ElementsAre("0", "10M", "20M", "30M"));
   EXPECT_THAT(labels({3.4, 5.1}), ElementsAre("3.5", "4.0", "4.5", "5.0"));
   EXPECT_THAT(labels({0, 4e-3}), ElementsAre("0", "1e-3", "2e-3", "3e-3", "4e-3"));
@@ -228,7 +228,7 @@ TEST(Report, MarksOfAxes) {
   EXPECT_EQ((ChartAxis{1, 100, true}.share(10)), 0.5);
 }
 
-TEST(Report, TheFirstFallOfALossIsLeftOut) {
+TEST(ReportPage, TheFirstFallOfALossIsLeftOut) {
   SavedRun run = steps_run("a", 100);
   run.history.steps[0].report.loss = 50;
   const std::string svg =
@@ -237,7 +237,7 @@ TEST(Report, TheFirstFallOfALossIsLeftOut) {
   EXPECT_THAT(svg, Not(HasSubstr(">5.0</text>")));
 }
 
-TEST(Report, XAxesOfARun) {
+TEST(ReportPage, XAxesOfARun) {
   const RunClock clock{{10, 20, 40}, {100, 200, 600}, {1, 2, 3}};
   EXPECT_EQ(clock.tokens_at(15), 150);
   EXPECT_EQ(clock.tokens_at(30), 400);
@@ -245,7 +245,7 @@ TEST(Report, XAxesOfARun) {
   EXPECT_EQ(clock.tokens_at(5), 100);
 }
 
-TEST(Report, EventsAreMarked) {
+TEST(ReportPage, EventsAreMarked) {
   SavedRun run = steps_run("a", 20);
   for (const char* kind : {"start", "skip", "start", "rewind", "finish"})
     run.history.events.push_back(
@@ -261,7 +261,7 @@ LayerDiagnostics matrix(const std::string& name, double flips) {
   return {.name = name, .flip_rate = flips};
 }
 
-TEST(Report, HeatMapsGroupMatricesByKindInTheirOrder) {
+TEST(ReportPage, HeatMapsGroupMatricesByKindInTheirOrder) {
   Records<DiagnosticsReport> reports;
   reports.push_back(
       {{.step = 1,
@@ -278,7 +278,7 @@ TEST(Report, HeatMapsGroupMatricesByKindInTheirOrder) {
   EXPECT_EQ(matrix_groups(reports)[0].kind, "attn.q_proj");  // else two would be called the same
 }
 
-TEST(Report, ColourScales) {
+TEST(ReportPage, ColourScales) {
   SavedRun run;
   run.history.diagnostics.push_back(
       {{.step = 1, .layers = {matrix("a", 1e-4), matrix("b", 1e-2), matrix("c", kUnknown)}}});
@@ -296,7 +296,7 @@ TEST(Report, ColourScales) {
   EXPECT_FALSE(colour_scale({&run, 1}, kDiagnosticsValues[1]).has_value());
 }
 
-TEST(Report, PicturesOfHeatMaps) {
+TEST(ReportPage, PicturesOfHeatMaps) {
   const std::uint8_t pixels[] = {0, 1, 255, 128};
   const std::string png = palette_png(2, 2, pixels);
   EXPECT_TRUE(png.starts_with("\x89PNG\r\n\x1a\n"));
@@ -310,7 +310,7 @@ TEST(Report, PicturesOfHeatMaps) {
   EXPECT_TRUE(has(palette_png(70'000, 1, many), data));
 }
 
-TEST(Report, ConfigsDifferOnlyWhereTheyDo) {
+TEST(ReportPage, ConfigsDifferOnlyWhereTheyDo) {
   SavedRun a{.name = "a", .config = RunConfig()}, b{.name = "b", .config = RunConfig()}, c = b;
   b.config->optimizer.lr = 0.125;
   b.config->run.name = "other";
@@ -327,7 +327,7 @@ TEST(Report, ConfigsDifferOnlyWhereTheyDo) {
   EXPECT_THAT(configs_html(std::vector{a, a}), HasSubstr("All keys have the same values"));
 }
 
-TEST(Report, EnvironmentsAndSamples) {
+TEST(ReportPage, EnvironmentsAndSamples) {
   SavedRun run = steps_run("a", 3);
   run.environment = R"({"cpu":"Z80","memory_bytes":2147483648,"command":["tern","train","a b"],)"
                     R"("git":null,"libraries":{"fmt":"9"}})";
@@ -349,7 +349,7 @@ Outcome report(std::vector<std::string> args) {
   return run({.args = args});
 }
 
-TEST(Report, CommandWritesAPageAboutRealRuns) {
+TEST(ReportPage, CommandWritesAPageAboutRealRuns) {
   const test::TinyRun tiny;
   const std::vector<std::string> measured = {"logging.diagnostics_interval=10"};
   ASSERT_EQ(run(tiny.command("good", measured)).exit_code, 0);
@@ -376,7 +376,7 @@ TEST(Report, CommandWritesAPageAboutRealRuns) {
   EXPECT_THAT(part_of(page, "Environment"), HasSubstr("run.name=good"));
 }
 
-TEST(Report, BadInputIsOneLineAndLeavesNoPage) {
+TEST(ReportPage, BadInputIsOneLineAndLeavesNoPage) {
   const TemporaryDirectory d;
   fs::create_directories(d / "empty");
   fs::create_directories(d / "run");
@@ -394,7 +394,7 @@ TEST(Report, BadInputIsOneLineAndLeavesNoPage) {
   EXPECT_EQ(report({d / "run", "--out", d / "page.html"}).exit_code, 0);
 }
 
-TEST(Report, RunsOfTheSameNameAreToldApart) {
+TEST(ReportPage, RunsOfTheSameNameAreToldApart) {
   const TemporaryDirectory d;
   for (const char* run : {"a/x", "b/x", "b/y"}) {
     fs::create_directories(d.path() / run);
