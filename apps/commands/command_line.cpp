@@ -319,6 +319,7 @@ void add_commands(CLI::App& tern, const std::vector<std::string>& command_line) 
   add_plot(tern);
   add_sweep(tern);
   add_runs(tern);
+  add_report(tern);
   add_scaling(tern);
   add_inspect(tern);
   add_config(tern);

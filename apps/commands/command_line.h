@@ -29,6 +29,7 @@ void add_ngram(CLI::App& tern);
 void add_plan(CLI::App& tern);
 void add_plot(CLI::App& tern);
 void add_prepare(CLI::App& tern);
+void add_report(CLI::App& tern);
 void add_runs(CLI::App& tern);
 void add_scaling(CLI::App& tern);
 void add_sweep(CLI::App& tern);

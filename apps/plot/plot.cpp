@@ -121,9 +121,13 @@ std::vector<LossPoint> averaged(const std::vector<LossPoint>& points) {
   return calm;
 }
 
+}  // namespace
+
 std::vector<LossPoint> smoothed(const std::vector<LossPoint>& points) {
   return averaged(averaged(points));  // the second time takes the jitter of a hard-edged window
 }
+
+namespace {
 
 // Of the x axis.
 struct Unit {

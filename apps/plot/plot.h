@@ -31,6 +31,9 @@ LossCurve parse_losses(std::string_view metrics);
 // of a run directory or of a metrics file; Fault::input when there is none
 LossCurve read_losses(const std::filesystem::path& run);
 
+// The mean over neighbours on both sides, without the lag of a running average.
+std::vector<LossPoint> smoothed(const std::vector<LossPoint>& points);
+
 struct NamedCurve {
   std::string name{};
   LossCurve curve{};

@@ -337,6 +337,7 @@ std::vector<fs::path> find_runs(const std::vector<fs::path>& paths) {
   std::vector<fs::path> found;
   for (const fs::path& path : paths) {
     const std::size_t before = found.size();
+    const bool there = path_exists(path);
     std::error_code error;
     if (fs::is_regular_file(path, error))
       found.push_back(path);
@@ -344,7 +345,7 @@ std::vector<fs::path> find_runs(const std::vector<fs::path>& paths) {
       collect(path, found, 0);
     require(found.size() > before, Fault::input, path.string(),
             ": expected a run's directory, or one with runs below it, got ",
-            fs::exists(path, error) ? "no run" : "nothing of that name");
+            there ? "no run" : "nothing of that name");
   }
   std::set<fs::path> seen;
   std::erase_if(

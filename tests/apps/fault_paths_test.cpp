@@ -67,6 +67,7 @@ class Fault120 : public testing::Test {
         {"generate", "--checkpoint", path},
         {"ngram", "--data", path},
         {"plot", path},
+        {"report", "--out", out, path},
     };
     for (const auto& args : commands) {
       const Outcome o = tern(args, true);
