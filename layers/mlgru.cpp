@@ -43,13 +43,15 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
                           with.recompute);
   if (before) before.backend().copy(before, out.last);
   pass.see("state", out.h.value);
-  const Var h = reshape(out.h, rows), weight = leaf(tape, o_proj_.norm_weight);
+  Var h = reshape(out.h, rows);
+  out = {};
+  const Var weight = leaf(tape, o_proj_.norm_weight);
   QuantizedVar y = gated ? gated_norm_quantize(g, h, leaf(tape, g_norm_), weight, with.eps,
                                                with.quantized, with.recompute)
                          : norm_quantize(h, {}, {}, {weight}, with.eps, with.quantized,
                                          with.activations, with.recompute)
                                .rows[0];
-  out = {};
+  h = {};
   return {.x = u.sum, .branch = project("o_proj", o_proj_, y)};
 }
 
