@@ -8,6 +8,7 @@
 #include "apps/commands/command_line.h"
 #include "apps/scaling/picture.h"
 #include "apps/scaling/report.h"
+#include "apps/scaling/runs_table.h"
 #include "core/check.h"
 #include "data/io/files.h"
 
@@ -45,7 +46,7 @@ void fit(const FitOptions& o) {
   for (const std::string& text : o.flop) options.flop.push_back(flop_of(text));
   for (const fs::path& out : {o.json, o.picture})
     if (!out.empty()) require_replaceable(out);
-  const ScalingAnalysis analysis = analyse(read_table(o.table), options, o.table.string());
+  const ScalingAnalysis analysis = analyse(read_points(o.table), options, o.table.string());
   fmt::print("{}", scaling_report(analysis));
   std::fflush(stdout);
   if (!o.json.empty()) write_file_atomically(o.json, scaling_json(analysis).dump(2) + '\n');
@@ -58,8 +59,8 @@ void add_fit(CLI::App& scaling) {
   const auto o = std::make_shared<FitOptions>();
   command
       .add_option("TABLE", o->table,
-                  "CSV file with the columns parameters, tokens, loss and, optionally, family "
-                  "(docs/scaling.md)")
+                  "directory of runs, or CSV file with the columns parameters, tokens, loss and, "
+                  "optionally, family (docs/scaling.md)")
       ->transform(path_argument())
       ->required();
   command.add_option("--law", o->law, "the form of the law; linear and power take few points")

@@ -12,6 +12,7 @@
 #include "apps/console/terminal.h"
 #include "apps/plan/plan.h"
 #include "core/check.h"
+#include "layers/family.h"
 #include "runtime/quantities.h"
 
 namespace tern {
@@ -53,6 +54,7 @@ const std::vector<Column>& columns() {
        },
        [](const RunRow& r) { return double(r.step); }},
       quantity_column("parameters", "params", &RunRow::parameters),
+      quantity_column("gemm_parameters", "gemm", &RunRow::gemm_parameters),
       quantity_column("body", "body", &RunRow::body),
       {"tokens", "tokens", [](const RunRow& r) { return with_prefix(double(r.tokens)); },
        [](const RunRow& r) { return double(r.tokens); }},
@@ -63,9 +65,9 @@ const std::vector<Column>& columns() {
        },
        [](const RunRow& r) { return r.seconds; }},
       quantity_column("tokens_per_second", "tok/s", &RunRow::tokens_per_second),
-      number_column("loss", "loss", &RunRow::loss, "{:.3f}"),
-      number_column("validation", "val", &RunRow::validation, "{:.4f}"),
-      number_column("best", "best", &RunRow::best, "{:.4f}"),
+      number_column("train_loss", "train", &RunRow::train_loss, "{:.3f}"),
+      number_column("val_loss", "val", &RunRow::val_loss, "{:.4f}"),
+      number_column("best_val_loss", "best", &RunRow::best_val_loss, "{:.4f}"),
       number_column("bits_per_byte", "bit/byte", &RunRow::bits_per_byte, "{:.4f}")};
   return all;
 }
@@ -87,6 +89,14 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+std::string family_name(const ModelConfig& model) {
+  std::string name = model.type + (model.quantize == Quantize::ternary ? " ternary" : " dense");
+  if (model.attention == AttentionKind::ternary) name += ", ternary attention";
+  if (!model.use_output_gate) name += ", no output gate";
+  if (!model.use_lower_bound && family_of(model.type).lower_bounds) name += ", no lower bound";
+  return name;
+}
+
 RunRow row_of(const SavedRun& run) {
   RunRow row{.name = run.name,
              .path = run.path,
@@ -97,17 +107,20 @@ RunRow row_of(const SavedRun& run) {
   std::vector<double> rates;
   for (const auto& line : run.history.steps) rates.push_back(line.report.tokens_per_second);
   row.tokens_per_second = median(std::move(rates));
-  if (!run.history.steps.empty()) row.loss = run.history.steps.back().report.loss_mean;
-  for (const auto& line : run.history.validations) row.best = std::fmin(row.best, line.report.loss);
+  if (!run.history.steps.empty()) row.train_loss = run.history.steps.back().report.loss_mean;
+  for (const auto& line : run.history.validations)
+    row.best_val_loss = std::fmin(row.best_val_loss, line.report.loss);
   if (!run.history.validations.empty()) {
-    row.validation = run.history.validations.back().report.loss;
+    row.val_loss = run.history.validations.back().report.loss;
     row.bits_per_byte = run.history.validations.back().report.bits_per_byte;
   }
   if (!run.config) return row;
   row.steps = total_steps(*run.config);
   const ParameterCount count = count_parameters(run.config->model);
   row.parameters = double(count.total());
+  row.gemm_parameters = double(count.matrices());
   row.body = double(count.body());
+  row.family = family_name(run.config->model);
   row.flop = run.flop_per_token() * double(row.tokens);
   return row;
 }

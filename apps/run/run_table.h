@@ -16,14 +16,16 @@ struct RunRow {
   RunState state = RunState::unknown;
   std::int64_t step = 0, steps = 0;  // done, planned; 0: unknown
   std::int64_t tokens = 0;
-  double parameters = kUnknown;                   // all of them, and the matrices of the blocks
-  double body = kUnknown;                         //
-  double flop = kUnknown;                         // of all steps: products and attention
-  double seconds = kUnknown;                      // without pauses
-  double tokens_per_second = kUnknown;            // median of the lines
-  double loss = kUnknown;                         // running mean of the training loss
-  double validation = kUnknown, best = kUnknown;  // nats per token: the last, and the lowest
-  double bits_per_byte = kUnknown;                // of the last
+  double parameters = kUnknown;         // all of them
+  double gemm_parameters = kUnknown;    // those that products multiply by: of blocks and head
+  double body = kUnknown;               // of the blocks alone
+  std::string family{};                 // "matmulfree ternary"; "": unknown
+  double flop = kUnknown;               // of all steps: products and attention
+  double seconds = kUnknown;            // without pauses
+  double tokens_per_second = kUnknown;  // median of the lines
+  double train_loss = kUnknown;         // running mean, nats per token
+  double val_loss = kUnknown, best_val_loss = kUnknown;  // the last, and the lowest
+  double bits_per_byte = kUnknown;                       // of the last
   // keys that differ among the runs, except the run's name and directory, and this run's values as
   // TOML; "" if it has no such key or its configuration cannot be read
   std::map<std::string, std::string> settings{};

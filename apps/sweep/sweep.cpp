@@ -292,7 +292,7 @@ class Sweeper {
         job.state = JobState::finished;
         const RunRow row = run_rows({directory_of(job)})[0];
         std::string loss;
-        if (std::isfinite(row.validation)) loss = fmt::format("  val {:.4f}", row.validation);
+        if (std::isfinite(row.val_loss)) loss = fmt::format("  val {:.4f}", row.val_loss);
         say(fmt::format("done   {}{}  {}", job.run->name, loss, duration_text(row.seconds)));
       } else if (signal != 0) {
         fail_job(job, Fault::communication, fmt::format("killed by signal {}", signal));

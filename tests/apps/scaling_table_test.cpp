@@ -1,7 +1,7 @@
 // The points of a scaling law: CSV tables, good and bad.
 #include <gtest/gtest.h>
 
-#include "apps/scaling/table.h"
+#include "apps/scaling/runs_table.h"
 #include "tests/support/complaint.h"
 #include "tests/support/temporary_directory.h"
 
@@ -76,6 +76,30 @@ TEST(ScalingTable, MistakesAreNamedWithTheirPlace) {
     EXPECT_EQ(problem("parameters,tokens,loss\n" + std::string(far) + ",1,1\n"),
               "t.csv:2: column 'parameters': expected a number from 1e-100 to 1e+100, got " +
                   std::string(far));
+}
+
+TEST(ScalingTable, OfRunsTheBestOfEachFamilySizeAndLengthCounts) {
+  const auto row = [](const char* family, double n, std::int64_t tokens, double loss) {
+    return RunRow{.state = RunState::finished,
+                  .tokens = tokens,
+                  .gemm_parameters = n,
+                  .family = family,
+                  .val_loss = loss};
+  };
+  std::vector<RunRow> rows = {row("a", 10, 100, 4),        row("b", 10, 100, 5),
+                              row("a", 10, 100, 3.5),      row("a", 10, 200, 3),
+                              row("a", 20, 100, kUnknown), row("", 1, 1, 1)};
+  rows.push_back(row("a", 30, 100, 1));
+  rows.back().state = RunState::stopped;
+  const ScalingTable table = table_of_runs(rows, "x");
+  ASSERT_EQ(table.families.size(), 2u);
+  EXPECT_EQ(table.families[0].name, "a");
+  ASSERT_EQ(table.families[0].points.size(), 2u);
+  EXPECT_EQ(table.families[0].points[0].loss, 3.5);
+  EXPECT_EQ(table.families[0].points[1].tokens, 200);
+  EXPECT_EQ(table.families[1].points.size(), 1u);
+  EXPECT_EQ(complaint([&] { table_of_runs({rows.back()}, "x"); }),
+            "x: expected finished runs with a validation loss, got none");
 }
 
 TEST(ScalingTable, MissingFileIsAnInputError) {

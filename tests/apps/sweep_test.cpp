@@ -283,8 +283,8 @@ TEST(RunTable, SortsAndQuotes) {
   EXPECT_EQ(rows[0].settings, (std::map<std::string, std::string>{{"optimizer.lr", "0.001"}}));
   sort_rows(rows, "optimizer.lr", true);
   EXPECT_EQ(rows[0].name, "lr-0.01");
-  sort_rows(rows, "validation", false);
-  EXPECT_LE(rows[0].validation, rows[1].validation);
+  sort_rows(rows, "val_loss", false);
+  EXPECT_LE(rows[0].val_loss, rows[1].val_loss);
   rows[0].name = "a \"b\",c";
   rows[0].flop = kUnknown;
   EXPECT_THAT(rows_csv(rows), HasSubstr("\n\"a \"\"b\"\",c\",finished,10,"));
