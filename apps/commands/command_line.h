@@ -32,6 +32,7 @@ void add_prepare(CLI::App& tern);
 void add_report(CLI::App& tern);
 void add_runs(CLI::App& tern);
 void add_scaling(CLI::App& tern);
+void add_scaling_plan(CLI::App& scaling);  // a part of it
 void add_sweep(CLI::App& tern);
 void add_tokenizer(CLI::App& tern);
 void add_trace(CLI::App& tern);

@@ -96,9 +96,10 @@ void add_fit(CLI::App& scaling) {
 }  // namespace
 
 void add_scaling(CLI::App& tern) {
-  CLI::App& scaling =
-      *tern.add_subcommand("scaling", "Scaling laws: fit losses over parameters, tokens and FLOP.");
+  CLI::App& scaling = *tern.add_subcommand(
+      "scaling", "Scaling laws: fit losses over parameters, tokens and FLOP; plan runs.");
   add_fit(scaling);
+  add_scaling_plan(scaling);
 }
 
 }  // namespace tern
