@@ -14,13 +14,14 @@ class ProgressLine {
  public:
   // A reader of standard error that is gone does not end the command (Terminal).
   ProgressLine() { std::signal(SIGPIPE, SIG_IGN); }
-  // text(seconds since the first call); called only where a line is shown
-  void show(const std::function<std::string(double seconds)>& text) {
-    constexpr double kSecondsBetweenLines = 2, kSecondsBetweenUpdates = 0.1;
+  // text(seconds since the first call); called only where a line is shown: ten times a second on a
+  // terminal, else every `between` seconds
+  void show(const std::function<std::string(double seconds)>& text, double between = 2) {
+    constexpr double kSecondsBetweenUpdates = 0.1;
     const double now = monotonic_seconds();
     if (begin_ < 0) begin_ = shown_ = now;
     const bool live = terminal_.live();
-    if (now - shown_ < (live ? kSecondsBetweenUpdates : kSecondsBetweenLines)) return;
+    if (now - shown_ < (live ? kSecondsBetweenUpdates : between)) return;
     shown_ = now;
     if (live)
       terminal_.status(text(now - begin_));

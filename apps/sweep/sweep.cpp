@@ -31,6 +31,7 @@ namespace fs = std::filesystem;
 
 // Of a process on a GPU beside the plan: the driver's context and the libraries' code.
 constexpr std::size_t kProcessOnGpu = std::size_t(800) << 20;
+constexpr double kSecondsBetweenLines = 60;  // of progress, where no terminal shows it
 
 enum class JobState { waiting, running, finished, failed };
 
@@ -138,7 +139,7 @@ class Sweeper {
       collect();
       while (start_next()) {
       }
-      progress_.show([&](double) { return status(); });
+      progress_.show([&](double) { return status(); }, kSecondsBetweenLines);
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     progress_.clear();

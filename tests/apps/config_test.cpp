@@ -39,7 +39,7 @@ std::vector<std::string> changed_keys(const RunConfig& a, const RunConfig& b) {
 
 TEST(Config, EveryExampleLoadsAndItsResolvedTextMeansTheSame) {
   const auto files = example_files();
-  EXPECT_THAT(files, SizeIs(9));
+  EXPECT_THAT(files, SizeIs(10));
   for (const auto& file : files) {
     SCOPED_TRACE(file);
     const LoadedConfig loaded = load_config(file);

@@ -82,6 +82,12 @@ TEST(SweepFile, TheExampleIsEightRunsOnFourTrunks) {
             4);
 }
 
+TEST(SweepFile, TheLaddersRatesAreFortyRuns) {
+  const Sweep sweep = load_sweep("configs/sweeps/ladder-rates.toml");
+  ASSERT_EQ(sweep.runs.size(), 40u);
+  EXPECT_EQ(sweep.runs[0].name, "2M_type-matmulfree_quantize-ternary_lr-0.0005");
+}
+
 TEST(SweepFile, MistakesAreSaidWithTheirPlace) {
   const TinyRun tiny;
   const auto complaint_of = [&](const std::string& rest) {
