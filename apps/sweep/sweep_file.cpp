@@ -82,11 +82,11 @@ class SweepReader {
       } else if (called == "sweep") {
         read_sweep(*table);
       } else if (called == "set") {
-        for_each_value(*table, "", [&](const std::string& key, const toml::node& value) {
+        for_each_value(*table, [&](const std::string& key, const toml::node& value) {
           set_.push_back(setting(key, value));
         });
       } else {
-        for_each_value(*table, "", [&](const std::string& key, const toml::node& value) {
+        for_each_value(*table, [&](const std::string& key, const toml::node& value) {
           read_grid_key(key, value);
         });
       }
@@ -129,13 +129,25 @@ class SweepReader {
     }
   }
 
-  // "optimizer.lr" is one key, whether it is quoted, dotted, or in a table [grid.optimizer].
-  void for_each_value(const toml::table& table, const std::string& before, const Take& take) {
+  // "optimizer.lr" is one key, whether it is quoted, dotted, or in a table [grid.optimizer]. In the
+  // order of the file, which toml++ does not keep.
+  void for_each_value(const toml::table& table, const Take& take) {
+    std::vector<std::pair<std::string, const toml::node*>> values;
+    collect(table, "", values);
+    std::ranges::stable_sort(values, [](const auto& a, const auto& b) {
+      const toml::source_position x = a.second->source().begin, y = b.second->source().begin;
+      return std::pair(x.line, x.column) < std::pair(y.line, y.column);
+    });
+    for (const auto& [key, value] : values) take(key, *value);
+  }
+
+  void collect(const toml::table& table, const std::string& before,
+               std::vector<std::pair<std::string, const toml::node*>>& values) {
     for (const auto& [name, node] : table) {
-      const std::string key =
-          before.empty() ? std::string(name.str()) : before + "." + std::string(name.str());
+      const std::string own(name.str()), key = before.empty() ? own : before + "." + own;
+      if (own == "name" && &table == named_) continue;
       if (const toml::table* inner = node.as_table())
-        for_each_value(*inner, key, take);
+        collect(*inner, key, values);
       else if (key == "run.name" || key == "run.directory")
         wrong(node, key + ": the sweep sets it: give [[run]] a name, or sweep.directory");
       else if (key.find('.') == key.npos)
@@ -143,7 +155,7 @@ class SweepReader {
                                 "optimizer.lr",
                                 key));
       else
-        take(key, node);
+        values.emplace_back(key, &node);
     }
   }
 
@@ -172,6 +184,7 @@ class SweepReader {
         continue;
       }
       ListedRun& run = runs_.emplace_back();
+      named_ = table;
       for (const auto& [name, value] : *table) {
         if (name.str() != "name") continue;
         if (value.is_string() && !value.as_string()->get().empty())
@@ -179,9 +192,7 @@ class SweepReader {
         else
           wrong(value, "run.name: expected a name, got " + describe(value));
       }
-      toml::table others = *table;
-      others.erase("name");
-      for_each_value(others, "", [&](const std::string& key, const toml::node& value) {
+      for_each_value(*table, [&](const std::string& key, const toml::node& value) {
         run.settings.push_back(setting(key, value));
       });
     }
@@ -256,6 +267,7 @@ class SweepReader {
   ConfigProblems problems_;
   TomlDocument document_;
   Sweep sweep_{};
+  const toml::table* named_ = nullptr;  // a [[run]] whose key `name` is no setting
   Settings set_{};
   std::vector<GridKey> grid_{};
   std::vector<ListedRun> runs_{};

@@ -45,17 +45,17 @@ quantize = ["ternary", "none"]
 [[run]]
 name = "narrow"
 [[run]]
-model.hidden_size = 24
 model.num_hidden_layers = 1
+model.hidden_size = 24
 )"),
                                   "family.toml");
   EXPECT_THAT(names_of(sweep),
-              ElementsAre("narrow_quantize-ternary_lr-0.001", "narrow_quantize-ternary_lr-0.002",
-                          "narrow_quantize-none_lr-0.001", "narrow_quantize-none_lr-0.002",
-                          "hidden_size-24_num_hidden_layers-1_quantize-ternary_lr-0.001",
-                          "hidden_size-24_num_hidden_layers-1_quantize-ternary_lr-0.002",
-                          "hidden_size-24_num_hidden_layers-1_quantize-none_lr-0.001",
-                          "hidden_size-24_num_hidden_layers-1_quantize-none_lr-0.002"));
+              ElementsAre("narrow_lr-0.001_quantize-ternary", "narrow_lr-0.001_quantize-none",
+                          "narrow_lr-0.002_quantize-ternary", "narrow_lr-0.002_quantize-none",
+                          "num_hidden_layers-1_hidden_size-24_lr-0.001_quantize-ternary",
+                          "num_hidden_layers-1_hidden_size-24_lr-0.001_quantize-none",
+                          "num_hidden_layers-1_hidden_size-24_lr-0.002_quantize-ternary",
+                          "num_hidden_layers-1_hidden_size-24_lr-0.002_quantize-none"));
   const RunConfig& last = sweep.runs[7].config;
   EXPECT_EQ(last.run.seed, 7);
   EXPECT_EQ(last.logging.sample_prompts.size(), 2u);
