@@ -128,12 +128,12 @@ class Sweeper {
   }
 
   void run() {
+    const Signals signals;
     make_directories(sweep_.directory / "logs");
     const RunLock lock(sweep_.directory / ".sweep.lock");
     find_what_is_done();
     make_slots();
     plan_memory_of_jobs();
-    const Signals signals;
     while (left() > 0) {
       if (signals.stop_requested()) return stop(signals.stop_signal());
       collect();

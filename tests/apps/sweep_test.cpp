@@ -212,7 +212,7 @@ TEST(Sweep, KilledAndStoppedOnesGoOnToTheSameBits) {
   const Family family(steps("600")), calm(steps("600"));
   for (const int signal : {SIGKILL, SIGTERM}) {
     Process sweep(family.command({"--jobs", "2"}));
-    const fs::path metrics = family.run("seed-1") / "metrics.jsonl";
+    ASSERT_TRUE(sweep.wait_for("begin"));
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     while ((test::losses(family.run("seed-1")).size() < (signal == SIGKILL ? 40u : 80u)) &&
            std::chrono::steady_clock::now() < end)
