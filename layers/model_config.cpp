@@ -110,6 +110,10 @@ std::int64_t attention_flop_per_token(const ModelConfig& model, std::int64_t con
   return family_of(model.type).attention ? 6 * model.layers * model.width * context : 0;
 }
 
+double flop_per_token(const ModelConfig& model, std::int64_t context) {
+  return double(gemm_flop_per_token(model) + attention_flop_per_token(model, context));
+}
+
 void require_supported(const ModelConfig& model, bool fp8_dx, const DeviceTraits& device) {
   const std::int64_t D = model.width, H = model.glu_width();
   require_row("model.hidden_size", D, D, device);

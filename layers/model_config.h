@@ -84,6 +84,8 @@ std::int64_t gemm_flop_per_token(const ModelConfig& model);
 // the sequence; what the forward pass is computed again for in backward is not counted. 0 without
 // attention.
 std::int64_t attention_flop_per_token(const ModelConfig& model, std::int64_t context);
+// of both
+double flop_per_token(const ModelConfig& model, std::int64_t context);
 
 // What a device's kernels ask of the sizes of a model.
 

@@ -137,7 +137,7 @@ Residual SwigluMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   if (gate_up_proj_.is_used()) {
     u = normalized_inputs(pass, std::move(in), norm, {&gate_up_proj_}, with);
     const Var ab = gate_up_proj_(pass, "gate_up_proj", std::exchange(u.rows[0], {}), false);
-    // always computed again in backward: at 2.7B an eighth of the activations for 1 % of the time
+    // always computed again in backward: at 2.7B a seventh of the activations for 1 % of the time
     hidden = {.codes = swiglu(ab, true)};
   } else {
     u = normalized_inputs(pass, std::move(in), norm, {&gate_proj_, &up_proj_}, with);

@@ -30,8 +30,7 @@ struct PlanOptions {
 double measured_speed(const Device& device, RunConfig config) {
   constexpr double kFlopOfAStep = 2e11;
   constexpr int kSteps = 3;
-  const double per_token = double(gemm_flop_per_token(config.model) +
-                                  attention_flop_per_token(config.model, config.batch.context));
+  const double per_token = flop_per_token(config.model, config.batch.context);
   if (!device.facts().traits.is_gpu()) {
     const double wanted = kFlopOfAStep / per_token / double(config.batch.context);
     const std::int64_t most = config.batch.tokens / config.batch.context;

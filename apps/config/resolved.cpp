@@ -60,8 +60,31 @@ std::vector<Difference> differences(const RunConfig& before, const RunConfig& af
       for (const ConfigKey& key : section.keys) {
         if (i < m && i < n && comparable(key, before, i) == comparable(key, after, i)) continue;
         found.push_back({full_name(section, i, key), i < m ? to_toml(key.get(before, i)) : "",
-                         i < n ? to_toml(key.get(after, i)) : "", key.decides});
+                         i < n ? to_toml(key.get(after, i)) : "", key.decides, key.path});
       }
+  }
+  return found;
+}
+
+DifferingKeys differing_keys(const std::vector<const RunConfig*>& configs,
+                             const std::function<bool(const Difference&)>& counts) {
+  DifferingKeys found;
+  std::map<std::string, std::string> first;                 // values of the first configuration
+  std::vector<std::map<std::string, std::string>> changed;  // of each, against the first
+  for (const RunConfig* config : configs) {
+    auto& own = changed.emplace_back();
+    for (const Difference& d : differences(*configs.front(), *config)) {
+      if (!counts(d)) continue;
+      if (first.try_emplace(d.key, d.before).second) found.keys.push_back(d.key);
+      own[d.key] = d.after;
+    }
+  }
+  for (const auto& own : changed) {
+    auto& values = found.values.emplace_back();
+    for (const std::string& key : found.keys) {
+      const auto at = own.find(key);
+      values.push_back(at == own.end() ? first.at(key) : at->second);
+    }
   }
   return found;
 }

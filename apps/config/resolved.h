@@ -20,11 +20,21 @@ RunConfig saved_config(const Checkpoint& checkpoint);
 struct Difference {
   std::string key, before, after;  // values as TOML; "" where a list has no such table
   Decides decides = Decides::run;
+  bool path = false;  // of a file or directory
 };
 
 // Key by key, in the order of the schema; empty for equal configurations. Paths are compared as
 // absolute ones without "." and "..".
 std::vector<Difference> differences(const RunConfig& before, const RunConfig& after);
+
+// Of several configurations: keys that are not the same in all, in the order of the schema as far
+// as one pair shows it, and their values in each as TOML.
+struct DifferingKeys {
+  std::vector<std::string> keys{};
+  std::vector<std::vector<std::string>> values{};  // [configuration][key]
+};
+DifferingKeys differing_keys(const std::vector<const RunConfig*>& configs,
+                             const std::function<bool(const Difference&)>& counts);
 
 // "optimizer.lr was 0.01, is 0.001; ..."
 std::string text_of(const std::vector<Difference>& differences);

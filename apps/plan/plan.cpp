@@ -124,8 +124,7 @@ Plan make_plan(const RunConfig& config, const std::vector<std::int64_t>& source_
   plan.sequences_per_step = config.batch.tokens / config.batch.context;
   plan.steps = total_steps(config);
   plan.tokens = plan.steps * plan.tokens_per_step;
-  plan.flop_total =
-      double(plan.gemm_flop_per_token + plan.attention_flop_per_token) * double(plan.tokens);
+  plan.flop_total = flop_per_token(config.model, config.batch.context) * double(plan.tokens);
   plan.sources = plan_sources(config.data.sources, source_tokens, double(plan.tokens));
 
   const StateBytes state = state_bytes(config);
@@ -175,9 +174,8 @@ ExchangePlan plan_exchange(const RunConfig& config, int ranks, const NetworkRate
     out.copy_bytes = double(count.total() - count.embedding) / 4 + 2 * double(count.embedding);
     out.gather = reduce_seconds(out.copy_bytes, ranks, rates);
   }
-  out.compute = double(gemm_flop_per_token(config.model) +
-                       attention_flop_per_token(config.model, config.batch.context)) *
-                double(config.batch.tokens) / ranks / kRate;
+  out.compute = flop_per_token(config.model, config.batch.context) * double(config.batch.tokens) /
+                ranks / kRate;
   const double exposed = std::max(0.0, out.reduce - kBackward * out.compute);
   out.nothing_hidden = out.compute / (out.compute + out.reduce + out.gather);
   out.backward_hidden = out.compute / (out.compute + exposed + out.gather);

@@ -2,12 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
+#include "apps/config/resolved.h"
 #include "apps/console/terminal.h"
-#include "apps/plan/plan.h"
 #include "apps/report/chart.h"
 #include "apps/report/html.h"
 #include "apps/report/tables.h"
@@ -20,34 +18,9 @@ using Json = nlohmann::ordered_json;
 using Runs = std::span<const SavedRun>;
 using Table = std::vector<std::vector<std::string>>;  // rows of HTML; the first: headings
 
-// Keys that say where a run is and not what it is.
-bool is_place(const std::string& key, const RunConfig& a, const RunConfig& b) {
-  if (key == "run.name" || key == "run.directory") return true;
-  for (const ConfigSection& section : schema())
-    for (std::size_t i = 0; i < std::max(section.count(a), section.count(b)); ++i)
-      for (const ConfigKey& k : section.keys)
-        if (k.path && full_name(section, i, k) == key) return true;
-  return false;
-}
-
-// Values by key and run, of the keys that are not the same in all.
-struct Differences {
-  std::vector<std::string> keys{};  // in the order of the schema, as far as one run shows it
-  std::map<std::string, std::string> first{};                 // values of the first run
-  std::vector<std::map<std::string, std::string>> changed{};  // of each run, against the first
-};
-
-Differences differences_between(const std::vector<const SavedRun*>& runs) {
-  Differences found;
-  for (const SavedRun* run : runs) {
-    auto& changed = found.changed.emplace_back();
-    for (const Difference& d : differences(*runs.front()->config, *run->config)) {
-      if (is_place(d.key, *runs.front()->config, *run->config)) continue;
-      if (found.first.try_emplace(d.key, d.before).second) found.keys.push_back(d.key);
-      changed[d.key] = d.after;
-    }
-  }
-  return found;
+// Keys that say what a run is and not where it is.
+bool says_what(const Difference& d) {
+  return !d.path && d.key != "run.name" && d.key != "run.directory";
 }
 
 std::string table_html(const Table& table) {
@@ -75,19 +48,18 @@ std::string differences_html(Runs runs) {
   for (const SavedRun& run : runs)
     if (run.config) known.push_back(&run);
   if (known.size() < 2) return "";
-  const Differences found = differences_between(known);
+  std::vector<const RunConfig*> configs;
+  for (const SavedRun* run : known) configs.push_back(&*run->config);
+  const DifferingKeys found = differing_keys(configs, says_what);
   if (found.keys.empty()) return note("All keys have the same values, paths left out.");
   Table table = {{"key"}};
   for (const SavedRun* run : known)
     table[0].push_back(run_line(std::size_t(run - runs.data())) + "<bdi>" + html_text(run->name) +
                        "</bdi>");
-  for (const std::string& key : found.keys) {
-    auto& row = table.emplace_back(std::vector{html_text(key)});
-    for (const auto& changed : found.changed) {
-      const auto at = changed.find(key);
-      const std::string& value = at == changed.end() ? found.first.at(key) : at->second;
-      row.push_back(value.empty() ? "–" : html_text(value));
-    }
+  for (std::size_t k = 0; k < found.keys.size(); ++k) {
+    auto& row = table.emplace_back(std::vector{html_text(found.keys[k])});
+    for (const auto& values : found.values)
+      row.push_back(values[k].empty() ? "–" : html_text(values[k]));
   }
   const bool tall = known.size() > found.keys.size() && known.size() > 4;  // a row for each run
   if (tall) table[0][0] = "run";

@@ -37,26 +37,6 @@ std::string loss_cell(double value) {
   return number_cell(value, fmt::format("{:.4f}", value));
 }
 
-double median_speed(const RunHistory& history) {
-  std::vector<double> speeds;
-  for (const auto& [report, time, seconds] : history.steps)
-    if (std::isfinite(report.tokens_per_second)) speeds.push_back(report.tokens_per_second);
-  if (speeds.empty()) return kUnknown;
-  const auto middle = speeds.begin() + std::ptrdiff_t(speeds.size() / 2);
-  std::ranges::nth_element(speeds, middle);
-  return *middle;
-}
-
-double seconds_of(const RunHistory& history) {
-  double last = kUnknown;
-  const auto take = [&](const auto& records) {
-    for (const auto& record : records) last = std::fmax(last, record.seconds);
-  };
-  take(history.steps);
-  take(history.validations);
-  return last;
-}
-
 // the last and the lowest validation loss, with bits per byte
 std::string validation_cells(const RunHistory& history) {
   const ValidationReport *last = nullptr, *best = nullptr;
@@ -81,11 +61,11 @@ std::string run_row(const SavedRun& run, std::size_t index) {
                                 run_line(index), html_text(run.name));
   row += fmt::format("<td class=\"text\"><span class=\"state {0}\">{0}</span></td>",
                      name_of(run.state));
-  const double seconds = seconds_of(h);
+  const double seconds = h.seconds();
   row += short_cell(parameters) + number_cell(double(run.step()), grouped(run.step())) +
          short_cell(double(run.tokens())) +
          short_cell(run.flop_per_token() * double(run.tokens())) +
-         number_cell(seconds, duration_text(seconds)) + short_cell(median_speed(h)) +
+         number_cell(seconds, duration_text(seconds)) + short_cell(h.tokens_per_second()) +
          validation_cells(h);
   const std::int64_t skipped = h.steps.empty() ? 0 : h.steps.back().report.skipped;
   return row + number_cell(double(skipped), grouped(skipped)) + "</tr>\n";

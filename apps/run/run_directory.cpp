@@ -163,6 +163,14 @@ RunLock::~RunLock() {
   close(descriptor_);
 }
 
+std::string noted_start(const fs::path& checkpoints) {
+  constexpr std::uint64_t kLongest = 16 << 10;
+  if (!entry_exists(checkpoints / kStartNote)) return "";
+  std::string path = read_file(checkpoints / kStartNote, kLongest);
+  while (!path.empty() && path.back() == '\n') path.pop_back();
+  return path;
+}
+
 bool run_in_use(const fs::path& run) {
   const int descriptor = open((run / kLock).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (descriptor < 0) return false;

@@ -12,6 +12,11 @@
 
 namespace tern {
 
+// A run that began with a checkpoint elsewhere has its path in checkpoints/start; "" if there is
+// none.
+inline constexpr const char* kStartNote = "start";
+std::string noted_start(const std::filesystem::path& checkpoints);
+
 // Whether a process holds the lock of this run's directory.
 bool run_in_use(const std::filesystem::path& run);
 

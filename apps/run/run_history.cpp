@@ -6,7 +6,6 @@
 #include <set>
 
 #include "apps/config/load.h"
-#include "apps/plan/plan.h"
 #include "apps/run/run_directory.h"
 #include "core/check.h"
 #include "data/checkpoint/directory.h"
@@ -228,14 +227,11 @@ void delay(Records<Report>& records, double seconds) {
 // Seconds until the checkpoint that a run elsewhere left, RUN/checkpoints/step-N; 0: unknown.
 double seconds_before(const fs::path& run, int depth) {
   constexpr int kLongestChain = 64;
-  constexpr std::uint64_t kLongestPath = 16 << 10;
   try {
-    if (depth >= kLongestChain || !entry_exists(run / "checkpoints" / "start")) return 0;
-    std::string text = read_file(run / "checkpoints" / "start", kLongestPath);
-    text.erase(text.find_last_not_of('\n') + 1);
-    const fs::path checkpoint = text, other = checkpoint.parent_path().parent_path();
+    const fs::path checkpoint = noted_start(run / "checkpoints"),
+                   other = checkpoint.parent_path().parent_path();
     const auto step = checkpoint_step(checkpoint.filename().string());
-    if (!step || !entry_exists(other / "metrics.jsonl")) return 0;
+    if (depth >= kLongestChain || !step || !entry_exists(other / "metrics.jsonl")) return 0;
     const RunHistory h = read_history(other);
     return seconds_before(other, depth + 1) +
            std::fmax(seconds_by(h.steps, std::int64_t(*step)),
@@ -281,6 +277,26 @@ RunHistory read_history(const fs::path& run) {
   return parse_history(read_file(directory ? run / "metrics.jsonl" : run, kLongestFile));
 }
 
+double RunHistory::seconds() const {
+  double last = kUnknown;
+  const auto see = [&](const auto& records) {
+    if (!records.empty()) last = std::fmax(last, records.back().seconds);
+  };
+  see(steps), see(validations), see(checkpoints), see(events);
+  return last;
+}
+
+double RunHistory::tokens_per_second() const {
+  std::vector<double> rates;
+  for (const auto& line : steps)
+    if (std::isfinite(line.report.tokens_per_second))
+      rates.push_back(line.report.tokens_per_second);
+  if (rates.empty()) return kUnknown;
+  const auto middle = rates.begin() + std::ptrdiff_t(rates.size() / 2);
+  std::ranges::nth_element(rates, middle);
+  return *middle;
+}
+
 std::int64_t SavedRun::step() const {
   std::int64_t last = history.steps.empty() ? 0 : history.steps.back().report.step;
   if (!history.validations.empty()) last = std::max(last, history.validations.back().report.step);
@@ -295,8 +311,7 @@ std::int64_t SavedRun::tokens() const {
 
 double SavedRun::flop_per_token() const {
   if (!config) return kUnknown;
-  const Plan plan = make_plan(*config, std::vector<std::int64_t>(config->data.sources.size(), 0));
-  return double(plan.gemm_flop_per_token + plan.attention_flop_per_token);
+  return tern::flop_per_token(config->model, config->batch.context);
 }
 
 SavedRun read_run(const fs::path& path) {

@@ -29,6 +29,9 @@ struct RunHistory {
   Records<CheckpointReport> checkpoints{};
   Records<EventReport> events{};  // all, in their order
   std::int64_t unreadable = 0;    // lines
+
+  double seconds() const;            // of the last line; kUnknown before the first
+  double tokens_per_second() const;  // median of the lines; kUnknown without one
 };
 
 // of metrics.jsonl's text

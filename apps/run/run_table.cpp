@@ -72,23 +72,6 @@ const std::vector<Column>& columns() {
   return all;
 }
 
-double last_seconds(const RunHistory& h) {
-  double last = kUnknown;
-  const auto see = [&](const auto& records) {
-    if (!records.empty()) last = std::fmax(last, records.back().seconds);
-  };
-  see(h.steps), see(h.validations), see(h.checkpoints), see(h.events);
-  return last;
-}
-
-double median(std::vector<double> values) {
-  std::erase_if(values, [](double x) { return !std::isfinite(x); });
-  if (values.empty()) return kUnknown;
-  const auto middle = values.begin() + std::ptrdiff_t(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
-
 std::string family_name(const ModelConfig& model) {
   std::string name = model.type + (model.quantize == Quantize::ternary ? " ternary" : " dense");
   if (model.attention == AttentionKind::ternary) name += ", ternary attention";
@@ -103,10 +86,8 @@ RunRow row_of(const SavedRun& run) {
              .state = run.state,
              .step = run.step(),
              .tokens = run.tokens(),
-             .seconds = last_seconds(run.history)};
-  std::vector<double> rates;
-  for (const auto& line : run.history.steps) rates.push_back(line.report.tokens_per_second);
-  row.tokens_per_second = median(std::move(rates));
+             .seconds = run.history.seconds(),
+             .tokens_per_second = run.history.tokens_per_second()};
   if (!run.history.steps.empty()) row.train_loss = run.history.steps.back().report.loss_mean;
   for (const auto& line : run.history.validations)
     row.best_val_loss = std::fmin(row.best_val_loss, line.report.loss);
@@ -132,19 +113,16 @@ bool worth_a_column(const Difference& d) {
 }
 
 void set_settings(std::vector<RunRow>& rows, const std::vector<std::optional<RunConfig>>& configs) {
-  const auto first = std::ranges::find_if(configs, [](const auto& c) { return c.has_value(); });
-  if (first == configs.end()) return;
-  std::map<std::string, std::string> values;  // of the first, for each key that differs somewhere
-  std::vector<std::vector<Difference>> all;
-  for (const auto& config : configs) {
-    all.push_back(config ? differences(**first, *config) : std::vector<Difference>{});
-    std::erase_if(all.back(), [](const Difference& d) { return !worth_a_column(d); });
-    for (const Difference& d : all.back()) values[d.key] = d.before;
-  }
+  std::vector<const RunConfig*> known;
+  for (const auto& config : configs)
+    if (config) known.push_back(&*config);
+  const DifferingKeys differing = differing_keys(known, worth_a_column);
+  std::size_t at = 0;  // of the known ones
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!configs[i]) continue;
-    rows[i].settings = values;
-    for (const Difference& d : all[i]) rows[i].settings[d.key] = d.after;
+    for (std::size_t k = 0; k < differing.keys.size(); ++k)
+      rows[i].settings[differing.keys[k]] = differing.values[at][k];
+    ++at;
   }
 }
 

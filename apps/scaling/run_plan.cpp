@@ -15,11 +15,6 @@ namespace {
 
 constexpr double kAspect = 64;  // width for each layer: the published sizes have 43 to 85
 
-double flop_per_token(const RunConfig& config) {
-  return double(gemm_flop_per_token(config.model) +
-                attention_flop_per_token(config.model, config.batch.context));
-}
-
 double two_digits(double x) {
   const double unit = std::pow(10, std::floor(std::log10(x)) - 1);
   return std::stod(fmt::format("{:.12g}", std::round(x / unit) * unit));
@@ -106,7 +101,7 @@ RunPlan plan_run(const ScalingLaw& law, double flop, const RunConfig& config) {
   RunConfig& c = plan.config;
   c.model.width = c.model.layers = 0;
   set_shape(c.model, plan.wanted.parameters);
-  const double tokens = flop / flop_per_token(c);
+  const double tokens = flop / flop_per_token(c.model, c.batch.context);
   c.batch.tokens = batch_tokens(flop, tokens, c.batch.context);
   c.run.steps = 0;
   c.run.tokens =
@@ -115,7 +110,7 @@ RunPlan plan_run(const ScalingLaw& law, double flop, const RunConfig& config) {
   const std::int64_t steps = total_steps(c);
   c.logging.validation_interval = std::max<std::int64_t>(1, steps / 20);
   c.checkpoint.interval = c.logging.validation_interval * 5;
-  plan.flop = flop_per_token(c) * double(c.run.tokens);
+  plan.flop = flop_per_token(c.model, c.batch.context) * double(c.run.tokens);
   plan.predicted_loss =
       law.loss(double(count_parameters(c.model).matrices()), double(c.run.tokens));
   return plan;

@@ -134,12 +134,14 @@ class Sweeper {
     find_what_is_done();
     make_slots();
     plan_memory_of_jobs();
-    while (left() > 0) {
+    constexpr int kTurnsBetweenLooks = 10;
+    for (int turn = 0; left() > 0;) {
       if (signals.stop_requested()) return stop(signals.stop_signal());
       collect();
       while (start_next()) {
       }
-      progress_.show([&](double) { return status(); }, kSecondsBetweenLines);
+      if (++turn % kTurnsBetweenLooks == 0)  // it reads the runs' files
+        progress_.show([&](double) { return status(); }, kSecondsBetweenLines);
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     progress_.clear();

@@ -18,17 +18,6 @@ namespace tern {
 namespace fs = std::filesystem;
 namespace {
 
-// In `checkpoints`: the path of the checkpoint elsewhere that the course began with.
-constexpr const char* kStart = "start";
-
-std::string noted_start(const fs::path& checkpoints) {
-  constexpr std::uint64_t kLongest = 16 << 10;
-  if (!entry_exists(checkpoints / kStart)) return "";
-  std::string path = read_file(checkpoints / kStart, kLongest);
-  while (!path.empty() && path.back() == '\n') path.pop_back();
-  return path;
-}
-
 bool lies_in(const fs::path& checkpoints, const Checkpoint& checkpoint) {
   const std::uint64_t step = checkpoint.manifest().step;
   const fs::path real = fs::canonical(checkpoint.path());
@@ -92,7 +81,7 @@ NewestGood newest_of_course(const fs::path& checkpoints, std::uint64_t most) {
 }
 
 bool has_course(const fs::path& checkpoints) {
-  return !checkpoint_steps(checkpoints).empty() || entry_exists(checkpoints / kStart);
+  return !checkpoint_steps(checkpoints).empty() || entry_exists(checkpoints / kStartNote);
 }
 
 std::string begin_course(const RunDirectory& directory, const Checkpoint& start) {
@@ -108,7 +97,7 @@ std::string begin_course(const RunDirectory& directory, const Checkpoint& start)
     const bool again = noted_start(checkpoints) == elsewhere;
     const std::string text = sentence(set_aside_after(checkpoints, std::nullopt), step);
     correct_notes(checkpoints);
-    if (!again) write_file_atomically(checkpoints / kStart, elsewhere + "\n");
+    if (!again) write_file_atomically(checkpoints / kStartNote, elsewhere + "\n");
     drop_records_after(directory, again ? std::int64_t(step) : -1);
     return text;
   } catch (const fs::filesystem_error& e) {

@@ -34,20 +34,18 @@ Var rotary(Var qkv, const RotaryOptions& options) {
   kernel.q = qkv.value;
   kernel.qkv = in_place ? qkv.value : Tensor(on, qkv.value.shape(), qkv.value.dtype());
   on.run(kernel);
+  const auto back = [&on, options](const Tensor& dqkv, const Grad& dq) {
+    RotaryBackward turned = opposite(options);
+    turned.dqkv = dqkv;
+    turned.dq = dq;
+    on.run(turned);
+  };
   if (!in_place)
-    return record("rotary", kernel.qkv, {qkv}, [&on, options](const Tensor& dy, Tape::Grads d) {
-      RotaryBackward back = opposite(options);
-      back.dqkv = dy;
-      back.dq = d[0];
-      on.run(back);
-    });
+    return record("rotary", kernel.qkv, {qkv},
+                  [back](const Tensor& dqkv, Tape::Grads d) { back(dqkv, d[0]); });
   if (qkv.slot < 0) return {qkv.value};
-  return qkv.tape->record_in_place("rotary", qkv, [&on, options](const Tensor& gradient) {
-    RotaryBackward back = opposite(options);
-    back.dqkv = gradient;
-    back.dq = {gradient};
-    on.run(back);
-  });
+  return qkv.tape->record_in_place("rotary", qkv,
+                                   [back](const Tensor& dqkv) { back(dqkv, {dqkv}); });
 }
 
 Var rotary(const Var& q, const Var& k, const Var& v, const RotaryOptions& options) {
