@@ -8,7 +8,8 @@ namespace tern {
 
 // A point for each finished run that was validated. N counts the weights that products multiply by,
 // so that 6 N D are its FLOP without attention; a family is a model type and its precision. Of
-// several runs of one family, N and D, as of other rates or seeds, the lowest loss counts.
+// runs that differ by run.seed alone the mean counts; of several such of one family, N and D, as of
+// other rates, the lowest.
 // Fault::input if there is none; where: their name in messages.
 ScalingTable table_of_runs(const std::vector<RunRow>& rows, const std::string& where);
 

@@ -78,24 +78,31 @@ TEST(ScalingTable, MistakesAreNamedWithTheirPlace) {
                   std::string(far));
 }
 
-TEST(ScalingTable, OfRunsTheBestOfEachFamilySizeAndLengthCounts) {
-  const auto row = [](const char* family, double n, std::int64_t tokens, double loss) {
+TEST(ScalingTable, OfRunsTheBestMeanOverSeedsOfEachFamilySizeAndLengthCounts) {
+  const auto row = [](const char* family, double n, std::int64_t tokens, double loss,
+                      const char* rate = "1e-3", const char* seed = "1") {
     return RunRow{.state = RunState::finished,
                   .tokens = tokens,
                   .gemm_parameters = n,
                   .family = family,
-                  .val_loss = loss};
+                  .val_loss = loss,
+                  .settings = {{"optimizer.lr", rate}, {"run.seed", seed}}};
   };
-  std::vector<RunRow> rows = {row("a", 10, 100, 4),        row("b", 10, 100, 5),
-                              row("a", 10, 100, 3.5),      row("a", 10, 200, 3),
-                              row("a", 20, 100, kUnknown), row("", 1, 1, 1)};
+  std::vector<RunRow> rows = {row("b", 10, 100, 5),
+                              row("a", 10, 200, 3),
+                              row("a", 10, 100, 4, "1e-3", "1"),
+                              row("a", 10, 100, 4.5, "1e-3", "2"),
+                              row("a", 10, 100, 3, "2e-3", "1"),  // the lowest of all, by its seed
+                              row("a", 10, 100, 6, "2e-3", "2"),
+                              row("a", 20, 100, kUnknown),
+                              row("", 1, 1, 1)};
   rows.push_back(row("a", 30, 100, 1));
   rows.back().state = RunState::stopped;
   const ScalingTable table = table_of_runs(rows, "x");
   ASSERT_EQ(table.families.size(), 2u);
   EXPECT_EQ(table.families[0].name, "a");
   ASSERT_EQ(table.families[0].points.size(), 2u);
-  EXPECT_EQ(table.families[0].points[0].loss, 3.5);
+  EXPECT_EQ(table.families[0].points[0].loss, 4.25);
   EXPECT_EQ(table.families[0].points[1].tokens, 200);
   EXPECT_EQ(table.families[1].points.size(), 1u);
   EXPECT_EQ(complaint([&] { table_of_runs({rows.back()}, "x"); }),
