@@ -1,5 +1,7 @@
 #include "apps/scaling/analysis.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "apps/console/terminal.h"
@@ -14,17 +16,22 @@ std::string named(const ScalingFamily& family, const std::string& where) {
   return family.name.empty() ? where : where + ": family '" + printable(family.name) + "'";
 }
 
-void require_determined(const ScalingFamily& family, const ScalingOptions& options,
-                        const std::string& where) {
-  const LawKind kind = options.law;
+// Why a family's points cannot determine the law; empty: they can.
+std::string reason_against(const ScalingFamily& family, LawKind kind) {
   const std::size_t least = least_points(kind), points = family.points.size();
-  require(points >= least, Fault::input, named(family, where), ": expected at least ", least,
-          " points for this law, got ", points,
-          kind == LawKind::chinchilla ? "; --law power takes few points" : "");
-  require(determine(kind, weighted(family.points)), Fault::input, named(family, where),
-          kind == LawKind::chinchilla
-              ? ": expected at least 3 different numbers of parameters and 3 of tokens, got fewer"
-              : ": expected at least 2 different amounts of FLOP, got 1");
+  const bool chinchilla = kind == LawKind::chinchilla;
+  if (points < least)
+    return fmt::format("expected at least {} points for this law, got {}{}", least, points,
+                       chinchilla ? "; --law power takes few points" : "");
+  if (determine(kind, weighted(family.points))) return {};
+  return chinchilla
+             ? "expected at least 3 different numbers of parameters and 3 of tokens, got fewer"
+             : "expected at least 2 different amounts of FLOP, got 1";
+}
+
+void require_errors(const ScalingFamily& family, const ScalingOptions& options,
+                    const std::string& where) {
+  const std::size_t points = family.points.size();
   const double error = options.bootstrap.error;
   require(error > 0 || points >= kLeastToDraw, Fault::usage, named(family, where),
           ": expected --error X (how exactly a loss is known, nats) for fewer than ", kLeastToDraw,
@@ -127,12 +134,20 @@ FamilyAnalysis analyse_family(const ScalingFamily& family, std::size_t index,
 ScalingAnalysis analyse(const ScalingTable& table, const ScalingOptions& options,
                         const std::string& where) {
   ScalingAnalysis analysis{.options = options};
+  std::vector<const ScalingFamily*> determined;
   for (const ScalingFamily& family : table.families) {  // before the work
-    require_determined(family, options, where);
+    if (const std::string reason = reason_against(family, options.law); !reason.empty()) {
+      analysis.left_out.push_back({.name = family.name, .reason = reason});
+      continue;
+    }
+    require_errors(family, options, where);
     held_out_count(family, by_flop(family.points), options, where);
+    determined.push_back(&family);
   }
-  for (std::size_t i = 0; i < table.families.size(); ++i)
-    analysis.families.push_back(analyse_family(table.families[i], i, options, where));
+  require(!determined.empty(), Fault::input, named(table.families[0], where), ": ",
+          analysis.left_out.empty() ? "" : analysis.left_out[0].reason);
+  for (std::size_t i = 0; i < determined.size(); ++i)
+    analysis.families.push_back(analyse_family(*determined[i], i, options, where));
   const auto& families = analysis.families;
   for (std::size_t i = 0; i < families.size(); ++i)
     for (std::size_t j = i + 1; j < families.size(); ++j) {

@@ -43,6 +43,11 @@ struct FamilyAnalysis {
   std::vector<FlopPrediction> predictions{};
 };
 
+// A family whose points cannot determine the law.
+struct LeftOut {
+  std::string name{}, reason{};
+};
+
 struct CrossingAnalysis {
   std::size_t first = 0, second = 0;  // families
   FlopRange data{};                   // of both
@@ -55,10 +60,12 @@ struct CrossingAnalysis {
 struct ScalingAnalysis {
   ScalingOptions options{};
   std::vector<FamilyAnalysis> families{};
+  std::vector<LeftOut> left_out{};
   std::vector<CrossingAnalysis> crossings{};  // of every pair
 };
 
-// where: the table's name, for messages. Fault::input: points that cannot determine the law.
+// where: the table's name, for messages. Fault::input: points that cannot determine the law, of
+// every family; if only some cannot, they are left out.
 // Fault::usage: a hold-out that leaves too few points; no reading error where one is needed.
 ScalingAnalysis analyse(const ScalingTable& table, const ScalingOptions& options,
                         const std::string& where);

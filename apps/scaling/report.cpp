@@ -220,6 +220,8 @@ std::string scaling_report(const ScalingAnalysis& analysis) {
           : "points drawn with replacement",
       o.bootstrap.seed);
   for (const FamilyAnalysis& family : analysis.families) text += family_text(family);
+  for (const LeftOut& family : analysis.left_out)
+    text += fmt::format("\n{}\n  left out    {}\n", printable(family.name), family.reason);
   for (const CrossingAnalysis& c : analysis.crossings) text += crossing_text(c, analysis);
   return text;
 }
@@ -229,9 +231,11 @@ Json scaling_json(const ScalingAnalysis& analysis) {
   Json json = {{"law", name_of(o.law)},          {"formula", formula_of(o.law)},
                {"samples", o.bootstrap.samples}, {"error", o.bootstrap.error},
                {"seed", o.bootstrap.seed},       {"families", Json::array()},
-               {"crossings", Json::array()}};
+               {"left_out", Json::array()},      {"crossings", Json::array()}};
   for (const FamilyAnalysis& family : analysis.families)
     json["families"].push_back(family_json(family));
+  for (const LeftOut& family : analysis.left_out)
+    json["left_out"].push_back({{"name", printable(family.name)}, {"reason", family.reason}});
   for (const CrossingAnalysis& c : analysis.crossings)
     json["crossings"].push_back(crossing_json(c, analysis));
   return json;

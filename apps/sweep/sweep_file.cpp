@@ -47,7 +47,12 @@ std::string toml_of(const toml::node& node) {
   return out.str();
 }
 
+// 15000000 as 15M, and every number as TOML has it otherwise
 std::string for_a_name(const std::string& toml) {
+  constexpr std::string_view kMillion = "000000";
+  if (toml.size() > kMillion.size() && toml.ends_with(kMillion) &&
+      toml.find_first_not_of("0123456789") == toml.npos)
+    return toml.substr(0, toml.size() - kMillion.size()) + "M";
   std::string name;
   for (const char c : toml) {
     if (c == '"') continue;

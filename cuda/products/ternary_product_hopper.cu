@@ -87,6 +87,7 @@ struct Tiles {
   __device__ unsigned first() const { return blockIdx.x / kCluster; }
   __device__ unsigned step() const { return gridDim.x / kCluster; }
   __device__ unsigned count() const { return down * across; }
+  __device__ unsigned own_count() const { return (count() - first() + step() - 1) / step(); }
   __device__ Origin at(unsigned tile) const {
     const unsigned group = tile / (kGroupedRows * across), above = group * kGroupedRows;
     const unsigned rows = min(kGroupedRows, down - above), rest = tile - above * across;
@@ -202,9 +203,12 @@ __device__ void consume(const Ring& ring, const IntegerProduct<A>& p, const Tile
   const float scale = *p.scale;
   const auto q = [&](unsigned i) { return matrix(ring.q(i) + own_rows); };
   const auto t = [&](unsigned i, int half) { return matrix(ring.t(i) + half * kHalf * kDepth); };
-  // every warp tells every block of the cluster, whose copies fill this block's stages too
+  // Every warp tells every block of the cluster, whose copies fill this block's stages too. Not of
+  // stages that nobody fills again: nobody would wait for such an arrival, and it could reach a
+  // block that has ended.
+  const unsigned all = tiles.own_count() * unsigned(stages);
   const auto release = [&](unsigned i) {
-    if (lane < kCluster) arrive_at_block(ring.empty(i), lane);
+    if (lane < kCluster && i + kStages < all) arrive_at_block(ring.empty(i), lane);
   };
 
   int left[64] = {}, right[64] = {};
@@ -270,7 +274,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     take_registers<232>();
     consume(ring, p, tiles, stages);
   }
-  synchronize_cluster();  // the other block may still fill or empty a stage of this one
+  synchronize_cluster();  // copies of this block may still fill a stage of the other one
 }
 
 template <class A, int kCluster>

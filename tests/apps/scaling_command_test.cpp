@@ -195,6 +195,23 @@ TEST(ScalingReport, FarCrossingsInTextAndJson) {
   EXPECT_EQ(json["determinable"], false);
 }
 
+TEST(ScalingReport, FamiliesWithTooFewPointsAreNamedAndLeftOut) {
+  ScalingTable table;
+  table.families = {{"short", {{1e8, 1e9, 3}}},
+                    {"a", {{1e8, 1e9, 3}, {1e9, 1e10, 2.8}, {1e10, 1e11, 2.6}}},
+                    {"b", {{1e8, 1e9, 2.5}, {1e9, 1e10, 2.4}, {1e10, 1e11, 2.3}}}};
+  const ScalingOptions options{.law = LawKind::linear,
+                               .bootstrap = {.samples = 100, .error = 0.01}};
+  const ScalingAnalysis a = analyse(table, options, "t");
+  ASSERT_EQ(a.families.size(), 2u);
+  EXPECT_EQ(a.crossings.size(), 1u);
+  EXPECT_THAT(scaling_report(a), HasSubstr("short\n  left out    expected at least 2 points"));
+  EXPECT_EQ(scaling_json(a)["left_out"][0]["name"], "short");
+  table.families.resize(1);
+  EXPECT_EQ(complaint([&] { analyse(table, options, "t"); }),
+            "t: family 'short': expected at least 2 points for this law, got 1");
+}
+
 // the same table, other threads
 TEST(ScalingCommand, ThreadsDoNotChangeAByte) {
   const Room room;

@@ -82,10 +82,15 @@ TEST(SweepFile, TheExampleIsEightRunsOnFourTrunks) {
             4);
 }
 
-TEST(SweepFile, TheLaddersRatesAreFortyRuns) {
-  const Sweep sweep = load_sweep("configs/sweeps/ladder-rates.toml");
-  ASSERT_EQ(sweep.runs.size(), 40u);
-  EXPECT_EQ(sweep.runs[0].name, "2M_type-matmulfree_quantize-ternary_lr-0.0005");
+TEST(SweepFile, TheLadderAndItsRates) {
+  const Sweep rates = load_sweep("configs/sweeps/ladder-rates.toml");
+  ASSERT_EQ(rates.runs.size(), 48u);
+  EXPECT_EQ(rates.runs[0].name, "2M_type-matmulfree_quantize-ternary_lr-0.0005");
+  const Sweep ladder = load_sweep("configs/sweeps/ladder.toml");
+  ASSERT_EQ(ladder.runs.size(), 93u);
+  EXPECT_EQ(ladder.runs[0].name, "matmulfree-ternary-60M_tokens-15M");
+  const auto links = trunk_links(ladder);
+  EXPECT_EQ(std::ranges::count_if(links, [](const auto& l) { return l.has_value(); }), 62);
 }
 
 TEST(SweepFile, MistakesAreSaidWithTheirPlace) {
