@@ -116,7 +116,7 @@ void load_weights(const WeightSource& source, ParameterPack& pack) {
 }
 
 void load_weights(const WeightSource& source, InferenceWeights& weights) {
-  for (const Parameter* p : weights.parameters())
+  for (Parameter* p : weights.parameters())
     weights.set(*p, [&](const Tensor& values) {
       load(source, p->name, {.parameter = p, .rows = p->shape[0]}, values);
     });
@@ -159,7 +159,7 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config, options);
     InferenceWeights weights(on, model.parameters(), options.dtype, working);
-    for (const Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
+    for (Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
     use(model);
   });
   backend->let_grow();  // what is done may differ from the rehearsal: a prompt of another length

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/rng.h"
 #include "tests/support/complaint.h"
@@ -116,6 +117,30 @@ TEST(TernaryTiles, ATensorHasWholeTiles) {
   EXPECT_THAT(complaint([&] { t.slice(0, 1); }), HasSubstr("got (2, 18) t2"));
   EXPECT_THAT(complaint([&] { cpu.fill(t, 0); }), HasSubstr("got (2, 18) t2"));
   EXPECT_THAT(complaint([&] { t.data<std::int8_t>(); }), HasSubstr("asked for i8"));
+}
+
+TEST(TernaryTiles, TensorsArePacked) {
+  CpuBackend cpu(1 << 20);
+  const std::vector<std::int8_t> t = weights(19, 35);
+  const Tensor bytes(cpu, {19, 35}, DType::i8), tiles(cpu, {19, 35}, DType::t2);
+  cpu.upload(bytes, t.data());
+  pack_tiles(tiles, bytes);
+  std::vector<std::int8_t> back(t.size());
+  unpack_tiles(back.data(), tiles.data<TernaryTile>(), 0, 19, 35);
+  EXPECT_EQ(back, t);
+  EXPECT_THAT(complaint([&] { pack_tiles(bytes, bytes); }),
+              HasSubstr("expected i8 and t2 of one shape, got (19, 35) i8 and (19, 35) i8"));
+}
+
+TEST(TernaryTiles, CostTheirBytes) {
+  CpuBackend cpu(1 << 20);
+  TernaryProduct a{.y = Tensor(cpu, {3, 32}, DType::f32),
+                   .x = {Tensor(cpu, {3, 48}, DType::i8), Tensor(cpu, {3}, DType::f32)},
+                   .w = {Tensor(cpu, {32, 48}, DType::i8), Tensor(cpu, {1}, DType::f32)}};
+  const Cost of_bytes = cost(a);
+  a.w.t = Tensor(cpu, {32, 48}, DType::t2);
+  EXPECT_EQ(of_bytes.bytes - cost(a).bytes, 32 * 48 * 3 / 4);
+  EXPECT_EQ(of_bytes.flops, cost(a).flops);
 }
 
 }  // namespace
