@@ -64,6 +64,7 @@ struct CodeKernels {
 
 // Null where this CPU or this build lacks the instructions.
 const CodeKernels* code_kernels_avx512();  // AVX-512 with VNNI
+const CodeKernels* code_kernels_avx_vnni();
 const CodeKernels* code_kernels_avx2();
 const CodeKernels* code_kernels();  // the best of them
 

@@ -217,8 +217,9 @@ void backward_w(const CodeKernels& kernels, const TernaryProductBackward& a, Ind
 }  // namespace
 
 const CodeKernels* code_kernels() {
-  const CodeKernels* best = code_kernels_avx512();
-  return best ? best : code_kernels_avx2();
+  for (const auto kernels : {code_kernels_avx512, code_kernels_avx_vnni})
+    if (const CodeKernels* best = kernels()) return best;
+  return code_kernels_avx2();
 }
 
 const CodeKernels* code_kernels_for(DType real, const Tensor& t) {

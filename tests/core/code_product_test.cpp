@@ -53,7 +53,8 @@ class CodeProduct : public testing::TestWithParam<const cpu::CodeKernels* (*)()>
 };
 
 INSTANTIATE_TEST_SUITE_P(Kernels, CodeProduct,
-                         testing::Values(cpu::code_kernels_avx512, cpu::code_kernels_avx2));
+                         testing::Values(cpu::code_kernels_avx512, cpu::code_kernels_avx_vnni,
+                                         cpu::code_kernels_avx2));
 
 void expect_exact(const Tensor& y, Operands& a, const Size& size) {
   for (Index n = 0; n < size.N; ++n)
