@@ -5,6 +5,7 @@
 #include "apps/system/environment.h"
 #include "core/backend.h"
 #include "core/check.h"
+#include "core/ternary_tiles.h"
 #include "data/io/files.h"
 #include "data/io/stored_type.h"
 
@@ -172,7 +173,8 @@ class Tracer {
       if (p->sharding == Sharding::replicated) write(p->name, p->value);
   }
 
-  void see(const std::string& name, const Tensor& value) {
+  void see(const std::string& name, const Tensor& observed) {
+    const Tensor value = observed.dtype() == DType::t2 ? unpacked(observed) : observed;
     if (name.ends_with(".attn.state")) write_gates(name.substr(0, name.size() - 5), value.shape());
     write(name, value);
     if (name.ends_with(".q")) codes_[name] = download<std::int8_t>(value);
@@ -194,6 +196,18 @@ class Tracer {
     std::vector<T> to(from.elements());
     model_.backend().download(to.data(), from);
     return to;
+  }
+
+  // codes of a packed file as a trace has them, a byte each
+  Tensor unpacked(const Tensor& packed) const {
+    const Index O = packed.shape()[0], I = packed.shape()[1];
+    std::vector<TernaryTile> tiles(std::size_t(tiles_of(O, I)));
+    std::vector<std::int8_t> codes(std::size_t(O * I));
+    model_.backend().download(tiles.data(), packed);
+    unpack_tiles(codes.data(), tiles.data(), 0, O, I);
+    const Tensor out(model_.backend(), packed.shape(), DType::i8);
+    model_.backend().upload(out, codes.data());
+    return out;
   }
 
   // prefix: a projection's name and a dot
