@@ -156,9 +156,10 @@ void require_no_checkpoint(const fs::path& checkpoints, std::vector<std::string>
 }
 
 void require_not_packed(const fs::path& path, const char* where) {
-  require(!is_packed_model(path), Fault::input, where, path.string(),
-          ": expected latent weights, got a .safetensors file, where packed models are: those have "
-          "ternary codes alone: give the checkpoint");
+  require(
+      !is_packed_model(path), Fault::input, where, path.string(),
+      ": expected latent weights, got a .safetensors file, and a packed model has ternary codes "
+      "alone: give the checkpoint or the folder that it was made of");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "apps/run/open_model.h"
 #include "core/backend.h"
 #include "core/bfloat16.h"
+#include "core/ternary_tiles.h"
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
 #include "tests/apps/tiny_run.h"
@@ -100,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
                                       "model.num_attention_heads=2", "model.intermediate_size=36"}},
                     PackedFamilyForm{"ternary_attention",
                                      {"model.type=transformer", "model.attention=ternary"}}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& form) { return form.param.name; });
 
 TEST_P(PackedFamily, LogitsAreTheCheckpointsBitForBit) {
   const std::string from = checkpoint(GetParam().overrides);
@@ -193,8 +194,10 @@ TEST_F(Packed, DoublesAreComputedFromTheSameCodes) {
   SavedModel packed = open_model(pack(checkpoint())), original = open_model(checkpoint());
   packed.config.dtype = Precision::f64;
   const LoadedModel wide = load(packed);
-  for (const Parameter* p : wide.model->parameters())
-    if (p->ternary) EXPECT_EQ(p->copy.scale.dtype(), DType::f64);
+  for (const Parameter* p : wide.model->parameters()) {
+    if (!p->ternary) continue;
+    EXPECT_EQ(p->copy.scale.dtype(), DType::f64);
+  }
   const std::vector<double> a = logits(wide), b = logits(load(original));
   double difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i)

@@ -106,11 +106,12 @@ TEST_F(Fault320, OtherSignalsOfThisKindDoWhatTheyDid) {
   }});
   EXPECT_EQ(unmapped.signal, SIGBUS) << "its range is forgotten with the mapping";
   const Outcome sent = run({.body = [&] {
+    write_text(path_, content_);
     const auto mapped = map();
     ::raise(SIGBUS);
     return 0;
   }});
-  EXPECT_EQ(sent.signal, SIGBUS);
+  EXPECT_EQ(sent.signal, SIGBUS) << sent.err;
 }
 
 }  // namespace
