@@ -34,8 +34,7 @@ struct IntegerDots {
   Index outputs = 0, I = 0;  // I a multiple of 16
 };
 
-// sums (rows, outputs) = q (rows, I) . (t + 1)^T for weights in tiles: reads each weight once. The
-// bits of a code stay where they are in a byte, where they count 1, 4, 16 or 64 times themselves.
+// sums (rows, outputs) = q (rows, I) . (t + 1)^T for weights in tiles: reads each weight once.
 struct TileDots {
   std::int32_t* sums = nullptr;  // out, row-major
   const std::int8_t* q = nullptr;
