@@ -93,7 +93,7 @@ void InferenceWeights::bind(Parameter& p, const Tensor& values) {
   check(!p.ternary && values.shape() == p.shape && (values.dtype() == dtype_ || narrow),
         "[InferenceWeights] ", p.name, ": expected values ", p.shape, ' ', dtype_, ", got ",
         values);
-  p.value = values;
+  p.value = values, p.table = {};
 }
 
 void InferenceWeights::bind(Parameter& p, const TernaryWeight& copy) {
@@ -111,7 +111,7 @@ void InferenceWeights::bind(Parameter& p, const Quantized& table) {
             table.row_scale.dtype() == dtype_,
         "[InferenceWeights] ", p.name, ": expected int8 rows ", p.shape, " of an embedding and ",
         dtype_, " scales, got ", table.q, " and ", table.row_scale);
-  p.table = table;
+  p.table = table, p.value = {};
 }
 
 }  // namespace tern

@@ -173,8 +173,8 @@ class Tracer {
       if (p->sharding == Sharding::replicated) write(p->name, p->value);
   }
 
-  void see(const std::string& name, const Tensor& observed) {
-    const Tensor value = observed.dtype() == DType::t2 ? unpacked(observed) : observed;
+  void see(const std::string& name, const Tensor& value) {
+    if (value.dtype() == DType::t2) return see_tiles(name, value);
     if (name.ends_with(".attn.state")) write_gates(name.substr(0, name.size() - 5), value.shape());
     write(name, value);
     if (name.ends_with(".q")) codes_[name] = download<std::int8_t>(value);
@@ -198,16 +198,15 @@ class Tracer {
     return to;
   }
 
-  // codes of a packed file as a trace has them, a byte each
-  Tensor unpacked(const Tensor& packed) const {
-    const Index O = packed.shape()[0], I = packed.shape()[1];
+  // A ternary matrix at two bits, for which NumPy has no type: as int8.
+  void see_tiles(const std::string& name, const Tensor& value) {
+    const auto [O, I] = dims<2>(value, "[trace] weights (O, I)");
     std::vector<TernaryTile> tiles(std::size_t(tiles_of(O, I)));
+    model_.backend().download(tiles.data(), value);
     std::vector<std::int8_t> codes(std::size_t(O * I));
-    model_.backend().download(tiles.data(), packed);
     unpack_tiles(codes.data(), tiles.data(), 0, O, I);
-    const Tensor out(model_.backend(), packed.shape(), DType::i8);
-    model_.backend().upload(out, codes.data());
-    return out;
+    out_.add(name, formulas_.of(name), DType::i8, value.shape(), std::as_bytes(std::span(codes)));
+    codes_[name] = std::move(codes);
   }
 
   // prefix: a projection's name and a dot

@@ -10,6 +10,7 @@ namespace tern::cpu {
 inline constexpr Index kIntegerRows = 8;      // activations of one integer tile
 inline constexpr Index kIntegerColumns = 32;  // weights of one integer tile
 inline constexpr Index kTileDotsRows = 4;     // activations that share a pass over tiles
+inline constexpr Index kTilesAhead = 32;      // to fetch: more than a CPU fetches on its own
 inline constexpr Index kFloatRows = 6;        // rows of one float tile
 inline constexpr Index kFloatColumns = 64;    // columns of one float tile
 inline constexpr Index kFloatDepth = 256;     // terms that one float tile sums at most
@@ -33,8 +34,7 @@ struct IntegerDots {
   Index outputs = 0, I = 0;  // I a multiple of 16
 };
 
-// sums (rows, outputs) = q (rows, I) . (t + 1)^T for weights in tiles: reads each weight once. The
-// bits of a code stay where they are in a byte, where they count 1, 4, 16 or 64 times themselves.
+// sums (rows, outputs) = q (rows, I) . (t + 1)^T for weights in tiles: reads each weight once.
 struct TileDots {
   std::int32_t* sums = nullptr;  // out, row-major
   const std::int8_t* q = nullptr;

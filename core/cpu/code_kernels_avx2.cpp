@@ -97,42 +97,48 @@ void integer_dots(const IntegerDots& a) {
   }
 }
 
-// 8 rows of up to kTileSteps tiles, one below the other in `bytes`
+// 16 outputs of up to kTileSteps tiles, one below the other
 template <int Rows>
 void tile_part(std::int32_t* sums, Index sums_stride, const std::int8_t* q, Index q_stride,
-               const std::uint8_t* bytes, Index tiles) {
+               const TernaryTile* tiles, Index count) {
   const __m256i three = _mm256_set1_epi8(3);
-  __m256i pairs[Rows];
-  for (int r = 0; r < Rows; ++r) pairs[r] = _mm256_setzero_si256();
-  for (Index k = 0; k < tiles; ++k, bytes += sizeof(TernaryTile), q += kTileSide) {
-    const __m256i packed = load(bytes);
-    const __m256i codes[4] = {_mm256_and_si256(packed, three),
-                              _mm256_and_si256(_mm256_srli_epi16(packed, 2), three),
-                              _mm256_and_si256(_mm256_srli_epi16(packed, 4), three),
-                              _mm256_and_si256(_mm256_srli_epi16(packed, 6), three)};
-    for (int r = 0; r < Rows; ++r) {
-      __m256i products[4];
+  __m256i pairs[Rows][2];
+  for (int r = 0; r < Rows; ++r) pairs[r][0] = pairs[r][1] = _mm256_setzero_si256();
+  for (Index k = 0; k < count; ++k, q += kTileSide) {
+    __builtin_prefetch(tiles + k + kTilesAhead);
+    __m256i codes[2][4];
+    for (int half = 0; half < 2; ++half) {
+      const __m256i bytes = load(tiles[k].bytes + 32 * half);
       for (int p = 0; p < 4; ++p)
-        products[p] =
-            _mm256_maddubs_epi16(codes[p], _mm256_set1_epi32(four_codes(q + r * q_stride + 4 * p)));
-      pairs[r] =
-          _mm256_add_epi16(pairs[r], _mm256_add_epi16(_mm256_add_epi16(products[0], products[1]),
-                                                      _mm256_add_epi16(products[2], products[3])));
+        codes[half][p] = _mm256_and_si256(_mm256_srli_epi16(bytes, 2 * p), three);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
+      __m256i products[2][4];
+      for (int p = 0; p < 4; ++p) {
+        const __m256i four = _mm256_set1_epi32(four_codes(q + r * q_stride + 4 * p));
+        for (int half = 0; half < 2; ++half)
+          products[half][p] = _mm256_maddubs_epi16(codes[half][p], four);
+      }
+      for (int half = 0; half < 2; ++half) {
+        const __m256i* of = products[half];
+        pairs[r][half] = _mm256_add_epi16(
+            pairs[r][half],
+            _mm256_add_epi16(_mm256_add_epi16(of[0], of[1]), _mm256_add_epi16(of[2], of[3])));
+      }
     }
   }
-  for (int r = 0; r < Rows; ++r) flush(sums + r * sums_stride, pairs[r]);
+  for (int r = 0; r < Rows; ++r)
+    for (int half = 0; half < 2; ++half) flush(sums + r * sums_stride + 8 * half, pairs[r][half]);
 }
 
 template <int Rows>
 void tile_dots_of(const TileDots& a) {
   const Index across = a.I / kTileSide;
   for (Index o = 0; o < a.outputs; o += kTileSide)
-    for (Index k = 0; k < across; k += kTileSteps) {
-      const std::uint8_t* bytes = a.tiles[o / kTileSide * across + k].bytes;
-      for (Index half = 0; half < 2; ++half)
-        tile_part<Rows>(a.sums + o + 8 * half, a.outputs, a.q + k * kTileSide, a.I,
-                        bytes + 32 * half, std::min(kTileSteps, across - k));
-    }
+    for (Index k = 0; k < across; k += kTileSteps)
+      tile_part<Rows>(a.sums + o, a.outputs, a.q + k * kTileSide, a.I,
+                      a.tiles + o / kTileSide * across + k, std::min(kTileSteps, across - k));
 }
 
 void tile_dots(const TileDots& a) {

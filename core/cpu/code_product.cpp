@@ -1,4 +1,5 @@
 #include <cstring>
+#include <iterator>
 
 #include "core/cpu/code_kernels.h"
 #include "core/cpu/e4m3.h"
@@ -8,14 +9,14 @@ namespace tern::cpu {
 namespace {
 
 constexpr Index kRowsOfPanel = 1024;  // activations that share one packing of the weights
-constexpr Index kDotRows = 4;         // up to here weights are not packed but read where they lie
-constexpr Index kDotBytes = 1 << 16;  // weights that one thread takes at a time then
+constexpr Index kDotBytes = 1 << 16;  // weights that one thread takes at a time if not packed
 constexpr Index kRowsAhead = 8;       // of dy to fetch: its rows are far apart
 constexpr Index kTilesOfX = 8;        // float tiles, one above the other, of a piece of dx
 constexpr Index kTilesOfW = 4;        // and of dw, which has fewer rows
 
 // Weights (O, I) of one byte each.
 struct Bytes {
+  static constexpr Index kDotRows = 4;  // activations up to which weights are read where they lie
   Index outputs_at_once() const { return std::max<Index>(1, kDotBytes / I); }
   static Index whole(Index outputs) { return outputs; }
 
@@ -45,6 +46,7 @@ struct Bytes {
 
 // The same of two bits each, in tiles; I is a multiple of kTileSide.
 struct Tiles {
+  static constexpr Index kDotRows = 16;
   Index outputs_at_once() const {
     return std::max<Index>(1, 4 * kDotBytes / (I * kTileSide)) * kTileSide;
   }
@@ -63,15 +65,21 @@ struct Tiles {
 
   void pack_panel(std::uint8_t* panel, Index o, Index columns) const {
     for (Index c = 0; c < columns; c += kTileSide)
-      for (Index k = 0; k < I / kTileSide; ++k)
+      for (Index k = 0; k < I / kTileSide; ++k) {
+        std::uint64_t words[sizeof(TernaryTile) / 8], codes[sizeof(TernaryTile) / 8];
+        std::memcpy(words, row(o + c)[k].bytes, sizeof words);
+#pragma GCC unroll 4
         for (Index p = 0; p < 4; ++p) {
-          const std::uint8_t* from = row(o + c)[k].bytes;
-          std::uint8_t* to = panel + 4 * ((4 * k + p) * kIntegerColumns + c);
-          for (Index b = 0; b < Index(sizeof(TernaryTile)); ++b) to[b] = from[b] >> 2 * p & 3;
+          for (std::size_t i = 0; i < std::size(words); ++i)
+            codes[i] = words[i] >> 2 * p & 0x0303'0303'0303'0303;
+          std::memcpy(panel + 4 * ((4 * k + p) * kIntegerColumns + c), codes, sizeof codes);
         }
+      }
   }
 
-  const TernaryTile* row(Index o) const { return tiles + o / kTileSide * (I / kTileSide); }
+  const TernaryTile* row(Index o) const {
+    return tiles + o / kTileSide * (I / kTileSide);
+  }
 
   const TernaryTile* tiles;
   Index I;
@@ -115,7 +123,7 @@ void product_by_dots(const CodeKernels& kernels, const Output& out, const std::i
   const Index size = weights.outputs_at_once();
   for_chunks(out.O, size, [&](Index, Index begin, Index end) {
     const Index outputs = weights.whole(end - begin);
-    std::int32_t* sums = scratch<std::int32_t, 0>(N * size);
+    std::int32_t* sums = scratch<std::int32_t, 0>(N * outputs);
     weights.dots(kernels, sums, q, N, begin, outputs);
     for (Index n = 0; n < N; ++n) out.write(n, begin, sums + n * outputs, end - begin);
   });
@@ -239,7 +247,7 @@ void ternary_product(const CodeKernels& kernels, const TernaryProduct& a, const 
                    .scale = *a.w.scale.data<float>(),
                    .offsets = offsets.data(),
                    .O = O};
-  if (N <= kDotRows)
+  if (N <= Weights::kDotRows)
     product_by_dots(kernels, out, q, weights, N);
   else
     product_by_panels(kernels, out, q, weights, N);

@@ -431,7 +431,7 @@ TEST(Model, RunsOnBorrowedMemory) {
   cpu.run(Dequantize{.x = table.value, .y = rows});
   EXPECT_EQ(logits(second), logits(first));
 
-  Parameter &norm = *second.parameters()[1], &matrix = *second.parameters()[2];
+  Parameter &norm = *second.parameters()[2], &matrix = *second.parameters()[3];
   ASSERT_TRUE(!norm.ternary && matrix.ternary) << norm.name << ", " << matrix.name;
   EXPECT_THAT(complaint([&] { borrowed.bind(norm, Tensor(cpu, norm.shape, DType::bf16)); }),
               HasSubstr(norm.name + ": expected values (21) f32, got (21) bf16"));
