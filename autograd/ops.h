@@ -28,8 +28,9 @@ Var matmul(const Var& x, const Var& w);
 // y (..., D) = x / sqrt(mean(x^2) + eps) * w (D), over the last dimension
 Var rms_norm(const Var& x, const Var& w, double eps = 1e-6);
 // y (ids..., D) = table (V, D) [ids];  ids i32, the caller has checked 0 <= id < V. rows: dtype of
-// y, by default the table's.
-Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows = {});
+// y, by default the table's. row_scale (V): of a table in int8, which has no gradient.
+Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows = {},
+              const Tensor& row_scale = {});
 
 // Views: no copy, the gradient goes straight into the parent's.
 Var slice(const Var& x, Index first, Index count);  // rows of the leading dimension
@@ -86,7 +87,7 @@ inline constexpr Index kMaxExactInputs = (1 << 24) / 127;
 // y (N, O) = dequantised x (N, I) times dequantised w (O, I) transposed; the integer sum is exact.
 // With empty scales (nothing quantised) a plain matmul. y is of x's value dtype. fp8_dx: the
 // gradient of x is made of dy rounded to fp8 (core/kernels/product.h), which is faster on some
-// GPUs.
+// GPUs. Weights at two bits (t2) have no backward pass: then x and w are on no tape.
 Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx = false);
 
 // y = ternary_product(quantise(rms_norm(x, norm_weight)), w);  x (N, I), norm_weight (I), y (N, O)

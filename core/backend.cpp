@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/bfloat16.h"
+#include "core/ternary_tiles.h"
 
 namespace tern {
 namespace {
@@ -80,6 +81,17 @@ std::vector<double> download_real(const Tensor& from) {
   std::vector<float> single(from.elements());
   from.backend().download(single.data(), from);
   return {single.begin(), single.end()};
+}
+
+void pack_tiles(const Tensor& to, const Tensor& from) {
+  const auto [O, I] = dims<2>(from, "[pack_tiles] (O, I)");
+  check(from.dtype() == DType::i8 && to.dtype() == DType::t2 && to.shape() == from.shape(),
+        "[pack_tiles] expected i8 and t2 of one shape, got ", from, " and ", to);
+  std::vector<std::int8_t> codes(std::size_t(O * I));
+  from.backend().download(codes.data(), from);
+  std::vector<TernaryTile> tiles(std::size_t(tiles_of(O, I)));
+  pack_tiles(tiles.data(), codes.data(), O, I);
+  to.backend().upload(to, tiles.data());
 }
 
 Tensor upload_ids(Backend& on, Shape shape, const std::vector<std::int32_t>& ids) {

@@ -64,6 +64,9 @@ class Backend {
 void upload_real(const Tensor& to, const std::vector<double>& values);
 std::vector<double> download_real(const Tensor& from);
 
+// The ternary matrix `from` (O, I) i8 in {-1, 0, 1} as tiles, by way of the host.
+void pack_tiles(const Tensor& to, const Tensor& from);
+
 Tensor upload_ids(Backend& on, Shape shape, const std::vector<std::int32_t>& ids);
 
 }  // namespace tern

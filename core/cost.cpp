@@ -84,7 +84,8 @@ Cost cost(const SwigluBackward& a) {
   return {.bytes = bytes(a.dab) + bytes({&a.dy, &a.ab})};
 }
 Cost cost(const Embedding& a) {
-  return {.bytes = 2 * bytes({&a.y}) + bytes({&a.ids})};
+  const double rows = double(a.y.elements()) * bits(a.table.dtype()) / 8;
+  return {.bytes = rows + bytes({&a.y, &a.ids})};
 }
 Cost cost(const EmbeddingBackward& a) {
   return {.bytes = bytes(a.dtable) + 2 * bytes({&a.dy}) + bytes({&a.ids})};

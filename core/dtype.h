@@ -1,4 +1,5 @@
-// Element types. bits() is the only size function; a type without a dtype_of does not compile.
+// Element types. bits() of an element are the only size, but for t2, whose elements lie in tiles
+// (core/ternary_tiles.h). A type without a dtype_of does not compile.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +7,7 @@
 
 namespace tern {
 
-enum class DType : std::uint8_t { f64, f32, bf16, i32, i8, e4m3 };
+enum class DType : std::uint8_t { f64, f32, bf16, i32, i8, e4m3, t2 };
 
 // The upper half of a float, as the host holds it. No arithmetic: only devices compute in it.
 struct BFloat16 {
@@ -16,13 +17,17 @@ struct BFloat16 {
 struct E4m3 {
   std::uint8_t bits = 0;
 };
+// 16 x 16 ternary weights (core/ternary_tiles.h).
+struct TernaryTile {
+  std::uint8_t bytes[64];
+};
 
 constexpr int bits(DType t) {
-  constexpr int table[] = {64, 32, 16, 32, 8, 8};
+  constexpr int table[] = {64, 32, 16, 32, 8, 8, 2};
   return table[int(t)];
 }
 constexpr const char* name_of(DType t) {
-  constexpr const char* table[] = {"f64", "f32", "bf16", "i32", "i8", "e4m3"};
+  constexpr const char* table[] = {"f64", "f32", "bf16", "i32", "i8", "e4m3", "t2"};
   return table[int(t)];
 }
 // "real" in the kernels' descriptions: what gradients and activations are made of
@@ -62,6 +67,10 @@ struct DTypeOf<std::int8_t> {
 template <>
 struct DTypeOf<E4m3> {
   static constexpr DType value = DType::e4m3;
+};
+template <>
+struct DTypeOf<TernaryTile> {
+  static constexpr DType value = DType::t2;
 };
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;

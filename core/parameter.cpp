@@ -57,32 +57,61 @@ void GradBuffer::fill_unwritten() {
 }
 
 InferenceWeights::InferenceWeights(Backend& backend, std::vector<Parameter*> parameters,
-                                   DType dtype, std::optional<DType> working)
-    : parameters_(std::move(parameters)), dtype_(dtype) {
-  for (Parameter* p : parameters_) {
-    if (p->ternary)
-      p->copy = {.t = Tensor(backend, p->shape, DType::i8), .scale = Tensor(backend, {1}, dtype)};
-    else if (p->working_copy && working)
-      p->working = Tensor(backend, p->shape, *working);
-    else
-      p->value = Tensor(backend, p->shape, dtype);
-  }
-}
+                                   DType dtype, std::optional<DType> working, DType codes)
+    : backend_(backend),
+      parameters_(std::move(parameters)),
+      dtype_(dtype),
+      working_(working),
+      codes_(codes) {}
 
 InferenceWeights::~InferenceWeights() {
-  for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->working = {};
+  for (Parameter* p : parameters_) p->value = {}, p->copy = {}, p->working = {}, p->table = {};
 }
 
-void InferenceWeights::set(const Parameter& p,
-                           const std::function<void(const Tensor& values)>& fill) {
-  if (p.value) return fill(p.value);
-  Backend& on = p.ternary ? p.copy.t.backend() : p.working.backend();
-  const Tensor values(on, p.shape, dtype_);
+void InferenceWeights::set(Parameter& p, const std::function<void(const Tensor& values)>& fill) {
+  if (!p.ternary && !(p.working_copy && working_)) {
+    p.value = Tensor(backend_, p.shape, dtype_);
+    return fill(p.value);
+  }
+  if (p.ternary)
+    p.copy = {.t = Tensor(backend_, p.shape, codes_), .scale = Tensor(backend_, {1}, dtype_)};
+  else
+    p.working = Tensor(backend_, p.shape, *working_);
+  const Tensor values(backend_, p.shape, dtype_);
   fill(values);
-  if (p.working) return on.run(Accumulate{.to = {p.working}, .x = values});
-  const Tensor sums(on, {sum_pieces(p.shape.elements())}, DType::f64);
-  on.run(SumMagnitudes{.sums = sums, .w = values});
-  on.run(QuantizeTernary{.y = p.copy, .w = values, .magnitudes = sums});
+  if (p.working) return backend_.run(Accumulate{.to = {p.working}, .x = values});
+  const Tensor sums(backend_, {sum_pieces(p.shape.elements())}, DType::f64);
+  backend_.run(SumMagnitudes{.sums = sums, .w = values});
+  TernaryWeight bytes = p.copy;
+  if (codes_ == DType::t2) bytes.t = Tensor(backend_, p.shape, DType::i8);
+  backend_.run(QuantizeTernary{.y = bytes, .w = values, .magnitudes = sums});
+  if (codes_ == DType::t2) pack_tiles(p.copy.t, bytes.t);
+}
+
+void InferenceWeights::bind(Parameter& p, const Tensor& values) {
+  const bool narrow = p.sharding == Sharding::rows && values.dtype() == DType::bf16;
+  check(!p.ternary && values.shape() == p.shape && (values.dtype() == dtype_ || narrow),
+        "[InferenceWeights] ", p.name, ": expected values ", p.shape, ' ', dtype_, ", got ",
+        values);
+  p.value = values, p.table = {};
+}
+
+void InferenceWeights::bind(Parameter& p, const TernaryWeight& copy) {
+  const bool codes = copy.t.dtype() == DType::i8 || copy.t.dtype() == DType::t2;
+  check(p.ternary && copy.t.shape() == p.shape && codes && copy.scale.shape() == Shape{1} &&
+            copy.scale.dtype() == dtype_,
+        "[InferenceWeights] ", p.name, ": expected codes ", p.shape, " and a scale ", dtype_,
+        ", got ", copy.t, " and ", copy.scale);
+  p.copy = copy;
+}
+
+void InferenceWeights::bind(Parameter& p, const Quantized& table) {
+  check(p.sharding == Sharding::rows && table.q.shape() == p.shape &&
+            table.q.dtype() == DType::i8 && table.row_scale.shape() == Shape{p.shape[0]} &&
+            table.row_scale.dtype() == dtype_,
+        "[InferenceWeights] ", p.name, ": expected int8 rows ", p.shape, " of an embedding and ",
+        dtype_, " scales, got ", table.q, " and ", table.row_scale);
+  p.table = table, p.value = {};
 }
 
 }  // namespace tern

@@ -63,19 +63,21 @@ struct Parameter {
   Tensor value{};        // empty: another rank owns it, or only its copy is wanted
   TernaryWeight copy{};  // of a ternary one; empty: not bound yet
   Tensor working{};      // of one with a working copy; empty: products read the value
+  Quantized table{};     // (V, D) of an embedding whose rows are int8; empty: it has a value
   GradBuffer grad{};     // of this shape; empty: not trained
 };
 
 // Weights to run a model, not to train it: of ternary matrices codes and scales alone, of dense
-// ones their working copies if wanted, of all other parameters their values. No latent weights, no
-// gradients.
+// ones their working copies if wanted, of all other parameters their values; embeddings may be in
+// bf16 or int8. No latent weights, no gradients.
 class InferenceWeights {
  public:
-  // Binds every parameter to memory of this backend, for as long as this object lives. They must
-  // outlive it and not move. dtype: f32 or f64, of values and scales; working: bf16, of working
-  // copies (Parameter::working_copy), or nothing: such matrices have values. Nothing is set yet.
+  // Binds parameters to memory of this backend, for as long as this object lives. They must outlive
+  // it and not move. dtype: f32 or f64, of values and scales; working: bf16, of working copies
+  // (Parameter::working_copy), or nothing: such matrices have values; codes: i8 or t2, of ternary
+  // matrices that are set. Nothing is bound yet.
   InferenceWeights(Backend& backend, std::vector<Parameter*> parameters, DType dtype = DType::f32,
-                   std::optional<DType> working = {});
+                   std::optional<DType> working = {}, DType codes = DType::i8);
   ~InferenceWeights();
   InferenceWeights(const InferenceWeights&) = delete;
   InferenceWeights& operator=(const InferenceWeights&) = delete;
@@ -85,11 +87,23 @@ class InferenceWeights {
   // Sets one: `fill` writes its values, as trained, to the tensor it is given (p.shape, dtype).
   // Where a copy is kept that is memory which is free again afterwards; the copy has the bits that
   // training has.
-  void set(const Parameter& p, const std::function<void(const Tensor& values)>& fill);
+  void set(Parameter& p, const std::function<void(const Tensor& values)>& fill);
+  // Binds one to what is there already, borrowed memory for instance: to its values (p.shape,
+  // dtype, or bf16 if it is an embedding); if it is ternary, to its codes, i8 or t2, and their
+  // scale, of dtype; if it is an embedding, to int8 rows and their scales, of dtype.
+  void bind(Parameter& p, const Tensor& values);
+  void bind(Parameter& p, const TernaryWeight& copy);
+  void bind(Parameter& p, const Quantized& table);
+
+  Backend& backend() const { return backend_; }
+  DType dtype() const { return dtype_; }
 
  private:
+  Backend& backend_;
   std::vector<Parameter*> parameters_;
   DType dtype_;
+  std::optional<DType> working_;
+  DType codes_;
 };
 
 }  // namespace tern

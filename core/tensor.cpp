@@ -1,6 +1,7 @@
 #include "core/tensor.h"
 
 #include "core/backend.h"
+#include "core/ternary_tiles.h"
 
 namespace tern {
 
@@ -10,6 +11,12 @@ Storage::Storage(Backend& b, void* p, std::size_t n, std::shared_ptr<const void>
     : backend(b), bytes(n), data(p), borrowed_(true), owner_(std::move(owner)) {}
 Storage::~Storage() {
   if (!borrowed_) backend.pool().release(data, bytes);
+}
+
+std::size_t Tensor::bytes() const {
+  if (dtype_ != DType::t2) return std::size_t(elements()) * bits(dtype_) / 8;
+  check(shape_.rank() == 2, "[Tensor] t2: expected rank 2, got ", shape_);
+  return std::size_t(tiles_of(shape_[0], shape_[1])) * sizeof(TernaryTile);
 }
 
 Tensor::Tensor(Backend& b, Shape s, DType t) : shape_(s), dtype_(t) {
@@ -35,6 +42,7 @@ void* Tensor::raw() const {
 }
 
 Tensor Tensor::reshape(Shape shape) const {
+  check(dtype_ != DType::t2 || shape == shape_, "[reshape] t2: expected ", shape_, ", got ", shape);
   check(shape.elements() == elements(), "[reshape] expected ", elements(), " elements, got ",
         shape);
   Tensor view = *this;
@@ -43,6 +51,7 @@ Tensor Tensor::reshape(Shape shape) const {
 }
 
 Tensor Tensor::slice(Index first, Index count) const {
+  check(dtype_ != DType::t2, "[slice] expected another type than t2, got ", *this);
   check(shape_.rank() > 0 && first >= 0 && count >= 0 && first + count <= shape_[0],
         "[slice] rows ", first, " to ", first + count, " of ", *this);
   Shape shape{count};

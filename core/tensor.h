@@ -1,4 +1,5 @@
-// A Tensor is a contiguous, row-major view of one Storage: shape, dtype, offset. Nothing else.
+// A Tensor is a contiguous, row-major view of one Storage: shape, dtype, offset. Nothing else. (t2
+// alone is not row-major: a matrix in tiles, always seen as a whole, core/ternary_tiles.h.)
 // It is data; functions on it are kernels (core/kernels.h) and ops (autograd/ops).
 #pragma once
 
@@ -45,7 +46,7 @@ class Tensor {
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
   Index elements() const { return shape_.elements(); }
-  std::size_t bytes() const { return std::size_t(elements()) * bits(dtype_) / 8; }
+  std::size_t bytes() const;
   Backend& backend() const;  // throws if empty, like raw()
 
   // the same elements under another shape
@@ -93,7 +94,7 @@ struct Quantized {
 
 // A ternary matrix: the value is t / scale.
 struct TernaryWeight {
-  Tensor t{};      // (O, I) i8 in {-1, 0, 1}
+  Tensor t{};      // (O, I) i8 in {-1, 0, 1}; or t2, to run only
   Tensor scale{};  // (1) real, 1 / absmean of the latent matrix
 };
 

@@ -104,9 +104,9 @@ std::size_t workspace_bytes(const MatmulBackward& a, const DeviceTraits&) {
   return kLibraryWorkspace + kFactorBytes + (rounds ? bytes_of_bf16(O * I) : 0);
 }
 
-// Forward, the kernels multiply the codes themselves.
-std::size_t workspace_bytes(const TernaryProduct&, const DeviceTraits&) {
-  return 0;
+// Forward, the kernels multiply the codes themselves, of a byte each.
+std::size_t workspace_bytes(const TernaryProduct& a, const DeviceTraits&) {
+  return a.w.t.dtype() == DType::t2 ? std::size_t(a.w.t.elements()) : 0;
 }
 
 bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {

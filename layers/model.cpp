@@ -124,8 +124,10 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
                     .recompute = options_.recompute == Recompute::cheap && pass.tape,
                     .fp8_dx = options_.fp8_dx};
   const Var bounds = gate_bounds(pass.tape);
-  Residual x{.x = embedding(leaf(pass.tape, embeddings_), ids.reshape({B * T}),
-                            options_.residual)};  // (N, D)
+  const Quantized& rows = embeddings_.table;
+  const Var table = rows.q ? Var{rows.q} : leaf(pass.tape, embeddings_);
+  Residual x{.x = embedding(table, ids.reshape({B * T}), options_.residual.value_or(options_.dtype),
+                            rows.row_scale)};  // (N, D)
   for (Index l = 0; l < config_.layers; ++l) {
     Pass inside = pass;
     inside.scope = "model.layers." + std::to_string(l) + ".";

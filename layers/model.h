@@ -33,7 +33,7 @@ class Model {
   const ModelOptions& options() const { return options_; }
   DType activations() const { return options_.activations.value_or(options_.dtype); }
   const std::vector<Parameter*>& parameters() const { return parameters_; }
-  Backend& backend() const { return embeddings_.value.backend(); }  // where weights are bound
+  Backend& backend() const { return norm_.value.backend(); }  // where weights are bound
 
   // ids (B, T) i32 -> logits (B*T, V). state: where to start and, afterwards, where it stopped;
   // null: from zero.

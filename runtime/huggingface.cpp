@@ -136,6 +136,15 @@ std::vector<HuggingFaceTensor> huggingface_tensors(const Model& model) {
   return form_of(model.config()).tensors(model);
 }
 
+HuggingFaceFacts facts_of(const SavedModel& saved, StoredType type) {
+  HuggingFaceFacts facts{
+      .context = saved.config.batch.context, .documents = saved.documents, .type = type};
+  if (!saved.tokenizer) return facts;
+  facts.bos = saved.tokenizer->bos_id();
+  facts.eos = saved.tokenizer->eos_id();
+  return facts;
+}
+
 Json huggingface_config(const ModelConfig& model, const HuggingFaceFacts& facts) {
   const HuggingFaceForm& form = form_of(model);
   const auto id = [](std::int32_t token) { return token < 0 ? Json(nullptr) : Json(token); };

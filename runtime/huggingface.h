@@ -32,6 +32,7 @@ struct HuggingFaceFacts {
   bool documents_stated = false;    // when it was read: the file has document_bos
   StoredType type = StoredType::f32;
 };
+HuggingFaceFacts facts_of(const SavedModel& saved, StoredType type);
 nlohmann::json huggingface_config(const ModelConfig& model, const HuggingFaceFacts& facts);
 
 // A model's configuration from config.json; where: its name in messages. Fault::input listing every

@@ -14,15 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-HuggingFaceFacts facts_of(const SavedModel& from, StoredType type) {
-  HuggingFaceFacts facts{
-      .context = from.config.batch.context, .documents = from.documents, .type = type};
-  if (!from.tokenizer) return facts;
-  facts.bos = from.tokenizer->bos_id();
-  facts.eos = from.tokenizer->eos_id();
-  return facts;
-}
-
 // What generate() takes unless it is told otherwise. Padding has no meaning of its own.
 Json generation_config(const HuggingFaceFacts& facts) {
   Json config = Json::object();
@@ -74,24 +65,11 @@ void require_space(const fs::path& folder, std::uint64_t bytes) {
           " B of free space, got ", space.available);
 }
 
-// Gives the bytes of rows of a parameter in another type.
-void read_as(const SavedModel& from, const HuggingFaceTensor& t, StoredType type,
-             const AppendBytes& append) {
-  const StoredType stored = from.weights.find(t.parameter->name)->type;
-  std::vector<std::byte> converted;
-  from.weights.read_rows(t.parameter->name, std::uint64_t(t.first_row), std::uint64_t(t.rows),
-                         [&](std::uint64_t, std::span<const std::byte> block) {
-                           if (stored == type) return append(block);
-                           converted.resize(block.size() / item_bytes(stored) * item_bytes(type));
-                           convert_reals(stored, block, type, converted);
-                           append(converted);
-                         });
-}
-
 }  // namespace
 
 std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
                                  const HuggingFaceExport& options) {
+  require_latent_weights(from, "an export for Hugging Face");
   const Model model(from.config.model, {});
   const HuggingFaceForm& form = form_of(from.config.model);
   require_weights(from.weights, model, false);
@@ -116,7 +94,9 @@ std::uint64_t export_huggingface(const SavedModel& from, const fs::path& to,
   write_new_file(staged.path() / "README.md", options.card);
   write_safetensors(staged.path(), written, options.shard_bytes,
                     [&](std::size_t i, const AppendBytes& append) {
-                      read_as(from, tensors[i], options.type, append);
+                      const HuggingFaceTensor& t = tensors[i];
+                      read_rows_as(from.weights, options.type, t.parameter->name,
+                                   std::uint64_t(t.first_row), std::uint64_t(t.rows), append);
                     });
   staged.publish();
   return bytes;

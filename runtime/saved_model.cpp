@@ -74,6 +74,19 @@ WeightSource weights_of(const Checkpoint& checkpoint) {
               }};
 }
 
+void read_rows_as(const WeightSource& source, StoredType type, const std::string& name,
+                  std::uint64_t first, std::uint64_t count,
+                  const std::function<void(std::span<const std::byte>)>& take) {
+  const StoredType stored = source.find(name)->type;
+  std::vector<std::byte> converted;
+  source.read_rows(name, first, count, [&](std::uint64_t, std::span<const std::byte> block) {
+    if (stored == type) return take(block);
+    converted.resize(block.size() / item_bytes(stored) * item_bytes(type));
+    convert_reals(stored, block, type, converted);
+    take(converted);
+  });
+}
+
 void require_weights(const WeightSource& source, const Model& model, bool moments) {
   std::vector<std::string> problems;
   const auto look_at = [&](const std::string& name, const Shape& shape) {
@@ -116,7 +129,7 @@ void load_weights(const WeightSource& source, ParameterPack& pack) {
 }
 
 void load_weights(const WeightSource& source, InferenceWeights& weights) {
-  for (const Parameter* p : weights.parameters())
+  for (Parameter* p : weights.parameters())
     weights.set(*p, [&](const Tensor& values) {
       load(source, p->name, {.parameter = p, .rows = p->shape[0]}, values);
     });
@@ -150,6 +163,45 @@ const Tokenizer& require_tokenizer(const SavedModel& saved) {
   return *saved.tokenizer;
 }
 
+void require_latent_weights(const SavedModel& saved, std::string_view what) {
+  require(!saved.mapped, Fault::input, saved.path.string(), ": expected latent weights, which ",
+          what,
+          " needs, got a packed file, which has ternary codes alone: give the checkpoint or "
+          "the folder that it was made of");
+}
+
+namespace {
+
+// Binds a parameter to the memory where it lies: a CPU reads it there, another device gets a copy.
+void bind_mapped(const MappedWeights& from, Parameter& p, InferenceWeights& to) {
+  Backend& on = to.backend();
+  const auto place = [&](const Shape& shape, DType type, const void* data) {
+    if (!on.traits().is_gpu())
+      return Tensor::borrow(on, shape, type, const_cast<void*>(data), from.owner);  // only read
+    const Tensor copy(on, shape, type);
+    on.upload(copy, data);
+    return copy;
+  };
+  const auto place_real = [&](const Shape& shape, const float* data) {
+    if (to.dtype() == DType::f32) return place(shape, DType::f32, data);
+    const Tensor wide(on, shape, to.dtype());
+    upload_real(wide, {data, data + shape.elements()});
+    return wide;
+  };
+  const auto& [type, data, scale] = from.weights.at(p.name);
+  if (type == DType::t2)
+    to.bind(p, TernaryWeight{.t = place(p.shape, type, data), .scale = place_real({1}, scale)});
+  else if (type == DType::i8)
+    to.bind(p, Quantized{.q = place(p.shape, type, data),
+                         .row_scale = place_real({p.shape[0]}, scale)});
+  else if (type == DType::bf16)
+    to.bind(p, place(p.shape, type, data));
+  else
+    to.bind(p, place_real(p.shape, static_cast<const float*>(data)));
+}
+
+}  // namespace
+
 LoadedModel load_model(const SavedModel& saved, const Device& device,
                        const std::function<void(Model&)>& use) {
   const ModelConfig& config = saved.config.model;
@@ -159,14 +211,19 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config, options);
     InferenceWeights weights(on, model.parameters(), options.dtype, working);
-    for (const Parameter* p : weights.parameters()) weights.set(*p, [](const Tensor&) {});
+    for (Parameter* p : weights.parameters())
+      saved.mapped ? bind_mapped(*saved.mapped, *p, weights)
+                   : weights.set(*p, [](const Tensor&) {});
     use(model);
   });
   backend->let_grow();  // what is done may differ from the rehearsal: a prompt of another length
   auto model = std::make_unique<Model>(config, options);
   auto weights =
       std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype, working);
-  load_weights(saved.weights, *weights);
+  if (saved.mapped)
+    for (Parameter* p : weights->parameters()) bind_mapped(*saved.mapped, *p, *weights);
+  else
+    load_weights(saved.weights, *weights);
   return {.backend = std::move(backend), .model = std::move(model), .weights = std::move(weights)};
 }
 

@@ -1,5 +1,5 @@
-// A model in files, opened and checked but not read yet: a checkpoint of tern, or a Hugging Face
-// folder (runtime/huggingface.h). Both load the same way.
+// A model in files, opened and checked but not read yet: a checkpoint of tern, a Hugging Face
+// folder (runtime/huggingface.h), or a packed file (runtime/packed_model.h). All load the same way.
 #pragma once
 
 #include <memory>
@@ -40,6 +40,10 @@ struct WeightSource {
 };
 
 WeightSource weights_of(const Checkpoint& checkpoint);
+// read_rows in another real type, f32 or bf16: blocks of whole elements of it, in order.
+void read_rows_as(const WeightSource& source, StoredType type, const std::string& name,
+                  std::uint64_t first, std::uint64_t count,
+                  const std::function<void(std::span<const std::byte>)>& take);
 std::vector<std::uint64_t> stored_shape(const Shape& shape);
 
 // That all of a model's weights are there, and AdamW's moments if they are wanted. Fault::input
@@ -55,21 +59,36 @@ void load_weights(const WeightSource& source, ParameterPack& pack);
 void load_weights(const WeightSource& source, InferenceWeights& weights);
 void load_moments(const WeightSource& source, Trainer& trainer);
 
+// Weights of a packed file, which lie in memory as they are: a CPU computes with them in place.
+struct MappedWeights {
+  struct Weight {
+    DType type = DType::f32;  // t2 of a ternary matrix; of an embedding bf16 or i8, too
+    const void* data = nullptr;
+    const float* scale = nullptr;  // of t2 one; of i8 one for each row
+  };
+  std::shared_ptr<const void> owner{};      // of the memory
+  std::map<std::string, Weight> weights{};  // of every parameter
+};
+
 struct SavedModel {
   std::filesystem::path path;
   // of its run; of a model that was not trained by tern only the model and batch.context are known
   RunConfig config;
-  WeightSource weights;
-  std::optional<Tokenizer> tokenizer{};  // of the model's vocabulary; none: the files have none
-  DocumentLayout documents{};            // how those begin and end that it was trained on
-  bool documents_stated = true;          // false: the files do not say it, and this is the usual
-  std::optional<Manifest> manifest{};    // of the checkpoint; none: it is a folder
-  std::vector<std::string> warnings{};   // what was ignored, a line each
+  WeightSource weights{};                 // as they are trained; of a packed file: nothing
+  std::optional<MappedWeights> mapped{};  // of a packed file
+  std::optional<Tokenizer> tokenizer{};   // of the model's vocabulary; none: the files have none
+  DocumentLayout documents{};             // how those begin and end that it was trained on
+  bool documents_stated = true;           // false: the files do not say it, and this is the usual
+  std::optional<Manifest> manifest{};     // of the checkpoint; none: it is something else
+  std::vector<std::string> warnings{};    // what was ignored, a line each
 };
 
 // For a model whose files have none. Fault::usage if they have another one, or if its size is not
 // that of the model's vocabulary.
 void set_tokenizer(SavedModel& saved, const Tokenizer& tokenizer);
+// Fault::input if only codes are there of ternary matrices, without latent weights; what: needs
+// those, for the message.
+void require_latent_weights(const SavedModel& saved, std::string_view what);
 // Fault::usage if a model has no tokenizer.
 const Tokenizer& require_tokenizer(const SavedModel& saved);
 

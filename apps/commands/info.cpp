@@ -24,6 +24,7 @@ std::string cpu_features() {
     if (there) text += (text.empty() ? "" : " ") + std::string(name);
   };
   add("AVX2", __builtin_cpu_supports("avx2"));
+  add("AVX-VNNI", __builtin_cpu_supports("avxvnni"));
   add("FMA", __builtin_cpu_supports("fma"));
   add("AVX-512F", __builtin_cpu_supports("avx512f"));
   add("AVX-512BW", __builtin_cpu_supports("avx512bw"));

@@ -1,5 +1,5 @@
-// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus or of a
-// Hugging Face folder, and whether it is good.
+// tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus, of a Hugging
+// Face folder or of a packed file, and whether it is good.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "data/checkpoint/directory.h"
 #include "data/corpus/corpus.h"
 #include "runtime/huggingface.h"
+#include "runtime/packed_model.h"
 #include "runtime/quantities.h"
 
 namespace tern {
@@ -161,11 +162,9 @@ void inspect_corpus(const InspectOptions& options) {
                          : "sizes and structures were checked; --verify reads every byte");
 }
 
-void inspect_folder(const InspectOptions& options) {
-  const SavedModel saved = open_model(options.path);
-  const Model model(saved.config.model, {});
+void print_model(const SavedModel& saved, const Model& model) {
   const ModelConfig& m = saved.config.model;
-  fmt::print("{}\n", options.path.string());
+  fmt::print("{}\n", saved.path.string());
   fmt::print("  model       {}, D {}, L {}, H {}, V {}\n", m.type, m.width, m.layers, m.glu_width(),
              m.vocab_size);
   const std::int64_t parameters = model.count().total();
@@ -174,6 +173,12 @@ void inspect_folder(const InspectOptions& options) {
              saved.tokenizer ? fmt::format("{} pieces, hash {}", saved.tokenizer->vocab_size(),
                                            saved.tokenizer->hash())
                              : "none");
+}
+
+void inspect_folder(const InspectOptions& options) {
+  const SavedModel saved = open_model(options.path);
+  const Model model(saved.config.model, {});
+  print_model(saved, model);
   if (options.all)
     for (const Parameter* p : model.parameters())
       print_tensor({.name = p->name,
@@ -185,8 +190,31 @@ void inspect_folder(const InspectOptions& options) {
                                     : "every weight is there; --verify reads them");
 }
 
+void inspect_packed(const InspectOptions& options) {
+  const SavedModel saved = open_packed(options.path);
+  const Model model(saved.config.model, {});
+  print_model(saved, model);
+  const SafetensorsFile file = SafetensorsFile::open(options.path);
+  for (const auto& [key, name] : {std::pair("step", "step"), std::pair("tokens", "tokens"),
+                                  std::pair("written_by", "written by")})
+    if (const auto at = file.metadata().find(key); at != file.metadata().end())
+      fmt::print("  {:<11} {}\n", name, printable(at->second));
+  std::uint64_t codes = 0, bytes = file.header_bytes();
+  for (const auto& [name, e] : file.entries()) bytes += e.bytes;
+  for (const Parameter* p : model.parameters())
+    if (p->ternary) codes += file.entry(p->name).bytes;
+  fmt::print("  size        {} in {} tensors, {} of them codes at 2 bits\n",
+             bytes_text(double(bytes)), file.entries().size(), bytes_text(double(codes)));
+  if (options.all)
+    for (const auto& [name, e] : file.entries())
+      print_tensor(
+          {.name = name, .type = e.type, .shape = {e.shape.begin(), e.shape.end()}, .pieces = {}});
+  fmt::print("good: every byte matches its hash, every code and number is one\n");
+}
+
 void inspect(const InspectOptions& options) {
   require(path_exists(options.path), Fault::input, options.path.string(), ": does not exist");
+  if (is_packed_model(options.path)) return inspect_packed(options);
   if (is_huggingface_folder(options.path)) return inspect_folder(options);
   if (is_corpus(options.path)) return inspect_corpus(options);
   const fs::path inside = options.path / "checkpoints";
@@ -201,16 +229,16 @@ void inspect(const InspectOptions& options) {
 
 void add_inspect(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand(
-      "inspect", "Show and verify checkpoints, corpora and Hugging Face folders.");
+      "inspect", "Show and verify checkpoints, corpora, Hugging Face folders and packed files.");
   const auto options = std::make_shared<InspectOptions>();
   command
-      .add_option(
-          "PATH", options->path,
-          "a checkpoint, a run directory, a corpus of tern prepare, or a Hugging Face folder")
+      .add_option("PATH", options->path,
+                  "a checkpoint, a run directory, a corpus of tern prepare, a Hugging Face folder, "
+                  "or a packed file")
       ->transform(path_argument())
       ->required();
   command.add_flag("--verify", options->verify,
-                   "read everything: hashes; in checkpoints NaN and infinity");
+                   "read everything: hashes; in models NaN and infinity");
   command.add_flag("--all", options->all, "all tensors, and the configuration; all shards");
   command.callback([options] { inspect(*options); });
 }

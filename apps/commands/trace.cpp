@@ -66,7 +66,7 @@ void trace_golden(const TraceOptions& o) {
   Model model(config, {.dtype = DType::f64});
   const auto with_weights = [&](Backend& on, const std::function<void()>& use) {
     InferenceWeights weights(on, model.parameters(), DType::f64);
-    for (const Parameter* p : weights.parameters())
+    for (Parameter* p : weights.parameters())
       weights.set(
           *p, [&](const Tensor& to) { upload_real(to, golden_values(file, "param.", model, *p)); });
     use();

@@ -5,10 +5,12 @@
 #include "apps/config/resolved.h"
 #include "runtime/checkpoints.h"
 #include "runtime/huggingface.h"
+#include "runtime/packed_model.h"
 
 namespace tern {
 
 SavedModel open_model(const std::filesystem::path& path) {
+  if (is_packed_model(path)) return open_packed(path);
   if (is_huggingface_folder(path)) {
     SavedModel saved = open_huggingface(path);
     for (const std::string& warning : saved.warnings)

@@ -5,6 +5,7 @@
 #include "apps/system/environment.h"
 #include "core/backend.h"
 #include "core/check.h"
+#include "core/ternary_tiles.h"
 #include "data/io/files.h"
 #include "data/io/stored_type.h"
 
@@ -173,6 +174,7 @@ class Tracer {
   }
 
   void see(const std::string& name, const Tensor& value) {
+    if (value.dtype() == DType::t2) return see_tiles(name, value);
     if (name.ends_with(".attn.state")) write_gates(name.substr(0, name.size() - 5), value.shape());
     write(name, value);
     if (name.ends_with(".q")) codes_[name] = download<std::int8_t>(value);
@@ -194,6 +196,17 @@ class Tracer {
     std::vector<T> to(from.elements());
     model_.backend().download(to.data(), from);
     return to;
+  }
+
+  // A ternary matrix at two bits, for which NumPy has no type: as int8.
+  void see_tiles(const std::string& name, const Tensor& value) {
+    const auto [O, I] = dims<2>(value, "[trace] weights (O, I)");
+    std::vector<TernaryTile> tiles(std::size_t(tiles_of(O, I)));
+    model_.backend().download(tiles.data(), value);
+    std::vector<std::int8_t> codes(std::size_t(O * I));
+    unpack_tiles(codes.data(), tiles.data(), 0, O, I);
+    out_.add(name, formulas_.of(name), DType::i8, value.shape(), std::as_bytes(std::span(codes)));
+    codes_[name] = std::move(codes);
   }
 
   // prefix: a projection's name and a dot

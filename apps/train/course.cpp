@@ -12,6 +12,7 @@
 #include "data/io/files.h"
 #include "runtime/checkpoints.h"
 #include "runtime/huggingface.h"
+#include "runtime/packed_model.h"
 #include "runtime/training_state.h"
 
 namespace tern {
@@ -154,6 +155,13 @@ void require_no_checkpoint(const fs::path& checkpoints, std::vector<std::string>
           "; to start with new weights take another run.name, or delete this run with --overwrite");
 }
 
+void require_not_packed(const fs::path& path, const char* where) {
+  require(
+      !is_packed_model(path), Fault::input, where, path.string(),
+      ": expected latent weights, got a .safetensors file, and a packed model has ternary codes "
+      "alone: give the checkpoint or the folder that it was made of");
+}
+
 }  // namespace
 
 Existing existing_for(const TrainOptions& options) {
@@ -183,6 +191,7 @@ std::optional<Checkpoint> find_start(const TrainOptions& options, const RunDirec
   const std::string& resume = options.resume;
   if (resume == "none") return std::nullopt;
   if (!resume.empty() && resume != "auto") {
+    require_not_packed(resume, "--resume ");
     Checkpoint checkpoint = Checkpoint::open(without_link(resume));
     const Findings findings = checkpoint.verify();
     for (const std::string& warning : findings.warnings) console.warn(warning);
@@ -278,6 +287,7 @@ fs::path find_initial_weights(const RunConfig& config, const DeviceTraits& devic
   const InitFromSection& from = config.init_from;
   if (from.path.empty()) return {};
   const Model model(config.model, model_options(config, device));
+  require_not_packed(from.path, "init_from.path: ");
   if (is_huggingface_folder(from.path)) {
     const SavedModel saved = open_model(from.path);
     require_tokenizer(saved.tokenizer ? saved.tokenizer->hash() : "", tokenizer, from.path, from);

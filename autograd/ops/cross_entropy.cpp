@@ -66,6 +66,9 @@ CrossEntropyOutput cross_entropy(const QuantizedVar& x, const QuantizedVar& w,
   check(weight && weight.shape() == Shape{1}, "[cross_entropy] weight: expected (1), got ", weight);
   Backend& on = weight.backend();
   Tape* tape = tape_of("cross_entropy", std::vector{x.codes, w.codes});
+  check(!tape || w.codes.value.dtype() != DType::t2,
+        "[cross_entropy] expected no tape, since weights at two bits have no backward pass, w is ",
+        w.codes.value);
   const ChunkGrad dx(tape ? tape->claim(x.codes) : Grad{}, x.value_dtype() == DType::f32);
   ChunkGrad dw(tape ? tape->claim(w.codes) : Grad{}, N > rows_per_chunk);
   const QuantizedVar weights{.codes = {w.codes.value}, .scale = w.scale};

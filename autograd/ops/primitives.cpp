@@ -165,14 +165,22 @@ Var rms_norm(const Var& x, const Var& w, double eps) {
                 });
 }
 
-Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows) {
+Var embedding(const Var& table, const Tensor& ids, std::optional<DType> rows,
+              const Tensor& row_scale) {
   const auto [V, D] = dims<2>(table.value, "[embedding] table (V, D)");
   check(ids && ids.dtype() == DType::i32 && V > 0, "[embedding] expected i32 ids, got ", ids);
+  const DType real = rows.value_or(table.value.dtype());
+  const bool codes = table.value.dtype() == DType::i8;
+  check(codes ? table.slot < 0 && row_scale && row_scale.shape() == Shape{V}
+              : is_real(table.value.dtype()) && !row_scale,
+        "[embedding] expected real numbers, or int8 codes off the tape and scales (", V,
+        "), table is ", table.value, ", scales are ", row_scale);
+  check(is_real(real), "[embedding] rows: expected a real type, got ", real);
   Backend& on = table.value.backend();
   Shape shape = ids.shape();
   shape.push_back(D);
-  const Tensor y(on, shape, rows.value_or(table.value.dtype()));
-  on.run(Embedding{.y = y, .table = table.value, .ids = ids});
+  const Tensor y(on, shape, real);
+  on.run(Embedding{.y = y, .table = table.value, .row_scale = row_scale, .ids = ids});
   return record("embedding", y, {table}, [&on, ids](const Tensor& dy, Tape::Grads d) {
     on.run(EmbeddingBackward{.dtable = d.stored(0), .dy = dy, .ids = ids});
   });

@@ -12,6 +12,10 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
         " inputs, x is ", x.codes.value);
   check(x.scale && x.scale.shape() == Shape{N} && w.scale && w.scale.shape() == Shape{1},
         "[ternary_product] expected scales (", N, ") and (1), got ", x.scale, " and ", w.scale);
+  check(
+      w.codes.value.dtype() != DType::t2 || (x.codes.slot < 0 && w.codes.slot < 0),
+      "[ternary_product] expected no tape, since weights at two bits have no backward pass, w is ",
+      w.codes.value);
   Backend& on = x.scale.backend();
   const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
   const Tensor y(on, {N, O}, x.value_dtype());

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "core/kernels/product.h"
-#include "core/shape.h"
+#include "core/ternary_tiles.h"
 
 namespace tern::cpu {
 
 inline constexpr Index kIntegerRows = 8;      // activations of one integer tile
 inline constexpr Index kIntegerColumns = 32;  // weights of one integer tile
+inline constexpr Index kTileDotsRows = 4;     // activations that share a pass over tiles
+inline constexpr Index kTilesAhead = 32;      // to fetch: more than a CPU fetches on its own
 inline constexpr Index kFloatRows = 6;        // rows of one float tile
 inline constexpr Index kFloatColumns = 64;    // columns of one float tile
 inline constexpr Index kFloatDepth = 256;     // terms that one float tile sums at most
@@ -32,6 +34,15 @@ struct IntegerDots {
   Index outputs = 0, I = 0;  // I a multiple of 16
 };
 
+// sums (rows, outputs) = q (rows, I) . (t + 1)^T for weights in tiles: reads each weight once.
+struct TileDots {
+  std::int32_t* sums = nullptr;  // out, row-major
+  const std::int8_t* q = nullptr;
+  const TernaryTile* tiles = nullptr;  // (outputs / kTileSide, I / kTileSide)
+  Index rows = 0;                      // 1 to kTileDotsRows
+  Index outputs = 0, I = 0;            // multiples of kTileSide
+};
+
 // c (rows, columns) = a (rows, depth) . codes (depth, columns), or += if add
 struct FloatTile {
   float* c = nullptr;
@@ -46,20 +57,23 @@ struct CodeKernels {
   const char* name;
   void (*integer_tile)(const IntegerTile&);
   void (*integer_dots)(const IntegerDots&);
+  void (*tile_dots)(const TileDots&);
   void (*float_tile_by_row)(const FloatTile&);    // a[row * kFloatRowStride + k]
   void (*float_tile_by_depth)(const FloatTile&);  // a[k * kFloatRows + row]
 };
 
 // Null where this CPU or this build lacks the instructions.
 const CodeKernels* code_kernels_avx512();  // AVX-512 with VNNI
+const CodeKernels* code_kernels_avx_vnni();
 const CodeKernels* code_kernels_avx2();
 const CodeKernels* code_kernels();  // the best of them
 
 // Float products with int8 codes, tiled over threads and fed to the CPU's own instructions. The
 // general definition, for any size, f64 and any CPU, is in core/cpu/product.cpp.
 
-// The kernels that can take a product over I codes of this dtype, or null: use the general way.
-const CodeKernels* code_kernels_for(DType real, Index I);
+// The kernels that can take products of this dtype with these weights, or null: use the general
+// way.
+const CodeKernels* code_kernels_for(DType real, const Tensor& t);
 
 // The same bits as the general way, whichever kernels are used.
 void ternary_product(const CodeKernels& kernels, const TernaryProduct& a);

@@ -18,7 +18,8 @@
 namespace tern::cpu {
 namespace {
 
-constexpr Index kSteps = 60;  // of |2 * 2 * 128| each: below 2^15
+constexpr Index kSteps = 60;      // of |2 * 2 * 128| each: below 2^15
+constexpr Index kTileSteps = 16;  // the same of a row of a tile, four |2 * 2 * 128| each
 constexpr int kRowsAtOnce = 4;
 constexpr Index kRowsAhead = 16;  // of codes to fetch: their rows are far apart
 
@@ -96,6 +97,64 @@ void integer_dots(const IntegerDots& a) {
   }
 }
 
+// 16 outputs of up to kTileSteps tiles, one below the other
+template <int Rows>
+void tile_part(std::int32_t* sums, Index sums_stride, const std::int8_t* q, Index q_stride,
+               const TernaryTile* tiles, Index count) {
+  const __m256i three = _mm256_set1_epi8(3);
+  __m256i pairs[Rows][2];
+  for (int r = 0; r < Rows; ++r) pairs[r][0] = pairs[r][1] = _mm256_setzero_si256();
+  for (Index k = 0; k < count; ++k, q += kTileSide) {
+    __builtin_prefetch(tiles + k + kTilesAhead);
+    __m256i codes[2][4];
+    for (int half = 0; half < 2; ++half) {
+      const __m256i bytes = load(tiles[k].bytes + 32 * half);
+      for (int p = 0; p < 4; ++p)
+        codes[half][p] = _mm256_and_si256(_mm256_srli_epi16(bytes, 2 * p), three);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
+      __m256i products[2][4];
+      for (int p = 0; p < 4; ++p) {
+        const __m256i four = _mm256_set1_epi32(four_codes(q + r * q_stride + 4 * p));
+        for (int half = 0; half < 2; ++half)
+          products[half][p] = _mm256_maddubs_epi16(codes[half][p], four);
+      }
+      for (int half = 0; half < 2; ++half) {
+        const __m256i* of = products[half];
+        pairs[r][half] = _mm256_add_epi16(
+            pairs[r][half],
+            _mm256_add_epi16(_mm256_add_epi16(of[0], of[1]), _mm256_add_epi16(of[2], of[3])));
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int half = 0; half < 2; ++half) flush(sums + r * sums_stride + 8 * half, pairs[r][half]);
+}
+
+template <int Rows>
+void tile_dots_of(const TileDots& a) {
+  const Index across = a.I / kTileSide;
+  for (Index o = 0; o < a.outputs; o += kTileSide)
+    for (Index k = 0; k < across; k += kTileSteps)
+      tile_part<Rows>(a.sums + o, a.outputs, a.q + k * kTileSide, a.I,
+                      a.tiles + o / kTileSide * across + k, std::min(kTileSteps, across - k));
+}
+
+void tile_dots(const TileDots& a) {
+  std::fill_n(a.sums, a.rows * a.outputs, 0);
+  switch (a.rows) {
+    case 1:
+      return tile_dots_of<1>(a);
+    case 2:
+      return tile_dots_of<2>(a);
+    case 3:
+      return tile_dots_of<3>(a);
+    default:
+      return tile_dots_of<4>(a);
+  }
+}
+
 // RowStep and DepthStep: distance in a of the next row and of the next term
 template <Index RowStep, Index DepthStep>
 void float_tile(const FloatTile& a) {
@@ -130,6 +189,7 @@ void float_tile(const FloatTile& a) {
 constexpr CodeKernels kKernels{.name = "AVX2",
                                .integer_tile = integer_tile,
                                .integer_dots = integer_dots,
+                               .tile_dots = tile_dots,
                                .float_tile_by_row = float_tile<kFloatRowStride, 1>,
                                .float_tile_by_depth = float_tile<1, kFloatRows>};
 

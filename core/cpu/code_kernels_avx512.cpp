@@ -71,6 +71,48 @@ void integer_dots(const IntegerDots& a) {
   }
 }
 
+// Of one row of tiles at a time; a tile has 16 outputs, one in each lane.
+template <int Rows>
+void tile_dots_of(const TileDots& a) {
+  for (Index o = 0; o < a.outputs; o += kTileSide) {
+    const TernaryTile* tile = a.tiles + o / kTileSide * (a.I / kTileSide);
+    __m512i sums[Rows][4];  // of the fields of a byte: the second counts four times, and so on
+    for (int r = 0; r < Rows; ++r)
+      for (int p = 0; p < 4; ++p) sums[r][p] = _mm512_setzero_si512();
+    for (Index i = 0; i < a.I; i += kTileSide, ++tile) {
+      __builtin_prefetch(tile + kTilesAhead);
+      const __m512i bytes = _mm512_loadu_si512(tile->bytes);
+#pragma GCC unroll 4
+      for (int p = 0; p < 4; ++p) {
+        const __m512i codes = _mm512_and_si512(bytes, _mm512_set1_epi8(char(3 << 2 * p)));
+#pragma GCC unroll 4
+        for (int r = 0; r < Rows; ++r)
+          sums[r][p] = _mm512_dpbusd_epi32(
+              sums[r][p], codes, _mm512_set1_epi32(four_codes(a.q + r * a.I + i + 4 * p)));
+      }
+    }
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i low = _mm512_add_epi32(sums[r][0], _mm512_srai_epi32(sums[r][1], 2));
+      const __m512i high =
+          _mm512_add_epi32(_mm512_srai_epi32(sums[r][2], 4), _mm512_srai_epi32(sums[r][3], 6));
+      _mm512_storeu_si512(a.sums + r * a.outputs + o, _mm512_add_epi32(low, high));
+    }
+  }
+}
+
+void tile_dots(const TileDots& a) {
+  switch (a.rows) {
+    case 1:
+      return tile_dots_of<1>(a);
+    case 2:
+      return tile_dots_of<2>(a);
+    case 3:
+      return tile_dots_of<3>(a);
+    default:
+      return tile_dots_of<4>(a);
+  }
+}
+
 // RowStep and DepthStep: distance in a of the next row and of the next term
 template <int Vectors, Index RowStep, Index DepthStep>
 void float_tile_of(const FloatTile& a) {
@@ -116,6 +158,7 @@ void float_tile(const FloatTile& a) {
 constexpr CodeKernels kKernels{.name = "AVX-512 VNNI",
                                .integer_tile = integer_tile,
                                .integer_dots = integer_dots,
+                               .tile_dots = tile_dots,
                                .float_tile_by_row = float_tile<kFloatRowStride, 1>,
                                .float_tile_by_depth = float_tile<1, kFloatRows>};
 

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <iterator>
 
 #include "core/cpu/code_kernels.h"
 #include "core/cpu/e4m3.h"
@@ -8,22 +9,81 @@ namespace tern::cpu {
 namespace {
 
 constexpr Index kRowsOfPanel = 1024;  // activations that share one packing of the weights
-constexpr Index kDotRows = 4;  // up to here weights are not packed but read once for each row
-constexpr Index kDotBytes = 1 << 16;  // weights that one thread takes at a time then
+constexpr Index kDotBytes = 1 << 16;  // weights that one thread takes at a time if not packed
 constexpr Index kRowsAhead = 8;       // of dy to fetch: its rows are far apart
 constexpr Index kTilesOfX = 8;        // float tiles, one above the other, of a piece of dx
 constexpr Index kTilesOfW = 4;        // and of dw, which has fewer rows
 
-// t (columns, I) -> (I / 4, kIntegerColumns, 4) of t + 1; missing columns are left as they were
-void pack_panel(std::uint8_t* panel, const std::int8_t* t, Index columns, Index I) {
-  for (Index o = 0; o < columns; ++o)
-    for (Index i = 0; i < I; i += 4) {
-      std::uint32_t four;
-      std::memcpy(&four, t + o * I + i, 4);
-      four = ((four & 0x7f7f7f7f) + 0x01010101) ^ (four & 0x80808080);  // no carry between bytes
-      std::memcpy(panel + i * kIntegerColumns + 4 * o, &four, 4);
-    }
-}
+// Weights (O, I) of one byte each.
+struct Bytes {
+  static constexpr Index kDotRows = 4;  // activations up to which weights are read where they lie
+  Index outputs_at_once() const { return std::max<Index>(1, kDotBytes / I); }
+  static Index whole(Index outputs) { return outputs; }
+
+  // sums (N, outputs) of the outputs from o on
+  void dots(const CodeKernels& kernels, std::int32_t* sums, const std::int8_t* q, Index N, Index o,
+            Index outputs) const {
+    for (Index n = 0; n < N; ++n)
+      kernels.integer_dots(
+          {.sums = sums + n * outputs, .q = q + n * I, .t = t + o * I, .outputs = outputs, .I = I});
+  }
+
+  // (I / 4, kIntegerColumns, 4) of t + 1, for the outputs from o on; missing columns are left as
+  // they were
+  void pack_panel(std::uint8_t* panel, Index o, Index columns) const {
+    for (Index c = 0; c < columns; ++c)
+      for (Index i = 0; i < I; i += 4) {
+        std::uint32_t four;
+        std::memcpy(&four, t + (o + c) * I + i, 4);
+        four = ((four & 0x7f7f7f7f) + 0x01010101) ^ (four & 0x80808080);  // no carry between bytes
+        std::memcpy(panel + i * kIntegerColumns + 4 * c, &four, 4);
+      }
+  }
+
+  const std::int8_t* t;
+  Index I;
+};
+
+// The same of two bits each, in tiles; I is a multiple of kTileSide.
+struct Tiles {
+  static constexpr Index kDotRows = 16;
+  Index outputs_at_once() const {
+    return std::max<Index>(1, 4 * kDotBytes / (I * kTileSide)) * kTileSide;
+  }
+  static Index whole(Index outputs) { return tiles_along(outputs) * kTileSide; }
+
+  void dots(const CodeKernels& kernels, std::int32_t* sums, const std::int8_t* q, Index N, Index o,
+            Index outputs) const {
+    for (Index n = 0; n < N; n += kTileDotsRows)
+      kernels.tile_dots({.sums = sums + n * outputs,
+                         .q = q + n * I,
+                         .tiles = row(o),
+                         .rows = std::min(kTileDotsRows, N - n),
+                         .outputs = outputs,
+                         .I = I});
+  }
+
+  void pack_panel(std::uint8_t* panel, Index o, Index columns) const {
+    for (Index c = 0; c < columns; c += kTileSide)
+      for (Index k = 0; k < I / kTileSide; ++k) {
+        std::uint64_t words[sizeof(TernaryTile) / 8], codes[sizeof(TernaryTile) / 8];
+        std::memcpy(words, row(o + c)[k].bytes, sizeof words);
+#pragma GCC unroll 4
+        for (Index p = 0; p < 4; ++p) {
+          for (std::size_t i = 0; i < std::size(words); ++i)
+            codes[i] = words[i] >> 2 * p & 0x0303'0303'0303'0303;
+          std::memcpy(panel + 4 * ((4 * k + p) * kIntegerColumns + c), codes, sizeof codes);
+        }
+      }
+  }
+
+  const TernaryTile* row(Index o) const {
+    return tiles + o / kTileSide * (I / kTileSide);
+  }
+
+  const TernaryTile* tiles;
+  Index I;
+};
 
 std::vector<std::int32_t> row_sums(const std::int8_t* q, Index N, Index I) {
   std::vector<std::int32_t> sums(N);
@@ -57,29 +117,29 @@ struct Output {
   Index O;
 };
 
+template <class Weights>
 void product_by_dots(const CodeKernels& kernels, const Output& out, const std::int8_t* q,
-                     const std::int8_t* t, Index N, Index I) {
-  const Index size = std::max<Index>(1, kDotBytes / I);
+                     const Weights& weights, Index N) {
+  const Index size = weights.outputs_at_once();
   for_chunks(out.O, size, [&](Index, Index begin, Index end) {
-    std::int32_t* sums = scratch<std::int32_t, 0>(size);
-    for (Index n = 0; n < N; ++n) {
-      kernels.integer_dots(
-          {.sums = sums, .q = q + n * I, .t = t + begin * I, .outputs = end - begin, .I = I});
-      out.write(n, begin, sums, end - begin);
-    }
+    const Index outputs = weights.whole(end - begin);
+    std::int32_t* sums = scratch<std::int32_t, 0>(N * outputs);
+    weights.dots(kernels, sums, q, N, begin, outputs);
+    for (Index n = 0; n < N; ++n) out.write(n, begin, sums + n * outputs, end - begin);
   });
 }
 
-void product_by_tiles(const CodeKernels& kernels, const Output& out, const std::int8_t* q,
-                      const std::int8_t* t, Index N, Index I) {
-  const Index across = (out.O + kIntegerColumns - 1) / kIntegerColumns;
+template <class Weights>
+void product_by_panels(const CodeKernels& kernels, const Output& out, const std::int8_t* q,
+                       const Weights& weights, Index N) {
+  const Index I = weights.I, across = (out.O + kIntegerColumns - 1) / kIntegerColumns;
   const Index down = (N + kRowsOfPanel - 1) / kRowsOfPanel;
   for_chunks(across * down, 1, [&](Index work, Index, Index) {
     const Index o = work % across * kIntegerColumns, first = work / across * kRowsOfPanel;
     const Index columns = std::min(kIntegerColumns, out.O - o);
     const Index last = std::min(N, first + kRowsOfPanel);
     std::uint8_t* panel = scratch<std::uint8_t, 0>(kIntegerColumns * I);
-    pack_panel(panel, t + o * I, columns, I);
+    weights.pack_panel(panel, o, columns);
     std::int32_t sums[kIntegerRows * kIntegerColumns];
     for (Index n = first, rows; n < last; n += rows) {
       rows = last - n >= kIntegerRows ? kIntegerRows : 1;
@@ -165,27 +225,48 @@ void backward_w(const CodeKernels& kernels, const TernaryProductBackward& a, Ind
 }  // namespace
 
 const CodeKernels* code_kernels() {
-  const CodeKernels* best = code_kernels_avx512();
-  return best ? best : code_kernels_avx2();
+  for (const auto kernels : {code_kernels_avx512, code_kernels_avx_vnni})
+    if (const CodeKernels* best = kernels()) return best;
+  return code_kernels_avx2();
 }
 
-const CodeKernels* code_kernels_for(DType real, Index I) {
-  return real == DType::f32 && I % 16 == 0 ? code_kernels() : nullptr;
+const CodeKernels* code_kernels_for(DType real, const Tensor& t) {
+  const bool fits = t.dtype() == DType::t2 || t.shape()[1] % 16 == 0;
+  return real == DType::f32 && fits ? code_kernels() : nullptr;
 }
 
-void ternary_product(const CodeKernels& kernels, const TernaryProduct& a) {
-  const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.q.shape()[1];
-  const std::int8_t *q = a.x.q.data<std::int8_t>(), *t = a.w.t.data<std::int8_t>();
-  const std::vector<std::int32_t> offsets = row_sums(q, N, I);
+namespace {
+
+template <class Weights>
+void ternary_product(const CodeKernels& kernels, const TernaryProduct& a, const std::int8_t* q,
+                     const Weights& weights) {
+  const Index N = a.y.shape()[0], O = a.y.shape()[1];
+  const std::vector<std::int32_t> offsets = row_sums(q, N, weights.I);
   const Output out{.y = a.y.data<float>(),
                    .row_scale = a.x.row_scale.data<float>(),
                    .scale = *a.w.scale.data<float>(),
                    .offsets = offsets.data(),
                    .O = O};
-  if (N <= kDotRows)
-    product_by_dots(kernels, out, q, t, N, I);
+  if (N <= Weights::kDotRows)
+    product_by_dots(kernels, out, q, weights, N);
   else
-    product_by_tiles(kernels, out, q, t, N, I);
+    product_by_panels(kernels, out, q, weights, N);
+}
+
+}  // namespace
+
+void ternary_product(const CodeKernels& kernels, const TernaryProduct& a) {
+  const Index N = a.x.q.shape()[0], I = a.x.q.shape()[1], whole = tiles_along(I) * kTileSide;
+  const std::int8_t* q = a.x.q.data<std::int8_t>();
+  if (a.w.t.dtype() != DType::t2)
+    return ternary_product(kernels, a, q, Bytes{a.w.t.data<std::int8_t>(), I});
+  std::vector<std::int8_t> padded;  // rows that fill their last tile with zeros
+  if (I != whole) {
+    padded.resize(std::size_t(N * whole));
+    for (Index n = 0; n < N; ++n) std::copy_n(q + n * I, I, padded.data() + n * whole);
+    q = padded.data();
+  }
+  ternary_product(kernels, a, q, Tiles{a.w.t.data<TernaryTile>(), whole});
 }
 
 void ternary_product_backward(const CodeKernels& kernels, const TernaryProductBackward& a) {

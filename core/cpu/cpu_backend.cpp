@@ -67,6 +67,7 @@ void CpuBackend::copy(const Tensor& to, const Tensor& from) {
 }
 
 void CpuBackend::fill(const Tensor& to, double value) {
+  check(to.dtype() != DType::t2, "[fill] expected another type than t2, got ", to);
   if (to.dtype() == DType::i8 || value == 0) {
     auto* out = static_cast<std::byte*>(to.raw());
     return cpu::for_chunks(Index(to.bytes()), kPiece, [&](Index, Index begin, Index end) {

@@ -10,7 +10,8 @@ class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(std::size_t slab_bytes);  // throws Error(Fault::memory)
   std::string_view name() const override { return "cpu"; }
-  // What computes products with int8 codes in f32 on this machine: "AVX-512 VNNI", "AVX2", "plain".
+  // What computes products with int8 codes in f32 on this machine: "AVX-512 VNNI", "AVX-VNNI",
+  // "AVX2", "plain".
   static std::string_view code_kernels();
   static std::string_view eigen_version();
   Pool& pool() override { return pool_; }

@@ -8,14 +8,27 @@ namespace tern {
 using namespace cpu;
 
 void CpuBackend::run(const Embedding& a) {
-  visit_real(a.y.dtype(), [&]<class R>() {
-    const Index N = a.ids.elements(), D = a.table.shape()[1];
-    R* y = a.y.data<R>();
-    const R* table = a.table.data<R>();
-    const std::int32_t* ids = a.ids.data<std::int32_t>();
+  const Index N = a.ids.elements(), D = a.table.shape()[1];
+  const std::int32_t* ids = a.ids.data<std::int32_t>();
+  // value(x, id): of an element of the row of that id
+  const auto copy_rows = [&]<class R, class T, class Value>(R* y, const T* table, Value value) {
     for_chunks(N, 256, [&](Index, Index begin, Index end) {
-      for (Index n = begin; n < end; ++n) std::copy_n(table + ids[n] * D, D, y + n * D);
+      for (Index n = begin; n < end; ++n)
+        std::transform(table + ids[n] * D, table + (ids[n] + 1) * D, y + n * D,
+                       [&](T x) { return value(x, ids[n]); });
     });
+  };
+  visit_real(a.y.dtype(), [&]<class R>() {
+    R* y = a.y.data<R>();
+    const R* row_scale = data_or_null<R>(a.row_scale);
+    if (a.table.dtype() == DType::i8)
+      copy_rows(y, a.table.data<std::int8_t>(),
+                [&](std::int8_t q, std::int32_t id) { return R(q) / row_scale[id]; });
+    else if (a.table.dtype() == DType::bf16)
+      copy_rows(y, a.table.data<BFloat16>(),
+                [](BFloat16 x, std::int32_t) { return R(to_real(x)); });
+    else
+      copy_rows(y, a.table.data<R>(), [](R x, std::int32_t) { return x; });
   });
 }
 

@@ -44,6 +44,18 @@ struct CodeRows {
   const R* row_scale = nullptr;
 };
 
+// codes of two bits in tiles
+template <class R>
+struct TileRows {
+  ConstRows<R> rows(Index first, Index count, R* space) const {
+    std::int8_t* codes = scratch<std::int8_t, 3>(count * columns);
+    unpack_tiles(codes, tiles, first, count, columns);
+    return CodeRows<R>{codes, columns}.rows(0, count, space);
+  }
+  const TernaryTile* tiles;
+  Index columns;
+};
+
 // y (N, O) = x (N, I) w (O, I)^T; store(tile, n, o) takes each finished tile
 template <class R, class X, class W, class Store>
 void product(const X& x, const W& w, Index N, Index O, Store&& store) {
@@ -124,26 +136,29 @@ void CpuBackend::run(const MatmulBackward& a) {
 }
 
 void CpuBackend::run(const TernaryProduct& a) {
-  if (const CodeKernels* kernels = code_kernels_for(a.y.dtype(), a.x.q.shape()[1]))
+  if (const CodeKernels* kernels = code_kernels_for(a.y.dtype(), a.w.t))
     return ternary_product(*kernels, a);
   visit_real(a.y.dtype(), [&]<class R>() {
     const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.q.shape()[1];
     R* y = a.y.data<R>();
     const R *row_scale = a.x.row_scale.data<R>(), scale = *a.w.scale.data<R>();
-    product<R>(CodeRows<R>{a.x.q.data<std::int8_t>(), I}, CodeRows<R>{a.w.t.data<std::int8_t>(), I},
-               N, O, [&](const Rows<R>& tile, Index n, Index o) {
-                 for (Index r = 0; r < tile.rows(); ++r) {
-                   const R factor = row_scale[n + r] * scale;
-                   for (Index i = 0; i < tile.cols(); ++i)
-                     y[(n + r) * O + o + i] = tile(r, i) / factor;
-                 }
-               });
+    const CodeRows<R> x{a.x.q.data<std::int8_t>(), I};
+    const auto store = [&](const Rows<R>& tile, Index n, Index o) {
+      for (Index r = 0; r < tile.rows(); ++r) {
+        const R factor = row_scale[n + r] * scale;
+        for (Index i = 0; i < tile.cols(); ++i) y[(n + r) * O + o + i] = tile(r, i) / factor;
+      }
+    };
+    if (a.w.t.dtype() == DType::t2)
+      product<R>(x, TileRows<R>{a.w.t.data<TernaryTile>(), I}, N, O, store);
+    else
+      product<R>(x, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O, store);
   });
 }
 
 void CpuBackend::run(const TernaryProductBackward& a) {
   const bool codes = a.x.q.dtype() == DType::i8;
-  const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.x.q.shape()[1]);
+  const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.w.t);
   if (codes && kernels) return ternary_product_backward(*kernels, a);
   visit_real(a.dy.dtype(), [&]<class R>() {
     const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];

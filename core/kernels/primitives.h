@@ -110,11 +110,12 @@ struct SwigluBackward {
   Tensor ab{};  // in  as in the forward pass
 };
 
-// y[n] = table[ids[n]]
+// y[n] = table[ids[n]]; of int8 codes table[ids[n]] / row_scale[ids[n]]
 struct Embedding {
-  Tensor y{};      // out (N, D) real
-  Tensor table{};  // in  (V, D) real
-  Tensor ids{};    // in  (N) i32, 0 <= id < V
+  Tensor y{};          // out (N, D) real
+  Tensor table{};      // in  (V, D) real, or i8
+  Tensor row_scale{};  // in  (V) real, of codes; else empty
+  Tensor ids{};        // in  (N) i32, 0 <= id < V
 };
 struct EmbeddingBackward {
   Grad dtable{};  // out (V, D) stored; rows of one id are added in order of n

@@ -24,7 +24,7 @@ struct MatmulBackward {
 struct TernaryProduct {
   Tensor y{};         // out (N, O) real
   Quantized x{};      // in  (N, I) i8, row_scale (N) real
-  TernaryWeight w{};  // in  (O, I) i8, scale (1) real
+  TernaryWeight w{};  // in  (O, I) i8 or t2, scale (1) real
 };
 // Straight-through: dx = dy . (t / scale) is the gradient of the dequantised x,
 // dw = dy^T . (q / row_scale) that of the latent weight.
@@ -39,7 +39,7 @@ struct TernaryProductBackward {
   Grad dw{};          // out (O, I) stored
   Tensor dy{};        // in  (N, O) real
   Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
-  TernaryWeight w{};  // in  as in the forward pass
+  TernaryWeight w{};  // in  as in the forward pass, i8
   bool fp8_dx = false;
   Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats for fp8_dx; empty: computed from dy
 };

@@ -91,6 +91,7 @@ void CudaBackend::copy(const Tensor& to, const Tensor& from) {
 }
 
 void CudaBackend::fill(const Tensor& to, double value) {
+  check(to.dtype() != DType::t2, "[fill] expected another type than t2, got ", to);
   if (!to.bytes()) return;
   if (value == 0 || to.dtype() == DType::i8)
     cuda_check(cudaMemsetAsync(to.raw(), int(value), to.bytes(), stream_), "[fill]");

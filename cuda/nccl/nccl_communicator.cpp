@@ -78,7 +78,8 @@ ncclDataType_t type_of(DType dtype) {
     case DType::i32:
       return ncclInt32;
     case DType::i8:
-    case DType::e4m3:  // bytes
+    case DType::e4m3:
+    case DType::t2:  // bytes
       return ncclInt8;
   }
   return ncclInt8;

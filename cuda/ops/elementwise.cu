@@ -203,6 +203,7 @@ void cuda::fill_elements(const Tensor& to, double value, cudaStream_t stream) {
       return fill_with(to, std::int32_t(value), stream);
     case DType::i8:
     case DType::e4m3:
+    case DType::t2:
       break;
   }
   check(false, "[fill] expected f64, f32, bf16 or i32, got ", to);

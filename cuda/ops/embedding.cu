@@ -15,14 +15,17 @@ constexpr int kThreads = 256;
 constexpr int kPiece = int(kEmbeddingPiece);
 
 // A block copies kThreads * V channels of one row: 4 + 2 bytes an element from f32 to bf16, which
-// bounds it. Nothing is summed; reproducible.
+// bounds it. row_scale: of codes, else null. Nothing is summed; reproducible.
 template <int V, class A, class W>
 __global__ void __launch_bounds__(kThreads)
-    copy_rows(A* y, const W* table, const std::int32_t* ids, Index D) {
+    copy_rows(A* y, const W* table, const float* row_scale, const std::int32_t* ids, Index D) {
   const Index n = blockIdx.x, d = (Index(blockIdx.y) * kThreads + threadIdx.x) * V;
   if (d >= D) return;
   float x[V];
   load(x, table + ids[n] * D + d);
+  if (row_scale)
+#pragma unroll
+    for (int v = 0; v < V; ++v) x[v] = __fdiv_rn(x[v], row_scale[ids[n]]);
   store(y + n * D + d, x);
 }
 
@@ -150,16 +153,21 @@ void CudaBackend::run(const Embedding& a) {
   const Index N = a.ids.elements(), D = a.table.shape()[1];
   if (N * D == 0) return;
   visit_real(a.y.dtype(), [&]<class A>() {
-    visit_real(a.table.dtype(), [&]<class W>() {
+    const auto copy = [&]<class W>() {
       A* const y = a.y.data<A>();
       const W* const table = a.table.data<W>();
+      const float* const row_scale = data_or_null<float>(a.row_scale);
       const auto* const ids = a.ids.data<std::int32_t>();
       if (D % 4 == 0 && aligned<16>(y) && aligned<16>(table))
-        copy_rows<4><<<grid_of<4>(N, D), kThreads, 0, stream_>>>(y, table, ids, D);
+        copy_rows<4><<<grid_of<4>(N, D), kThreads, 0, stream_>>>(y, table, row_scale, ids, D);
       else
-        copy_rows<1><<<grid_of<1>(N, D), kThreads, 0, stream_>>>(y, table, ids, D);
+        copy_rows<1><<<grid_of<1>(N, D), kThreads, 0, stream_>>>(y, table, row_scale, ids, D);
       launched("[embedding]");
-    });
+    };
+    if (a.table.dtype() == DType::i8)
+      copy.template operator()<std::int8_t>();
+    else
+      visit_real(a.table.dtype(), copy);
   });
 }
 

@@ -135,7 +135,26 @@ __global__ void __launch_bounds__(kThreads) transpose_ternary(const TransposeTer
     a.factors[i + threadIdx.x] = 1.0f / *a.scale;
 }
 
+// A thread unpacks a row of a tile, and the threads beside it that row of the next tiles: 4 bytes
+// to 16, which bounds it. Nothing is summed; reproducible.
+__global__ void __launch_bounds__(kThreads)
+    unpack_rows(std::int8_t* to, const TernaryTile* tiles, Index O, Index I) {
+  const Index across = tiles_along(I), at = Index(blockIdx.x) * kThreads + threadIdx.x;
+  const Index o = at / across, i = at % across * kTileSide;
+  if (o >= O) return;
+  const std::uint8_t* row = tiles[o / kTileSide * across + at % across].bytes + 4 * (o % kTileSide);
+#pragma unroll
+  for (int c = 0; c < kTileSide; ++c)
+    if (i + c < I) to[o * I + i + c] = std::int8_t((row[c % 4] >> 2 * (c / 4) & 3) - 1);
+}
+
 }  // namespace
+
+void unpack_tiles(std::int8_t* to, const TernaryTile* tiles, Index O, Index I,
+                  cudaStream_t stream) {
+  unpack_rows<<<blocks_for(O * tiles_along(I), kThreads), kThreads, 0, stream>>>(to, tiles, O, I);
+  launched("[unpack_tiles]");
+}
 
 void expand_ternary(const ExpandTernary& e, Index count, cudaStream_t stream) {
   launch(e.to, e.t, count, SameWithFactors{e.factors, e.scale, e.add}, stream);

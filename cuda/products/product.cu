@@ -170,11 +170,16 @@ void backward_w(const TernaryProductBackward& a, const Library& library) {
 }  // namespace
 
 void CudaBackend::run(const TernaryProduct& a) {
+  const Tensor unpacked = workspace(a);
+  const std::int8_t* t = (unpacked ? unpacked : a.w.t).data<std::int8_t>();
+  if (unpacked)
+    unpack_tiles(unpacked.data<std::int8_t>(), a.w.t.data<TernaryTile>(), a.w.t.shape()[0],
+                 a.w.t.shape()[1], stream_);
   visit_real(a.y.dtype(), [&]<class A>() {
     const IntegerProduct<A> product{.y = a.y.data<A>(),
                                     .q = a.x.q.data<std::int8_t>(),
                                     .row_scale = a.x.row_scale.data<float>(),
-                                    .t = a.w.t.data<std::int8_t>(),
+                                    .t = t,
                                     .scale = a.w.scale.data<float>(),
                                     .N = int(a.y.shape()[0]),
                                     .O = int(a.y.shape()[1]),

@@ -3,6 +3,7 @@
 // pointers to bf16 and f32 multiples of 16, to int8 of 8.
 #pragma once
 
+#include "core/ternary_tiles.h"
 #include "cuda/common/dispatch.h"
 #include "cuda/products/blas.h"
 
@@ -17,6 +18,9 @@ struct ExpandTernary {
   bool add = false;
 };
 void expand_ternary(const ExpandTernary& expand, Index count, cudaStream_t stream);
+
+// to (O, I) = the codes that tiles hold, in {-1, 0, 1}
+void unpack_tiles(std::int8_t* to, const TernaryTile* tiles, Index O, Index I, cudaStream_t stream);
 
 // to (rows, columns) = q / row_scale, rounded once: the f32 quotient to bf16
 void expand_rows(bf16* to, const std::int8_t* q, const float* row_scale, Index rows, Index columns,

@@ -2,15 +2,17 @@
 
 #include <xxhash.h>
 
+#include <bit>
+
 #include "core/hex.h"
 
 namespace tern {
 namespace {
 
-std::string digest_text(XXH128_hash_t hash) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, hash);
-  return to_hex(std::as_bytes(std::span(canonical.digest)));
+HashBytes canonical(XXH128_hash_t hash) {
+  XXH128_canonical_t bytes;
+  XXH128_canonicalFromHash(&bytes, hash);
+  return std::bit_cast<HashBytes>(bytes);
 }
 
 }  // namespace
@@ -31,11 +33,15 @@ void Hash::update(std::span<const std::byte> bytes) {
 }
 
 std::string Hash::hex() const {
-  return digest_text(XXH3_128bits_digest(&state_->xxh));
+  return to_hex(canonical(XXH3_128bits_digest(&state_->xxh)));
+}
+
+HashBytes hash_bytes(std::span<const std::byte> bytes) {
+  return canonical(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
 std::string hash_hex(std::span<const std::byte> bytes) {
-  return digest_text(XXH3_128bits(bytes.data(), bytes.size()));
+  return to_hex(hash_bytes(bytes));
 }
 
 }  // namespace tern

@@ -1,7 +1,8 @@
-// XXH3-128 digests as 32 lower-case hex digits (what `xxhsum -H2` prints): against accidents, not
-// against attackers.
+// XXH3-128 digests, as 16 bytes (XXH128_canonical_t) or 32 lower-case hex digits (what `xxhsum -H2`
+// prints): against accidents, not against attackers.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -23,6 +24,8 @@ class Hash {
   std::unique_ptr<State> state_;
 };
 
+using HashBytes = std::array<std::byte, 16>;
+HashBytes hash_bytes(std::span<const std::byte> bytes);
 std::string hash_hex(std::span<const std::byte> bytes);
 
 }  // namespace tern

@@ -121,6 +121,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   out.file_.pread_all(0, std::as_writable_bytes(std::span(&length, 1)));
   require(length <= kMaxHeader && length <= size - 8, Fault::input, where, ": header of ", length,
           " B does not fit the file of ", size, " B");
+  out.header_bytes_ = 8 + length;
   std::string header(length, '\0');
   out.file_.pread_all(8, std::as_writable_bytes(std::span(header)));
   const nlohmann::json json = parse_json(header, where);
@@ -158,6 +159,13 @@ void SafetensorsFile::read(const Entry& e, std::uint64_t offset, std::span<std::
   require(now == identity_, Fault::input, path().string(), ": changed while it was read");
 }
 
+std::shared_ptr<const MappedFile> SafetensorsFile::map() const {
+  const auto mapped = MappedFile::map(file_);
+  require(mapped->bytes().size() == identity_.bytes, Fault::input, path().string(),
+          ": changed while it was read");
+  return mapped;
+}
+
 namespace {
 
 template <class T>
@@ -191,10 +199,10 @@ std::uint64_t SafetensorsTensor::bytes() const {
   return bytes;
 }
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
-                                     std::span<const SafetensorsTensor> tensors)
-    : file_(File::create(path)) {
-  nlohmann::json header = {{"__metadata__", {{"format", "pt"}}}};  // transformers asks for it
+SafetensorsWriter::SafetensorsWriter(File& file, std::span<const SafetensorsTensor> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(file) {
+  nlohmann::json header = {{"__metadata__", metadata}};
   for (const SafetensorsTensor& t : tensors) {
     const std::uint64_t end = missing_ + t.bytes();
     header[t.name] = {{"dtype", info_of(t.type).safetensors},
@@ -203,8 +211,10 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
     missing_ = end;
   }
   std::string text = header.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');  // tensors begin at a multiple of 8
-  const std::uint64_t length = text.size();
+  std::uint64_t length = text.size();
+  const std::uint64_t before = sizeof length + length;
+  length += (kSafetensorsAlignment - before % kSafetensorsAlignment) % kSafetensorsAlignment;
+  text.resize(length, ' ');
   file_.write_all(std::as_bytes(std::span(&length, 1)));
   file_.write_all(std::as_bytes(std::span(text)));
 }
@@ -216,10 +226,8 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
   missing_ -= bytes.size();
 }
 
-void SafetensorsWriter::finish() {
+void SafetensorsWriter::finish() const {
   check(missing_ == 0, "[safetensors] ", missing_, " B of tensors were not written");
-  file_.sync();
-  file_.close();
 }
 
 }  // namespace tern

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "data/io/files.h"
+#include "data/io/mapped_file.h"
 #include "data/io/stored_type.h"
 
 namespace tern {
@@ -24,6 +24,7 @@ class SafetensorsFile {
   static SafetensorsFile open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }
+  std::uint64_t header_bytes() const { return header_bytes_; }  // its length too: tensors follow
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   bool contains(const std::string& name) const { return entries_.contains(name); }
@@ -32,6 +33,10 @@ class SafetensorsFile {
   // Bytes of a tensor, from `offset` in it on. Fault::input if the file has changed since it was
   // opened.
   void read(const Entry& entry, std::uint64_t offset, std::span<std::byte> to) const;
+
+  // All of the file in memory, entries at their offsets. Fault::input if its size has changed since
+  // it was opened.
+  std::shared_ptr<const MappedFile> map() const;
 
   // F32 or F64 tensor as doubles; I32 tensor. Fault::input for another dtype.
   std::vector<double> read_real(const std::string& name) const;
@@ -42,6 +47,7 @@ class SafetensorsFile {
 
   File file_;
   FileIdentity identity_;  // when it was opened
+  std::uint64_t header_bytes_ = 0;
   std::map<std::string, Entry> entries_;
   std::map<std::string, std::string> metadata_;
 };
@@ -54,17 +60,20 @@ struct SafetensorsTensor {
   std::uint64_t bytes() const;
 };
 
-// Writes a new file with the metadata {"format": "pt"}: the header, then all tensors' bytes in the
-// order of the list. Fault::disk.
+// Writes into an empty file, which the caller syncs: the header, then all tensors' bytes in the
+// order of the list. They begin at a multiple of kSafetensorsAlignment. Fault::disk.
+inline constexpr std::uint64_t kSafetensorsAlignment = 64;
 class SafetensorsWriter {
  public:
-  SafetensorsWriter(const std::filesystem::path& path, std::span<const SafetensorsTensor> tensors);
+  // metadata: without any transformers refuses the file
+  SafetensorsWriter(File& file, std::span<const SafetensorsTensor> tensors,
+                    const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 
   void append(std::span<const std::byte> bytes);  // the next ones, any number
-  void finish();                                  // after the last: fsync
+  void finish() const;                            // after the last: checks that none is missing
 
  private:
-  File file_;
+  File& file_;
   std::uint64_t missing_ = 0;  // bytes
 };
 

@@ -96,12 +96,15 @@ void write_safetensors(const fs::path& folder, std::span<const SafetensorsTensor
   nlohmann::json map = nlohmann::json::object();
   for (std::size_t f = 0; f < files; ++f) {
     const std::string name = files == 1 ? kSafetensorsName : shard_name(f, files);
-    SafetensorsWriter writer(folder / name, tensors.subspan(begins[f], begins[f + 1] - begins[f]));
+    File file = File::create(folder / name);
+    SafetensorsWriter writer(file, tensors.subspan(begins[f], begins[f + 1] - begins[f]));
     for (std::size_t i = begins[f]; i < begins[f + 1]; ++i) {
       map[tensors[i].name] = name;
       write(i, [&](std::span<const std::byte> bytes) { writer.append(bytes); });
     }
     writer.finish();
+    file.sync();
+    file.close();
   }
   if (files > 1)
     write_new_file(

@@ -53,6 +53,7 @@ StoredType stored_type(DType dtype) {
     case DType::i8:
       return StoredType::i8;
     case DType::e4m3:
+    case DType::t2:
       break;
   }
   fail(Fault::internal, "[stored_type] ", dtype, " is not stored in files");

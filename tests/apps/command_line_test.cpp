@@ -96,11 +96,10 @@ TEST(Fault211, WhatIsMissingOrTooMuchIsNamed) {
                  "train: unexpected argument 'b.toml': expected nothing behind CONFIG.");
   expect_refused({"generate", "--prompt", "x"}, "generate: --checkpoint is missing");
   expect_refused({"generate", "--checkpoint"}, "--checkpoint: expected a value (a checkpoint");
-  expect_refused(
-      {"generate", "--checkpoint", "--prompt", "x"},
-      "--checkpoint: expected a value (a checkpoint, a run directory, or a Hugging Face folder), "
-      "got the option "
-      "--prompt; if this is the value: --checkpoint=--prompt");
+  expect_refused({"generate", "--checkpoint", "--prompt", "x"},
+                 "--checkpoint: expected a value (a checkpoint, a run directory, a Hugging Face "
+                 "folder, or a packed file), got the option --prompt; if this is the value: "
+                 "--checkpoint=--prompt");
   expect_refused(
       {"prepare", "a", "--format", "jsnl", "--tokenizer", "t", "--out", "o"},
       "prepare: --format: expected one of auto, text, jsonl, u16, u32; got 'jsnl': did you "

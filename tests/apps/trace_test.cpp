@@ -1,10 +1,14 @@
 // What a hardware team does with a trace: every array read back, every step recomputed from the
 // arrays that its formula names.
+#include "apps/trace/trace.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
+#include "core/cpu/cpu_backend.h"
+#include "core/rng.h"
 #include "data/io/json.h"
 #include "data/io/safetensors.h"
 #include "tests/support/npy.h"
@@ -21,6 +25,29 @@ using Reals = std::vector<double>;
 Outcome trace(std::vector<std::string> args) {
   args.insert(args.begin(), {sibling_program("tern"), "trace"});
   return run({.args = args});
+}
+
+// Weights at two bits leave the trace of the same weights at a byte each.
+TEST(TraceOfTiles, IsThatOfBytes) {
+  const TemporaryDirectory d;
+  CpuBackend cpu(std::size_t(8) << 20);
+  std::map<std::string, std::string> files[2];
+  for (const DType codes : {DType::i8, DType::t2}) {
+    Model model({.vocab_size = 29, .width = 21, .layers = 2, .explicit_glu_width = 35}, {});
+    InferenceWeights weights(cpu, model.parameters(), DType::f32, {}, codes);
+    for (std::size_t i = 0; i < model.parameters().size(); ++i)
+      weights.set(*model.parameters()[i], [&](const Tensor& values) {
+        std::vector<double> x(std::size_t(values.elements()));
+        for (std::size_t k = 0; k < x.size(); ++k) x[k] = Rng(i + 1).normal(k);
+        upload_real(values, x);
+      });
+    ArrayDirectory out(d / name_of(codes));
+    trace(model, {1, 3}, {5, 2, 7}, out);
+    for (const auto& file : std::filesystem::directory_iterator(d / name_of(codes)))
+      files[codes == DType::t2][file.path().filename()] = read_text(file.path());
+  }
+  EXPECT_GT(files[0].size(), 50u);
+  EXPECT_TRUE(files[0] == files[1]);
 }
 
 struct Trace {

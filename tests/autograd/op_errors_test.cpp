@@ -52,6 +52,20 @@ TEST_F(OpErrors, Views) {
   expect("[embedding] expected i32 ids, got (2) f64", [&] {
     embedding(var({3, 2}), var({2}).value);
   });
+  const Tensor ids = upload_ids(cpu_, {2}, {0, 2});
+  const Tensor scales = var({3}).value;
+  expect("scales (3), table is (3, 2) i8, scales are nothing", [&] {
+    embedding(var({3, 2}, DType::i8), ids, DType::f64);
+  });
+  expect("scales (3), table is (3, 2) i8, scales are (2) f64", [&] {
+    embedding(var({3, 2}, DType::i8), ids, DType::f64, var({2}).value);
+  });
+  expect("scales (3), table is (3, 2) f64, scales are (3) f64", [&] {
+    embedding(var({3, 2}), ids, {}, scales);
+  });
+  expect("[embedding] rows: expected a real type, got i8", [&] {
+    embedding(var({3, 2}, DType::i8), ids, {}, scales);
+  });
 }
 
 TEST_F(OpErrors, Products) {
@@ -70,6 +84,15 @@ TEST_F(OpErrors, Products) {
                           .scale = var({1}, DType::f32).value};
   expect("[ternary_product] expected at most 132104 inputs, x is (1, 132105) i8",
          [&] { ternary_product(wide, wide); });
+  Parameter latent{.value = var({4, 3}).value, .grad = {.tensor = var({4, 3}).value}};
+  Tape tape;
+  QuantizedVar tiles = quantize_ternary(tape.leaf(latent));
+  tiles.codes.value = Tensor(cpu_, {4, 3}, DType::t2);
+  expect("[ternary_product] expected no tape, since weights at two bits have no backward pass",
+         [&] { ternary_product(x, tiles); });
+  expect("[cross_entropy] expected no tape, since weights at two bits have no backward pass", [&] {
+    cross_entropy(x, tiles, upload_ids(cpu_, {2}, {0, 3}), var({1}).value);
+  });
   expect("[rms_norm] expected rows of 4, x is (2, 3) f64, w is (4) f64", [&] {
     rms_norm(var({2, 3}), var({4}));
   });

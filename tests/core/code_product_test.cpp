@@ -53,7 +53,8 @@ class CodeProduct : public testing::TestWithParam<const cpu::CodeKernels* (*)()>
 };
 
 INSTANTIATE_TEST_SUITE_P(Kernels, CodeProduct,
-                         testing::Values(cpu::code_kernels_avx512, cpu::code_kernels_avx2));
+                         testing::Values(cpu::code_kernels_avx512, cpu::code_kernels_avx_vnni,
+                                         cpu::code_kernels_avx2));
 
 void expect_exact(const Tensor& y, Operands& a, const Size& size) {
   for (Index n = 0; n < size.N; ++n)
@@ -81,6 +82,29 @@ TEST_P(CodeProduct, LargestSumsDoNotOverflow) {
     cpu::ternary_product(kernels(), {.y = y, .x = a.x, .w = a.w});
     expect_exact(y, a, size);
   }
+}
+
+// Weights in tiles, of sizes that fill none: 1 to 70 rows on either side of the switch between
+// reading tiles where they lie and unpacking them.
+TEST_P(CodeProduct, OfTilesHasTheSameBits) {
+  for (const Index N : {1, 2, 3, 4, 5, 8, 9, 16, 17, 33, 70})
+    for (const auto& [O, I] : {std::pair<Index, Index>{1, 1},
+                               {15, 16},
+                               {16, 15},
+                               {17, 33},
+                               {33, 48},
+                               {48, 257},
+                               {70, 272},
+                               {300, 1040}})
+      for (const bool extreme : {false, true}) {
+        const Size size{N, O, I};
+        Operands a(on_, size, extreme);
+        const TernaryWeight tiles{Tensor(on_, {O, I}, DType::t2), a.w.scale};
+        pack_tiles(tiles.t, a.w.t);
+        const Tensor y(on_, {N, O}, DType::f32);
+        cpu::ternary_product(kernels(), {.y = y, .x = a.x, .w = tiles});
+        expect_exact(y, a, size);
+      }
 }
 
 TEST_P(CodeProduct, BackwardIsThatOfTheDequantisedOperands) {

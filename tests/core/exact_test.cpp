@@ -115,12 +115,14 @@ struct ProductSize {
   Index N, O, I;
 };
 
-// y = sum / (row_scale * scale) with an int64 sum, to the last bit, whatever the tiling.
+// y = sum / (row_scale * scale) with an int64 sum, to the last bit, whatever the tiling, and
+// however the weights are stored.
 TEST_P(Exact, TernaryProductIsTheIntegerSumDividedOnce) {
   for (const auto& [N, O, I] :
        {ProductSize{1, 1, 1}, ProductSize{1, 3, 2}, ProductSize{3, 1, 33}, ProductSize{7, 5, 255},
         ProductSize{2, 257, 64}, ProductSize{257, 3, 65}, ProductSize{256, 256, 31},
-        ProductSize{300, 270, 129}, ProductSize{5, 2, 6912}, ProductSize{1, 1, 132104}}) {
+        ProductSize{300, 270, 129}, ProductSize{5, 2, 6912}, ProductSize{1, 1, 132104},
+        ProductSize{9, 1, 132104}}) {
     const Rng rng(11, std::uint64_t(N * 1000 + O * 10 + I));
     std::vector<std::int8_t> q(std::size_t(N * I)), t(std::size_t(O * I));
     for (std::size_t k = 0; k < q.size(); ++k) q[k] = std::int8_t(rng.bits(k) % 255 - 127);
@@ -128,12 +130,16 @@ TEST_P(Exact, TernaryProductIsTheIntegerSumDividedOnce) {
     if (I > 100000) std::fill(q.begin(), q.end(), 127), std::fill(t.begin(), t.end(), -1);
     Values scales(std::size_t(N), 0);
     for (Index n = 0; n < N; ++n) scales[n] = double(float(30 + 100 * rng.uniform(5 + n)));
-    const Tensor y(cpu_, {N, O}, GetParam());
     const double scale = double(37.3f);
-    cpu_.run(TernaryProduct{.y = y,
-                            .x = {.q = coded({N, I}, q), .row_scale = tensor({N}, scales)},
-                            .w = {.t = coded({O, I}, t), .scale = tensor({1}, {scale})}});
+    const Quantized x{.q = coded({N, I}, q), .row_scale = tensor({N}, scales)};
+    const TernaryWeight bytes{.t = coded({O, I}, t), .scale = tensor({1}, {scale})};
+    const TernaryWeight tiles{.t = Tensor(cpu_, {O, I}, DType::t2), .scale = bytes.scale};
+    pack_tiles(tiles.t, bytes.t);
+    const Tensor y(cpu_, {N, O}, GetParam()), of_tiles(cpu_, {N, O}, GetParam());
+    cpu_.run(TernaryProduct{.y = y, .x = x, .w = bytes});
+    cpu_.run(TernaryProduct{.y = of_tiles, .x = x, .w = tiles});
     const Values got = download_real(y);
+    EXPECT_EQ(download_real(of_tiles), got) << N << ' ' << O << ' ' << I;
     Index wrong = 0;
     for (Index n = 0; n < N; ++n)
       for (Index o = 0; o < O; ++o) {

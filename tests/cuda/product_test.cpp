@@ -32,15 +32,21 @@ Codes random_codes(Index N, Index O, Index I) {
   return c;
 }
 
-std::vector<float> product(Backend& on, const Codes& c, Index N, Index O, Index I) {
+std::vector<float> product(Backend& on, const Codes& c, Index N, Index O, Index I,
+                           DType stored = DType::i8) {
   const Quantized x{.q = Tensor(on, {N, I}, DType::i8), .row_scale = Tensor(on, {N}, DType::f32)};
-  const TernaryWeight w{.t = Tensor(on, {O, I}, DType::i8), .scale = Tensor(on, {1}, DType::f32)};
+  TernaryWeight w{.t = Tensor(on, {O, I}, DType::i8), .scale = Tensor(on, {1}, DType::f32)};
   const Tensor y(on, {N, O}, DType::f32);
   on.upload(x.q, c.q.data());
   on.upload(x.row_scale, c.row_scale.data());
   on.upload(w.t, c.t.data());
   on.upload(w.scale, c.scale.data());
   on.fill(y, -1);
+  if (stored == DType::t2) {
+    const Tensor tiles(on, {O, I}, DType::t2);
+    pack_tiles(tiles, w.t);
+    w.t = tiles;
+  }
   on.run(TernaryProduct{.y = y, .x = x, .w = w});
   std::vector<float> out(std::size_t(N * O));
   on.download(out.data(), y);
@@ -60,8 +66,10 @@ TEST_F(CudaProduct, HasTheCpusBits) {
                                                                  {513, 2048, 1024},
                                                                  {300, 1024, 2816}}) {
     const Codes codes = random_codes(N, O, I);
-    EXPECT_EQ(product(gpu(kSlab), codes, N, O, I), product(cpu, codes, N, O, I))
-        << N << ' ' << O << ' ' << I;
+    const std::vector<float> want = product(cpu, codes, N, O, I);
+    for (const DType stored : {DType::i8, DType::t2})
+      EXPECT_EQ(product(gpu(kSlab), codes, N, O, I, stored), want)
+          << N << ' ' << O << ' ' << I << ' ' << stored;
   }
 }
 

@@ -256,6 +256,8 @@ TEST(Safetensors, WrittenFilesReadAsTheyWereGivenInAsManyShardsAsNeeded) {
       EXPECT_EQ(entry->type, tensors[i].type);
       EXPECT_EQ(entry->shape, tensors[i].shape);
       EXPECT_EQ(entry->offset % 2, 0u);
+      EXPECT_EQ(file->header_bytes() % 64, 0u);
+      EXPECT_EQ(file->metadata().at("format"), "pt");
       std::string read(entry->bytes, '\0');
       file->read(*entry, 0, std::as_writable_bytes(std::span(read)));
       EXPECT_EQ(read, bytes_of(i));

@@ -13,7 +13,8 @@ void run(std::string_view input) {
     std::vector<SafetensorsTensor> tensors;
     for (const auto& [name, e] : file.entries()) tensors.push_back({name, e.type, e.shape});
     std::filesystem::remove(copy);
-    SafetensorsWriter writer(copy, tensors);
+    File to = File::create(copy);
+    SafetensorsWriter writer(to, tensors, file.metadata());
     for (const auto& [name, e] : file.entries()) {
       std::vector<std::byte> content(e.bytes);
       file.read(e, 0, content);
@@ -21,6 +22,7 @@ void run(std::string_view input) {
     }
     writer.finish();
     const SafetensorsFile again = SafetensorsFile::open(copy);
+    expect(again.metadata() == file.metadata(), "metadata differs when it is written again");
     expect(again.entries().size() == tensors.size(),
            "tensors are lost when they are written again");
     for (const auto& [name, e] : file.entries())

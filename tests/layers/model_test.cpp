@@ -353,32 +353,94 @@ TEST(Model, StatsCountZerosAndFlipsOfEveryTernaryMatrix) {
   }
 }
 
-// The same numbers from codes alone as from the weights that they were made of.
+// The same numbers from codes alone, of a byte or of two bits, as from the weights that they were
+// made of.
 TEST(Model, RunsOnWeightsForInference) {
   const TinyBatch batch = tiny_batch(2, 7, 29);
-  for (const DType dtype : {DType::f32, DType::f64})
-    for (const Quantize quantize : {Quantize::ternary, Quantize::none}) {
-      ModelConfig config = tiny_config();
-      config.quantize = quantize;
-      TinyModel trained({.dtype = dtype}, config);
-      CpuBackend cpu(kSlab);
-      Model model(config, {.dtype = dtype});
-      InferenceWeights weights(cpu, model.parameters(), dtype);
-      for (std::size_t i = 0; i < model.parameters().size(); ++i)
-        weights.set(*model.parameters()[i], [&](const Tensor& values) {
-          upload_real(values, download_real(trained.model.parameters()[i]->value));
-        });
-      EXPECT_EQ(download_real(model.logits({}, upload_ids(cpu, {2, 7}, batch.ids))),
-                download_real(trained.model.logits({}, upload_ids(trained.cpu, {2, 7}, batch.ids))))
-          << dtype << ' ' << int(quantize);
-      for (const Parameter* p : model.parameters()) {
-        EXPECT_EQ(bool(p->value), !p->ternary) << p->name;  // no latent weights
-        EXPECT_FALSE(p->grad.tensor) << p->name;
-      }
-      if (quantize == Quantize::ternary && dtype == DType::f32) {  // a byte a weight, not eight
-        EXPECT_LT(cpu.pool().used(), trained.cpu.pool().used() / 4);
-      }
+  for (const auto& [dtype, quantize, codes] : {std::tuple{DType::f32, Quantize::ternary, DType::i8},
+                                               std::tuple{DType::f64, Quantize::ternary, DType::i8},
+                                               std::tuple{DType::f32, Quantize::ternary, DType::t2},
+                                               std::tuple{DType::f64, Quantize::ternary, DType::t2},
+                                               std::tuple{DType::f32, Quantize::none, DType::i8},
+                                               std::tuple{DType::f64, Quantize::none, DType::i8}}) {
+    ModelConfig config = tiny_config();
+    config.quantize = quantize;
+    TinyModel trained({.dtype = dtype}, config);
+    CpuBackend cpu(kSlab);
+    Model model(config, {.dtype = dtype});
+    InferenceWeights weights(cpu, model.parameters(), dtype, {}, codes);
+    for (std::size_t i = 0; i < model.parameters().size(); ++i)
+      weights.set(*model.parameters()[i], [&](const Tensor& values) {
+        upload_real(values, download_real(trained.model.parameters()[i]->value));
+      });
+    EXPECT_EQ(download_real(model.logits({}, upload_ids(cpu, {2, 7}, batch.ids))),
+              download_real(trained.model.logits({}, upload_ids(trained.cpu, {2, 7}, batch.ids))))
+        << dtype << ' ' << int(quantize) << ' ' << codes;
+    for (const Parameter* p : model.parameters()) {
+      EXPECT_EQ(bool(p->value), !p->ternary) << p->name;  // no latent weights
+      EXPECT_FALSE(p->grad.tensor) << p->name;
+      EXPECT_TRUE(!p->ternary || p->copy.t.dtype() == codes) << p->name;
     }
+    if (quantize == Quantize::ternary && dtype == DType::f32) {  // a byte a weight, not eight
+      EXPECT_LT(cpu.pool().used(), trained.cpu.pool().used() / 4);
+    }
+  }
+}
+
+// A model whose weights lie in memory of others: tiles, and an embedding in few bits, which gives
+// the numbers of the same values in f32.
+TEST(Model, RunsOnBorrowedMemory) {
+  const TinyBatch batch = tiny_batch(2, 7, 29);
+  CpuBackend cpu(kSlab);
+  Model first(tiny_config(), {}), second(tiny_config(), {});
+  InferenceWeights own(cpu, first.parameters(), DType::f32, {}, DType::t2),
+      borrowed(cpu, second.parameters());
+  const auto borrow = [&](const Tensor& t) {
+    return Tensor::borrow(cpu, t.shape(), t.dtype(), t.raw());
+  };
+  const auto logits = [&](Model& model) {
+    return download_real(model.logits({}, upload_ids(cpu, {2, 7}, batch.ids)));
+  };
+  for (std::size_t i = 0; i < first.parameters().size(); ++i) {
+    Parameter &p = *first.parameters()[i], &q = *second.parameters()[i];
+    own.set(p, [&](const Tensor& values) {
+      Values x(std::size_t(values.elements()));
+      for (std::size_t k = 0; k < x.size(); ++k) x[k] = Rng(i + 1).normal(k);
+      upload_real(values, x);
+    });
+    if (p.ternary)
+      borrowed.bind(q, TernaryWeight{.t = borrow(p.copy.t), .scale = borrow(p.copy.scale)});
+    else
+      borrowed.bind(q, borrow(p.value));
+  }
+  EXPECT_EQ(logits(second), logits(first));
+  Parameter &table = *first.parameters()[0], &few_bits = *second.parameters()[0];
+  const Values values = download_real(table.value);
+  const Tensor half(cpu, table.shape, DType::bf16);
+  upload_real(half, values);
+  borrowed.bind(few_bits, half);
+  EXPECT_NE(logits(second), logits(first));
+  upload_real(table.value, download_real(half));
+  EXPECT_EQ(logits(second), logits(first));
+
+  const Quantized rows{.q = Tensor(cpu, table.shape, DType::i8),
+                       .row_scale = Tensor(cpu, {table.shape[0]}, DType::f32)};
+  cpu.run(QuantizeRows{.y = rows, .x = table.value});
+  borrowed.bind(few_bits, rows);
+  EXPECT_NE(logits(second), logits(first));
+  cpu.run(Dequantize{.x = table.value, .y = rows});
+  EXPECT_EQ(logits(second), logits(first));
+
+  Parameter &norm = *second.parameters()[2], &matrix = *second.parameters()[3];
+  ASSERT_TRUE(!norm.ternary && matrix.ternary) << norm.name << ", " << matrix.name;
+  EXPECT_THAT(complaint([&] { borrowed.bind(norm, Tensor(cpu, norm.shape, DType::bf16)); }),
+              HasSubstr(norm.name + ": expected values (21) f32, got (21) bf16"));
+  EXPECT_THAT(complaint([&] { borrowed.bind(matrix, matrix.copy.t); }),
+              HasSubstr(matrix.name + ": expected values"));
+  EXPECT_THAT(complaint([&] { borrowed.bind(norm, matrix.copy); }),
+              HasSubstr(norm.name + ": expected codes (21) and a scale f32"));
+  EXPECT_THAT(complaint([&] { borrowed.bind(norm, rows); }),
+              HasSubstr(norm.name + ": expected int8 rows (21) of an embedding and f32 scales"));
 }
 
 TEST(Model, IdsOfTheWrongRankOrWithoutTokensAreNamed) {
