@@ -214,18 +214,13 @@ SavedModel open_huggingface(const fs::path& folder) {
   SavedModel saved{.path = folder,
                    .config = {},
                    .weights = folder_weights(folder, std::move(files), model),
-                   .tokenizer = folder_tokenizer(folder),
                    .documents = read.facts.documents,
                    .documents_stated = read.facts.documents_stated,
                    .warnings = std::move(read.warnings)};
   saved.config.model = read.model;
   saved.config.batch.context = read.facts.context;
-  if (!saved.tokenizer) return saved;
-  require(saved.tokenizer->vocab_size() == read.model.vocab_size, Fault::input, file.string(),
-          ": vocab_size: expected ", saved.tokenizer->vocab_size(),
-          ", the size of its tokenizer, got ", read.model.vocab_size);
-  saved.documents.bos = saved.documents.bos && saved.tokenizer->bos_id() >= 0;
-  saved.documents.eos = saved.documents.eos && saved.tokenizer->eos_id() >= 0;
+  if (auto tokenizer = folder_tokenizer(folder))
+    set_own_tokenizer(saved, std::move(*tokenizer), file.string());
   return saved;
 }
 

@@ -293,13 +293,10 @@ SavedModel open_packed(const fs::path& path) {
   saved.config.batch.context = read.facts.context;
   if (!packed.file.contains(kPackedTokenizer)) return saved;
   const auto tokenizer = packed.bytes(packed.file.entry(kPackedTokenizer));
-  saved.tokenizer =
-      Tokenizer::parse({reinterpret_cast<const char*>(tokenizer.data()), tokenizer.size()}, path);
-  require(saved.tokenizer->vocab_size() == read.model.vocab_size, Fault::input, where,
-          ": vocab_size: expected ", saved.tokenizer->vocab_size(),
-          ", the size of its tokenizer, got ", read.model.vocab_size);
-  saved.documents.bos = saved.documents.bos && saved.tokenizer->bos_id() >= 0;
-  saved.documents.eos = saved.documents.eos && saved.tokenizer->eos_id() >= 0;
+  set_own_tokenizer(
+      saved,
+      Tokenizer::parse({reinterpret_cast<const char*>(tokenizer.data()), tokenizer.size()}, path),
+      where);
   return saved;
 }
 

@@ -145,6 +145,24 @@ void load_moments(const WeightSource& source, Trainer& trainer) {
   }
 }
 
+namespace {
+
+// Documents begin and end with what the tokenizer has.
+void keep_tokenizer(SavedModel& saved, Tokenizer tokenizer) {
+  saved.documents.bos = saved.documents.bos && tokenizer.bos_id() >= 0;
+  saved.documents.eos = saved.documents.eos && tokenizer.eos_id() >= 0;
+  saved.tokenizer = std::move(tokenizer);
+}
+
+}  // namespace
+
+void set_own_tokenizer(SavedModel& saved, Tokenizer tokenizer, std::string_view where) {
+  const std::int64_t vocabulary = saved.config.model.vocab_size;
+  require(tokenizer.vocab_size() == vocabulary, Fault::input, where, ": vocab_size: expected ",
+          tokenizer.vocab_size(), ", the size of its tokenizer, got ", vocabulary);
+  keep_tokenizer(saved, std::move(tokenizer));
+}
+
 void set_tokenizer(SavedModel& saved, const Tokenizer& tokenizer) {
   const std::int64_t vocabulary = saved.config.model.vocab_size;
   require(!saved.tokenizer || saved.tokenizer->hash() == tokenizer.hash(), Fault::usage,
@@ -152,9 +170,7 @@ void set_tokenizer(SavedModel& saved, const Tokenizer& tokenizer) {
           saved.tokenizer ? saved.tokenizer->hash() : "", ", got ", tokenizer.hash(), ")");
   require(tokenizer.vocab_size() == vocabulary, Fault::usage, saved.path.string(),
           ": expected a tokenizer of ", vocabulary, " pieces, got ", tokenizer.vocab_size());
-  saved.tokenizer = tokenizer;
-  saved.documents.bos = saved.documents.bos && tokenizer.bos_id() >= 0;
-  saved.documents.eos = saved.documents.eos && tokenizer.eos_id() >= 0;
+  keep_tokenizer(saved, tokenizer);
 }
 
 const Tokenizer& require_tokenizer(const SavedModel& saved) {

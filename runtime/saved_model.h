@@ -83,6 +83,9 @@ struct SavedModel {
   std::vector<std::string> warnings{};    // what was ignored, a line each
 };
 
+// The one that a model's own files have. where: what says the vocabulary's size, in messages.
+// Fault::input if the sizes differ.
+void set_own_tokenizer(SavedModel& saved, Tokenizer tokenizer, std::string_view where);
 // For a model whose files have none. Fault::usage if they have another one, or if its size is not
 // that of the model's vocabulary.
 void set_tokenizer(SavedModel& saved, const Tokenizer& tokenizer);
