@@ -2,6 +2,7 @@
 // Autograd, layers and optimisers know only this class; no other file names a device.
 #pragma once
 
+#include "core/decode_step.h"
 #include "core/device_traits.h"
 #include "core/kernels.h"
 #include "core/pool.h"
@@ -52,6 +53,10 @@ class Backend {
   virtual void hang();
   // where the host may read t without a download, or null
   virtual const void* host_address(const Tensor&) const { return nullptr; }
+
+  // A faster way to decode this model, or null: layer by layer. It keeps the model's tensors and must
+  // not outlive the backend.
+  virtual std::unique_ptr<DecodeStep> decode_step(const DecodeModel&) { return nullptr; }
 
 #define TERN_RUN(Kernel) virtual void run(const Kernel&) = 0;
   TERN_KERNELS(TERN_RUN)

@@ -50,6 +50,8 @@ class Model {
   // for them at once, and grows if there are more.
   ModelState new_state(Index batch, Index positions = 0);
   ParameterCount count() const;
+  // (L, D) lower bounds of the forget gates; row 0 is not used. Empty: the model has none.
+  Tensor gate_bounds() { return gate_bounds(nullptr).value; }
 
  private:
   struct Block {

@@ -40,6 +40,7 @@ class CudaBackend final : public Backend {
   double seconds_of(const std::function<void()>& work) override;
   std::unique_ptr<Timestamp> timestamp() override;
   void hang() override;
+  std::unique_ptr<DecodeStep> decode_step(const DecodeModel& model) override;
   // DevicePlugin::measure_products, but the table is returned, not written
   cuda::AlgorithmTable measure_products(const std::function<void()>& work,
                                         const std::function<void(const MeasuredProduct&)>& report);

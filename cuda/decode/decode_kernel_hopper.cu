@@ -1,0 +1,710 @@
+// Blocks share every product: its panels of 16 rows are dealt to them. What one product leaves,
+// every block needs whole: blocks write it as words of 16 bytes that carry the number of their step
+// beside two values, and read those of all others until that number is there. So a word is its own
+// flag, and no barrier or fence is needed. A copying warp brings tiles to shared memory as far
+// ahead as there is room, two more warps sum what only scales need. All stages run the same code,
+// which must stay in the instruction cache, and few warps run it: a stage is so short that the
+// instructions which every warp needs for itself would take most of its time.
+#include <algorithm>
+#include <cstdint>
+
+#include "cuda/common/check.h"
+#include "cuda/common/cluster.cuh"
+#include "cuda/decode/decode_kernel.h"
+
+namespace tern::cuda {
+namespace {
+
+constexpr int kWarps = 8, kThreads = 32 * kWarps;  // that compute
+constexpr int kCopyWarp = kWarps, kSumWarp = kWarps + 1, kCodeWarp = kWarps + 2;
+constexpr int kAllThreads = kThreads + 96;
+constexpr int kUnit = 512;  // bytes that a warp reads at once: 8 tiles
+constexpr int kUnitColumns = 128;
+constexpr int kPanelRows = 16;
+constexpr int kPanelWords = 8;  // of an exchanged vector: two rows each
+constexpr int kMaxPanels = 64;  // of one product in a block
+constexpr int kMaxSlots = 64;
+constexpr int kMaxInputs = 3;  // quantised rows of one stage
+constexpr int kSpin = 6;       // words that a thread asks for again and again, until they are there
+
+struct alignas(16) Word {
+  float a, b, aux;
+  unsigned step;
+};
+
+__device__ inline Word load_word(const Word* from) {
+  Word w;
+  asm volatile(
+      "{.reg .b128 r; .reg .b64 l, h;\n"
+      "ld.relaxed.gpu.global.b128 r, [%4];\n"
+      "mov.b128 {l, h}, r; mov.b64 {%0, %1}, l; mov.b64 {%2, %3}, h;}"
+      : "=f"(w.a), "=f"(w.b), "=f"(w.aux), "=r"(w.step)
+      : "l"(from)
+      : "memory");
+  return w;
+}
+__device__ inline void store_word(Word* to, const Word& w) {
+  asm volatile(
+      "{.reg .b128 r; .reg .b64 l, h;\n"
+      "mov.b64 l, {%1, %2}; mov.b64 h, {%3, %4}; mov.b128 r, {l, h};\n"
+      "st.relaxed.gpu.global.b128 [%0], r;}" ::"l"(to),
+      "f"(w.a), "f"(w.b), "f"(w.aux), "r"(w.step)
+      : "memory");
+}
+// now, not when it is first used
+__device__ inline float2 load_now(const float* from) {
+  float2 v;
+  asm volatile("ld.global.nc.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(from));
+  return v;
+}
+
+using hopper::Address;
+using hopper::shared_address;
+
+__device__ inline void copy_bulk(Address to, const void* from, unsigned bytes, Address barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to),
+      "l"(from), "r"(bytes), "r"(barrier)
+      : "memory");
+}
+// Three places of every stage where warps meet: the computing ones, and those that read what they
+// left there.
+enum Meeting : int { kReceived = 1, kQuantized, kMultiplied };
+template <Meeting at>
+__device__ inline void meet() {
+  constexpr int kCount = kThreads + (at == kMultiplied ? 64 : 32);
+  asm volatile("bar.sync %0, %1;" ::"n"(int(at)), "n"(kCount) : "memory");
+}
+
+// the larger magnitude, or NaN; its sign is any
+__device__ inline float larger(float a, float b) {
+  float c;
+  asm("max.NaN.xorsign.abs.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+  return c;
+}
+// x factor to the nearest integer in the lowest bits, halves to even, for |x factor| < 2^21
+__device__ inline unsigned round_product(float x, float factor) {
+  return __float_as_uint(__fmaf_rn(x, factor, 12582912.f));
+}
+__device__ inline float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ inline float sigmoid(float x) {
+  float e;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(-1.4426950408889634f * x));
+  return reciprocal(1.f + e);
+}
+
+enum Kind : int { kGates, kOutput, kGlu, kDown, kHead, kKinds };
+
+struct StageShape {
+  int inputs, rows;         // of what is quantised: columns, and rows
+  int panels;               // of a task
+  int tasks;                // all blocks'
+  int whole, rest;          // tasks / blocks, tasks % blocks
+  int units, pieces, size;  // of a panel: units, pieces in the ring, units of a piece at most
+  int most;                 // panels between two barriers
+  int inverse_size, inverse_pieces;  // 65536 / n, rounded up
+  float inverse_inputs;
+};
+
+struct Layout {
+  StageShape stage[kKinds];
+  int slots, slot_bytes;
+  int rows, codes, x, ring;  // offsets in bytes
+  int bytes;
+};
+
+// A stage as this block sees it.
+struct alignas(16) StageRow {
+  DecodeStage of;
+  int first, tasks;  // of this block: the first task, and how many
+  int slot;          // of its first piece
+  unsigned phase;
+};
+
+struct Shared {
+  unsigned long long full[kMaxSlots], empty[kMaxSlots];
+  int sums[2][kMaxPanels * kPanelRows];
+  alignas(16) float2 squares[kThreads];
+  float top[kMaxInputs][kWarps];
+  int code_sum[kMaxInputs];
+  float scale[kMaxInputs];  // of what products with input p leave
+};
+
+__device__ void fill_row(StageRow& row, const DecodeArguments& a, const Layout& layout, int stage) {
+  const int kind = stage == 4 * a.layers ? kHead : stage & 3;
+  const StageShape& s = layout.stage[kind];
+  int offset =
+      stage / 4 *
+      (layout.stage[0].rest + layout.stage[1].rest + layout.stage[2].rest + layout.stage[3].rest);
+  for (int k = 0; k < (stage & 3); ++k) offset += layout.stage[k].rest;
+  const int blocks = gridDim.x;
+  const int j = int(blockIdx.x) - offset % blocks;
+  row.of = a.stages[stage];
+  row.first = j < 0 ? j + blocks : j;
+  row.tasks = s.whole + (row.first < s.rest);
+  row.slot = row.tasks * s.panels * s.pieces;
+}
+
+// from pieces of each stage to where it begins
+__device__ void place_rows(StageRow* rows, int stages, int slots) {
+  const int lane = threadIdx.x % 32;
+  int before = 0;
+#pragma unroll 1
+  for (int first = 0; first < stages; first += 32) {
+    const int stage = first + lane;
+    const int pieces = stage < stages ? rows[stage].slot : 0;
+    int sum = pieces;
+#pragma unroll
+    for (int o = 1; o < 32; o *= 2) {
+      const int other = __shfl_up_sync(~0u, sum, o);
+      if (lane >= o) sum += other;
+    }
+    const int at = before + sum - pieces;
+    if (stage < stages) rows[stage].slot = at % slots, rows[stage].phase = at / slots & 1;
+    before += __shfl_sync(~0u, sum, 31);
+  }
+}
+
+// ---- the copying warp ----
+
+__device__ void copy_tiles(const DecodeArguments& a, const Layout& layout, Shared& s,
+                           char* memory) {
+  const auto* rows = reinterpret_cast<const StageRow*>(memory + layout.rows);
+  int slot = 0;
+  unsigned phase = 1;
+#pragma unroll 1
+  for (int stage = 0; stage <= 4 * a.layers; ++stage) {
+    const StageRow& row = rows[stage];
+    const StageShape& shape = layout.stage[stage == 4 * a.layers ? kHead : stage & 3];
+    int j = row.first;
+#pragma unroll 1
+    for (int n = row.tasks; n > 0; --n, j += gridDim.x)
+#pragma unroll 1
+      for (int m = 0; m < shape.panels; ++m) {
+        const char* from =
+            static_cast<const char*>(row.of.tiles[m]) + std::size_t(j) * shape.units * kUnit;
+#pragma unroll 1
+        for (int u = 0; u < shape.units; u += shape.size) {
+          const unsigned bytes = min(shape.size, shape.units - u) * kUnit;
+          hopper::wait_barrier(shared_address(&s.empty[slot]), phase);
+          const Address full = shared_address(&s.full[slot]);
+          hopper::arrive_and_expect(full, bytes);
+          copy_bulk(shared_address(memory + layout.ring + slot * layout.slot_bytes),
+                    from + u * kUnit, bytes, full);
+          if (++slot == layout.slots) slot = 0, phase ^= 1;
+        }
+      }
+  }
+}
+
+// ---- what the two warps that sum do ----
+
+// scale[p] = top[p] r / (127 weight scale), r: 1 / rms of the values and, if twice, 1 / rms of
+// what they are times the first norm's weights
+__device__ inline void sum_squares(Shared& s, const StageShape& shape, const StageRow& row,
+                                   float eps, bool twice, int lane) {
+  unsigned top[kMaxInputs];
+#pragma unroll
+  for (int p = 0; p < kMaxInputs; ++p)
+    top[p] = __reduce_max_sync(~0u, __float_as_uint(s.top[p][lane % kWarps]));
+  float x = 0, y = 0;
+#pragma unroll
+  for (int i = 0; i < kThreads / 64; ++i) {
+    const float4 two = *reinterpret_cast<const float4*>(&s.squares[(i * 32 + lane) * 2]);
+    x += two.x + two.z, y += two.y + two.w;
+  }
+#pragma unroll
+  for (int o = 16; o; o /= 2) {
+    x += __shfl_xor_sync(~0u, x, o);
+    y += __shfl_xor_sync(~0u, y, o);
+  }
+  float r = rsqrtf(x * shape.inverse_inputs + eps);
+  if (twice) r *= rsqrtf(r * r * (y * shape.inverse_inputs) + eps);
+  r *= 1.f / 127.f;
+#pragma unroll
+  for (int p = 0; p < kMaxInputs; ++p)
+    if (lane == p && p < shape.rows)
+      s.scale[p] = __uint_as_float(top[p]) * r * row.of.inverse_scale[p];
+  __syncwarp();
+}
+
+__device__ inline void sum_codes(Shared& s, const std::int8_t* codes, const StageShape& shape,
+                                 int lane) {
+#pragma unroll 1
+  for (int p = 0; p < shape.rows; ++p, codes += shape.inputs) {
+    int total = 0;
+#pragma unroll 2
+    for (int i = lane; i < shape.inputs / 16; i += 32) {
+      const int4 q = *reinterpret_cast<const int4*>(codes + i * 16);
+      total = __dp4a(q.x, 0x01010101, total), total = __dp4a(q.y, 0x01010101, total);
+      total = __dp4a(q.z, 0x01010101, total), total = __dp4a(q.w, 0x01010101, total);
+    }
+    total = __reduce_add_sync(~0u, total);
+    if (lane == 0) s.code_sum[p] = total;
+    __syncwarp();
+  }
+}
+
+// ---- products ----
+
+// What a warp multiplies between two barriers: so many units, from a unit of a piece on. The last
+// piece of a panel counts like the others, even if it is smaller.
+struct Share {
+  int units, piece, unit;
+  int slot;
+  unsigned phase;
+};
+
+// of n panels that begin in this slot
+__device__ inline Share share_of(const StageShape& shape, int slots, int slot, unsigned phase,
+                                 int n, int warp) {
+  const int all = n * shape.pieces * shape.size;
+  const int begin = warp * all / kWarps, end = (warp + 1) * all / kWarps;
+  const int piece = begin * shape.inverse_size >> 16;
+  Share s{.units = end - begin,
+          .piece = piece,
+          .unit = begin - piece * shape.size,
+          .slot = slot + piece,
+          .phase = phase};
+  if (s.slot >= slots) s.slot -= slots, s.phase ^= 1;
+  return s;
+}
+
+__device__ inline int dot4(unsigned codes, unsigned q, int sum) {
+  int d;
+  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(codes), "r"(q), "r"(sum));
+  return d;
+}
+
+// sums[panel][row] += 64 sum of (w + 1) q of this warp's share. Panel k reads row k % rows of the
+// codes. A lane has four rows of one of eight tiles; the codes' two bits stay where they are.
+__device__ inline void multiply_share(Shared& s, int* sums, const std::int8_t* codes,
+                                      const char* ring, const Layout& layout,
+                                      const StageShape& shape, Share at, int first, int lane) {
+  ring += lane * 16;
+  codes += lane / 4 * 16;
+  while (at.units > 0) {
+    const int of_first = at.piece * shape.inverse_pieces >> 16;
+    const int before = (at.piece - of_first * shape.pieces) * shape.size + at.unit;
+    const int panel = first + of_first;
+    const int input = shape.rows > 1 ? panel - 3 * (panel * 86 >> 8) : 0;
+    const char* tiles = ring + at.slot * layout.slot_bytes + at.unit * kUnit;
+    const std::int8_t* q = codes + input * shape.inputs + before * kUnitColumns;
+    const int in_piece = min(at.units, shape.size - at.unit);
+    const char* end = tiles + min(in_piece, shape.units - before) * kUnit;
+    int a[4][4] = {};
+    hopper::wait_barrier(shared_address(&s.full[at.slot]), at.phase);
+#pragma unroll 2
+    for (; tiles < end; tiles += kUnit, q += kUnitColumns) {
+      const uint4 w = *reinterpret_cast<const uint4*>(tiles);
+      const uint4 x = *reinterpret_cast<const uint4*>(q);
+      const unsigned row[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+      for (int r = 0; r < 4; ++r) {
+        a[r][0] = dot4(row[r] & 0x03030303u, x.x, a[r][0]);
+        a[r][1] = dot4(row[r] & 0x0c0c0c0cu, x.y, a[r][1]);
+        a[r][2] = dot4(row[r] & 0x30303030u, x.z, a[r][2]);
+        a[r][3] = dot4(row[r] & 0xc0c0c0c0u, x.w, a[r][3]);
+      }
+    }
+    int t[4];
+#pragma unroll
+    for (int r = 0; r < 4; ++r) t[r] = ((a[r][0] * 4 + a[r][1]) * 4 + a[r][2]) * 4 + a[r][3];
+    const bool high = lane & 16,
+               odd = lane & 8;  // of eight lanes with the same rows, each sums one
+    int k0 = high ? t[2] : t[0], k1 = high ? t[3] : t[1];
+    k0 += __shfl_xor_sync(~0u, high ? t[0] : t[2], 16);
+    k1 += __shfl_xor_sync(~0u, high ? t[1] : t[3], 16);
+    int k = odd ? k1 : k0;
+    k += __shfl_xor_sync(~0u, odd ? k0 : k1, 8);
+    k += __shfl_xor_sync(~0u, k, 4);
+    if (!(lane & 4)) atomicAdd(sums + panel * kPanelRows + lane % 4 * 4 + high * 2 + odd, k);
+    __syncwarp();
+    at.units -= in_piece, at.unit = 0, ++at.piece;
+    if (++at.slot == layout.slots) at.slot = 0, at.phase ^= 1;
+  }
+}
+
+struct Stamp {
+  long long* to;
+  int at = 0;
+  __device__ void operator()() {
+#ifdef TERN_DECODE_TIMES
+    if (to && blockIdx.x == 5 && threadIdx.x == 0) to[at++] = clock64();
+#endif
+  }
+};
+
+// values of the embedding's row at 2 word and the next
+__device__ __noinline__ float2 embedded(const DecodeArguments& a, int id, int word) {
+  const std::size_t k = std::size_t(id) * a.width + 2 * word;
+  if (a.table_bytes == 4)
+    return *reinterpret_cast<const float2*>(static_cast<const float*>(a.table) + k);
+  if (a.table_bytes == 2) {
+    const unsigned two =
+        *reinterpret_cast<const unsigned*>(static_cast<const std::uint16_t*>(a.table) + k);
+    return {__uint_as_float(two << 16), __uint_as_float(two & 0xffff0000u)};
+  }
+  const std::int8_t* q = static_cast<const std::int8_t*>(a.table) + k;
+  const float scale = a.row_scale[id];
+  return {q[0] / scale, q[1] / scale};
+}
+
+// What a computing thread knows.
+struct Place {
+  Shared& s;
+  std::int8_t* codes;
+  float* x;
+  const Word* received;  // this thread's first
+  int warp, lane, thread;
+};
+
+// Reads a row, which came with the number of this step or, without `received`, is the embedding's;
+// leaves the codes of its products with P rows of weights. W: words for a thread, the last of them
+// perhaps only for the first warps.
+template <int W, int P>
+__device__ inline void receive(const Place& p, const DecodeArguments& a, const StageShape& shape,
+                               const float* into, unsigned step, bool keep, bool beside_first,
+                               bool embedding, Stamp& stamp) {
+  const bool all = (W - 1) * kThreads + p.warp * 32 < shape.inputs / 2;  // of a warp alike
+  const auto has = [&](int i) { return i + 1 < W || all; };
+  float2 y[P][W];
+  into += 2 * p.thread;
+#pragma unroll
+  for (int k = 0; k < P; ++k)
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+      y[k][i] = {0, 0};
+      if (has(i)) y[k][i] = load_now(into + k * shape.inputs + 2 * i * kThreads);
+    }
+  Word w[W];
+  stamp();
+  if (embedding) {
+#pragma unroll 1
+    for (int i = 0; i < W; ++i) {
+      const int word = p.thread + i * kThreads;
+      float2 v{}, n{};
+      if (word < shape.inputs / 2)
+        v = embedded(a, *a.id, word), n = load_now(a.first_norm + 2 * word);
+      const Word made{v.x, v.y, v.x * n.x * (v.x * n.x) + v.y * n.y * (v.y * n.y), step};
+#pragma unroll
+      for (int k = 0; k < W; ++k)
+        if (k == i) w[k] = made;
+    }
+  } else {
+    bool ready;
+    do {
+      ready = true;
+#pragma unroll
+      for (int i = 0; i < W && i < kSpin; ++i) {
+        w[i] = {0, 0, 0, step};
+        if (has(i)) w[i] = load_word(p.received + i * kThreads);
+      }
+#pragma unroll
+      for (int i = 0; i < W && i < kSpin; ++i) ready = ready && w[i].step == step;
+    } while (!__all_sync(~0u, ready));
+    if constexpr (W > kSpin) do {
+        ready = true;
+#pragma unroll
+        for (int i = kSpin; i < W; ++i) {
+          w[i] = {0, 0, 0, step};
+          if (has(i)) w[i] = load_word(p.received + i * kThreads);
+        }
+#pragma unroll
+        for (int i = kSpin; i < W; ++i) ready = ready && w[i].step == step;
+      } while (!__all_sync(~0u, ready));
+  }
+  stamp();
+  float squares = 0, beside = 0, top[P] = {};
+#pragma unroll
+  for (int i = 0; i < W; ++i) {
+    squares += w[i].a * w[i].a + w[i].b * w[i].b;
+    beside += w[i].aux;
+#pragma unroll
+    for (int k = 0; k < P; ++k) {
+      y[k][i].x *= w[i].a, y[k][i].y *= w[i].b;
+      top[k] = larger(top[k], y[k][i].x), top[k] = larger(top[k], y[k][i].y);
+    }
+  }
+  // of o's input the first norm is that of g, whose squares came beside
+  p.s.squares[p.thread] = beside_first ? float2{beside, squares} : float2{squares, beside};
+#pragma unroll
+  for (int k = 0; k < P; ++k) {
+    // as integers, where a NaN is larger than any number
+    const unsigned most = __reduce_max_sync(~0u, __float_as_uint(top[k]) & 0x7fffffffu);
+    if (p.lane == 0) p.s.top[k][p.warp] = __uint_as_float(most);
+  }
+  __syncwarp();
+  stamp();
+  meet<kReceived>();
+  stamp();
+  float factor[P];
+#pragma unroll
+  for (int k = 0; k < P; ++k) {
+    const unsigned most = __reduce_max_sync(~0u, __float_as_uint(p.s.top[k][p.lane % kWarps]));
+    factor[k] = 127.f * reciprocal(fmaxf(__uint_as_float(most), 1e-30f));
+  }
+#pragma unroll
+  for (int i = 0; i < W; ++i)
+    if (has(i)) {
+#pragma unroll
+      for (int k = 0; k < P; ++k) {
+        const unsigned low = round_product(y[k][i].x, factor[k]),
+                       high = round_product(y[k][i].y, factor[k]);
+        *reinterpret_cast<std::uint16_t*>(p.codes + k * shape.inputs +
+                                          2 * (p.thread + i * kThreads)) =
+            std::uint16_t(__byte_perm(low, high, 0x0040));
+      }
+      if (keep) *reinterpret_cast<float2*>(p.x + 2 * (p.thread + i * kThreads)) = {w[i].a, w[i].b};
+    }
+  stamp();
+}
+
+// D, H: words for a thread of rows of the model's width and of the GLU's.
+// One stage of all warps but the copying one.
+template <int kind, int D, int H>
+__device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout& layout, Shared& s,
+                                          char* memory, bool begins, unsigned step, int stage,
+                                          Stamp& stamp) {
+  const int thread = threadIdx.x, warp = __shfl_sync(~0u, thread / 32, 0), lane = thread % 32;
+  const auto* rows = reinterpret_cast<const StageRow*>(memory + layout.rows);
+  auto* codes = reinterpret_cast<std::int8_t*>(memory + layout.codes);
+  auto* x = reinterpret_cast<float*>(memory + layout.x);
+  auto* exchange = static_cast<Word*>(a.exchange);
+  const int half = max(a.width, a.hidden) / 2;
+  const int task = thread / 16, row = lane % 16;  // which of the block's tasks, in epilogues
+  const StageShape& shape = layout.stage[kind];
+  const StageRow& now = rows[stage];
+  int* sums = s.sums[stage & 1];
+  const int tasks = now.tasks;
+  const bool mine = task < tasks;
+  const int j = now.first + task * int(gridDim.x);
+  const int out_row = j * kPanelRows + row;
+  const int panels = tasks * shape.panels;
+  Share share = share_of(shape, layout.slots, now.slot, now.phase, min(shape.most, panels), warp);
+  float* state = now.of.state + out_row;
+  const float* own = x + out_row;
+  Word* send = exchange + ((step + 1) & 1) * half + j * kPanelWords + row / 2;
+  float first = 0, second = 0, third = 0;  // what the epilogue needs of its row
+  if (warp < kWarps) {
+    if (mine && (kind & 1 || kind == kGates)) {
+      first = now.of.beside[out_row];
+      if (kind == kGates) second = *state, third = now.of.beside[shape.inputs + out_row];
+    }
+    const Place place{s, codes, x, exchange + (step & 1) * half + thread, warp, lane, thread};
+    const float* into = now.of.into;
+    if (kind == kGates)
+      receive<D, 3>(place, a, shape, into, step, true, false, begins, stamp);
+    else if (kind == kDown)
+      receive<H, 1>(place, a, shape, into, step, false, false, false, stamp);
+    else
+      receive<D, 1>(place, a, shape, into, step, kind == kGlu, kind == kOutput, false, stamp);
+      // the next stage's sums: last read before this stage's first meeting
+#pragma unroll
+    for (int i = 0; i < kMaxPanels * kPanelRows / 4 / kThreads; ++i)
+      reinterpret_cast<int4*>(s.sums[stage & 1 ^ 1])[thread + i * kThreads] = {};
+    meet<kQuantized>();
+    stamp();
+  } else if (warp == kSumWarp) {
+    meet<kReceived>();
+    stamp();
+    sum_squares(s, shape, now, a.eps, kind != kDown, lane);
+    stamp();
+  } else {
+    meet<kQuantized>();
+    stamp();
+    sum_codes(s, codes, shape, lane);
+    stamp();
+  }
+  int slot = now.slot, done = 0;
+  unsigned phase = now.phase;
+#pragma unroll 1
+  while (true) {
+    const int n = min(shape.most, panels - done);
+    if (warp < kWarps)
+      multiply_share(s, sums, codes, memory + layout.ring, layout, shape, share, done, lane);
+    if (!done) stamp();
+    meet<kMultiplied>();
+    if (!done) stamp();
+    const int used = n * shape.pieces;
+    if (warp == kCodeWarp)
+#pragma unroll 1
+      for (int i = lane; i < used; i += 32) {
+        const int at = slot + i;
+        hopper::arrive(shared_address(&s.empty[at < layout.slots ? at : at - layout.slots]));
+      }
+    slot += used, done += n;
+    if (slot >= layout.slots) slot -= layout.slots, phase ^= 1;
+    if (done >= panels) break;
+    share = share_of(shape, layout.slots, slot, phase, min(shape.most, panels - done), warp);
+  }
+  const auto product = [&](int panel, int input) {
+    const int sum = (sums[panel * kPanelRows + row] >> 6) - s.code_sum[input];
+    return (__int_as_float(sum + 0x4b400000) - 12582912.f) * s.scale[input];  // exact below 2^22
+  };
+  if (kind == kHead) {
+    if (warp < kWarps)
+#pragma unroll 1
+      for (int k = task, o = out_row; k < tasks; k += kThreads / 16, o += kThreads * int(gridDim.x))
+        if (o < a.vocabulary) a.logits[o] = product(k, 0);
+  } else if (warp * 2 < tasks && warp < kWarps) {
+    float out = 0, beside = 0;
+    if (mine) {
+      if (kind == kGates) {
+        const float i = product(3 * task, 0), f = product(3 * task + 1, 1),
+                    g = product(3 * task + 2, 2);
+        const float closed = (1 - third) * sigmoid(-f);
+        const float after = (1 - closed) * second + closed * (i * sigmoid(i));
+        *state = after;
+        out = g * first * (after * sigmoid(after));
+        beside = g * g;
+      } else if (kind == kGlu) {
+        const float a = product(2 * task, 0), b = product(2 * task + 1, 0);
+        out = a * sigmoid(a) * b;
+      } else {
+        out = *own + product(task, 0);
+        beside = out * first * (out * first);
+      }
+    }
+    const float next = __shfl_down_sync(~0u, out, 1), more = __shfl_down_sync(~0u, beside, 1);
+    if (mine && lane % 2 == 0) store_word(send, {out, next, beside + more, step + 1});
+  }
+  if (warp < kWarps) stamp();
+}
+
+template <int D, int H>
+__device__ void compute(const DecodeArguments& a, const Layout& layout, Shared& s, char* memory) {
+  Stamp stamp{a.times};
+  unsigned step = a.step;
+  int stage = 0;
+#pragma unroll 1
+  for (int l = 0; l < a.layers; ++l) {
+    run_stage<kGates, D, H>(a, layout, s, memory, l == 0, step++, stage++, stamp);
+    run_stage<kOutput, D, H>(a, layout, s, memory, false, step++, stage++, stamp);
+    run_stage<kGlu, D, H>(a, layout, s, memory, false, step++, stage++, stamp);
+    run_stage<kDown, D, H>(a, layout, s, memory, false, step++, stage++, stamp);
+  }
+  run_stage<kHead, D, H>(a, layout, s, memory, false, step, stage, stamp);
+}
+
+template <int D, int H>
+__global__ void __launch_bounds__(kAllThreads, 1)
+    decode_kernel(const __grid_constant__ DecodeArguments a,
+                  const __grid_constant__ Layout layout) {
+  extern __shared__ __align__(128) char memory[];
+  Shared& s = *reinterpret_cast<Shared*>(memory);
+  auto* rows = reinterpret_cast<StageRow*>(memory + layout.rows);
+  const int thread = threadIdx.x, stages = 4 * a.layers + 1;
+  if (thread == 0) {
+#pragma unroll 1
+    for (int i = 0; i < layout.slots; ++i) {
+      hopper::init_barrier(shared_address(&s.full[i]), 1);
+      hopper::init_barrier(shared_address(&s.empty[i]), 1);
+    }
+    hopper::publish_barriers();
+  }
+#pragma unroll 1
+  for (int i = thread; i < stages; i += kAllThreads) fill_row(rows[i], a, layout, i);
+#pragma unroll 1
+  for (int i = thread; i < kMaxPanels * kPanelRows; i += kAllThreads) s.sums[0][i] = 0;
+  __syncthreads();
+  if (thread < 32) place_rows(rows, stages, layout.slots);
+  __syncthreads();
+  if (thread / 32 != kCopyWarp)
+    compute<D, H>(a, layout, s, memory);
+  else if (thread % 32 == 0)
+    copy_tiles(a, layout, s, memory);
+}
+
+constexpr int kMostShared = 227 << 10;
+
+Layout layout_of(int width, int hidden, int layers, int vocabulary, int blocks) {
+  const auto up = [](int bytes) { return (bytes + 127) / 128 * 128; };
+  Layout l{};
+  const int slot_units = width / kUnitColumns;
+  l.slot_bytes = slot_units * kUnit;
+  l.rows = up(sizeof(Shared));
+  l.codes = up(l.rows + (4 * layers + 1) * int(sizeof(StageRow)));
+  l.x = up(l.codes + std::max(3 * width, hidden));
+  l.ring = up(l.x + 4 * width);
+  l.slots = std::min(kMaxSlots, std::max(0, kMostShared - l.ring) / l.slot_bytes);
+  l.bytes = l.ring + l.slots * l.slot_bytes;
+  const auto stage = [&](Kind kind, int inputs, int rows, int panels, int outputs) {
+    StageShape& s = l.stage[kind];
+    s.inputs = inputs, s.rows = rows, s.panels = panels;
+    s.tasks = (outputs + kPanelRows - 1) / kPanelRows;
+    s.whole = s.tasks / blocks, s.rest = s.tasks % blocks;
+    s.units = inputs / kUnitColumns;
+    s.pieces = (s.units + slot_units - 1) / slot_units;
+    s.size = (s.units + s.pieces - 1) / s.pieces;
+    s.most = std::max(1, l.slots / 2 / s.pieces);
+    s.inverse_size = (65535 + s.size) / s.size;
+    s.inverse_pieces = (65535 + s.pieces) / s.pieces;
+    s.inverse_inputs = 1.f / float(inputs);
+  };
+  stage(kGates, width, 3, 3, width);
+  stage(kOutput, width, 1, 1, width);
+  stage(kGlu, width, 1, 2, hidden);
+  stage(kDown, hidden, 1, 1, width);
+  stage(kHead, width, 1, 1, vocabulary);
+  return l;
+}
+
+constexpr int words_of(int columns) {
+  return (columns / 2 + kThreads - 1) / kThreads;
+}
+
+using Kernel = void (*)(DecodeArguments, Layout);
+
+template <int width, int hidden>
+Kernel kernel_for(int D, int H) {
+  constexpr int d = words_of(width), h = words_of(hidden);
+  return words_of(D) == d && words_of(H) == h ? decode_kernel<d, h> : nullptr;
+}
+
+// The published sizes, and widths of tests.
+Kernel find_kernel(int D, int H) {
+  for (const Kernel kernel :
+       {kernel_for<256, 768>(D, H), kernel_for<512, 1536>(D, H), kernel_for<1024, 2816>(D, H),
+        kernel_for<2048, 5632>(D, H), kernel_for<2560, 6912>(D, H)})
+    if (kernel) return kernel;
+  return nullptr;
+}
+
+}  // namespace
+
+bool can_decode(int width, int hidden, int layers, int vocabulary, int multiprocessors) {
+  if (width % 256 || hidden % 256 || !find_kernel(width, hidden)) return false;
+  const Layout l = layout_of(width, hidden, layers, vocabulary, multiprocessors);
+  const StageShape &glu = l.stage[kGlu], &down = l.stage[kDown], &head = l.stage[kHead];
+  constexpr int kTasks = kThreads / kPanelRows;  // that one pass of the last part takes
+  return l.slots >= 2 * down.pieces && glu.whole < kTasks && 2 * (glu.whole + 1) <= kMaxPanels &&
+         head.whole + 1 <= kMaxPanels;
+}
+
+std::size_t decode_exchange_bytes(int width, int hidden) {
+  return sizeof(Word) * std::size_t(std::max(width, hidden));
+}
+
+void launch_decode(const DecodeArguments& a, int blocks, cudaStream_t stream) {
+  const Kernel kernel = find_kernel(a.width, a.hidden);
+  const Layout layout = layout_of(a.width, a.hidden, a.layers, a.vocabulary, blocks);
+  cuda_check(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, layout.bytes),
+      "[decode] shared memory");
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks, config.blockDim = kAllThreads;
+  config.dynamicSmemBytes = layout.bytes, config.stream = stream;
+  cudaLaunchAttribute together[1];  // every block waits for every other
+  together[0].id = cudaLaunchAttributeCooperative;
+  together[0].val.cooperative = 1;
+  config.attrs = together, config.numAttrs = 1;
+  cuda_check(cudaLaunchKernelEx(&config, kernel, a, layout), "[decode]");
+}
+
+}  // namespace tern::cuda
