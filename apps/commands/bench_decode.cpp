@@ -158,6 +158,7 @@ json speed_json(const DecodeBench& d, Index streams) {
           {"bytes_per_step", d.bytes.streamed()},
           {"bytes_per_second", d.streamed()},
           {"roof_bytes_per_second", d.roof.median()},
+          {"roof_quartiles", {d.roof.low(), d.roof.high()}},
           {"share_of_roof", d.share_of_roof()},
           {"state_bytes", d.bytes.state},
           {"pool_bytes", d.pool}};
