@@ -5,6 +5,20 @@
 #include "layers/model_config.h"
 
 namespace tern {
+namespace {
+
+// x (B*T, ...) -> the rows of the last step of each sequence, (B, ...). Copies, as kernels want
+// aligned rows.
+Tensor last_rows(const Tensor& x, Index B, Index T) {
+  if (T == 1) return x;
+  Shape shape{B};
+  for (int i = 1; i < x.shape().rank(); ++i) shape.push_back(x.shape()[i]);
+  const Tensor rows(x.backend(), shape, x.dtype());
+  for (Index b = 0; b < B; ++b) x.backend().copy(rows.slice(b, 1), x.slice(b * T + T - 1, 1));
+  return rows;
+}
+
+}  // namespace
 
 Model::Model(const ModelConfig& config, const ModelOptions& options)
     : config_(config), options_(options), family_(family_of(config.type)) {
@@ -145,13 +159,25 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
   return out.rows[0];
 }
 
-Tensor Model::logits(const Pass& pass, const Tensor& ids, ModelState* state) {
-  const QuantizedVar x = body(pass, ids, state);
+Tensor Model::head(const Pass& pass, const QuantizedVar& x) {
   const QuantizedVar w = lm_head_.weight_var(pass.tape);
   pass.see("lm_head.weight", w);
   const Tensor y = ternary_product(x, w).value;
   pass.see("lm_head.output", y);
   return y;
+}
+
+Tensor Model::logits(const Pass& pass, const Tensor& ids, ModelState* state) {
+  return head(pass, body(pass, ids, state));
+}
+
+Tensor Model::next_logits(const Pass& pass, const Tensor& ids, ModelState* state) {
+  check(!pass.tape, "[Model] next_logits: expected no tape");
+  QuantizedVar x = body(pass, ids, state);
+  const Index B = ids.shape()[0], T = ids.shape()[1];
+  x.codes.value = last_rows(x.codes.value, B, T);
+  if (x.scale) x.scale = last_rows(x.scale, B, T);
+  return head(pass, x);
 }
 
 CrossEntropyOutput Model::loss(const Pass& pass, const Tensor& ids, const Tensor& targets,

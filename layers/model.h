@@ -38,6 +38,9 @@ class Model {
   // ids (B, T) i32 -> logits (B*T, V). state: where to start and, afterwards, where it stopped;
   // null: from zero.
   Tensor logits(const Pass& pass, const Tensor& ids, ModelState* state = nullptr);
+  // The rows of logits for the last id of each sequence, (B, V): the same bits, or of a dense head
+  // the same but for the order in which a product of fewer rows sums. Without a tape.
+  Tensor next_logits(const Pass& pass, const Tensor& ids, ModelState* state = nullptr);
   // ids, targets (B, T) i32, weight (1): see cross_entropy.
   CrossEntropyOutput loss(const Pass& pass, const Tensor& ids, const Tensor& targets,
                           const Tensor& weight);
@@ -60,6 +63,7 @@ class Model {
   };
   void declare();
   QuantizedVar body(const Pass& pass, const Tensor& ids, ModelState* state);
+  Tensor head(const Pass& pass, const QuantizedVar& x);
   Residual run_block(const Pass& pass, Index layer, Residual in, const MixerInput& with);
   Residual run(const Pass& pass, Block& block, Residual in, const MixerInput& with);
   Var gate_bounds(Tape* tape);  // (L, D), or empty

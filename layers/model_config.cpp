@@ -14,8 +14,8 @@ struct NamedSize {
   std::int64_t width, layers;
 };
 
-constexpr std::array<NamedSize, 3> kSizes = {
-    {{"370m", 1024, 24}, {"1.3b", 2048, 24}, {"2.7b", 2560, 32}}};
+constexpr std::array<NamedSize, 4> kSizes = {
+    {{"370m", 1024, 24}, {"1.3b", 2048, 24}, {"2.7b", 2560, 32}, {"13b", 5120, 40}}};
 
 void require_between(std::string_view key, std::int64_t low, std::int64_t high, std::int64_t got) {
   require(low <= got && got <= high, Fault::usage, "[model] ", key, ": expected ", low, " to ",

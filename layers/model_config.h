@@ -49,7 +49,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// "370m", "1.3b" or "2.7b", the published sizes; Fault::usage for another name
+// "370m", "1.3b" or "2.7b", the published sizes, or "13b", the width and layers of LLaMA-13B;
+// Fault::usage for another name
 ModelConfig named_model(std::string_view name);
 std::vector<std::string> model_names();
 

@@ -10,8 +10,6 @@
 namespace tern {
 namespace {
 
-constexpr std::size_t kPromptChunk = 64;  // tokens of a prompt computed at once
-
 // indices from the most to the least likely, cut to those that top_k and top_p allow
 std::vector<std::int32_t> candidates(std::span<const double> logits, const Sampling& sampling) {
   std::vector<std::int32_t> order(logits.size());
@@ -67,9 +65,10 @@ Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positi
 // A chunk of a prompt at its first place and at its last one, since attention takes more behind a
 // longer cache; then one token.
 void Generator::rehearse() {
-  const std::vector<std::int32_t> ids(kPromptChunk, 0);
+  const Index most = positions_ > 0 ? std::min<Index>(positions_, kPromptChunk) : kPromptChunk;
+  const std::vector<std::int32_t> ids(std::size_t(most), 0);
   read(ids);
-  const Index last = Index(positions_) - Index(kPromptChunk) - 1;
+  const Index last = Index(positions_) - most - 1;
   if (last > state_.front().steps) {
     for (LayerState& layer : state_) layer.steps = last;
     read(ids);
@@ -79,12 +78,14 @@ void Generator::rehearse() {
 
 void Generator::read(std::span<const std::int32_t> ids) {
   while (!ids.empty()) {
-    const std::size_t n = std::min(ids.size(), kPromptChunk);
-    const auto part = ids.subspan(0, n);
+    const std::size_t n = std::min(ids.size(), std::size_t(kPromptChunk));
     const Tensor input(model_.backend(), {1, Index(n)}, DType::i32);
-    model_.backend().upload(input, part.data());
-    logits_ = download_real(model_.logits({}, input, &state_).slice(Index(n) - 1, 1));
+    model_.backend().upload(input, ids.data());
     ids = ids.subspan(n);
+    if (ids.empty())
+      logits_ = download_real(model_.next_logits({}, input, &state_));
+    else
+      model_.advance({}, input, state_);
   }
 }
 

@@ -9,6 +9,10 @@
 
 namespace tern {
 
+// Tokens of a prompt that are computed at once: enough for the products' full speed, and few enough
+// that their activations are small beside the weights.
+inline constexpr Index kPromptChunk = 256;
+
 struct Sampling {
   double temperature = 1;  // 0: always the most likely token
   std::int64_t top_k = 0;  // only the k most likely; 0: all

@@ -224,9 +224,11 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
   const ModelOptions options = model_options(saved.config, device.facts().traits);
   const bool half = options.activations == DType::bf16;
   const std::optional<DType> working = half ? std::optional(DType::bf16) : std::nullopt;
+  // a quarter of the bytes to read for each token; a GPU unpacks tiles for every product
+  const DType codes = device.facts().traits.is_gpu() ? DType::i8 : DType::t2;
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config, options);
-    InferenceWeights weights(on, model.parameters(), options.dtype, working);
+    InferenceWeights weights(on, model.parameters(), options.dtype, working, codes);
     for (Parameter* p : weights.parameters())
       saved.mapped ? bind_mapped(*saved.mapped, *p, weights)
                    : weights.set(*p, [](const Tensor&) {});
@@ -234,8 +236,8 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
   });
   backend->let_grow();  // what is done may differ from the rehearsal: a prompt of another length
   auto model = std::make_unique<Model>(config, options);
-  auto weights =
-      std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype, working);
+  auto weights = std::make_unique<InferenceWeights>(*backend, model->parameters(), options.dtype,
+                                                    working, codes);
   if (saved.mapped)
     for (Parameter* p : weights->parameters()) bind_mapped(*saved.mapped, *p, *weights);
   else

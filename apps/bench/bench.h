@@ -21,9 +21,9 @@ class Samples {
   double high() const { return quantile(0.75); }  // third quartile
   double sum() const;
   std::size_t count() const { return values_.size(); }
+  double quantile(double share) const;  // interpolated; share 0 to 1
 
  private:
-  double quantile(double share) const;
   std::vector<double> values_;
 };
 

@@ -343,6 +343,7 @@ void add_bench(CLI::App& tern) {
   CLI::App* bench = tern.add_subcommand("bench", "Measure this build on this machine.");
   bench->require_subcommand(1);
   add_bench_train(*bench);
+  add_bench_decode(*bench);
   add_bench_bit_linear(*bench);
   add_bench_gemm(*bench);
   add_bench_attention(*bench);

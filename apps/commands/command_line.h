@@ -15,6 +15,7 @@ int run_command_line(CLI::App& tern, const std::vector<std::string>& arguments);
 
 // Each subcommand adds itself to the command line; its callback throws Error.
 void add_bench(CLI::App& tern);
+void add_bench_decode(CLI::App& bench);  // a part of it
 void add_completion(CLI::App& tern);
 void add_config(CLI::App& tern);
 void add_eval(CLI::App& tern);

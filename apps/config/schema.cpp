@@ -53,8 +53,10 @@ ConfigSection model_section() {
       "model", "The model. Keys are named as in Hugging Face's `config.json`.", std::identity{},
       {field(&RunConfig::model_size, {.name = "size",
                                       .choices = sizes,
-                                      .doc = "A published size sets `hidden_size` and "
-                                             "`num_hidden_layers`; with `custom`, give both."})});
+                                      .doc = "A size by name sets `hidden_size` and "
+                                             "`num_hidden_layers`; with `custom`, give both. "
+                                             "`13b` has those of LLaMA-13B, the others are "
+                                             "published."})});
   std::vector<std::string> types;
   for (const Family& family : families()) types.emplace_back(family.type);
   ConfigSection numbers = table<S>(

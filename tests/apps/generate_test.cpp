@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "apps/bench/decode.h"
 #include "runtime/generator.h"
 #include "tests/support/complaint.h"
 
@@ -114,6 +115,28 @@ TEST(Fault219, LogitsThatAreNotFiniteAreNamed) {
           EXPECT_THAT(e.what(), HasSubstr("logit of token 2 is"));
         }
       }
+}
+
+// A prompt of several chunks, the last one of any length, continues as one that is read at once.
+TEST(Generator, APromptInChunksContinuesAsOneAtOnce) {
+  const SavedModel saved =
+      random_model({.vocab_size = 64, .width = 32, .layers = 2, .explicit_glu_width = 48});
+  for (const Index n : {kPromptChunk - 1, kPromptChunk, kPromptChunk + 1, 2 * kPromptChunk + 9}) {
+    const LoadedModel loaded =
+        load_model(saved, Device("cpu"), [&](Model& model) { Generator(model, {}).rehearse(); });
+    std::vector<std::int32_t> ids;
+    for (Index i = 0; i < n; ++i) ids.push_back(std::int32_t(Rng(3).bits(std::uint64_t(i)) % 64));
+    Generator generator(*loaded.model, {.temperature = 0}, n + 4);
+    generator.read(ids);
+    for (int i = 0; i < 4; ++i) {
+      const Tensor whole =
+          loaded.model->logits({}, upload_ids(*loaded.backend, {1, Index(ids.size())}, ids));
+      const auto last = download_real(whole.slice(Index(ids.size()) - 1, 1));
+      const auto likeliest = std::max_element(last.begin(), last.end()) - last.begin();
+      ids.push_back(generator.next());
+      ASSERT_EQ(ids.back(), likeliest) << n << ' ' << i;
+    }
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "apps/run/open_model.h"
 #include "core/backend.h"
 #include "core/bfloat16.h"
+#include "core/cpu/cpu_backend.h"
 #include "core/ternary_tiles.h"
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
@@ -45,6 +46,13 @@ std::vector<double> logits(const LoadedModel& loaded) {
   Model& model = *loaded.model;
   return download_real(
       model.logits({}, upload_ids(model.backend(), {1, Index(kIds.size())}, kIds)));
+}
+
+std::vector<std::int8_t> codes_of(const Parameter& p) {
+  EXPECT_EQ(p.copy.t.dtype(), DType::t2) << p.name;
+  std::vector<std::int8_t> codes(std::size_t(p.shape.elements()));
+  unpack_tiles(codes.data(), p.copy.t.data<TernaryTile>(), 0, p.shape[0], p.shape[1]);
+  return codes;
 }
 
 // One run for each family, made on first use.
@@ -118,11 +126,8 @@ TEST_P(PackedFamily, LogitsAreTheCheckpointsBitForBit) {
     const Parameter &p = *ours.model->parameters()[i], &q = *theirs.model->parameters()[i];
     if (!p.ternary) continue;
     ++matrices;
-    ASSERT_EQ(p.copy.t.dtype(), DType::t2) << p.name;
-    std::vector<std::int8_t> codes(std::size_t(p.shape.elements()));
-    unpack_tiles(codes.data(), p.copy.t.data<TernaryTile>(), 0, p.shape[0], p.shape[1]);
-    const std::int8_t* const expected = q.copy.t.data<std::int8_t>();
-    EXPECT_TRUE(std::equal(codes.begin(), codes.end(), expected)) << p.name;
+    const std::vector<std::int8_t> codes = codes_of(p);
+    EXPECT_EQ(codes, codes_of(q)) << p.name;
     EXPECT_EQ(*p.copy.scale.data<float>(), *q.copy.scale.data<float>()) << p.name;
     // what a ternary matrix itself would say is another number
     double sum = 0;
@@ -130,6 +135,24 @@ TEST_P(PackedFamily, LogitsAreTheCheckpointsBitForBit) {
     EXPECT_GT(std::abs(sum / double(codes.size()) - 1), 0.05) << p.name;
   }
   EXPECT_GT(matrices, 0u);
+}
+
+// Two bits a weight in memory too, and the numbers of a byte a weight.
+TEST_P(PackedFamily, ACheckpointIsHeldAtTwoBitsOnACpu) {
+  const SavedModel saved = open_model(checkpoint(GetParam().overrides));
+  const LoadedModel loaded = load(saved);
+  CpuBackend cpu(std::size_t(32) << 20);
+  Model model(saved.config.model, {});
+  InferenceWeights bytes(cpu, model.parameters(), DType::f32, {}, DType::i8);
+  load_weights(saved.weights, bytes);
+  for (std::size_t i = 0; i < model.parameters().size(); ++i) {
+    const Parameter &p = *loaded.model->parameters()[i], &q = *model.parameters()[i];
+    if (!p.ternary) continue;
+    const std::int8_t* const expected = q.copy.t.data<std::int8_t>();
+    EXPECT_EQ(codes_of(p), std::vector(expected, expected + q.shape.elements())) << p.name;
+  }
+  EXPECT_EQ(logits(loaded),
+            download_real(model.logits({}, upload_ids(cpu, {1, Index(kIds.size())}, kIds))));
 }
 
 TEST_F(Packed, ACpuComputesInTheMapping) {

@@ -9,7 +9,7 @@
 namespace tern {
 namespace {
 
-TEST(ModelConfig, PublishedSizesHaveThePublishedCounts) {
+TEST(ModelConfig, SizesByNameHaveTheirCounts) {
   struct Published {
     const char* name;
     std::int64_t glu_width, body_per_layer, total;
@@ -17,7 +17,8 @@ TEST(ModelConfig, PublishedSizesHaveThePublishedCounts) {
   };
   for (const Published& p : {Published{"370m", 2816, 12'845'056, 374'108'160, 2.046},
                              Published{"1.3b", 5632, 51'380'224, 1'364'779'008, 7.792},
-                             Published{"2.7b", 6912, 79'298'560, 2'702'357'504, 15.717}}) {
+                             Published{"2.7b", 6912, 79'298'560, 2'702'357'504, 15.717},
+                             Published{"13b", 13'824, 317'194'240, 13'017'856'000, 77.110}}) {
     const ModelConfig model = named_model(p.name);
     const ParameterCount count = count_parameters(model);
     EXPECT_EQ(model.glu_width(), p.glu_width) << p.name;
@@ -95,9 +96,9 @@ TEST(ModelConfig, UnknownNameListsTheKnownOnes) {
     FAIL() << "expected an error";
   } catch (const Error& e) {
     EXPECT_EQ(e.fault, Fault::usage);
-    EXPECT_STREQ(e.what(), "[model] size: expected one of 370m, 1.3b, 2.7b, got \"7b\"");
+    EXPECT_STREQ(e.what(), "[model] size: expected one of 370m, 1.3b, 2.7b, 13b, got \"7b\"");
   }
-  EXPECT_EQ(model_names().size(), 3u);
+  EXPECT_EQ(model_names().size(), 4u);
 }
 
 }  // namespace

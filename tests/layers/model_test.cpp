@@ -178,6 +178,52 @@ TEST(Model, ASequenceInPiecesGivesTheSameBitsAsInOne) {
   }
 }
 
+// The head of the last positions alone, on codes and on floats, of one sequence and of several. A
+// float product of another number of rows sums in another order.
+TEST(Model, NextLogitsAreTheLastRowsOfTheLogits) {
+  const Index V = 29;
+  for (const Quantize quantize : {Quantize::ternary, Quantize::none})
+    for (const auto& [B, T] : {std::pair<Index, Index>{1, 1}, {1, 7}, {3, 1}, {3, 11}}) {
+      ModelConfig config = tiny_config();
+      config.quantize = quantize;
+      const bool exact = quantize == Quantize::ternary;
+      TinyModel tiny({.dtype = exact ? DType::f32 : DType::f64}, config);
+      const TinyBatch batch = tiny_batch(B, T, V);
+      const Tensor ids = upload_ids(tiny.cpu, {B, T}, batch.ids);
+      ModelState state = tiny.model.new_state(B), other = tiny.model.new_state(B);
+      const Values whole = download_real(tiny.model.logits({}, ids, &state));
+      const Tensor next = tiny.model.next_logits({}, ids, &other);
+      ASSERT_EQ(next.shape(), (Shape{B, V}));
+      Values last;
+      for (Index b = 0; b < B; ++b) {
+        const auto row = whole.begin() + (b * T + T - 1) * V;
+        last.insert(last.end(), row, row + V);
+      }
+      const Values got = download_real(next);
+      for (std::size_t i = 0; i < last.size(); ++i)
+        ASSERT_NEAR(got[i], last[i], exact ? 0 : 1e-12) << exact << ' ' << B << ' ' << T;
+      EXPECT_EQ(download_real(other[1].tensors[0]), download_real(state[1].tensors[0]));
+    }
+  TinyModel tiny({});
+  Tape tape;
+  EXPECT_THAT(complaint([&] {
+                tiny.model.next_logits({.tape = &tape}, upload_ids(tiny.cpu, {1, 1}, {1}));
+              }),
+              HasSubstr("[Model] next_logits: expected no tape"));
+}
+
+// The product of the head with one row of a chunk, not with all: that is what it is for.
+TEST(Model, NextLogitsMultiplyTheHeadOnce) {
+  const auto flops = [](bool next) {
+    DryBackend dry;
+    TrainableModel trained(dry);
+    const Tensor ids(dry, {2, 8}, DType::i32);
+    next ? trained.model.next_logits({}, ids) : trained.model.logits({}, ids);
+    return dry.total().flops;
+  };
+  EXPECT_DOUBLE_EQ(flops(false) - flops(true), 2.0 * (16 - 2) * 29 * 21);
+}
+
 // Sequences 2, 0, 2 of a batch go on from copies of their states, each its own way.
 TEST(Model, SelectedStatesGoOnLikeTheirSequences) {
   for (const std::string type : {"matmulfree", "transformer", "cumulative_mean"}) {
