@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "core/backend.h"
-#include "data/text/utf8.h"
 
 namespace tern {
 namespace {
@@ -68,16 +67,32 @@ Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positi
 // longer cache; then one token.
 void Generator::rehearse() {
   const std::vector<std::int32_t> ids(kPromptChunk, 0);
-  read(ids);
+  compute(ids);
   const Index last = Index(positions_) - Index(kPromptChunk) - 1;
   if (last > state_.front().steps) {
     for (LayerState& layer : state_) layer.steps = last;
-    read(ids);
+    compute(ids);
   }
-  read(std::span(ids).first(1));
+  compute(std::span(ids).first(1));
 }
 
+void Generator::set_state(GeneratorState state) {
+  state_ = std::move(state.model);
+  unread_ = state.unread;
+  drawn_ = state.drawn;
+}
+
+// All but the last id, which next() computes: that is where its logits are needed.
 void Generator::read(std::span<const std::int32_t> ids) {
+  if (ids.empty()) return;
+  std::vector<std::int32_t> now;
+  if (unread_ >= 0) now.push_back(unread_);
+  now.insert(now.end(), ids.begin(), ids.end() - 1);
+  unread_ = ids.back();
+  compute(now);
+}
+
+void Generator::compute(std::span<const std::int32_t> ids) {
   while (!ids.empty()) {
     const std::size_t n = std::min(ids.size(), kPromptChunk);
     const auto part = ids.subspan(0, n);
@@ -89,39 +104,10 @@ void Generator::read(std::span<const std::int32_t> ids) {
 }
 
 std::int32_t Generator::next() {
-  check(!logits_.empty(), "[Generator] expected a prompt of at least one token");
-  const std::int32_t id = sample_token(logits_, sampling_, rng_.uniform(drawn_++));
-  read({&id, 1});
-  return id;
-}
-
-std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const DocumentLayout& documents,
-                                     const std::string& prompt) {
-  std::vector<std::int32_t> ids = tokenizer.encode(prompt);
-  if (documents.bos && tokenizer.bos_id() >= 0)
-    ids.insert(ids.begin(), tokenizer.bos_id());
-  else if (ids.empty() && documents.eos && tokenizer.eos_id() >= 0)
-    ids.push_back(tokenizer.eos_id());
-  return ids;
-}
-
-void continue_text(Generator& generator, const Tokenizer& tokenizer,
-                   const DocumentLayout& documents, const std::string& prompt, std::int64_t tokens,
-                   const std::function<void(const std::string&)>& show) {
-  const std::vector<std::int32_t> ids = prompt_ids(tokenizer, documents, prompt);
-  require(
-      !ids.empty(), Fault::usage,
-      "prompt: expected text: documents of the training data begin without a token of their own");
-  generator.read(ids);
-  const std::int32_t end = documents.eos ? tokenizer.eos_id() : tokenizer.bos_id();
-  Decoder decoder(tokenizer, prompt.empty(),
-                  prompt.substr(prompt.size() - incomplete_suffix(prompt)));
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    const std::int32_t id = generator.next();
-    if (id == end) break;
-    show(decoder.push(id));
-  }
-  show(decoder.finish());
+  check(unread_ >= 0, "[Generator] expected a prompt of at least one token");
+  compute({&unread_, 1});
+  unread_ = sample_token(logits_, sampling_, rng_.uniform(drawn_++));
+  return unread_;
 }
 
 }  // namespace tern
