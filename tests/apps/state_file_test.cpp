@@ -187,6 +187,21 @@ TEST_F(StateFiles, AfterTheEndOfADocumentAnotherBegins) {
   EXPECT_EQ(writer.generator.state().model[0].steps, steps + 2);
 }
 
+// Documents with one of bos and eos: it stands between two of them, once.
+TEST_F(StateFiles, WhatDividesDocumentsIsReadOnce) {
+  for (const bool bos : {true, false}) {
+    saved.documents = {.bos = bos, .eos = !bos};
+    Writer writer(saved, {});
+    const auto steps = [&] { return writer.generator.state().model[0].steps; };
+    writer.text.read("");
+    EXPECT_EQ(writer.generator.last(), bos ? saved.tokenizer->bos_id() : saved.tokenizer->eos_id());
+    writer.text.read("");
+    EXPECT_EQ(steps(), 0);
+    writer.text.read("ab");
+    EXPECT_EQ(steps(), Index(saved.tokenizer->encode("ab").size()));
+  }
+}
+
 TEST_F(StateFiles, InsideADocumentThereIsNoBos) {
   Writer writer(saved, {});
   writer.text.read("a");
@@ -223,6 +238,19 @@ TEST_F(StateFiles, AFingerprintIsOfWeightsAndConfiguration) {
   EXPECT_EQ(fingerprint_of(saved), fingerprint_of(open_model(tiny.checkpoint("a", 3))));
   ASSERT_EQ(run(tiny.command("b", {"run.steps=4"})).exit_code, 0);
   EXPECT_NE(fingerprint_of(saved), fingerprint_of(open_model(tiny.directory("b"))));
+  const auto changed = [&](const std::function<void(Manifest&)>& change) {
+    SavedModel other = saved;
+    change(*other.manifest);
+    return fingerprint_of(other) != fingerprint_of(saved);
+  };
+  const auto rehash = [](Manifest& m, const std::string& name) {
+    std::ranges::find(m.tensors, name, &StoredTensor::name)->pieces.back().hash[5] ^= 1;
+  };
+  EXPECT_FALSE(changed([](Manifest&) {}));
+  EXPECT_TRUE(changed([&](Manifest& m) { rehash(m, "lm_head.weight"); }));
+  EXPECT_TRUE(changed([&](Manifest& m) { rehash(m, "model.norm.weight"); }));
+  EXPECT_TRUE(changed([](Manifest& m) { m.config["toml"] = "other"; }));
+  EXPECT_FALSE(changed([&](Manifest& m) { rehash(m, "first_moment.lm_head.weight"); }));
   const fs::path folder = tiny.room() / "hf";
   export_huggingface(saved, folder, {.card = std::string(kWrittenBy)});
   const std::string before = fingerprint_of(open_model(folder));
