@@ -192,8 +192,8 @@ TEST_F(Fault324, AFullDiskIsSaid) {
 
 TEST_F(Fault324, AnInterruptEndsAnAnswerAndTheNextTheProgram) {
   const std::string state = room_ / "state";
-  Command endless =
-      command({"--interactive", "-n", "1000000000", "--prompt", "begin", "--state-out", state});
+  Command endless = command({"--interactive", "-n", "1000000000", "--prompt", "begin",
+                             "--temperature", "0", "--state-out", state});
   endless.columns = 80;
   Process process(endless);
   ASSERT_TRUE(process.wait_for_prompt("begin\r\n> "));

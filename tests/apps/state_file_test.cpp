@@ -63,6 +63,7 @@ struct StateForm {
   std::string name;
   std::vector<std::string> overrides;
   std::string as = "checkpoint";  // or "packed", "folder"
+  friend std::ostream& operator<<(std::ostream& out, const StateForm& f) { return out << f.name; }
 };
 
 class StateRoundTrip : public testing::TestWithParam<StateForm> {
