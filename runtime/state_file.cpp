@@ -17,6 +17,20 @@ constexpr const char* kHash = "hash";  // u8, the last tensor: XXH3-128 of all b
 constexpr std::uint64_t kMostPositions = std::uint64_t(1) << 31;
 constexpr const char* kMakeAnew = ": make it anew with --state-out";
 
+SafetensorsFile open_file(const fs::path& path) {
+  try {
+    return SafetensorsFile::open(path);
+  } catch (const Error& e) {
+    fail(e.fault, e.what(), kMakeAnew);
+  }
+}
+
+// A text of a file, on one line.
+std::string quoted(const std::string& text) {
+  using Json = nlohmann::json;
+  return Json(text.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
 std::string name_of_tensor(std::size_t layer, std::size_t index) {
   return "layers." + std::to_string(layer) + ".state." + std::to_string(index);
 }
@@ -147,8 +161,8 @@ std::uint64_t StateFile::number(const std::string& key, std::uint64_t most) cons
   const char* const end = text.data() + text.size();
   const auto [last, error] = std::from_chars(text.data(), end, value);
   require(error == std::errc() && last == end && value <= most, Fault::input, file_.path().string(),
-          ": __metadata__: ", key, ": expected a whole number from 0 to ", most, ", got '",
-          text.substr(0, 40), "'", kMakeAnew);
+          ": __metadata__: ", key, ": expected a whole number from 0 to ", most, ", got ",
+          quoted(text), kMakeAnew);
   return value;
 }
 
@@ -165,7 +179,7 @@ std::string StateFile::held() const {
     bytes += char(byte);
   }
   require(good, Fault::input, file_.path().string(), ": __metadata__: held: expected 0 to ", kMost,
-          " bytes as hexadecimal digits, got '", text.substr(0, 40), "'", kMakeAnew);
+          " bytes as hexadecimal digits, got ", quoted(text), kMakeAnew);
   return bytes;
 }
 
@@ -202,22 +216,22 @@ void StateFile::require_tensors(const Model& model) const {
 
 StateFile StateFile::open(const fs::path& path, const StateOwner& owner,
                           const ModelConfig& config) {
-  StateFile state(SafetensorsFile::open(path));
+  StateFile state(open_file(path));
   const std::string where = path.string();
   const auto format = state.file_.metadata().find("format");
   require(format != state.file_.metadata().end() && format->second == kStateFormat, Fault::input,
           where, ": expected a state that --state-out wrote, got another safetensors file");
   require(state.fact("version") == kStateVersion, Fault::input, where, ": expected version ",
-          kStateVersion, " of the format ", kStateFormat, ", got '",
-          state.fact("version").substr(0, 40), "'", kMakeAnew);
+          kStateVersion, " of the format ", kStateFormat, ", got ", quoted(state.fact("version")),
+          kMakeAnew);
   state.require_hash();
   require(state.fact("model") == owner.fingerprint, Fault::input, where,
           ": is the state of another model: expected the fingerprint ", owner.fingerprint, " of ",
-          owner.path, ", got ", state.fact("model"),
+          owner.path, ", got ", quoted(state.fact("model")),
           ": name the model that wrote it, or make it anew with --state-out");
   require(state.fact("tokenizer") == owner.tokenizer, Fault::input, where,
           ": was written with another tokenizer: expected the hash ", owner.tokenizer, ", got ",
-          state.fact("tokenizer"));
+          quoted(state.fact("tokenizer")), kMakeAnew);
   state.positions_ = std::int64_t(state.number("positions", kMostPositions));
   state.require_tensors(Model(config, {}));
   state.state_.generator.unread =

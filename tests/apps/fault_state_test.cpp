@@ -99,7 +99,9 @@ TEST_F(Fault323, AFlippedBitAnywhereIsNoticed) {
 TEST_F(Fault323, ATruncatedStateIsNoticed) {
   const std::string state = read_text(good());
   for (std::size_t bytes = 0; bytes < state.size(); bytes += 7)
-    EXPECT_THAT(refusal_of(state.substr(0, bytes)), HasSubstr(path_.string())) << bytes;
+    EXPECT_THAT(refusal_of(state.substr(0, bytes)),
+                AllOf(HasSubstr(path_.string()), HasSubstr("make it anew with --state-out")))
+        << bytes;
   EXPECT_NE(refusal_of(state.substr(0, state.size() - 1)), "");
   EXPECT_NE(refusal_of(state + 'x'), "");
 }
@@ -107,11 +109,12 @@ TEST_F(Fault323, ATruncatedStateIsNoticed) {
 TEST_F(Fault323, FactsThatAreNoneAreNamed) {
   EXPECT_THAT(refusal_with("format", "pt"), HasSubstr("expected a state that --state-out wrote"));
   EXPECT_THAT(refusal_with("version", "2"),
-              HasSubstr("expected version 1 of the format tern-state, got '2'"));
+              HasSubstr("expected version 1 of the format tern-state, got \"2\""));
   for (const char* bad : {"", "-1", "3x", "99999999999", "1e3"})
     EXPECT_THAT(refusal_with("positions", bad), HasSubstr("positions: expected a whole number"))
         << bad;
-  EXPECT_THAT(refusal_with("unread", "320"), HasSubstr("from 0 to 319, got '320'"));
+  EXPECT_THAT(refusal_with("unread", "320"), HasSubstr("from 0 to 319, got \"320\""));
+  EXPECT_EQ(refusal_with("unread", "1\n2").find('\n'), std::string::npos) << "one line";
   EXPECT_THAT(refusal_with("drawn", "x"), HasSubstr("drawn: expected a whole number"));
   EXPECT_THAT(refusal_with("text_begins", "2"), HasSubstr("text_begins"));
   for (const char* bad : {"a", "zz", "00112233", "0x"})
