@@ -20,6 +20,8 @@ struct Residual {
 struct StateSpec {
   Shape shape{};
   DType dtype = DType::f32;
+  bool cache =
+      false;  // dimension 1 is the position, and those from LayerState::steps on are unused
 };
 struct StateRequest {
   Index batch = 1;

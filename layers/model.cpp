@@ -217,12 +217,19 @@ ModelState select(const ModelState& state, std::span<const Index> sequences) {
   return out;
 }
 
-ModelState Model::new_state(Index batch, Index positions) {
+std::vector<std::vector<StateSpec>> Model::state_specs(Index batch, Index positions) const {
   const StateRequest request{
       .batch = batch, .positions = positions, .real = options_.dtype, .activations = activations()};
-  ModelState state(blocks_.size());
-  for (std::size_t l = 0; l < blocks_.size(); ++l)
-    for (const StateSpec& spec : blocks_[l].token->state(request)) {
+  std::vector<std::vector<StateSpec>> specs;
+  for (const Block& block : blocks_) specs.push_back(block.token->state(request));
+  return specs;
+}
+
+ModelState Model::new_state(Index batch, Index positions) {
+  const auto specs = state_specs(batch, positions);
+  ModelState state(specs.size());
+  for (std::size_t l = 0; l < specs.size(); ++l)
+    for (const StateSpec& spec : specs[l]) {
       state[l].tensors.emplace_back(backend(), spec.shape, spec.dtype);
       backend().fill(state[l].tensors.back(), 0);
     }

@@ -52,6 +52,8 @@ class Model {
   // zeros; positions: how many will be read, if that is known. A cache of a Transformer has room
   // for them at once, and grows if there are more.
   ModelState new_state(Index batch, Index positions = 0);
+  // The tensors of new_state(), of each layer.
+  std::vector<std::vector<StateSpec>> state_specs(Index batch, Index positions = 0) const;
   ParameterCount count() const;
   // (L, D) lower bounds of the forget gates; row 0 is not used. Empty: the model has none.
   Tensor gate_bounds() { return gate_bounds(nullptr).value; }

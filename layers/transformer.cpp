@@ -107,7 +107,8 @@ Residual AttentionMixer::operator()(const Pass& pass, Residual in, Parameter& no
 std::vector<StateSpec> AttentionMixer::state(const StateRequest& request) const {
   return {{.shape = {request.batch, std::max(request.positions, kFirstCapacity),
                      2 * o_proj_.weight.shape[1]},
-           .dtype = request.activations}};
+           .dtype = request.activations,
+           .cache = true}};
 }
 
 void AttentionMixer::members(const std::string& prefix, const ParameterVisitor& f) {

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/backend.h"
-#include "data/text/utf8.h"
+#include "layers/decode_model.h"
 
 namespace tern {
 namespace {
@@ -67,62 +67,60 @@ Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positi
 void Generator::rehearse() {
   const Index most = positions_ > 0 ? std::min<Index>(positions_, kPromptChunk) : kPromptChunk;
   const std::vector<std::int32_t> ids(std::size_t(most), 0);
-  read(ids);
+  advance(ids);
   const Index last = Index(positions_) - most - 1;
   if (last > state_.front().steps) {
     for (LayerState& layer : state_) layer.steps = last;
-    read(ids);
+    advance(ids);
   }
-  read(std::span(ids).first(1));
+  next_logits(0);
 }
 
+void Generator::set_state(GeneratorState state) {
+  state_ = std::move(state.model);
+  unread_ = state.unread;
+  drawn_ = state.drawn;
+  step_ = nullptr;  // its states are the former ones
+}
+
+// All but the last id, which next() reads: that is where logits are needed.
 void Generator::read(std::span<const std::int32_t> ids) {
+  if (ids.empty()) return;
+  std::vector<std::int32_t> now;
+  if (unread_ >= 0) now.push_back(unread_);
+  now.insert(now.end(), ids.begin(), ids.end() - 1);
+  unread_ = ids.back();
+  advance(now);
+}
+
+void Generator::advance(std::span<const std::int32_t> ids) {
   while (!ids.empty()) {
     const std::size_t n = std::min(ids.size(), std::size_t(kPromptChunk));
     const Tensor input(model_.backend(), {1, Index(n)}, DType::i32);
     model_.backend().upload(input, ids.data());
+    model_.advance({}, input, state_);
     ids = ids.subspan(n);
-    if (ids.empty())
-      logits_ = download_real(model_.next_logits({}, input, &state_));
-    else
-      model_.advance({}, input, state_);
   }
+}
+
+Tensor Generator::next_logits(std::int32_t id) {
+  const Tensor input = upload_ids(model_.backend(), {1, 1}, {id});
+  if (!step_) {
+    const std::optional<DecodeModel> inside = decode_model(model_, state_);
+    if (inside) step_ = model_.backend().decode_step(*inside);
+  }
+  if (!step_) return model_.next_logits({}, input, &state_);
+  const Tensor logits(model_.backend(), {1, model_.config().vocab_size}, DType::f32);
+  step_->run(logits, input);
+  for (LayerState& layer : state_) ++layer.steps;
+  return logits;
 }
 
 std::int32_t Generator::next() {
-  check(!logits_.empty(), "[Generator] expected a prompt of at least one token");
-  const std::int32_t id = sample_token(logits_, sampling_, rng_.uniform(drawn_++));
-  read({&id, 1});
-  return id;
-}
-
-std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const DocumentLayout& documents,
-                                     const std::string& prompt) {
-  std::vector<std::int32_t> ids = tokenizer.encode(prompt);
-  if (documents.bos && tokenizer.bos_id() >= 0)
-    ids.insert(ids.begin(), tokenizer.bos_id());
-  else if (ids.empty() && documents.eos && tokenizer.eos_id() >= 0)
-    ids.push_back(tokenizer.eos_id());
-  return ids;
-}
-
-void continue_text(Generator& generator, const Tokenizer& tokenizer,
-                   const DocumentLayout& documents, const std::string& prompt, std::int64_t tokens,
-                   const std::function<void(const std::string&)>& show) {
-  const std::vector<std::int32_t> ids = prompt_ids(tokenizer, documents, prompt);
-  require(
-      !ids.empty(), Fault::usage,
-      "prompt: expected text: documents of the training data begin without a token of their own");
-  generator.read(ids);
-  const std::int32_t end = documents.eos ? tokenizer.eos_id() : tokenizer.bos_id();
-  Decoder decoder(tokenizer, prompt.empty(),
-                  prompt.substr(prompt.size() - incomplete_suffix(prompt)));
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    const std::int32_t id = generator.next();
-    if (id == end) break;
-    show(decoder.push(id));
-  }
-  show(decoder.finish());
+  check(unread_ >= 0, "[Generator] expected a prompt of at least one token");
+  const std::vector<double> logits = download_real(next_logits(unread_));
+  unread_ = sample_token(logits, sampling_, rng_.uniform(drawn_++));
+  return unread_;
 }
 
 }  // namespace tern

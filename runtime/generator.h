@@ -4,7 +4,6 @@
 #pragma once
 
 #include "core/rng.h"
-#include "data/corpus/manifest.h"
 #include "layers/model.h"
 
 namespace tern {
@@ -26,6 +25,13 @@ struct Sampling {
 // same token everywhere. Fault::diverged for a logit that is not finite.
 std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling, double uniform);
 
+// Where a Generator stands. With the model and the same Sampling, all that it needs to go on.
+struct GeneratorState {
+  ModelState model{};        // after every token but `unread`
+  std::int32_t unread = -1;  // the last token read or drawn, which gives the next logits; -1: none
+  std::uint64_t drawn = 0;   // tokens, so random numbers, of all runs up to here
+};
+
 class Generator {
  public:
   // positions: ids of the prompt and of what will be drawn, as far as that is known
@@ -33,30 +39,28 @@ class Generator {
 
   void read(
       std::span<const std::int32_t> ids);  // a prompt, or more of it; at least one id before next()
-  std::int32_t next();                     // draws a token and reads it
+  std::int32_t next();                     // draws a token, and will read it
   // Takes the memory that reading and drawing so many positions takes; what it reads are zeros.
   void rehearse();
 
+  Model& model() const { return model_; }
+  std::int32_t last() const { return unread_; }  // token read or drawn; -1: none yet
+  // Its tensors are the generator's own, and change with the next read() or next().
+  GeneratorState state() const { return {.model = state_, .unread = unread_, .drawn = drawn_}; }
+  void set_state(GeneratorState state);
+
  private:
+  void advance(std::span<const std::int32_t> ids);
+  Tensor next_logits(std::int32_t id);  // (1, V) of what follows it; reads it
+
   Model& model_;
   Sampling sampling_;
   Rng rng_;
   std::uint64_t drawn_ = 0;
   std::int64_t positions_;
   ModelState state_;
-  std::vector<double> logits_;  // (V) after the last token read
+  std::int32_t unread_ = -1;  // computed with what follows, so that no logits need be saved
+  std::unique_ptr<DecodeStep> step_{};  // made for state_ with the first token drawn, if there is one
 };
-
-// The prompt as documents of the training data begin: after bos if they have it. An empty prompt
-// without bos begins after the eos of another document; without that it has no ids.
-std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const DocumentLayout& documents,
-                                     const std::string& prompt);
-
-// Reads the prompt and shows what follows it, in parts of whole characters, up to `tokens` tokens
-// or the end of the document: eos, or bos where documents have no eos. The beginning of a character
-// at the end of the prompt is shown with what follows. Fault::usage for a prompt without any token.
-void continue_text(Generator& generator, const Tokenizer& tokenizer,
-                   const DocumentLayout& documents, const std::string& prompt, std::int64_t tokens,
-                   const std::function<void(const std::string&)>& show);
 
 }  // namespace tern

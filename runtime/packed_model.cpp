@@ -208,7 +208,8 @@ void require_finite(const PackedFile& packed, const std::string& name) {
 }
 
 MappedWeights mapped_of(const PackedFile& packed, const Model& model) {
-  MappedWeights mapped{.owner = packed.mapping};
+  MappedWeights mapped{.owner = packed.mapping,
+                       .hash = hash_hex(packed.bytes(packed.file.entry(kPackedHashes)))};
   for (const Parameter* p : model.parameters()) {
     const std::string scale = p->name + kPackedScale;
     const StoredType type = packed.file.entry(p->name).type;

@@ -68,6 +68,7 @@ struct MappedWeights {
   };
   std::shared_ptr<const void> owner{};      // of the memory
   std::map<std::string, Weight> weights{};  // of every parameter
+  std::string hash{};                       // XXH3-128 of the file's hashes, so of all its bytes
 };
 
 struct SavedModel {

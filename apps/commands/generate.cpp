@@ -1,21 +1,29 @@
 // tern generate: text from a checkpoint, streamed as it is made.
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"
+#include "apps/run/interactive.h"
 #include "apps/run/open_model.h"
+#include "data/io/byte_stream.h"
 #include "data/text/utf8.h"
-#include "runtime/generator.h"
+#include "runtime/state_file.h"
 
 namespace tern {
 namespace {
 
 struct GenerateOptions {
-  std::string checkpoint, tokenizer, prompt, device = "cpu";
+  std::string checkpoint, tokenizer, device = "cpu";
+  std::optional<std::string> prompt{}, prompt_file{}, state_in{}, state_out{};
+  std::vector<std::string> stops{};
   std::int64_t tokens = 100;
+  bool interactive = false;
   Sampling sampling{};
 };
+
+constexpr std::string_view kStandardInput = "-";
 
 void check_options(const GenerateOptions& o) {
   const Sampling& s = o.sampling;
@@ -24,12 +32,47 @@ void check_options(const GenerateOptions& o) {
   require(s.top_p > 0 && s.top_p <= 1, Fault::usage, "--top-p: expected 0 < p <= 1, got ", s.top_p);
   require(s.top_k >= 0, Fault::usage, "--top-k: expected k >= 0 (0: all), got ", s.top_k);
   require(o.tokens >= 0, Fault::usage, "-n: expected a number >= 0, got ", o.tokens);
+  require(!o.prompt || !o.prompt_file, Fault::usage,
+          "expected --prompt or --prompt-file, got both");
+  require(!o.interactive || o.prompt_file != kStandardInput, Fault::usage,
+          "--prompt-file: expected a file beside --interactive, which reads standard input, got -");
+  for (const std::string& stop : o.stops)
+    require(!stop.empty(), Fault::usage, "--stop: expected a text, got an empty one");
+  if (o.state_out) require_state_place(*o.state_out);
 }
 
 void show(const std::string& text) {
   const std::string safe = isatty(STDOUT_FILENO) ? printable(text) : text;
-  std::fwrite(safe.data(), 1, safe.size(), stdout);
-  std::fflush(stdout);
+  const bool written = std::fwrite(safe.data(), 1, safe.size(), stdout) == safe.size();
+  require(written && std::fflush(stdout) == 0, Fault::disk, "standard output: cannot write");
+}
+
+// All bytes of a file, or of standard input.
+std::string read_text(const std::string& path) {
+  std::string text;
+  if (path != kStandardInput) {
+    text = read_file(path, kMaxDocumentBytes, Links::follow);
+  } else {
+    ByteStream stream(path, Codec::none, 0);
+    std::vector<std::byte> block(1 << 16);
+    while (const std::size_t n = stream.read(block)) {
+      text.append(reinterpret_cast<const char*>(block.data()), n);
+      require(text.size() <= kMaxDocumentBytes, Fault::input, "standard input: expected at most ",
+              kMaxDocumentBytes, " B, got more");
+    }
+  }
+  require(!text.starts_with("\xff\xfe") && !text.starts_with("\xfe\xff"), Fault::input,
+          path == kStandardInput ? "standard input" : path,
+          ": is UTF-16: convert it, for example with iconv -f UTF-16 -t UTF-8");
+  return text;
+}
+
+// Without an option: standard input, unless a person sits there.
+std::string prompt_of(const GenerateOptions& o) {
+  if (o.prompt) return *o.prompt;
+  if (o.prompt_file) return read_text(*o.prompt_file);
+  const bool piped = !o.interactive && !isatty(STDIN_FILENO);
+  return piped ? read_text(std::string(kStandardInput)) : "";
 }
 
 void generate(const GenerateOptions& options) {
@@ -37,15 +80,44 @@ void generate(const GenerateOptions& options) {
   SavedModel saved = open_model(options.checkpoint);
   if (!options.tokenizer.empty()) set_tokenizer(saved, Tokenizer::load(options.tokenizer));
   const Tokenizer& tokenizer = require_tokenizer(saved);
+  std::optional<StateOwner> owner;
+  if (options.state_in || options.state_out) owner = owner_of(saved);
+  std::optional<StateFile> before;
+  if (options.state_in) before = StateFile::open(*options.state_in, *owner, saved.config.model);
+  const std::string prompt = prompt_of(options);
   const std::int64_t positions =
-      std::int64_t(prompt_ids(tokenizer, saved.documents, options.prompt).size()) + options.tokens;
+      (before ? before->positions() + 1 : 0) +
+      std::int64_t(prompt_ids(tokenizer, saved.documents, prompt).size()) + options.tokens;
   LoadedModel loaded = load_model(saved, Device(options.device), [&](Model& model) {
     Generator(model, options.sampling, positions).rehearse();
   });
   Generator generator(*loaded.model, options.sampling, positions);
-  show(options.prompt.substr(0, options.prompt.size() - incomplete_suffix(options.prompt)));
-  continue_text(generator, tokenizer, saved.documents, options.prompt, options.tokens, show);
-  show("\n");
+  TextGenerator text(generator, tokenizer, saved.documents);
+  if (before) before->load(text);
+  const TextGenerator::Limits limits{.tokens = options.tokens, .stops = options.stops};
+  if (!options.interactive || !prompt.empty())
+    text.read(prompt, options.prompt ? show : ShowText());
+  if (options.interactive) {
+    if (options.prompt) show("\n");
+    write_in_turns(text, limits, show);
+  } else {
+    text.write(limits, show);
+    show((options.state_out ? "" : text.take_held()) + '\n');
+  }
+  if (options.state_out) save_state(*options.state_out, text, *owner);
+}
+
+void add_prompt_options(CLI::App& command, GenerateOptions& o) {
+  command.add_option("--prompt", o.prompt, "beginning of the text; shown in front of what follows");
+  command
+      .add_option("--prompt-file", o.prompt_file,
+                  "the same from a file, to its last byte, or from standard input (-);\nnot shown. "
+                  "Without --prompt and this: standard input, if it is no terminal")
+      ->transform(path_argument());
+  command.add_flag("--interactive", o.interactive,
+                   "read lines of standard input in turn, each on top of the text so far,\n"
+                   "and go on behind each; Ctrl-C ends an answer, Ctrl-D the program.\n"
+                   "A backslash at the end of a line: the next line belongs to it");
 }
 
 }  // namespace
@@ -59,9 +131,11 @@ void add_generate(CLI::App& tern) {
   command
       .add_option("--tokenizer", o->tokenizer, "for a Hugging Face folder that has none: its file")
       ->transform(path_argument());
-  command.add_option("--prompt", o->prompt, "beginning of the text");
+  add_prompt_options(command, *o);
   command.add_option("-n,--tokens", o->tokens, "number of tokens to generate")
       ->capture_default_str();
+  add_list(command, "--stop", o->stops,
+           "end before this text in what is generated; may be repeated");
   command.add_option("--temperature", o->sampling.temperature, "0: always the likeliest token")
       ->capture_default_str();
   command.add_option("--top-k", o->sampling.top_k, "draw from the k likeliest only; 0: from all")
@@ -69,6 +143,12 @@ void add_generate(CLI::App& tern) {
   command.add_option("--top-p", o->sampling.top_p, "draw from the likeliest that sum to p")
       ->capture_default_str();
   command.add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str();
+  command
+      .add_option("--state-out", o->state_out,
+                  "file to write: where the text ends, for --state-in of another run")
+      ->transform(path_argument());
+  command.add_option("--state-in", o->state_in, "go on from there, as one run would")
+      ->transform(path_argument());
   command.add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   command.callback([o] { generate(*o); });
 }

@@ -8,9 +8,9 @@
 #include "apps/golden/golden.h"
 #include "apps/run/open_model.h"
 #include "core/backend.h"
-#include "runtime/generator.h"
 #include "runtime/memory_plan.h"
 #include "runtime/quantities.h"
+#include "runtime/text_generator.h"
 
 namespace tern {
 namespace {

@@ -1,6 +1,6 @@
 #include "apps/train/sample_writer.h"
 
-#include "runtime/generator.h"
+#include "runtime/text_generator.h"
 
 namespace tern {
 

@@ -100,6 +100,10 @@ class Decoder {
   std::string push(std::int32_t id);
   std::string finish();  // bytes of an unfinished character; then a new text may begin
 
+  // Of what was pushed: a decoder made with these goes on as this one would.
+  const std::string& held() const { return held_; }
+  bool text_begins() const { return text_begins_; }
+
  private:
   Tokenizer tokenizer_;
   std::string held_;

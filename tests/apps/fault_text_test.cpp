@@ -7,7 +7,7 @@
 
 #include "data/corpus/corpus.h"
 #include "runtime/checkpoints.h"
-#include "runtime/generator.h"
+#include "runtime/text_generator.h"
 #include "runtime/training_state.h"
 #include "tests/apps/tiny_run.h"
 #include "tests/support/npy.h"

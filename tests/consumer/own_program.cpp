@@ -6,9 +6,9 @@
 #include "core/cpu/cpu_backend.h"
 #include "data/checkpoint/writer.h"
 #include "runtime/checkpoints.h"
-#include "runtime/generator.h"
 #include "runtime/huggingface.h"
 #include "runtime/memory_plan.h"
+#include "runtime/text_generator.h"
 #include "runtime/training_data.h"
 #include "runtime/training_state.h"
 

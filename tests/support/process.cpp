@@ -148,14 +148,29 @@ void Process::pump(std::chrono::milliseconds patience) {
   drain(err_, outcome_.err);
 }
 
-bool Process::wait_for(std::string_view text, std::chrono::milliseconds limit) {
+bool Process::wait_until(const std::function<bool()>& found, std::chrono::milliseconds limit) {
   const auto end = Clock::now() + limit;
-  const auto found = [&] {
-    return outcome_.out.find(text) != std::string::npos ||
-           outcome_.err.find(text) != std::string::npos;
-  };
   while (!found() && !ended_ && Clock::now() < end) pump(std::chrono::milliseconds(10));
   return found();
+}
+
+bool Process::wait_for(std::string_view text, std::chrono::milliseconds limit) {
+  return wait_until(
+      [&] {
+        return outcome_.out.find(text) != std::string::npos ||
+               outcome_.err.find(text) != std::string::npos;
+      },
+      limit);
+}
+
+bool Process::wait_for_prompt(std::string_view text, std::chrono::milliseconds limit) {
+  return wait_until([&] { return outcome_.out.ends_with(text); }, limit);
+}
+
+void Process::type(std::string_view keys) const {
+  if (command_.columns == 0) throw std::runtime_error("expected a process at a terminal");
+  if (write(out_, keys.data(), keys.size()) != ssize_t(keys.size()))
+    throw std::runtime_error("typing failed");
 }
 
 Outcome Process::wait(std::chrono::milliseconds limit) {

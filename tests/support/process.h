@@ -45,10 +45,15 @@ class Process {
   void send(int signal) const;
   // Reads on until stdout or stderr holds the text; false if it ended or time ran out before.
   bool wait_for(std::string_view text, std::chrono::milliseconds limit = std::chrono::seconds(60));
+  // Reads on until stdout ends with the text, as a prompt does; false as above.
+  bool wait_for_prompt(std::string_view text,
+                       std::chrono::milliseconds limit = std::chrono::seconds(60));
+  void type(std::string_view keys) const;  // at its terminal: "\x03" is Ctrl-C, "\x04" is Ctrl-D
   // Waits for its end; past the limit it is killed and timed_out is set.
   Outcome wait(std::chrono::milliseconds limit = std::chrono::seconds(60));
 
  private:
+  bool wait_until(const std::function<bool()>& found, std::chrono::milliseconds limit);
   void pump(std::chrono::milliseconds patience);  // moves what the pipes offer; notices the end
   void kill_all() const;
   [[noreturn]] void become(int input, int output, int error);
