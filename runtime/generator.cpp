@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "core/backend.h"
-#include "layers/decode_model.h"
 
 namespace tern {
 namespace {
@@ -80,7 +79,7 @@ void Generator::set_state(GeneratorState state) {
   state_ = std::move(state.model);
   unread_ = state.unread;
   drawn_ = state.drawn;
-  step_ = nullptr;  // its states are the former ones
+  decoding_.reset();  // of the former state
 }
 
 // All but the last id, which next() reads: that is where logits are needed.
@@ -103,17 +102,10 @@ void Generator::advance(std::span<const std::int32_t> ids) {
   }
 }
 
+// (1, V) of what follows it
 Tensor Generator::next_logits(std::int32_t id) {
-  const Tensor input = upload_ids(model_.backend(), {1, 1}, {id});
-  if (!step_) {
-    const std::optional<DecodeModel> inside = decode_model(model_, state_);
-    if (inside) step_ = model_.backend().decode_step(*inside);
-  }
-  if (!step_) return model_.next_logits({}, input, &state_);
-  const Tensor logits(model_.backend(), {1, model_.config().vocab_size}, DType::f32);
-  step_->run(logits, input);
-  for (LayerState& layer : state_) ++layer.steps;
-  return logits;
+  if (!decoding_) decoding_.emplace(model_, state_);
+  return decoding_->next_logits(upload_ids(model_.backend(), {1, 1}, {id}));
 }
 
 std::int32_t Generator::next() {

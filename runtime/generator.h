@@ -4,7 +4,7 @@
 #pragma once
 
 #include "core/rng.h"
-#include "layers/model.h"
+#include "runtime/decoding.h"
 
 namespace tern {
 
@@ -51,7 +51,7 @@ class Generator {
 
  private:
   void advance(std::span<const std::int32_t> ids);
-  Tensor next_logits(std::int32_t id);  // (1, V) of what follows it; reads it
+  Tensor next_logits(std::int32_t id);
 
   Model& model_;
   Sampling sampling_;
@@ -60,7 +60,7 @@ class Generator {
   std::int64_t positions_;
   ModelState state_;
   std::int32_t unread_ = -1;  // computed with what follows, so that no logits need be saved
-  std::unique_ptr<DecodeStep> step_{};  // made for state_ with the first token drawn, if there is one
+  std::optional<Decoding> decoding_{};  // from state_, once there is a token to draw
 };
 
 }  // namespace tern

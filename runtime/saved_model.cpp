@@ -224,8 +224,7 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
   const ModelOptions options = model_options(saved.config, device.facts().traits);
   const bool half = options.activations == DType::bf16;
   const std::optional<DType> working = half ? std::optional(DType::bf16) : std::nullopt;
-  // a quarter of the bytes to read for each token; a GPU unpacks tiles for every product
-  const DType codes = device.facts().traits.is_gpu() ? DType::i8 : DType::t2;
+  constexpr DType codes = DType::t2;  // a quarter of the bytes to read for each token
   auto backend = make_backend(device, [&](Backend& on) {
     Model model(config, options);
     InferenceWeights weights(on, model.parameters(), options.dtype, working, codes);

@@ -130,7 +130,8 @@ class Decode {
 
   // From a new state; chunks as Generator has them, of all streams together.
   void prefill() {
-    state_ = {};  // the memory of the last one is free first
+    decoding_.reset();  // the memory of the last one is free first
+    state_ = {};
     state_ = model_.new_state(size_.streams, size_.prompt + size_.tokens);
     const Index most = std::max<Index>(1, kPromptChunk / size_.streams);
     for (Index first = 0; first < size_.prompt; first += most) {
@@ -139,18 +140,21 @@ class Decode {
       if (first + n < size_.prompt)
         model_.advance({}, ids, state_);
       else
-        draw(ids);
+        draw(model_.next_logits({}, ids, &state_));
     }
+    decoding_.emplace(model_, state_);
   }
-  void step() { draw(upload_ids(model_.backend(), {size_.streams, 1}, next_)); }
+  void step() {
+    draw(decoding_->next_logits(upload_ids(model_.backend(), {size_.streams, 1}, next_)));
+  }
   const ModelState& state() const { return state_; }
 
  private:
   // the likeliest of each stream, on the host as a server needs it
-  void draw(const Tensor& ids) {
+  void draw(const Tensor& logits) {
     Backend& on = model_.backend();
     const Tensor likeliest(on, {size_.streams}, DType::i32);
-    on.run(Argmax{.ids = likeliest, .x = model_.next_logits({}, ids, &state_)});
+    on.run(Argmax{.ids = likeliest, .x = logits});
     on.download(next_.data(), likeliest);
   }
   Tensor chunk(Index first, Index n) const {
@@ -166,6 +170,7 @@ class Decode {
   const DecodeSize size_;
   std::vector<std::int32_t> prompt_, next_;
   ModelState state_{};
+  std::optional<Decoding> decoding_{};
 };
 
 double body_weights(const Model& model) {
