@@ -36,6 +36,8 @@ class Generator {
  public:
   // positions: ids of the prompt and of what will be drawn, as far as that is known
   Generator(Model& model, const Sampling& sampling, std::int64_t positions = 0);
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
 
   void read(
       std::span<const std::int32_t> ids);  // a prompt, or more of it; at least one id before next()

@@ -25,7 +25,6 @@ constexpr int kPanelWords = 8;  // of an exchanged vector: two rows each
 constexpr int kMaxPanels = 64;  // of one product in a block
 constexpr int kMaxSlots = 64;
 constexpr int kMaxInputs = 3;  // quantised rows of one stage
-constexpr int kSpin = 6;       // words that a thread asks for again and again, until they are there
 
 struct alignas(16) Word {
   float a, b, aux;
@@ -401,23 +400,13 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
     do {
       ready = true;
 #pragma unroll
-      for (int i = 0; i < W && i < kSpin; ++i) {
+      for (int i = 0; i < W; ++i) {
         w[i] = {0, 0, 0, step};
         if (has(i)) w[i] = load_word(p.received + i * kThreads);
       }
 #pragma unroll
-      for (int i = 0; i < W && i < kSpin; ++i) ready = ready && w[i].step == step;
+      for (int i = 0; i < W; ++i) ready = ready && w[i].step == step;
     } while (!__all_sync(~0u, ready));
-    if constexpr (W > kSpin) do {
-        ready = true;
-#pragma unroll
-        for (int i = kSpin; i < W; ++i) {
-          w[i] = {0, 0, 0, step};
-          if (has(i)) w[i] = load_word(p.received + i * kThreads);
-        }
-#pragma unroll
-        for (int i = kSpin; i < W; ++i) ready = ready && w[i].step == step;
-      } while (!__all_sync(~0u, ready));
   }
   stamp();
   float squares = 0, beside = 0, top[P] = {};
