@@ -18,9 +18,9 @@ struct DecodeMatrix {
 struct DecodeLayer {
   Tensor token_norm{}, channel_norm{};  // (D) f32
   DecodeMatrix i{}, f{}, g{}, o{}, gate{}, down{};
-  Tensor g_norm{};  // (D) f32
-  Tensor bound{};   // (D) f32 of the forget gate, or empty: 0
-  Tensor state{};   // in, out (1, D) f32
+  Tensor g_norm{};    // (D) f32
+  Tensor bound{};     // (D) f32 of the forget gate, or empty: 0
+  Tensor state[2]{};  // (1, D) f32
 };
 
 struct DecodeModel {
@@ -35,8 +35,9 @@ struct DecodeModel {
 class DecodeStep {
  public:
   virtual ~DecodeStep() = default;
-  // Reads id (1) i32 into the states that it was made with; logits (V) f32 of what follows it.
-  virtual void run(const Tensor& logits, const Tensor& id) = 0;
+  // Reads id (1) i32: from each layer's state[from], 0 or 1, to its other one, so that it can be
+  // taken back; logits (V) f32 of what follows it.
+  virtual void run(const Tensor& logits, const Tensor& id, int from) = 0;
 };
 
 }  // namespace tern

@@ -7,10 +7,10 @@
 
 namespace tern {
 
-// What a device needs to decode this model in one piece, going on from `state` and leaving it
-// there: a ternary MatMul-free model with an output gate, its codes at two bits, everything else in
-// f32 (the embedding in bf16 or int8, too), and the state of one sequence. nullopt: it is another
-// one.
-std::optional<DecodeModel> decode_model(Model& model, const ModelState& state);
+// What a device needs to decode this model in one piece, from `state` to `other` and back: a
+// ternary MatMul-free model with an output gate, its codes at two bits, everything else in f32 (the
+// embedding in bf16 or int8, too), and one sequence. nullopt: it is another one.
+std::optional<DecodeModel> decode_model(Model& model, const ModelState& state,
+                                        const ModelState& other);
 
 }  // namespace tern

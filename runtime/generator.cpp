@@ -57,7 +57,6 @@ std::int32_t sample_token(std::span<const double> logits, const Sampling& sampli
 Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positions)
     : model_(model),
       sampling_(sampling),
-      rng_(sampling.seed, stream_of("sampling")),
       positions_(positions),
       state_(model.new_state(1, positions)) {}
 
@@ -72,14 +71,15 @@ void Generator::rehearse() {
     for (LayerState& layer : state_) layer.steps = last;
     advance(ids);
   }
-  next_logits(0);
+  draw(0);
+  decoding_.reset();
 }
 
 void Generator::set_state(GeneratorState state) {
+  decoding_.reset();  // of the former state
   state_ = std::move(state.model);
   unread_ = state.unread;
   drawn_ = state.drawn;
-  decoding_.reset();  // of the former state
 }
 
 // All but the last id, which next() reads: that is where logits are needed.
@@ -93,6 +93,7 @@ void Generator::read(std::span<const std::int32_t> ids) {
 }
 
 void Generator::advance(std::span<const std::int32_t> ids) {
+  if (decoding_) decoding_->settle();
   while (!ids.empty()) {
     const std::size_t n = std::min(ids.size(), std::size_t(kPromptChunk));
     const Tensor input(model_.backend(), {1, Index(n)}, DType::i32);
@@ -102,16 +103,20 @@ void Generator::advance(std::span<const std::int32_t> ids) {
   }
 }
 
-// (1, V) of what follows it
-Tensor Generator::next_logits(std::int32_t id) {
-  if (!decoding_) decoding_.emplace(model_, state_);
-  return decoding_->next_logits(upload_ids(model_.backend(), {1, 1}, {id}));
+std::int32_t Generator::draw(std::int32_t after) {
+  if (!decoding_) decoding_.emplace(model_, state_, sampling_);
+  return decoding_->next({&after, 1}, drawn_)[0];
+}
+
+GeneratorState Generator::state() {
+  if (decoding_) decoding_->settle();
+  return {.model = state_, .unread = unread_, .drawn = drawn_};
 }
 
 std::int32_t Generator::next() {
   check(unread_ >= 0, "[Generator] expected a prompt of at least one token");
-  const std::vector<double> logits = download_real(next_logits(unread_));
-  unread_ = sample_token(logits, sampling_, rng_.uniform(drawn_++));
+  unread_ = draw(unread_);
+  ++drawn_;
   return unread_;
 }
 

@@ -12,13 +12,6 @@ namespace tern {
 // that their activations are small beside the weights.
 inline constexpr Index kPromptChunk = 256;
 
-struct Sampling {
-  double temperature = 1;  // 0: always the most likely token
-  std::int64_t top_k = 0;  // only the k most likely; 0: all
-  double top_p = 1;        // only the most likely whose probabilities sum to p; at least one
-  std::uint64_t seed = 0;
-};
-
 // An index drawn from softmax(logits / temperature) after top_k and then top_p (Holtzman et al.
 // 2020: the smallest set of the likeliest whose probabilities sum to p or more); uniform in (0, 1)
 // is the random number. Of equal logits the lower index comes first, so the same inputs give the
@@ -48,16 +41,15 @@ class Generator {
   Model& model() const { return model_; }
   std::int32_t last() const { return unread_; }  // token read or drawn; -1: none yet
   // Its tensors are the generator's own, and change with the next read() or next().
-  GeneratorState state() const { return {.model = state_, .unread = unread_, .drawn = drawn_}; }
+  GeneratorState state();
   void set_state(GeneratorState state);
 
  private:
   void advance(std::span<const std::int32_t> ids);
-  Tensor next_logits(std::int32_t id);
+  std::int32_t draw(std::int32_t after);
 
   Model& model_;
   Sampling sampling_;
-  Rng rng_;
   std::uint64_t drawn_ = 0;
   std::int64_t positions_;
   ModelState state_;

@@ -142,11 +142,9 @@ class Decode {
       else
         draw(model_.next_logits({}, ids, &state_));
     }
-    decoding_.emplace(model_, state_);
+    decoding_.emplace(model_, state_, Sampling{.temperature = 0});
   }
-  void step() {
-    draw(decoding_->next_logits(upload_ids(model_.backend(), {size_.streams, 1}, next_)));
-  }
+  void step() { next_ = decoding_->next(next_, 0); }
   const ModelState& state() const { return state_; }
 
  private:

@@ -19,7 +19,7 @@ struct DecodeStage {
   // of i, f, g: (2, D) g_norm and the bound of the forget gate; of o and down: (D) the block's norm
   // that comes next
   const float* beside = nullptr;
-  float* state = nullptr;  // (D) of the recurrence, in i, f, g
+  float* state[2]{};  // (D) of the recurrence, in i, f, g
 };
 
 struct DecodeArguments {
@@ -32,6 +32,7 @@ struct DecodeArguments {
   int table_bytes = 4;                  // of an element
   void* exchange = nullptr;             // decode_exchange_bytes(), zeros at first
   const int* id = nullptr;              // (1)
+  int from = 0;                         // the state that is read; the other is written
   float* logits = nullptr;              // (V)
   unsigned step = 0;  // the number of its first stage, goes on from call to call, modulo 2^32
   long long* times = nullptr;  // of a benchmark

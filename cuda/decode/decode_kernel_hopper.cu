@@ -476,14 +476,15 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
   const int out_row = j * kPanelRows + row;
   const int panels = tasks * shape.panels;
   Share share = share_of(shape, layout.slots, now.slot, now.phase, min(shape.most, panels), warp);
-  float* state = now.of.state + out_row;
+  float* state = now.of.state[a.from ^ 1] + out_row;
   const float* own = x + out_row;
   Word* send = exchange + ((step + 1) & 1) * half + j * kPanelWords + row / 2;
   float first = 0, second = 0, third = 0;  // what the epilogue needs of its row
   if (warp < kWarps) {
     if (mine && (kind & 1 || kind == kGates)) {
       first = now.of.beside[out_row];
-      if (kind == kGates) second = *state, third = now.of.beside[shape.inputs + out_row];
+      if (kind == kGates)
+        second = now.of.state[a.from][out_row], third = now.of.beside[shape.inputs + out_row];
     }
     const Place place{s, codes, x, exchange + (step & 1) * half + thread, warp, lane, thread};
     const float* into = now.of.into;

@@ -45,11 +45,12 @@ class KernelDecodeStep final : public DecodeStep {
                   .exchange = exchange_.raw()};
   }
 
-  void run(const Tensor& logits, const Tensor& id) override {
+  void run(const Tensor& logits, const Tensor& id, int from) override {
     check(logits.elements() == arguments_.vocabulary, "[decode] logits: expected ",
           arguments_.vocabulary, " elements, got ", logits);
     check(id.elements() == 1, "[decode] id: expected one element, got ", id);
     arguments_.id = id.data<std::int32_t>();
+    arguments_.from = from;
     arguments_.logits = logits.data<float>();
     launch_decode(arguments_, multiprocessors_, static_cast<cudaStream_t>(on_.stream()));
     arguments_.step += decode_steps(arguments_.layers);
@@ -80,7 +81,7 @@ class KernelDecodeStep final : public DecodeStep {
       gates.into = keep(into);
       gates.beside = keep(join(download_real(layer.g_norm),
                                layer.bound ? download_real(layer.bound) : Values(norm.size())));
-      gates.state = layer.state.data<float>();
+      for (int k : {0, 1}) gates.state[k] = layer.state[k].data<float>();
       set(gates, 0, layer.i), set(gates, 1, layer.f), set(gates, 2, layer.g);
       output.into = layer.o.norm.data<float>();
       output.beside = layer.channel_norm.data<float>();
