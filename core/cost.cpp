@@ -186,6 +186,9 @@ Cost cost(const CrossEntropy& a) {
 Cost cost(const Argmax& a) {
   return {.bytes = bytes({&a.ids, &a.x})};
 }
+Cost cost(const SampleToken& a) {
+  return {.bytes = bytes({&a.ids, &a.logits, &a.uniforms})};
+}
 Cost cost(const WeightedLoss& a) {
   return {.bytes = bytes({&a.losses})};
 }

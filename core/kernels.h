@@ -34,7 +34,7 @@
   each(Mlgru) each(MlgruBackward) \
   each(Rotary) each(RotaryBackward) \
   each(Attention) each(AttentionBackward) each(StoreKeysValues) \
-  each(CrossEntropy) each(Argmax) each(WeightedLoss) \
+  each(CrossEntropy) each(Argmax) each(SampleToken) each(WeightedLoss) \
   each(SquaredNorm) each(DecideUpdate) each(AdamW)
 // clang-format on
 

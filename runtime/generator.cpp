@@ -1,57 +1,23 @@
 #include "runtime/generator.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "core/backend.h"
+#include "core/sample_row.h"
 
 namespace tern {
-namespace {
-
-// indices from the most to the least likely, cut to those that top_k and top_p allow
-std::vector<std::int32_t> candidates(std::span<const double> logits, const Sampling& sampling) {
-  std::vector<std::int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto likelier = [&](std::int32_t a, std::int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-  };
-  if (sampling.top_k > 0 && std::size_t(sampling.top_k) < order.size()) {
-    std::partial_sort(order.begin(), order.begin() + sampling.top_k, order.end(), likelier);
-    order.resize(std::size_t(sampling.top_k));
-  } else {
-    std::sort(order.begin(), order.end(), likelier);
-  }
-  return order;
-}
-
-}  // namespace
 
 std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling,
                           double uniform) {
   check(!logits.empty(), "[sample_token] expected at least one logit");
-  const auto odd =
-      std::find_if_not(logits.begin(), logits.end(), [](double x) { return std::isfinite(x); });
-  require(odd == logits.end(), Fault::diverged, "the model's logit of token ", odd - logits.begin(),
-          " is ", *odd, ": expected finite numbers: its training diverged, ",
-          "or its weights are damaged (tern inspect --verify)");
-  if (sampling.temperature <= 0)
-    return std::int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  const std::vector<std::int32_t> order = candidates(logits, sampling);
-  std::vector<double> weights;
-  for (const std::int32_t id : order)
-    weights.push_back(std::exp((logits[id] - logits[order[0]]) / sampling.temperature));
-  const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
-  double kept = 0;
-  std::size_t count = 0;
-  while (count < weights.size() && (count == 0 || kept < sampling.top_p * all))
-    kept += weights[count++];
-  double at = uniform * kept;
-  for (std::size_t i = 0; i < count; ++i) {
-    at -= weights[i];
-    if (at < 0) return order[i];
-  }
-  return order[count - 1];
+  const std::int32_t id = sample_row(
+      logits, uniform,
+      {.temperature = sampling.temperature, .top_k = sampling.top_k, .top_p = sampling.top_p});
+  if (id >= 0) return id;
+  const std::int32_t odd = -1 - id;
+  fail(Fault::diverged, "the model's logit of token ", odd, " is ", logits[std::size_t(odd)],
+       ": expected finite numbers: its training diverged, ",
+       "or its weights are damaged (tern inspect --verify)");
 }
 
 Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positions)

@@ -12,10 +12,9 @@ namespace tern {
 // that their activations are small beside the weights.
 inline constexpr Index kPromptChunk = 256;
 
-// An index drawn from softmax(logits / temperature) after top_k and then top_p (Holtzman et al.
-// 2020: the smallest set of the likeliest whose probabilities sum to p or more); uniform in (0, 1)
-// is the random number. Of equal logits the lower index comes first, so the same inputs give the
-// same token everywhere. Fault::diverged for a logit that is not finite.
+// An index drawn from softmax(logits / temperature) after top_k and then top_p, as the kernel
+// SampleToken (core/kernels/primitives.h) defines it; uniform in (0, 1] is the random number.
+// Fault::diverged for a logit that is not finite.
 std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling, double uniform);
 
 // Where a Generator stands. With the model and the same Sampling, all that it needs to go on.

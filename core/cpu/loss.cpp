@@ -2,6 +2,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/functions.h"
 #include "core/cpu/rows.h"
+#include "core/sample_row.h"
 
 namespace tern {
 
@@ -51,6 +52,20 @@ void CpuBackend::run(const Argmax& a) {
                          [&](R value) { return odd ? value != value : value == top; }) -
             row);
       }
+    });
+  });
+}
+
+void CpuBackend::run(const SampleToken& a) {
+  visit_real(a.logits.dtype(), [&]<class R>() {
+    const Index N = a.logits.shape()[0], V = a.logits.shape()[1];
+    check(V <= kMostSampled, "[sample_token] expected at most ", kMostSampled,
+          " tokens, logits is ", a.logits);
+    const R* logits = a.logits.data<R>();
+    const double* uniforms = a.uniforms.data<double>();
+    std::int32_t* ids = a.ids.data<std::int32_t>();
+    for_tasks(N, 8 * V, [&](Index n) {
+      ids[n] = sample_row(std::span(logits + n * V, std::size_t(V)), uniforms[n], a);
     });
   });
 }

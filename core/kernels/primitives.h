@@ -143,6 +143,30 @@ struct Argmax {
   Tensor x{};    // in  (N, V) real
 };
 
+// ids[n] = a token drawn from softmax(logits[n] / temperature) after top_k and then top_p (Holtzman
+// et al. 2020), by integers, so that no order of a sum decides:
+// * Tokens are ranked by logit; of equals (0 and -0 are equal) the lower index comes first.
+// * temperature 0: the first of the ranking. Nothing is drawn.
+// * The weight of token i is exp((logits[i] - max) / temperature) * 2^40, computed in f64 and
+//   rounded to an integer, halves to even.
+// * top_k > 0 keeps the first k of the ranking.
+// * top_p < 1 keeps of these the fewest, at least one, that come first and whose weights sum to
+//   top_p * all or more; all is the sum of the weights that top_k keeps.
+// * The token drawn is the first, in order of index, at which the running sum of the kept weights
+//   exceeds floor(uniform * their sum). That number is at most their sum - 1.
+// A logit that is not finite: ids[n] = -1 - the index of the row's first one.
+// Backends give the same tokens unless an exp that differs in its last bit rounds to another
+// integer.
+struct SampleToken {
+  Tensor ids{};       // out (N) i32
+  Tensor logits{};    // in  (N, V) real, V <= kMostSampled
+  Tensor uniforms{};  // in  (N) f64 in (0, 1]
+  double temperature = 1;
+  std::int64_t top_k = 0;  // 0: all
+  double top_p = 1;        // 1: all
+};
+inline constexpr Index kMostSampled = Index(1) << 20;  // tokens: sums of weights stay below 2^61
+
 // loss = weight * sum of losses, summed in f64 and in order
 struct WeightedLoss {
   Tensor loss{};    // out (1) f64

@@ -71,6 +71,12 @@ __device__ inline float sigmoid(float x) {
   return 1.0f / (1.0f + expf(-x));
 }
 
+// The bits of a number in an order that unsigned integers share; -0 counts as 0.
+__device__ inline unsigned ordered_bits(float x) {
+  const unsigned bits = __float_as_uint(x + 0.0f);  // -0 becomes 0
+  return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+}
+
 struct Add {
   __device__ float operator()(float a, float b) const { return a + b; }
 };

@@ -13,8 +13,7 @@ constexpr int kThreads = 512;
 // A number and its column as one key, of which the largest is looked for: the bits of the number in
 // an order that integers share, NaN above all, then the columns backwards.
 __device__ inline unsigned long long key_of(float x, Index column) {
-  const unsigned bits = __float_as_uint(x + 0.0f);  // -0 becomes 0
-  const unsigned order = x != x ? 0xffffffffu : bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+  const unsigned order = x != x ? 0xffffffffu : ordered_bits(x);
   return static_cast<unsigned long long>(order) << 32 | (0xffffffffu - unsigned(column));
 }
 
