@@ -3,22 +3,8 @@
 #include <algorithm>
 
 #include "core/backend.h"
-#include "core/sample_row.h"
 
 namespace tern {
-
-std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling,
-                          double uniform) {
-  check(!logits.empty(), "[sample_token] expected at least one logit");
-  const std::int32_t id = sample_row(
-      logits, uniform,
-      {.temperature = sampling.temperature, .top_k = sampling.top_k, .top_p = sampling.top_p});
-  if (id >= 0) return id;
-  const std::int32_t odd = -1 - id;
-  fail(Fault::diverged, "the model's logit of token ", odd, " is ", logits[std::size_t(odd)],
-       ": expected finite numbers: its training diverged, ",
-       "or its weights are damaged (tern inspect --verify)");
-}
 
 Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positions)
     : model_(model),

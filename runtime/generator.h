@@ -12,11 +12,6 @@ namespace tern {
 // that their activations are small beside the weights.
 inline constexpr Index kPromptChunk = 256;
 
-// An index drawn from softmax(logits / temperature) after top_k and then top_p, as the kernel
-// SampleToken (core/kernels/primitives.h) defines it; uniform in (0, 1] is the random number.
-// Fault::diverged for a logit that is not finite.
-std::int32_t sample_token(std::span<const double> logits, const Sampling& sampling, double uniform);
-
 // Where a Generator stands. With the model and the same Sampling, all that it needs to go on.
 struct GeneratorState {
   ModelState model{};        // after every token but `unread`

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "apps/bench/decode.h"
+#include "core/sample_row.h"
 #include "runtime/generator.h"
 #include "tests/support/complaint.h"
 
@@ -24,11 +25,17 @@ std::vector<double> logits_of(std::initializer_list<double> probabilities) {
   return out;
 }
 
+std::int32_t sample(const std::vector<double>& logits, const Sampling& sampling, double uniform) {
+  return sample_row<double>(
+      logits, uniform,
+      {.temperature = sampling.temperature, .top_k = sampling.top_k, .top_p = sampling.top_p});
+}
+
 // how often each index comes, of 1000 random numbers spread evenly over (0, 1)
 std::vector<int> counts(const std::vector<double>& logits, const Sampling& sampling) {
   std::vector<int> out(logits.size());
   for (int i = 0; i < 1000; ++i)
-    ++out[std::size_t(sample_token(logits, sampling, (i + 0.5) / 1000))];
+    ++out[std::size_t(sample(logits, sampling, (i + 0.5) / 1000))];
   return out;
 }
 
@@ -50,7 +57,7 @@ TEST(Fault219, TemperatureZeroTakesTheLikeliest) {
   EXPECT_THAT(counts(kFour, {.temperature = 0}), ElementsAre(0, 1000, 0, 0));
   EXPECT_THAT(counts(kFour, {.temperature = 0, .top_k = 2, .top_p = 0.1}),
               ElementsAre(0, 1000, 0, 0));
-  EXPECT_EQ(sample_token(std::vector<double>{1, 5, 2, 5, 5}, {.temperature = 0}, 0.9), 1)
+  EXPECT_EQ(sample(std::vector<double>{1, 5, 2, 5, 5}, {.temperature = 0}, 0.9), 1)
       << "the first of equals";
 }
 
@@ -90,16 +97,16 @@ TEST(Fault219, EqualLogitsAreOrderedByIndex) {
   const std::vector<double> many(1000, -1);
   std::set<std::int32_t> seen;
   for (int i = 0; i < 100; ++i)
-    seen.insert(sample_token(many, {.top_k = 10, .top_p = 0.5}, (i + 0.5) / 100));
+    seen.insert(sample(many, {.top_k = 10, .top_p = 0.5}, (i + 0.5) / 100));
   EXPECT_EQ(seen, (std::set<std::int32_t>{0, 1, 2, 3, 4}));
 }
 
 TEST(Fault219, ExtremesOfTheRandomNumber) {
-  EXPECT_EQ(sample_token(kFour, {}, 1e-17), 0) << "tokens come in the order of their index";
-  EXPECT_EQ(sample_token(kFour, {}, 1 - 1e-16), 3);
-  EXPECT_EQ(sample_token(kFour, {}, 1), 3);
-  EXPECT_EQ(sample_token(std::vector<double>{-1e300, 1e300}, {}, 1 - 1e-16), 1);
-  EXPECT_EQ(sample_token(std::vector<double>{7}, {.top_k = 3}, 0.5), 0) << "a vocabulary of one";
+  EXPECT_EQ(sample(kFour, {}, 1e-17), 0) << "tokens come in the order of their index";
+  EXPECT_EQ(sample(kFour, {}, 1 - 1e-16), 3);
+  EXPECT_EQ(sample(kFour, {}, 1), 3);
+  EXPECT_EQ(sample(std::vector<double>{-1e300, 1e300}, {}, 1 - 1e-16), 1);
+  EXPECT_EQ(sample(std::vector<double>{7}, {.top_k = 3}, 0.5), 0) << "a vocabulary of one";
 }
 
 TEST(Fault219, LogitsThatAreNotFiniteAreNamed) {
@@ -108,14 +115,26 @@ TEST(Fault219, LogitsThatAreNotFiniteAreNamed) {
     for (const double temperature : {0.0, 1.0})
       for (const std::int64_t k : {0, 2}) {
         const std::vector<double> logits = {1, 2, odd, 3};
-        try {
-          sample_token(logits, {.temperature = temperature, .top_k = k}, 0.5);
-          ADD_FAILURE() << "not refused: " << odd;
-        } catch (const Error& e) {
-          EXPECT_EQ(e.fault, Fault::diverged);
-          EXPECT_THAT(e.what(), HasSubstr("logit of token 2 is"));
-        }
+        EXPECT_EQ(sample(logits, {.temperature = temperature, .top_k = k}, 0.5), -1 - 2) << odd;
       }
+}
+
+TEST(Fault219, AModelWhoseLogitsAreNotFiniteIsNamed) {
+  const SavedModel saved =
+      random_model({.vocab_size = 64, .width = 32, .layers = 1, .explicit_glu_width = 48});
+  const LoadedModel loaded =
+      load_model(saved, Device("cpu"), [&](Model& model) { Generator(model, {}).rehearse(); });
+  for (Parameter* p : loaded.model->parameters())
+    if (p->name == "lm_head.norm.weight") loaded.backend->fill(p->value, kInfinity);
+  Generator generator(*loaded.model, {});
+  generator.read(std::vector<std::int32_t>{1, 2});
+  try {
+    generator.next();
+    ADD_FAILURE() << "not refused";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.fault, Fault::diverged);
+    EXPECT_THAT(e.what(), HasSubstr("logit of token 0 is not finite"));
+  }
 }
 
 // A prompt of several chunks, the last one of any length, continues as one that is read at once.
