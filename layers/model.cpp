@@ -85,6 +85,7 @@ ParameterCount count_parameters(const ModelConfig& model) {
 // bounds[l] = sum over 1..l of softmax(lower_bounds, over layers); row 0 is zero and not used.
 Var Model::gate_bounds(Tape* tape) {
   if (!config_.use_lower_bound || !family_.lower_bounds) return {};
+  if (kept_bounds_ && !tape) return {kept_bounds_};
   const Var shares = cumsum(softmax(leaf(tape, lower_bounds_), 0), 0);  // (L, D)
   const Shape row{config_.width};
   return subtract(shares, reshape(slice(shares, 0, 1), row));
