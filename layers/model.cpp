@@ -94,7 +94,7 @@ Var Model::gate_bounds(Tape* tape) {
 Residual Model::run(const Pass& pass, Block& block, Residual in, const MixerInput& with) {
   const auto inside = [&](std::string_view name) {
     Pass mixer = pass;
-    mixer.scope += std::string(name) + '.';
+    if (pass.observe) mixer.scope += std::string(name) + '.';
     return mixer;
   };
   Residual middle =
@@ -145,7 +145,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
                             rows.row_scale)};  // (N, D)
   for (Index l = 0; l < config_.layers; ++l) {
     Pass inside = pass;
-    inside.scope = "model.layers." + std::to_string(l) + ".";
+    if (pass.observe) inside.scope = "model.layers." + std::to_string(l) + ".";
     MixerInput with = common;
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = &(*state)[std::size_t(l)];

@@ -85,7 +85,7 @@ TEST_F(ThreadPool, BodiesOfDifferentLength) {
 
 // The thread that sleeps owns indices that it has not begun: the others take them.
 TEST_F(ThreadPool, AThreadThatIsHeldUpHoldsUpNothingElse) {
-  for (int repeat = 0; repeat < 20; ++repeat) {
+  for (int repeat = 0; repeat < 50; ++repeat) {
     std::atomic<int> others{0};
     bool all = false;
     const auto body = [&](Index i) {
@@ -93,7 +93,7 @@ TEST_F(ThreadPool, AThreadThatIsHeldUpHoldsUpNothingElse) {
         ++others;
         return;
       }
-      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
       while (!(all = others == 63) && std::chrono::steady_clock::now() < end)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     };
