@@ -85,6 +85,7 @@ ParameterCount count_parameters(const ModelConfig& model) {
 // bounds[l] = sum over 1..l of softmax(lower_bounds, over layers); row 0 is zero and not used.
 Var Model::gate_bounds(Tape* tape) {
   if (!config_.use_lower_bound || !family_.lower_bounds) return {};
+  if (kept_bounds_ && !tape) return {kept_bounds_};
   const Var shares = cumsum(softmax(leaf(tape, lower_bounds_), 0), 0);  // (L, D)
   const Shape row{config_.width};
   return subtract(shares, reshape(slice(shares, 0, 1), row));
@@ -93,7 +94,7 @@ Var Model::gate_bounds(Tape* tape) {
 Residual Model::run(const Pass& pass, Block& block, Residual in, const MixerInput& with) {
   const auto inside = [&](std::string_view name) {
     Pass mixer = pass;
-    mixer.scope += std::string(name) + '.';
+    if (pass.observe) mixer.scope += std::string(name) + '.';
     return mixer;
   };
   Residual middle =
@@ -144,7 +145,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
                             rows.row_scale)};  // (N, D)
   for (Index l = 0; l < config_.layers; ++l) {
     Pass inside = pass;
-    inside.scope = "model.layers." + std::to_string(l) + ".";
+    if (pass.observe) inside.scope = "model.layers." + std::to_string(l) + ".";
     MixerInput with = common;
     if (l > 0 && bounds.value) with.bound = reshape(slice(bounds, l, 1), {D});
     if (state) with.state = &(*state)[std::size_t(l)];

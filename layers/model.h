@@ -57,6 +57,9 @@ class Model {
   ParameterCount count() const;
   // (L, D) lower bounds of the forget gates; row 0 is not used. Empty: the model has none.
   Tensor gate_bounds() { return gate_bounds(nullptr).value; }
+  // From now on passes without a tape use the bounds of today: call it once the weights are loaded,
+  // and only if they do not change any more.
+  void keep_gate_bounds() { kept_bounds_ = {}, kept_bounds_ = gate_bounds(); }
 
  private:
   struct Block {
@@ -77,6 +80,7 @@ class Model {
   std::vector<Block> blocks_{};
   BitLinear lm_head_{};
   std::vector<Parameter*> parameters_{};
+  Tensor kept_bounds_{};  // (L, D), or empty: computed in each pass
 };
 
 }  // namespace tern

@@ -231,6 +231,7 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
     for (Parameter* p : weights.parameters())
       saved.mapped ? bind_mapped(*saved.mapped, *p, weights)
                    : weights.set(*p, [](const Tensor&) {});
+    model.keep_gate_bounds();
     use(model);
   });
   backend->let_grow();  // what is done may differ from the rehearsal: a prompt of another length
@@ -241,6 +242,7 @@ LoadedModel load_model(const SavedModel& saved, const Device& device,
     for (Parameter* p : weights->parameters()) bind_mapped(*saved.mapped, *p, *weights);
   else
     load_weights(saved.weights, *weights);
+  model->keep_gate_bounds();
   return {.backend = std::move(backend), .model = std::move(model), .weights = std::move(weights)};
 }
 

@@ -10,10 +10,12 @@ namespace tern::cpu {
 inline constexpr Index kIntegerRows = 8;      // activations of one integer tile
 inline constexpr Index kIntegerColumns = 32;  // weights of one integer tile
 inline constexpr Index kTileDotsRows = 4;     // activations that share a pass over tiles
-inline constexpr Index kTilesAhead = 32;      // to fetch: more than a CPU fetches on its own
-inline constexpr Index kFloatRows = 6;        // rows of one float tile
-inline constexpr Index kFloatColumns = 64;    // columns of one float tile
-inline constexpr Index kFloatDepth = 256;     // terms that one float tile sums at most
+// to fetch: more than a CPU fetches on its own, and no multiple of a page (64), with which each new
+// page is first asked for by the fetch and by the load at about the same time
+inline constexpr Index kTilesAhead = 104;
+inline constexpr Index kFloatRows = 6;      // rows of one float tile
+inline constexpr Index kFloatColumns = 64;  // columns of one float tile
+inline constexpr Index kFloatDepth = 256;   // terms that one float tile sums at most
 inline constexpr Index kFloatRowStride = kFloatDepth + 16;  // elements; no power of two
 
 // sums (rows, kIntegerColumns) = q (rows, I) . (t + 1)^T. The instructions take one unsigned

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/bfloat16.h"
+#include "core/cpu/thread_pool.h"
 #include "core/tensor.h"
 
 namespace tern::cpu {
@@ -18,14 +19,14 @@ inline constexpr Index kTeamWork = 1 << 13;    // elements below which starting 
 template <class Body>
 void for_chunks(Index n, Index size, Body&& body) {
   const Index chunks = (n + size - 1) / size;
-#pragma omp parallel for schedule(dynamic) if (chunks > 1)
-  for (Index c = 0; c < chunks; ++c) body(c, c * size, std::min(n, (c + 1) * size));
+  const auto one = [&](Index c) { body(c, c * size, std::min(n, (c + 1) * size)); };
+  run_loop(chunks, LoopBody(one));
 }
 
 // body(i) for i in [0, n), each about `elements` of work: too little stays on this thread
 template <class Body>
 void for_tasks(Index n, Index elements, Body&& body) {
-#pragma omp parallel for schedule(dynamic) if (n > 1 && n * elements > kTeamWork)
+  if (n * elements > kTeamWork) return run_loop(n, LoopBody(body));
   for (Index i = 0; i < n; ++i) body(i);
 }
 

@@ -165,9 +165,13 @@ TEST_F(Packed, ACpuComputesInTheMapping) {
     EXPECT_EQ(p->copy.scale.raw(), weight.scale) << p->name;
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(weight.data) % 64, 0u) << p->name;
   }
-  EXPECT_EQ(loaded.backend->pool().used(), 0u);
+  const auto copied = [](const LoadedModel& of) {  // bytes in the pool but for the kept bounds
+    const std::size_t bounds = of.model->gate_bounds().bytes();
+    return of.backend->pool().used() - (bounds + 255) / 256 * 256;
+  };
+  EXPECT_EQ(copied(loaded), 0u);
   for (const StoredType embedding : {StoredType::bf16, StoredType::i8})
-    EXPECT_EQ(load(open_model(pack(checkpoint(), embedding))).backend->pool().used(), 0u);
+    EXPECT_EQ(copied(load(open_model(pack(checkpoint(), embedding)))), 0u);
 }
 
 TEST_F(Packed, WeightsOutliveWhatOpenedThemAndAReplacedFile) {

@@ -145,6 +145,35 @@ TEST(Model, BitsDoNotDependOnTheNumberOfThreads) {
   EXPECT_THAT(seen, Each(seen[0]));
 }
 
+// Logits without a tape, as in validation.
+Values evaluate(TinyModel& tiny, const TinyBatch& batch) {
+  return download_real(tiny.model.logits({}, upload_ids(tiny.cpu, {batch.B, batch.T}, batch.ids)));
+}
+
+TEST(Model, EvaluationSeesTheGateBoundsOfTheLastUpdate) {
+  const TinyBatch batch = tiny_batch(3, 8, 29);
+  for (const bool evaluates_before : {true, false}) {
+    TinyModel tiny({.dtype = DType::f64});
+    if (evaluates_before) evaluate(tiny, batch);
+    const Values old = download_real(tiny.model.gate_bounds());
+    AdamWOptimizer adam(tiny.pack, {});
+    train_step(tiny.model, adam, batch, 0.1, 0.1, 3);
+    EXPECT_NE(download_real(tiny.model.gate_bounds()), old);
+    const Values got = evaluate(tiny, batch);
+    tiny.model.keep_gate_bounds();  // computed anew, of the same weights
+    EXPECT_EQ(evaluate(tiny, batch), got);
+  }
+}
+
+TEST(Model, KeptGateBoundsChangeNoBitAndNoGradient) {
+  const TinyBatch batch = tiny_batch(3, 8, 29);
+  TinyModel tiny({});
+  const Values logits = evaluate(tiny, batch), gradients = tiny.gradients(batch, 3);
+  tiny.model.keep_gate_bounds();
+  EXPECT_EQ(evaluate(tiny, batch), logits);
+  EXPECT_EQ(tiny.gradients(batch, 3), gradients);
+}
+
 TEST(Model, MicroBatchesAndTheirLastPartAddUpToTheWhole) {
   const TinyBatch batch = tiny_batch(5, 8, 29);
   TinyModel tiny({.dtype = DType::f64});
