@@ -54,8 +54,8 @@ class Backend {
   // where the host may read t without a download, or null
   virtual const void* host_address(const Tensor&) const { return nullptr; }
 
-  // A faster way to decode this model, or null: layer by layer. It keeps the model's tensors and must
-  // not outlive the backend.
+  // A faster way to decode this model, or null: layer by layer. It keeps the model's tensors and
+  // must not outlive the backend.
   virtual std::unique_ptr<DecodeStep> decode_step(const DecodeModel&) { return nullptr; }
 
 #define TERN_RUN(Kernel) virtual void run(const Kernel&) = 0;

@@ -34,8 +34,7 @@ std::int32_t sample(const std::vector<double>& logits, const Sampling& sampling,
 // how often each index comes, of 1000 random numbers spread evenly over (0, 1)
 std::vector<int> counts(const std::vector<double>& logits, const Sampling& sampling) {
   std::vector<int> out(logits.size());
-  for (int i = 0; i < 1000; ++i)
-    ++out[std::size_t(sample(logits, sampling, (i + 0.5) / 1000))];
+  for (int i = 0; i < 1000; ++i) ++out[std::size_t(sample(logits, sampling, (i + 0.5) / 1000))];
   return out;
 }
 
