@@ -6,6 +6,21 @@
 #include "layers/decode_model.h"
 
 namespace tern {
+namespace {
+
+// Waits for them.
+std::vector<std::int32_t> tokens_of(Snapshot& drawn) {
+  const std::span<const std::byte> bytes = drawn.bytes();
+  std::vector<std::int32_t> ids(bytes.size() / sizeof(std::int32_t));
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(ids)).begin());
+  for (const std::int32_t id : ids)
+    require(id >= 0, Fault::diverged, "the model's logit of token ", -1 - id,
+            " is not finite: expected finite numbers: its training diverged, ",
+            "or its weights are damaged (tern inspect --verify)");
+  return ids;
+}
+
+}  // namespace
 
 Decoding::Decoding(Model& model, ModelState& state, const Sampling& sampling)
     : model_(model),
@@ -21,12 +36,10 @@ std::vector<std::int32_t> Decoding::next(std::span<const std::int32_t> ids, std:
   if (ahead_ && !std::ranges::equal(ids, last_)) settle();
   if (!ahead_)
     launch(upload_ids(model_.backend(), {Index(ids.size()), 1}, {ids.begin(), ids.end()}), drawn);
-  last_ = wait();
-  ahead_ = false;
-  if (step_) {
-    launch(drawn_.reshape({Index(ids.size()), 1}), drawn + 1);
-    ahead_ = true;
-  }
+  const std::unique_ptr<Snapshot> answer = std::move(on_its_way_);
+  ahead_ = step_ != nullptr;
+  if (ahead_) launch(drawn_.reshape({Index(ids.size()), 1}), drawn + 1);
+  last_ = tokens_of(*answer);
   return last_;
 }
 
@@ -40,15 +53,17 @@ void Decoding::launch(const Tensor& ids, std::uint64_t drawn) {
   Backend& on = model_.backend();
   const Tensor logits = next_logits(ids);
   const Index B = ids.shape()[0];
-  std::vector<double> uniforms;
-  for (Index s = 0; s < B; ++s)
-    uniforms.push_back(rng_.uniform(drawn * std::uint64_t(B) + std::uint64_t(s)));
-  const Tensor numbers(on, {B}, DType::f64);
-  on.upload(numbers, uniforms.data());
+  if (!numbers_) numbers_ = Tensor(on, {B}, DType::f64);
+  if (sampling_.temperature > 0) {
+    std::vector<double> uniforms;
+    for (Index s = 0; s < B; ++s)
+      uniforms.push_back(rng_.uniform(drawn * std::uint64_t(B) + std::uint64_t(s)));
+    on.upload(numbers_, uniforms.data());
+  }
   drawn_ = Tensor(on, {B}, DType::i32);
   on.run(SampleToken{.ids = drawn_,
                      .logits = logits,
-                     .uniforms = numbers,
+                     .uniforms = numbers_,
                      .temperature = sampling_.temperature,
                      .top_k = sampling_.top_k,
                      .top_p = sampling_.top_p});
@@ -69,18 +84,6 @@ void Decoding::change_states(Index steps) {
     std::swap(state_[l].tensors[0], other_[l].tensors[0]);
     state_[l].steps += steps;
   }
-}
-
-std::vector<std::int32_t> Decoding::wait() {
-  const std::span<const std::byte> bytes = on_its_way_->bytes();
-  std::vector<std::int32_t> ids(bytes.size() / sizeof(std::int32_t));
-  std::copy_n(bytes.begin(), bytes.size(), std::as_writable_bytes(std::span(ids)).begin());
-  on_its_way_ = nullptr;
-  for (const std::int32_t id : ids)
-    require(id >= 0, Fault::diverged, "the model's logit of token ", -1 - id,
-            " is not finite: expected finite numbers: its training diverged, ",
-            "or its weights are damaged (tern inspect --verify)");
-  return ids;
 }
 
 }  // namespace tern

@@ -35,7 +35,6 @@ class Decoding {
   void launch(const Tensor& ids, std::uint64_t drawn);
   Tensor next_logits(const Tensor& ids);
   void change_states(Index steps);
-  std::vector<std::int32_t> wait();
 
   Model& model_;
   ModelState& state_;
@@ -44,6 +43,7 @@ class Decoding {
   ModelState other_{};                  // what the step writes next
   std::unique_ptr<DecodeStep> step_{};  // or null
   int from_ = 0;
+  Tensor numbers_{};                        // (B) f64, random ones if the temperature is not 0
   Tensor drawn_{};                          // (B) i32, of the last launch
   std::unique_ptr<Snapshot> on_its_way_{};  // those on the host
   std::vector<std::int32_t> last_{};        // that next() returned

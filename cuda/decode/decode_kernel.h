@@ -31,7 +31,7 @@ struct DecodeArguments {
   const float* row_scale = nullptr;     // (V) of i8
   int table_bytes = 4;                  // of an element
   void* exchange = nullptr;             // decode_exchange_bytes(), zeros at first
-  const int* id = nullptr;              // (1)
+  const int* id = nullptr;              // (1); a negative one is read as 0
   int from = 0;                         // the state that is read; the other is written
   float* logits = nullptr;              // (V)
   unsigned step = 0;  // the number of its first stage, goes on from call to call, modulo 2^32

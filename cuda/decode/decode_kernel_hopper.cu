@@ -389,7 +389,7 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
       const int word = p.thread + i * kThreads;
       float2 v{}, n{};
       if (word < shape.inputs / 2)
-        v = embedded(a, *a.id, word), n = load_now(a.first_norm + 2 * word);
+        v = embedded(a, max(*a.id, 0), word), n = load_now(a.first_norm + 2 * word);
       const Word made{v.x, v.y, v.x * n.x * (v.x * n.x) + v.y * n.y * (v.y * n.y), step};
 #pragma unroll
       for (int k = 0; k < W; ++k)
