@@ -11,14 +11,6 @@ namespace {
 
 using CudaDecode = GpuTest;
 
-// ||a - b|| / ||b||
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double apart = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i)
-    apart += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-  return std::sqrt(apart / size);
-}
-
 // Weights as functions of their names, so that two devices have the same.
 double value_of(const Parameter& p, Index i) {
   const Rng rng(7, stream_of(p.name));

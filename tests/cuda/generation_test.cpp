@@ -13,14 +13,6 @@ constexpr Index kBatch = 2, kSteps = 150, kVocabulary = 251;
 
 using CudaGeneration = GpuTest;
 
-// ||a - b|| / ||b||
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double apart = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i)
-    apart += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-  return std::sqrt(apart / size);
-}
-
 struct Form {
   std::string type;
   Quantize quantize = Quantize::none;

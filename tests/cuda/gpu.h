@@ -4,11 +4,21 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
+#include <vector>
 
 #include "cuda/backend/cuda_backend.h"
 
 namespace tern {
+
+// ||a - b|| / ||b||
+inline double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double apart = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i)
+    apart += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+  return std::sqrt(apart / size);
+}
 
 class GpuTest : public testing::Test {
  protected:
