@@ -21,8 +21,7 @@ class Parts {
 
 }  // namespace
 
-std::optional<DecodeModel> decode_model(Model& model, const ModelState& state,
-                                        const ModelState& other) {
+std::optional<DecodeModel> decode_model(Model& model, const ModelState& state) {
   const ModelConfig& config = model.config();
   if (config.type != "matmulfree" || config.quantize != Quantize::ternary ||
       !config.use_output_gate || model.options().dtype != DType::f32)
@@ -39,19 +38,19 @@ std::optional<DecodeModel> decode_model(Model& model, const ModelState& state,
   out.row_scale = embeddings.table.row_scale;
   for (Index l = 0; l < config.layers; ++l) {
     const std::string block = "model.layers." + std::to_string(l) + '.';
+    const Tensor& from = state[std::size_t(l)].tensors[0];
     const std::string token = block + "attn.", channel = block + "mlp.";
-    out.layers.push_back(
-        {.token_norm = parts[block + "attn_norm.weight"].value,
-         .channel_norm = parts[block + "mlp_norm.weight"].value,
-         .i = parts.matrix(token + "i_proj"),
-         .f = parts.matrix(token + "f_proj"),
-         .g = parts.matrix(token + "g_proj"),
-         .o = parts.matrix(token + "o_proj"),
-         .gate = parts.matrix(channel + "gate_proj"),
-         .down = parts.matrix(channel + "down_proj"),
-         .g_norm = parts[token + "g_norm.weight"].value,
-         .bound = l > 0 && bounds ? bounds.slice(l, 1) : Tensor{},
-         .state = {state[std::size_t(l)].tensors[0], other[std::size_t(l)].tensors[0]}});
+    out.layers.push_back({.token_norm = parts[block + "attn_norm.weight"].value,
+                          .channel_norm = parts[block + "mlp_norm.weight"].value,
+                          .i = parts.matrix(token + "i_proj"),
+                          .f = parts.matrix(token + "f_proj"),
+                          .g = parts.matrix(token + "g_proj"),
+                          .o = parts.matrix(token + "o_proj"),
+                          .gate = parts.matrix(channel + "gate_proj"),
+                          .down = parts.matrix(channel + "down_proj"),
+                          .g_norm = parts[token + "g_norm.weight"].value,
+                          .bound = l > 0 && bounds ? bounds.slice(l, 1) : Tensor{},
+                          .state = {from, Tensor(from.backend(), from.shape(), from.dtype())}});
   }
   return out;
 }

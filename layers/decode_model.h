@@ -7,10 +7,10 @@
 
 namespace tern {
 
-// What a device needs to decode this model in one piece, from `state` to `other` and back: a
-// ternary MatMul-free model with an output gate, its codes at two bits, everything else in f32 (the
-// embedding in bf16 or int8, too), and one sequence. nullopt: it is another one.
-std::optional<DecodeModel> decode_model(Model& model, const ModelState& state,
-                                        const ModelState& other);
+// What a device needs to decode this model in one piece, from `state` to one of the same shape,
+// which it makes, and back: a ternary MatMul-free model with an output gate, its codes at two bits,
+// everything else in f32 (the embedding in bf16 or int8, too), and one sequence. nullopt: it is
+// another one.
+std::optional<DecodeModel> decode_model(Model& model, const ModelState& state);
 
 }  // namespace tern

@@ -7,15 +7,23 @@
 namespace tern {
 namespace {
 
-// x (B*T, ...) -> the rows of the last step of each sequence, (B, ...). Copies, as kernels want
-// aligned rows.
+// These rows of x, along its leading dimension, in this order: copies, as kernels want aligned
+// rows.
+Tensor rows_of(const Tensor& x, std::span<const Index> rows) {
+  Shape shape{Index(rows.size())};
+  for (int i = 1; i < x.shape().rank(); ++i) shape.push_back(x.shape()[i]);
+  const Tensor out(x.backend(), shape, x.dtype());
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    x.backend().copy(out.slice(Index(i), 1), x.slice(rows[i], 1));
+  return out;
+}
+
+// x (B*T, ...) -> the rows of the last step of each sequence, (B, ...)
 Tensor last_rows(const Tensor& x, Index B, Index T) {
   if (T == 1) return x;
-  Shape shape{B};
-  for (int i = 1; i < x.shape().rank(); ++i) shape.push_back(x.shape()[i]);
-  const Tensor rows(x.backend(), shape, x.dtype());
-  for (Index b = 0; b < B; ++b) x.backend().copy(rows.slice(b, 1), x.slice(b * T + T - 1, 1));
-  return rows;
+  std::vector<Index> rows;
+  for (Index b = 0; b < B; ++b) rows.push_back(b * T + T - 1);
+  return rows_of(x, rows);
 }
 
 }  // namespace
@@ -206,14 +214,7 @@ ModelState select(const ModelState& state, std::span<const Index> sequences) {
   ModelState out(state.size());
   for (std::size_t l = 0; l < state.size(); ++l) {
     out[l].steps = state[l].steps;
-    for (const Tensor& from : state[l].tensors) {
-      Shape shape{Index(sequences.size())};
-      for (int i = 1; i < from.shape().rank(); ++i) shape.push_back(from.shape()[i]);
-      const Tensor to(from.backend(), shape, from.dtype());
-      for (std::size_t i = 0; i < sequences.size(); ++i)
-        from.backend().copy(to.slice(Index(i), 1), from.slice(sequences[i], 1));
-      out[l].tensors.push_back(to);
-    }
+    for (const Tensor& from : state[l].tensors) out[l].tensors.push_back(rows_of(from, sequences));
   }
   return out;
 }

@@ -27,9 +27,10 @@ Decoding::Decoding(Model& model, ModelState& state, const Sampling& sampling)
       state_(state),
       sampling_(sampling),
       rng_(sampling.seed, stream_of("sampling")) {
-  if (!decode_model(model, state, state)) return;
-  other_ = model.new_state(1);
-  step_ = model.backend().decode_step(*decode_model(model, state, other_));
+  const std::optional<DecodeModel> inside = decode_model(model, state);
+  if (inside) step_ = model.backend().decode_step(*inside);
+  if (step_)
+    for (const DecodeLayer& layer : inside->layers) other_.push_back(layer.state[1]);
 }
 
 std::vector<std::int32_t> Decoding::next(std::span<const std::int32_t> ids, std::uint64_t drawn) {
@@ -81,7 +82,7 @@ Tensor Decoding::next_logits(const Tensor& ids) {
 void Decoding::change_states(Index steps) {
   from_ ^= 1;
   for (std::size_t l = 0; l < state_.size(); ++l) {
-    std::swap(state_[l].tensors[0], other_[l].tensors[0]);
+    std::swap(state_[l].tensors[0], other_[l]);
     state_[l].steps += steps;
   }
 }

@@ -40,7 +40,7 @@ class Decoding {
   ModelState& state_;
   const Sampling sampling_;
   const Rng rng_;
-  ModelState other_{};                  // what the step writes next
+  std::vector<Tensor> other_{};         // of each layer, what the step writes next
   std::unique_ptr<DecodeStep> step_{};  // or null
   int from_ = 0;
   Tensor numbers_{};                        // (B) f64, random ones if the temperature is not 0

@@ -3,7 +3,6 @@
 // grow; it reads on past the context that it was trained with, where it is seldom any good.
 #pragma once
 
-#include "core/rng.h"
 #include "runtime/decoding.h"
 
 namespace tern {

@@ -240,7 +240,7 @@ void ConfigReader::problem(const std::string& key, const std::string& expected, 
 }
 
 void ConfigReader::unknown(const std::string& key) {
-  problems_.push_back(Json(key.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace) +
+  problems_.push_back(quoted_text(key) +
                       ": not known: a model that depends on it cannot be computed here");
 }
 

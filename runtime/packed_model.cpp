@@ -46,10 +46,7 @@ SafetensorsFile open_file(const fs::path& path) {
 void require_ours(const SafetensorsFile& file) {
   const auto text = [&](const char* key) {
     const auto at = file.metadata().find(key);
-    using Json = nlohmann::json;
-    return at == file.metadata().end()
-               ? std::string("none")
-               : Json(at->second.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace);
+    return at == file.metadata().end() ? std::string("none") : quoted_text(at->second);
   };
   const std::string format = '"' + std::string(kPackedFormat) + '"',
                     version = '"' + std::string(kPackedVersion) + '"';

@@ -5,6 +5,7 @@
 #include "core/backend.h"
 #include "core/hex.h"
 #include "data/io/hash.h"
+#include "data/io/json.h"
 #include "data/io/real_numbers.h"
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
@@ -23,12 +24,6 @@ SafetensorsFile open_file(const fs::path& path) {
   } catch (const Error& e) {
     fail(e.fault, e.what(), kMakeAnew);
   }
-}
-
-// A text of a file, on one line.
-std::string quoted(const std::string& text) {
-  using Json = nlohmann::json;
-  return Json(text.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
 std::string name_of_tensor(std::size_t layer, std::size_t index) {
@@ -162,7 +157,7 @@ std::uint64_t StateFile::number(const std::string& key, std::uint64_t most) cons
   const auto [last, error] = std::from_chars(text.data(), end, value);
   require(error == std::errc() && last == end && value <= most, Fault::input, file_.path().string(),
           ": __metadata__: ", key, ": expected a whole number from 0 to ", most, ", got ",
-          quoted(text), kMakeAnew);
+          quoted_text(text), kMakeAnew);
   return value;
 }
 
@@ -179,7 +174,7 @@ std::string StateFile::held() const {
     bytes += char(byte);
   }
   require(good, Fault::input, file_.path().string(), ": __metadata__: held: expected 0 to ", kMost,
-          " bytes as hexadecimal digits, got ", quoted(text), kMakeAnew);
+          " bytes as hexadecimal digits, got ", quoted_text(text), kMakeAnew);
   return bytes;
 }
 
@@ -222,16 +217,16 @@ StateFile StateFile::open(const fs::path& path, const StateOwner& owner,
   require(format != state.file_.metadata().end() && format->second == kStateFormat, Fault::input,
           where, ": expected a state that --state-out wrote, got another safetensors file");
   require(state.fact("version") == kStateVersion, Fault::input, where, ": expected version ",
-          kStateVersion, " of the format ", kStateFormat, ", got ", quoted(state.fact("version")),
-          kMakeAnew);
+          kStateVersion, " of the format ", kStateFormat, ", got ",
+          quoted_text(state.fact("version")), kMakeAnew);
   state.require_hash();
   require(state.fact("model") == owner.fingerprint, Fault::input, where,
           ": is the state of another model: expected the fingerprint ", owner.fingerprint, " of ",
-          owner.path, ", got ", quoted(state.fact("model")),
+          owner.path, ", got ", quoted_text(state.fact("model")),
           ": name the model that wrote it, or make it anew with --state-out");
   require(state.fact("tokenizer") == owner.tokenizer, Fault::input, where,
           ": was written with another tokenizer: expected the hash ", owner.tokenizer, ", got ",
-          quoted(state.fact("tokenizer")), kMakeAnew);
+          quoted_text(state.fact("tokenizer")), kMakeAnew);
   state.positions_ = std::int64_t(state.number("positions", kMostPositions));
   state.require_tensors(Model(config, {}));
   state.state_.generator.unread =

@@ -1,13 +1,12 @@
 // tern generate: text from a checkpoint, streamed as it is made.
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
 
 #include "apps/commands/command_line.h"
+#include "apps/console/standard_streams.h"
 #include "apps/console/terminal.h"
 #include "apps/run/interactive.h"
 #include "apps/run/open_model.h"
-#include "data/io/byte_stream.h"
+#include "data/text/documents.h"
 #include "data/text/utf8.h"
 #include "runtime/state_file.h"
 
@@ -22,8 +21,6 @@ struct GenerateOptions {
   bool interactive = false;
   Sampling sampling{};
 };
-
-constexpr std::string_view kStandardInput = "-";
 
 void check_options(const GenerateOptions& o) {
   const Sampling& s = o.sampling;
@@ -42,25 +39,11 @@ void check_options(const GenerateOptions& o) {
 }
 
 void show(const std::string& text) {
-  const std::string safe = isatty(STDOUT_FILENO) ? printable(text) : text;
-  const bool written = std::fwrite(safe.data(), 1, safe.size(), stdout) == safe.size();
-  require(written && std::fflush(stdout) == 0, Fault::disk, "standard output: cannot write");
+  write_output(isatty(STDOUT_FILENO) ? printable(text) : text);
 }
 
-// All bytes of a file, or of standard input.
 std::string read_text(const std::string& path) {
-  std::string text;
-  if (path != kStandardInput) {
-    text = read_file(path, kMaxDocumentBytes, Links::follow);
-  } else {
-    ByteStream stream(path, Codec::none, 0);
-    std::vector<std::byte> block(1 << 16);
-    while (const std::size_t n = stream.read(block)) {
-      text.append(reinterpret_cast<const char*>(block.data()), n);
-      require(text.size() <= kMaxDocumentBytes, Fault::input, "standard input: expected at most ",
-              kMaxDocumentBytes, " B, got more");
-    }
-  }
+  std::string text = read_input(path, kMaxDocumentBytes);
   require(!text.starts_with("\xff\xfe") && !text.starts_with("\xfe\xff"), Fault::input,
           path == kStandardInput ? "standard input" : path,
           ": is UTF-16: convert it, for example with iconv -f UTF-16 -t UTF-8");

@@ -6,6 +6,7 @@
 
 #include "apps/commands/command_line.h"
 #include "apps/commands/input_options.h"
+#include "apps/console/standard_streams.h"
 #include "core/check.h"
 #include "data/io/files.h"
 #include "data/tokenizer/huggingface_files.h"
@@ -50,27 +51,10 @@ struct UseOptions {
 
 constexpr std::uint64_t kMaxInputBytes = std::uint64_t(1) << 30;
 
-std::string read_input(const std::string& name) {
-  if (name != "-") return read_file(name, kMaxInputBytes, Links::follow);
-  std::string text, block(std::size_t(1) << 16, '\0');
-  while (const std::size_t n = std::fread(block.data(), 1, block.size(), stdin)) {
-    text.append(block, 0, n);
-    require(text.size() <= kMaxInputBytes, Fault::input, "standard input: expected at most ",
-            kMaxInputBytes, " B");
-  }
-  require(!std::ferror(stdin), Fault::input, "standard input: cannot be read");
-  return text;
-}
-
-void write_output(std::string_view bytes) {
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size();
-  require(written && std::fflush(stdout) == 0, Fault::disk, "standard output: cannot write");
-}
-
 void encode(const UseOptions& o) {
   const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
   std::string line;
-  for (const std::int32_t id : tokenizer.encode(read_input(o.input))) {
+  for (const std::int32_t id : tokenizer.encode(read_input(o.input, kMaxInputBytes))) {
     if (!line.empty()) line += ' ';
     line += std::to_string(id);
   }
@@ -79,7 +63,7 @@ void encode(const UseOptions& o) {
 
 void decode(const UseOptions& o) {
   const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
-  const std::string text = read_input(o.input);
+  const std::string text = read_input(o.input, kMaxInputBytes);
   std::vector<std::int32_t> ids;
   const char* at = text.data();
   const char* const end = at + text.size();

@@ -46,13 +46,13 @@ struct Place {
   Shared& s;
   std::int8_t* codes;
   float* x;
-  const Word* received;  // this thread's first
+  const ExchangeWord* received;  // this thread's first
   int warp, lane, thread;
 };
 
-// Reads a row, which came with the number of this step or, without `received`, is the embedding's;
-// leaves the codes of its products with P rows of weights. W: words for a thread, the last of them
-// perhaps only for the first warps.
+// Reads a row, which comes with the number of this step or, the first of a token, is the
+// embedding's; leaves the codes of its products with P rows of weights. W: words for a thread, the
+// last of them perhaps only for the first warps.
 template <int W, int P>
 __device__ inline void receive(const Place& p, const DecodeArguments& a, const StageShape& shape,
                                const float* into, unsigned step, bool keep, bool beside_first,
@@ -68,7 +68,7 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
       y[k][i] = {0, 0};
       if (has(i)) y[k][i] = load_now(into + k * shape.inputs + 2 * i * kThreads);
     }
-  Word w[W];
+  ExchangeWord w[W];
   stamp();
   if (embedding) {
 #pragma unroll 1
@@ -77,7 +77,7 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
       float2 v{}, n{};
       if (word < shape.inputs / 2)
         v = embedded(a, max(*a.id, 0), word), n = load_now(a.first_norm + 2 * word);
-      const Word made{v.x, v.y, v.x * n.x * (v.x * n.x) + v.y * n.y * (v.y * n.y), step};
+      const ExchangeWord made{v.x, v.y, v.x * n.x * (v.x * n.x) + v.y * n.y * (v.y * n.y), step};
 #pragma unroll
       for (int k = 0; k < W; ++k)
         if (k == i) w[k] = made;
@@ -117,13 +117,13 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
   }
   __syncwarp();
   stamp();
-  meet<kReceived>();
+  sync<kReceived>();
   stamp();
   float factor[P];
 #pragma unroll
   for (int k = 0; k < P; ++k) {
     const unsigned most = __reduce_max_sync(~0u, __float_as_uint(p.s.top[k][p.lane % kWarps]));
-    factor[k] = 127.f * reciprocal(fmaxf(__uint_as_float(most), 1e-30f));
+    factor[k] = 127.f * approximate_reciprocal(fmaxf(__uint_as_float(most), 1e-30f));
   }
 #pragma unroll
   for (int i = 0; i < W; ++i)
@@ -141,8 +141,8 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
   stamp();
 }
 
-// D, H: words for a thread of rows of the model's width and of the GLU's.
-// One stage of all warps but the copying one.
+// One stage, by all warps but the copying one. D, H: words for a thread of rows of the model's
+// width and of the GLU's.
 template <int kind, int D, int H>
 __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout& layout, Shared& s,
                                           char* memory, bool begins, unsigned step, int stage,
@@ -151,7 +151,7 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
   const auto* rows = reinterpret_cast<const StageRow*>(memory + layout.rows);
   auto* codes = reinterpret_cast<std::int8_t*>(memory + layout.codes);
   auto* x = reinterpret_cast<float*>(memory + layout.x);
-  auto* exchange = static_cast<Word*>(a.exchange);
+  auto* exchange = static_cast<ExchangeWord*>(a.exchange);
   const int half = max(a.width, a.hidden) / 2;
   const int task = thread / 16, row = lane % 16;  // which of the block's tasks, in epilogues
   const StageShape& shape = layout.stage[kind];
@@ -165,10 +165,10 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
   Share share = share_of(shape, layout.slots, now.slot, now.phase, min(shape.most, panels), warp);
   float* state = now.of.state[a.from ^ 1] + out_row;
   const float* own = x + out_row;
-  Word* send = exchange + ((step + 1) & 1) * half + j * kPanelWords + row / 2;
+  ExchangeWord* send = exchange + ((step + 1) & 1) * half + j * kPanelWords + row / 2;
   float first = 0, second = 0, third = 0;  // what the epilogue needs of its row
   if (warp < kWarps) {
-    if (mine && (kind & 1 || kind == kGates)) {
+    if (mine && kind != kGlu && kind != kHead) {
       first = now.of.beside[out_row];
       if (kind == kGates)
         second = now.of.state[a.from][out_row], third = now.of.beside[shape.inputs + out_row];
@@ -181,19 +181,20 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
       receive<H, 1>(place, a, shape, into, step, false, false, false, stamp);
     else
       receive<D, 1>(place, a, shape, into, step, kind == kGlu, kind == kOutput, false, stamp);
+
       // the next stage's sums: last read before this stage's first meeting
 #pragma unroll
     for (int i = 0; i < kMaxPanels * kPanelRows / 4 / kThreads; ++i)
       reinterpret_cast<int4*>(s.sums[stage & 1 ^ 1])[thread + i * kThreads] = {};
-    meet<kQuantized>();
+    sync<kQuantized>();
     stamp();
   } else if (warp == kSumWarp) {
-    meet<kReceived>();
+    sync<kReceived>();
     stamp();
     sum_squares(s, shape, now, a.eps, kind != kDown, lane);
     stamp();
   } else {
-    meet<kQuantized>();
+    sync<kQuantized>();
     stamp();
     sum_codes(s, codes, shape, lane);
     stamp();
@@ -206,7 +207,7 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
     if (warp < kWarps)
       multiply_share(s, sums, codes, memory + layout.ring, layout, shape, share, done, lane);
     if (!done) stamp();
-    meet<kMultiplied>();
+    sync<kMultiplied>();
     if (!done) stamp();
     const int used = n * shape.pieces;
     if (warp == kCodeWarp)
@@ -235,14 +236,14 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
       if (kind == kGates) {
         const float i = product(3 * task, 0), f = product(3 * task + 1, 1),
                     g = product(3 * task + 2, 2);
-        const float closed = (1 - third) * sigmoid(-f);
-        const float after = (1 - closed) * second + closed * (i * sigmoid(i));
+        const float closed = (1 - third) * fast_sigmoid(-f);
+        const float after = (1 - closed) * second + closed * (i * fast_sigmoid(i));
         *state = after;
-        out = g * first * (after * sigmoid(after));
+        out = g * first * (after * fast_sigmoid(after));
         beside = g * g;
       } else if (kind == kGlu) {
-        const float a = product(2 * task, 0), b = product(2 * task + 1, 0);
-        out = a * sigmoid(a) * b;
+        const float gate = product(2 * task, 0), value = product(2 * task + 1, 0);
+        out = gate * fast_sigmoid(gate) * value;
       } else {
         out = *own + product(task, 0);
         beside = out * first * (out * first);
@@ -365,7 +366,7 @@ bool can_decode(int width, int hidden, int layers, int vocabulary, int multiproc
 }
 
 std::size_t decode_exchange_bytes(int width, int hidden) {
-  return sizeof(Word) * std::size_t(std::max(width, hidden));
+  return sizeof(ExchangeWord) * std::size_t(std::max(width, hidden));
 }
 
 void launch_decode(const DecodeArguments& a, int blocks, cudaStream_t stream) {

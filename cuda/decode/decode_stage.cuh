@@ -32,17 +32,19 @@ __device__ inline void copy_bulk(Address to, const void* from, unsigned bytes, A
       : "memory");
 }
 
-// Three places of every stage where warps meet: the computing ones, and those that read what they
-// left there.
-enum Meeting : int { kReceived = 1, kQuantized, kMultiplied };
-template <Meeting at>
-__device__ inline void meet() {
+// The barriers of a stage: of the computing warps, and of those that read what they left there.
+enum Barrier : int { kReceived = 1, kQuantized, kMultiplied };
+template <Barrier at>
+__device__ inline void sync() {
   constexpr int kCount = kThreads + (at == kMultiplied ? 64 : 32);
   asm volatile("bar.sync %0, %1;" ::"n"(int(at)), "n"(kCount) : "memory");
 }
 
 enum Kind : int { kGates, kOutput, kGlu, kDown, kHead, kKinds };
 
+// Of a matrix, 16 rows are a panel: its tiles lie one after the other. A task is the panels of the
+// same rows of all matrices of a stage; tasks are dealt to the blocks. A panel comes to shared
+// memory in pieces, one in a slot of the ring. A unit, 8 tiles, is what a warp reads at once.
 struct StageShape {
   int inputs, rows;         // of what is quantised: columns, and rows
   int panels;               // of a task

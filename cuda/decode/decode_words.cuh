@@ -2,17 +2,19 @@
 // (sm_90a)
 #pragma once
 
+#include "cuda/common/gates.cuh"
+
 namespace tern::cuda::decode {
 
 // Two values of an exchanged vector, a sum of squares, and the number of the step that made them: a
 // word is complete once it has that number, since its 16 bytes are written and read together.
-struct alignas(16) Word {
+struct alignas(16) ExchangeWord {
   float a, b, aux;
   unsigned step;
 };
 
-__device__ inline Word load_word(const Word* from) {
-  Word w;
+__device__ inline ExchangeWord load_word(const ExchangeWord* from) {
+  ExchangeWord w;
   asm volatile(
       "{.reg .b128 r; .reg .b64 l, h;\n"
       "ld.relaxed.gpu.global.b128 r, [%4];\n"
@@ -22,7 +24,7 @@ __device__ inline Word load_word(const Word* from) {
       : "memory");
   return w;
 }
-__device__ inline void store_word(Word* to, const Word& w) {
+__device__ inline void store_word(ExchangeWord* to, const ExchangeWord& w) {
   asm volatile(
       "{.reg .b128 r; .reg .b64 l, h;\n"
       "mov.b64 l, {%1, %2}; mov.b64 h, {%3, %4}; mov.b128 r, {l, h};\n"
@@ -47,15 +49,8 @@ __device__ inline float larger(float a, float b) {
 __device__ inline unsigned round_product(float x, float factor) {
   return __float_as_uint(__fmaf_rn(x, factor, 12582912.f));
 }
-__device__ inline float reciprocal(float x) {
-  float y;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-__device__ inline float sigmoid(float x) {
-  float e;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(-1.4426950408889634f * x));
-  return reciprocal(1.f + e);
+__device__ inline float fast_sigmoid(float x) {
+  return approximate_reciprocal(1.f + approximate_exp2(-kLog2E * x));
 }
 
 }  // namespace tern::cuda::decode

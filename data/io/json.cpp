@@ -103,6 +103,10 @@ nlohmann::json parse_json(std::string_view text, const std::string& where) {
   }
 }
 
+std::string quoted_text(std::string_view text) {
+  return Json(text.substr(0, 80)).dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
 const nlohmann::json& json_member(const nlohmann::json& object, const char* key,
                                   const std::string& where) {
   require(object.is_object() && object.contains(key), Fault::input, where, ": the key \"", key,

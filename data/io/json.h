@@ -11,6 +11,9 @@ namespace tern {
 // deeper than 64, or a NUL byte. Bound the text's size before (read_file does).
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 
+// The first 80 bytes of a text of a file as a JSON string in ASCII: on one line, whatever it holds.
+std::string quoted_text(std::string_view text);
+
 // A member of an object, and one that is a whole number from 0 to 2^53: every reader of JSON agrees
 // on those, and sums of a few do not overflow. Fault::input, naming where and the key.
 const nlohmann::json& json_member(const nlohmann::json& object, const char* key,

@@ -54,19 +54,20 @@ __device__ void wait_for_counter(unsigned* counter, unsigned value) {
 
 template <bool counted>
 __global__ void __launch_bounds__(kThreads, 1)
-    exchange_kernel(Word* buffer, unsigned* counter, int columns, unsigned first, float* sink) {
+    exchange_kernel(ExchangeWord* buffer, unsigned* counter, int columns, unsigned first,
+                    float* sink) {
   const int words = columns / 2, panels = columns / kPanelRows;
   float carry = 1;
   for (int i = 0; i < kExchanges; ++i) {
     const unsigned step = first + i + 1;
-    Word* now = buffer + (step & 1) * words;
+    ExchangeWord* now = buffer + (step & 1) * words;
     for (int p = blockIdx.x; p < panels; p += gridDim.x)
       if (threadIdx.x < kPanelWords)
         store_word(now + p * kPanelWords + threadIdx.x, {carry, carry, 0, step});
     if (counted) wait_for_counter(counter, gridDim.x * step);
     float sum = 0;
     for (int w = threadIdx.x; w < words; w += kThreads) {
-      Word word;
+      ExchangeWord word;
       do word = load_word(now + w);
       while (word.step != step);
       sum += word.a;
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <bool counted>
 double exchange_time(int columns, int blocks) {
-  Word* buffer = device_array(std::vector<Word>(std::size_t(columns)));
+  ExchangeWord* buffer = device_array(std::vector<ExchangeWord>(std::size_t(columns)));
   unsigned* counter = device_array(std::vector<unsigned>(1));
   float* sink = device_array(std::vector<float>(1));
   unsigned first = 0;
@@ -178,7 +179,8 @@ class RandomModel {
 void print_stages(const std::vector<long long>& times, int layers) {
   constexpr int kStamps = 9;
   std::printf(
-      "| cycles of one block | ask | wait for the vector | sums | meet | codes | meet | products | "
+      "| cycles of one block | ask | wait for the vector | sums | barrier | codes | barrier | "
+      "products | "
       "meet "
       "| result, send |\n|---|---|---|---|---|---|---|---|---|---|\n");
   const char* names[] = {"i, f, g", "o", "gate", "down"};

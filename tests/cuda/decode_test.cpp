@@ -33,7 +33,6 @@ struct Loaded {
         weights.set(*p, [&](const Tensor& to) { upload_real(to, values); });
     }
     state = model.new_state(1);
-    other = model.new_state(1);
   }
 
   void bind_codes(Backend& on, Parameter& p, const std::vector<double>& values) {
@@ -53,7 +52,7 @@ struct Loaded {
 
   Model model;
   InferenceWeights weights;
-  ModelState state{}, other{};
+  ModelState state{};
 };
 
 ModelConfig config_of(Index width, Index layers, Index vocabulary, bool bound) {
@@ -70,7 +69,7 @@ std::vector<double> step_of_layers(Loaded& on, std::int32_t id) {
 void expect_same_tokens(CudaBackend& gpu, const ModelConfig& config, DType embedding) {
   CpuBackend cpu(std::size_t(1) << 30);
   Loaded here(cpu, config, embedding), there(gpu, config, embedding);
-  const auto inside = decode_model(there.model, there.state, there.other);
+  const auto inside = decode_model(there.model, there.state);
   ASSERT_TRUE(inside);
   const auto step = gpu.decode_step(*inside);
   ASSERT_TRUE(step);
@@ -117,7 +116,7 @@ TEST_F(CudaDecode, ANumberThatIsNotFiniteReachesTheLogits) {
         values[5] = std::numeric_limits<double>::quiet_NaN();
         upload_real(p->value, values);
       }
-    const auto step = on.decode_step(*decode_model(loaded.model, loaded.state, loaded.other));
+    const auto step = on.decode_step(*decode_model(loaded.model, loaded.state));
     const Tensor logits(on, {1000}, DType::f32);
     step->run(logits, upload_ids(on, {1}, {3}), 0);
     for (const double x : download_real(logits)) ASSERT_TRUE(std::isnan(x)) << name;
@@ -128,9 +127,9 @@ TEST_F(CudaDecode, ANumberThatIsNotFiniteReachesTheLogits) {
 TEST_F(CudaDecode, OtherModelsHaveNone) {
   CudaBackend& on = gpu(std::size_t(1) << 30);
   Loaded narrow(on, config_of(192, 1, 100, true), DType::f32);
-  EXPECT_FALSE(on.decode_step(*decode_model(narrow.model, narrow.state, narrow.other)));
+  EXPECT_FALSE(on.decode_step(*decode_model(narrow.model, narrow.state)));
   Loaded two(on, config_of(256, 1, 100, true), DType::f32);
-  EXPECT_FALSE(decode_model(two.model, two.model.new_state(2), two.model.new_state(2)));
+  EXPECT_FALSE(decode_model(two.model, two.model.new_state(2)));
 }
 
 TEST_F(CudaDecode, TheSameTokensGiveTheSameBits) {
@@ -138,7 +137,7 @@ TEST_F(CudaDecode, TheSameTokensGiveTheSameBits) {
   std::vector<double> first;
   for (int time = 0; time < 3; ++time) {
     Loaded loaded(on, config_of(1024, 2, 1000, true), DType::f32);
-    const auto step = on.decode_step(*decode_model(loaded.model, loaded.state, loaded.other));
+    const auto step = on.decode_step(*decode_model(loaded.model, loaded.state));
     const Tensor logits(on, {1000}, DType::f32);
     for (const std::int32_t id : {6, 7, 8, 5}) step->run(logits, upload_ids(on, {1}, {id}), id % 2);
     const std::vector<double> now = download_real(logits);
