@@ -83,9 +83,10 @@ TEST_F(ThreadPool, BodiesOfDifferentLength) {
   }
 }
 
-// The thread that sleeps owns indices that it has not begun: the others take them.
+// The thread that is held up owns indices that it has not begun: the others take them. It keeps its
+// core busy, so that the system has a reason to give them another.
 TEST_F(ThreadPool, AThreadThatIsHeldUpHoldsUpNothingElse) {
-  for (int repeat = 0; repeat < 50; ++repeat) {
+  for (int repeat = 0; repeat < 300; ++repeat) {
     std::atomic<int> others{0};
     bool all = false;
     const auto body = [&](Index i) {
@@ -94,8 +95,8 @@ TEST_F(ThreadPool, AThreadThatIsHeldUpHoldsUpNothingElse) {
         return;
       }
       const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
-      while (!(all = others == 63) && std::chrono::steady_clock::now() < end)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      while (!(all = others == 63) && std::chrono::steady_clock::now() < end) {
+      }
     };
     run_loop(64, LoopBody(body));  // index 0 is the caller's
     if (all) return;               // the pool may have run it on this thread alone
@@ -121,13 +122,17 @@ TEST_F(ThreadPool, CallsFromSeveralThreads) {
   for (std::thread& caller : callers) caller.join();
 }
 
-// Tries until a loop has run on more than one thread: on a busy machine one loop alone may not.
+// Tries until a loop has run on more than one thread: on a busy machine one loop alone may not. The
+// bodies keep their core busy, so that the system has a reason to give another thread another core.
 bool several_threads_take_part() {
-  for (int repeat = 0; repeat < 100; ++repeat) {
+  using Clock = std::chrono::steady_clock;
+  for (const auto start = Clock::now(); Clock::now() - start < std::chrono::minutes(1);) {
     std::mutex mutex;
     std::set<std::thread::id> seen;
     const auto body = [&](Index) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      const auto end = Clock::now() + std::chrono::milliseconds(2);
+      while (Clock::now() < end) {
+      }
       const std::lock_guard lock(mutex);
       seen.insert(std::this_thread::get_id());
     };
