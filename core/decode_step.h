@@ -1,6 +1,6 @@
-// One token of one sequence through a whole MatMul-free model, for devices that compute it faster
-// in one piece than layer by layer. The arithmetic is that of the layers with f32 activations;
-// where it is folded, docs/numerics.md says what that does to bits.
+// One token of each of B sequences through a whole MatMul-free model, for devices that compute it
+// faster in one piece than layer by layer. The arithmetic is that of the layers with f32
+// activations; where it is folded, docs/numerics.md says what that does to bits.
 #pragma once
 
 #include <vector>
@@ -20,7 +20,7 @@ struct DecodeLayer {
   DecodeMatrix i{}, f{}, g{}, o{}, gate{}, down{};
   Tensor g_norm{};    // (D) f32
   Tensor bound{};     // (D) f32 of the forget gate, or empty: 0
-  Tensor state[2]{};  // (1, D) f32
+  Tensor state[2]{};  // (B, D) f32
 };
 
 struct DecodeModel {
@@ -35,9 +35,9 @@ struct DecodeModel {
 class DecodeStep {
  public:
   virtual ~DecodeStep() = default;
-  // Reads id (1) i32: from each layer's state[from], 0 or 1, to its other one, so that it can be
-  // taken back; logits (V) f32 of what follows it.
-  virtual void run(const Tensor& logits, const Tensor& id, int from) = 0;
+  // Reads ids (B) i32, negative ones as 0: from each layer's state[from], 0 or 1, to its other one,
+  // so that they can be taken back; logits (B, V) f32 of what follows them.
+  virtual void run(const Tensor& logits, const Tensor& ids, int from) = 0;
 };
 
 }  // namespace tern

@@ -31,8 +31,7 @@ std::optional<DecodeModel> decode_model(Model& model, const ModelState& state) {
   DecodeModel out{.norm = parts["model.norm.weight"].value,
                   .head = parts.matrix("lm_head"),
                   .eps = config.rms_norm_eps};
-  if (out.head.weight.t.dtype() != DType::t2 || state[0].tensors[0].shape()[0] != 1)
-    return std::nullopt;
+  if (out.head.weight.t.dtype() != DType::t2) return std::nullopt;
   const Parameter& embeddings = parts["model.embeddings.weight"];
   out.table = embeddings.value ? embeddings.value : embeddings.table.q;
   out.row_scale = embeddings.table.row_scale;

@@ -73,7 +73,7 @@ void Decoding::launch(const Tensor& ids, std::uint64_t drawn) {
 
 Tensor Decoding::next_logits(const Tensor& ids) {
   if (!step_) return model_.next_logits({}, ids, &state_);
-  const Tensor logits(model_.backend(), {1, model_.config().vocab_size}, DType::f32);
+  const Tensor logits(model_.backend(), {ids.shape()[0], model_.config().vocab_size}, DType::f32);
   step_->run(logits, ids, from_);
   change_states(1);
   return logits;

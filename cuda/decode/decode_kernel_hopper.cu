@@ -26,21 +26,6 @@ struct Stamp {
   }
 };
 
-// values of the embedding's row at 2 word and the next
-__device__ __noinline__ float2 embedded(const DecodeArguments& a, int id, int word) {
-  const std::size_t k = std::size_t(id) * a.width + 2 * word;
-  if (a.table_bytes == 4)
-    return *reinterpret_cast<const float2*>(static_cast<const float*>(a.table) + k);
-  if (a.table_bytes == 2) {
-    const unsigned two =
-        *reinterpret_cast<const unsigned*>(static_cast<const std::uint16_t*>(a.table) + k);
-    return {__uint_as_float(two << 16), __uint_as_float(two & 0xffff0000u)};
-  }
-  const std::int8_t* q = static_cast<const std::int8_t*>(a.table) + k;
-  const float scale = a.row_scale[id];
-  return {q[0] / scale, q[1] / scale};
-}
-
 // What a computing thread knows.
 struct Place {
   Shared& s;
@@ -74,10 +59,8 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
 #pragma unroll 1
     for (int i = 0; i < W; ++i) {
       const int word = p.thread + i * kThreads;
-      float2 v{}, n{};
-      if (word < shape.inputs / 2)
-        v = embedded(a, max(*a.id, 0), word), n = load_now(a.first_norm + 2 * word);
-      const ExchangeWord made{v.x, v.y, v.x * n.x * (v.x * n.x) + v.y * n.y * (v.y * n.y), step};
+      ExchangeWord made{0, 0, 0, step};
+      if (word < shape.inputs / 2) made = embedded(a, max(*a.id, 0), word, step);
 #pragma unroll
       for (int k = 0; k < W; ++k)
         if (k == i) w[k] = made;
@@ -96,24 +79,14 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
     } while (!__all_sync(~0u, ready));
   }
   stamp();
-  float squares = 0, beside = 0, top[P] = {};
-#pragma unroll
-  for (int i = 0; i < W; ++i) {
-    squares += w[i].a * w[i].a + w[i].b * w[i].b;
-    beside += w[i].aux;
-#pragma unroll
-    for (int k = 0; k < P; ++k) {
-      y[k][i].x *= w[i].a, y[k][i].y *= w[i].b;
-      top[k] = larger(top[k], y[k][i].x), top[k] = larger(top[k], y[k][i].y);
-    }
-  }
+  const RowPart<W, P> part = weigh(w, y);
   // of o's input the first norm is that of g, whose squares came beside
-  p.s.squares[p.thread] = beside_first ? float2{beside, squares} : float2{squares, beside};
+  p.s.squares[p.thread] =
+      beside_first ? float2{part.beside, part.squares} : float2{part.squares, part.beside};
 #pragma unroll
   for (int k = 0; k < P; ++k) {
-    // as integers, where a NaN is larger than any number
-    const unsigned most = __reduce_max_sync(~0u, __float_as_uint(top[k]) & 0x7fffffffu);
-    if (p.lane == 0) p.s.top[k][p.warp] = __uint_as_float(most);
+    const float top = top_of_warp(part.top[k]);
+    if (p.lane == 0) p.s.top[k][p.warp] = top;
   }
   __syncwarp();
   stamp();
@@ -121,21 +94,15 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
   stamp();
   float factor[P];
 #pragma unroll
-  for (int k = 0; k < P; ++k) {
-    const unsigned most = __reduce_max_sync(~0u, __float_as_uint(p.s.top[k][p.lane % kWarps]));
-    factor[k] = 127.f * approximate_reciprocal(fmaxf(__uint_as_float(most), 1e-30f));
-  }
+  for (int k = 0; k < P; ++k) factor[k] = code_factor(top_of_row(p.s.top[k], p.lane));
 #pragma unroll
   for (int i = 0; i < W; ++i)
     if (has(i)) {
 #pragma unroll
-      for (int k = 0; k < P; ++k) {
-        const unsigned low = round_product(y[k][i].x, factor[k]),
-                       high = round_product(y[k][i].y, factor[k]);
+      for (int k = 0; k < P; ++k)
         *reinterpret_cast<std::uint16_t*>(p.codes + k * shape.inputs +
                                           2 * (p.thread + i * kThreads)) =
-            std::uint16_t(__byte_perm(low, high, 0x0040));
-      }
+            codes_of(y[k][i], factor[k]);
       if (keep) *reinterpret_cast<float2*>(p.x + 2 * (p.thread + i * kThreads)) = {w[i].a, w[i].b};
     }
   stamp();
@@ -222,8 +189,7 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
     share = share_of(shape, layout.slots, slot, phase, min(shape.most, panels - done), warp);
   }
   const auto product = [&](int panel, int input) {
-    const int sum = (sums[panel * kPanelRows + row] >> 6) - s.code_sum[input];
-    return (__int_as_float(sum + 0x4b400000) - 12582912.f) * s.scale[input];  // exact below 2^22
+    return scaled((sums[panel * kPanelRows + row] >> 6) - s.code_sum[input], s.scale[input]);
   };
   if (kind == kHead) {
     if (warp < kWarps)
@@ -231,26 +197,22 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
       for (int k = task, o = out_row; k < tasks; k += kThreads / 16, o += kThreads * int(gridDim.x))
         if (o < a.vocabulary) a.logits[o] = product(k, 0);
   } else if (warp * 2 < tasks && warp < kWarps) {
-    float out = 0, beside = 0;
+    Left left{};
     if (mine) {
       if (kind == kGates) {
-        const float i = product(3 * task, 0), f = product(3 * task + 1, 1),
-                    g = product(3 * task + 2, 2);
-        const float closed = (1 - third) * fast_sigmoid(-f);
-        const float after = (1 - closed) * second + closed * (i * fast_sigmoid(i));
-        *state = after;
-        out = g * first * (after * fast_sigmoid(after));
-        beside = g * g;
+        left = leave_gates(product(3 * task, 0), product(3 * task + 1, 1), product(3 * task + 2, 2),
+                           first, third, second);
+        *state = second;
       } else if (kind == kGlu) {
-        const float gate = product(2 * task, 0), value = product(2 * task + 1, 0);
-        out = gate * fast_sigmoid(gate) * value;
+        left = leave_glu(product(2 * task, 0), product(2 * task + 1, 0));
       } else {
-        out = *own + product(task, 0);
-        beside = out * first * (out * first);
+        left = leave_sum(*own, product(task, 0), first);
       }
     }
-    const float next = __shfl_down_sync(~0u, out, 1), more = __shfl_down_sync(~0u, beside, 1);
-    if (mine && lane % 2 == 0) store_word(send, {out, next, beside + more, step + 1});
+    const float next = __shfl_down_sync(~0u, left.out, 1),
+                more = __shfl_down_sync(~0u, left.beside, 1);
+    if (mine && lane % 2 == 0)
+      store_word(send, {left.out, next, beside_squares(left.beside, more), step + 1});
   }
   if (warp < kWarps) stamp();
 }

@@ -5,12 +5,10 @@
 #include <cstdint>
 
 #include "cuda/common/cluster.cuh"
-#include "cuda/decode/decode_kernel.h"
 #include "cuda/decode/decode_words.cuh"
 
 namespace tern::cuda::decode {
 
-inline constexpr int kWarps = 8, kThreads = 32 * kWarps;  // that compute
 inline constexpr int kCopyWarp = kWarps, kSumWarp = kWarps + 1, kCodeWarp = kWarps + 2;
 inline constexpr int kAllThreads = kThreads + 96;
 inline constexpr int kUnit = 512;  // bytes that a warp reads at once: 8 tiles
@@ -150,32 +148,16 @@ __device__ inline void copy_tiles(const DecodeArguments& a, const Layout& layout
 
 // ---- the two warps that sum ----
 
-// scale[p] = top[p] r / (127 weight scale), r: 1 / rms of the values and, if twice, 1 / rms of
-// what they are times the first norm's weights
+// scale[p] = top[p] r / (127 weight scale); twice: see scale_of_row
 __device__ inline void sum_squares(Shared& s, const StageShape& shape, const StageRow& row,
                                    float eps, bool twice, int lane) {
-  unsigned top[kMaxInputs];
+  float top[kMaxInputs];
+#pragma unroll
+  for (int p = 0; p < kMaxInputs; ++p) top[p] = top_of_row(s.top[p], lane);
+  const float r = scale_of_row(s.squares, shape.inverse_inputs, eps, twice, lane);
 #pragma unroll
   for (int p = 0; p < kMaxInputs; ++p)
-    top[p] = __reduce_max_sync(~0u, __float_as_uint(s.top[p][lane % kWarps]));
-  float x = 0, y = 0;
-#pragma unroll
-  for (int i = 0; i < kThreads / 64; ++i) {
-    const float4 two = *reinterpret_cast<const float4*>(&s.squares[(i * 32 + lane) * 2]);
-    x += two.x + two.z, y += two.y + two.w;
-  }
-#pragma unroll
-  for (int o = 16; o; o /= 2) {
-    x += __shfl_xor_sync(~0u, x, o);
-    y += __shfl_xor_sync(~0u, y, o);
-  }
-  float r = rsqrtf(x * shape.inverse_inputs + eps);
-  if (twice) r *= rsqrtf(r * r * (y * shape.inverse_inputs) + eps);
-  r *= 1.f / 127.f;
-#pragma unroll
-  for (int p = 0; p < kMaxInputs; ++p)
-    if (lane == p && p < shape.rows)
-      s.scale[p] = __uint_as_float(top[p]) * r * row.of.inverse_scale[p];
+    if (lane == p && p < shape.rows) s.scale[p] = top[p] * r * row.of.inverse_scale[p];
   __syncwarp();
 }
 

@@ -1,8 +1,7 @@
-#include "core/decode_step.h"
+#include "cuda/decode/decode_step.h"
 
-#include "cuda/backend/cuda_backend.h"
 #include "cuda/common/check.h"
-#include "cuda/decode/decode_kernel.h"
+#include "cuda/decode/decode_graph.h"
 
 namespace tern {
 namespace cuda {
@@ -20,41 +19,26 @@ Values join(Values a, const Values& b) {
   return a;
 }
 
-// In one kernel. Rows of weights that it reads are made once.
-class KernelDecodeStep final : public DecodeStep {
+// The model as kernels see it. Rows of weights that they read are made once.
+class DecodedModel {
  public:
-  KernelDecodeStep(CudaBackend& on, int multiprocessors, DecodeModel model)
-      : on_(on), multiprocessors_(multiprocessors), model_(std::move(model)) {
-    const Index D = model_.norm.elements(), H = model_.layers[0].down.weight.t.shape()[1];
-    const Index V = model_.head.weight.t.shape()[0], L = Index(model_.layers.size());
-    exchange_ = Tensor(on_, {Index(decode_exchange_bytes(int(D), int(H)))}, DType::i8);
-    on_.fill(exchange_, 0);
-    const std::vector<DecodeStage> stages = make_stages();
-    stages_ = Tensor(on_, {Index(stages.size() * sizeof(DecodeStage))}, DType::i8);
-    on_.upload(stages_, stages.data());
-    arguments_ = {.width = int(D),
-                  .hidden = int(H),
-                  .layers = int(L),
-                  .vocabulary = int(V),
-                  .eps = float(model_.eps),
-                  .stages = static_cast<const DecodeStage*>(stages_.raw()),
-                  .first_norm = model_.layers[0].token_norm.data<float>(),
-                  .table = model_.table.raw(),
-                  .row_scale = model_.row_scale ? model_.row_scale.data<float>() : nullptr,
-                  .table_bytes = bits(model_.table.dtype()) / 8,
-                  .exchange = exchange_.raw()};
+  DecodedModel(CudaBackend& on, DecodeModel model) : on_(on), model_(std::move(model)) {
+    make_stages();
   }
 
-  void run(const Tensor& logits, const Tensor& id, int from) override {
-    check(logits.elements() == arguments_.vocabulary, "[decode] logits: expected ",
-          arguments_.vocabulary, " elements, got ", logits);
-    check(id.elements() == 1, "[decode] id: expected one element, got ", id);
-    arguments_.id = id.data<std::int32_t>();
-    arguments_.from = from;
-    arguments_.logits = logits.data<float>();
-    launch_decode(arguments_, multiprocessors_, static_cast<cudaStream_t>(on_.stream()));
-    arguments_.step += decode_steps(arguments_.layers);
+  const std::vector<DecodeStage>& stages() const { return stages_; }
+  DecodeArguments arguments() const {
+    return {.width = int(model_.norm.elements()),
+            .hidden = int(model_.layers[0].down.weight.t.shape()[1]),
+            .layers = int(model_.layers.size()),
+            .vocabulary = int(model_.head.weight.t.shape()[0]),
+            .eps = float(model_.eps),
+            .first_norm = model_.layers[0].token_norm.data<float>(),
+            .table = model_.table.raw(),
+            .row_scale = model_.row_scale ? model_.row_scale.data<float>() : nullptr,
+            .table_bytes = bits(model_.table.dtype()) / 8};
   }
+  int streams() const { return int(model_.layers[0].state[0].shape()[0]); }
 
  private:
   const float* keep(const Values& values) {
@@ -68,8 +52,7 @@ class KernelDecodeStep final : public DecodeStep {
     stage.inverse_scale[at] = float(1 / download_real(from.weight.scale)[0]);
   }
 
-  std::vector<DecodeStage> make_stages() {
-    std::vector<DecodeStage> stages;
+  void make_stages() {
     for (std::size_t l = 0; l < model_.layers.size(); ++l) {
       const DecodeLayer& layer = model_.layers[l];
       const bool last = l + 1 == model_.layers.size();
@@ -92,34 +75,111 @@ class KernelDecodeStep final : public DecodeStep {
       down.into = layer.down.norm.data<float>();
       down.beside = (last ? model_.norm : model_.layers[l + 1].token_norm).data<float>();
       set(down, 0, layer.down);
-      stages.insert(stages.end(), {gates, output, glu, down});
+      stages_.insert(stages_.end(), {gates, output, glu, down});
     }
     DecodeStage head;
     head.into = keep(multiply(download_real(model_.norm), download_real(model_.head.norm)));
     set(head, 0, model_.head);
-    stages.push_back(head);
-    return stages;
+    stages_.push_back(head);
   }
 
   CudaBackend& on_;
-  const int multiprocessors_;
   const DecodeModel model_;
   std::vector<Tensor> kept_{};  // rows of weights
+  std::vector<DecodeStage> stages_{};
+};
+
+void check_step(const Tensor& logits, const Tensor& ids, const DecodeArguments& a, int streams) {
+  check(logits.elements() == Index(streams) * a.vocabulary, "[decode] logits: expected ",
+        Index(streams) * a.vocabulary, " elements, got ", logits);
+  check(ids.elements() == streams, "[decode] ids: expected ", streams, " elements, got ", ids);
+}
+
+// One sequence in one kernel.
+class KernelDecodeStep final : public DecodeStep {
+ public:
+  KernelDecodeStep(CudaBackend& on, const DecodeModel& model)
+      : on_(on), model_(on, model), a_(model_.arguments()) {
+    exchange_ = Tensor(on_, {Index(decode_exchange_bytes(a_.width, a_.hidden))}, DType::i8);
+    on_.fill(exchange_, 0);
+    stages_ = Tensor(on_, {Index(model_.stages().size() * sizeof(DecodeStage))}, DType::i8);
+    on_.upload(stages_, model_.stages().data());
+    a_.stages = static_cast<const DecodeStage*>(stages_.raw());
+    a_.exchange = exchange_.raw();
+  }
+
+  void run(const Tensor& logits, const Tensor& id, int from) override {
+    check_step(logits, id, a_, 1);
+    a_.id = id.data<std::int32_t>();
+    a_.from = from;
+    a_.logits = logits.data<float>();
+    launch_decode(a_, on_.traits().multiprocessors, static_cast<cudaStream_t>(on_.stream()));
+    a_.step += decode_steps(a_.layers);
+  }
+
+ private:
+  CudaBackend& on_;
+  const DecodedModel model_;
   Tensor exchange_{}, stages_{};
-  DecodeArguments arguments_{};
+  DecodeArguments a_;
+};
+
+// Several sequences in a graph of kernels.
+class GraphDecodeStep final : public DecodeStep {
+ public:
+  GraphDecodeStep(CudaBackend& on, const DecodeModel& model)
+      : on_(on), model_(on, model), a_(model_.arguments()) {
+    const Index bytes = Index(decode_rows_bytes(a_.width, a_.hidden, model_.streams()));
+    memory_ = Tensor(on_, {bytes}, DType::i8);
+    on_.fill(memory_, 0);
+    graph_ = std::make_unique<DecodeGraph>(a_, model_.stages(), model_.streams(), memory_.raw(),
+                                           stream());
+  }
+  ~GraphDecodeStep() override { on_.synchronize(); }  // a graph that runs is not destroyed
+
+  void run(const Tensor& logits, const Tensor& ids, int from) override {
+    check_step(logits, ids, a_, model_.streams());
+    a_.id = ids.data<std::int32_t>();
+    a_.from = from;
+    a_.logits = logits.data<float>();
+    graph_->launch(a_, stream());
+  }
+
+ private:
+  cudaStream_t stream() const { return static_cast<cudaStream_t>(on_.stream()); }
+
+  CudaBackend& on_;
+  const DecodedModel model_;
+  Tensor memory_{};
+  DecodeArguments a_;
+  std::unique_ptr<DecodeGraph> graph_;
 };
 
 }  // namespace
+
+std::unique_ptr<DecodeStep> make_decode_step(CudaBackend& on, const DecodeModel& model,
+                                             DecodeForm form) {
+  if (model.layers.empty()) return nullptr;
+  const DecodeLayer& layer = model.layers[0];
+  const auto width = int(layer.down.weight.t.shape()[0]);
+  const auto hidden = int(layer.down.weight.t.shape()[1]);
+  const auto streams = int(layer.state[0].shape()[0]);
+  if (form == DecodeForm::graph) {
+    if (!can_decode_rows(width, hidden, streams)) return nullptr;
+    return std::make_unique<GraphDecodeStep>(on, model);
+  }
+  const auto vocabulary = int(model.head.weight.t.shape()[0]);
+  if (streams > 1 ||
+      !can_decode(width, hidden, int(model.layers.size()), vocabulary, on.traits().multiprocessors))
+    return nullptr;
+  return std::make_unique<KernelDecodeStep>(on, model);
+}
+
 }  // namespace cuda
 
+// The graph has been compiled, not run yet: several sequences go layer by layer.
 std::unique_ptr<DecodeStep> CudaBackend::decode_step(const DecodeModel& model) {
-  const int multiprocessors = traits_.multiprocessors;
-  if (!hopper_ || model.layers.empty()) return nullptr;
-  const Shape& down = model.layers[0].down.weight.t.shape();
-  if (!cuda::can_decode(int(down[0]), int(down[1]), int(model.layers.size()),
-                        int(model.head.weight.t.shape()[0]), multiprocessors))
-    return nullptr;
-  return std::make_unique<cuda::KernelDecodeStep>(*this, multiprocessors, model);
+  return hopper_ ? cuda::make_decode_step(*this, model, cuda::DecodeForm::kernel) : nullptr;
 }
 
 }  // namespace tern

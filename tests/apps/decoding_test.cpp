@@ -39,12 +39,14 @@ class SteppingBackend final : public Backend {
   struct Step final : DecodeStep {
     Step(SteppingBackend& backend, const DecodeModel& model) : on(backend), inside(model) {}
     void run(const Tensor& logits, const Tensor& id, int from) override {
-      ModelState state = on.model_->new_state(1);
+      const Index B = id.shape()[0];
+      ModelState state = on.model_->new_state(B);
       for (std::size_t l = 0; l < state.size(); ++l)
         on.copy(state[l].tensors[0], inside.layers[l].state[from]);
-      std::int32_t token = 0;
-      on.download(&token, id);
-      const Tensor read = upload_ids(on, {1, 1}, {std::max(token, 0)});
+      std::vector<std::int32_t> tokens(static_cast<std::size_t>(B));
+      on.download(tokens.data(), id);
+      for (std::int32_t& token : tokens) token = std::max(token, 0);
+      const Tensor read = upload_ids(on, {B, 1}, tokens);
       on.copy(logits, on.model_->next_logits({}, read, &state));
       for (std::size_t l = 0; l < state.size(); ++l)
         on.copy(inside.layers[l].state[from ^ 1], state[l].tensors[0]);

@@ -1,10 +1,12 @@
 // What a token in one kernel is made of, on Hopper: the exchange of a vector among all blocks by
 // itself, by a counter and by words that are their own flags; then every part of the decode
-// kernel's stages by the clock of one block, with random codes. Prints Markdown.
+// kernel's stages by the clock of one block, with random codes; then the graph of kernels for one
+// sequence and several. Prints Markdown.
 #define TERN_DECODE_TIMES
 #include <cstdio>
 #include <vector>
 
+#include "cuda/decode/decode_graph.h"
 #include "cuda/decode/decode_kernel_hopper.cu"
 
 namespace tern::cuda {
@@ -23,14 +25,14 @@ T* device_array(const std::vector<T>& values) {
 
 // the median of kRounds, in microseconds
 template <class Work>
-double microseconds_of(Work&& work) {
+double microseconds_of(Work&& work, cudaStream_t stream = nullptr) {
   cudaEvent_t begin, end;
   cudaEventCreate(&begin), cudaEventCreate(&end);
   std::vector<float> all(kRounds);
   for (float& ms : all) {
-    cudaEventRecord(begin);
+    cudaEventRecord(begin, stream);
     work();
-    cudaEventRecord(end);
+    cudaEventRecord(end, stream);
     cuda_check(cudaEventSynchronize(end), "[benchmark]");
     cudaEventElapsedTime(&ms, begin, end);
   }
@@ -121,11 +123,12 @@ struct Size {
 
 class RandomModel {
  public:
-  explicit RandomModel(const Size& size) : size_(size) {
+  explicit RandomModel(const Size& size, int streams = 1) : size_(size) {
     const int D = size.width, H = size.hidden;
     for (int l = 0; l < size.layers; ++l) {
       add({codes(D, D), codes(D, D), codes(D, D)}, ones(3 * D), ones(2 * D));
-      for (float*& state : stages_.back().state) state = device_array(std::vector<float>(D));
+      for (float*& state : stages_.back().state)
+        state = device_array(std::vector<float>(std::size_t(D) * streams));
       add({codes(D, D)}, ones(D), ones(D));
       char* gate = codes(2 * H, D);
       add({gate, gate + std::size_t(H) * D / 4}, ones(D), nullptr);
@@ -141,8 +144,8 @@ class RandomModel {
                   .first_norm = ones(D),
                   .table = ones(D),
                   .exchange = device_array(std::vector<char>(decode_exchange_bytes(D, H))),
-                  .id = device_array(std::vector<int>(1)),
-                  .logits = device_array(std::vector<float>(kVocabulary))};
+                  .id = device_array(std::vector<int>(streams)),
+                  .logits = device_array(std::vector<float>(std::size_t(kVocabulary) * streams))};
   }
 
   void run(int blocks, long long* times = nullptr) {
@@ -151,6 +154,13 @@ class RandomModel {
     arguments_.step += decode_steps(size_.layers);
     arguments_.from ^= 1;
   }
+  void run(const DecodeGraph& graph, cudaStream_t stream) {
+    graph.launch(arguments_, stream);
+    arguments_.from ^= 1;
+  }
+
+  const DecodeArguments& arguments() const { return arguments_; }
+  const std::vector<DecodeStage>& stages() const { return stages_; }
 
  private:
   static constexpr int kVocabulary = 32'000;
@@ -217,6 +227,31 @@ void measure(const Size& size, int blocks) {
   print_stages(times, size.layers);
 }
 
+// The graph of kernels, for so many sequences.
+void measure_graph(const Size& size) {
+  std::printf("| sequences, %s | us a token of all | tokens/s | times one |\n|---|---|---|---|\n",
+              size.name);
+  cudaStream_t stream = nullptr;
+  cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "[benchmark] stream");
+  double one = 0;
+  for (const int streams : {1, 8, 16, 32, 64, 128, 256}) {
+    RandomModel model(size, streams);
+    void* memory =
+        device_array(std::vector<char>(decode_rows_bytes(size.width, size.hidden, streams)));
+    const DecodeGraph graph(model.arguments(), model.stages(), streams, memory, stream);
+    const double time = microseconds_of(
+                            [&] {
+                              for (int t = 0; t < kTokens; ++t) model.run(graph, stream);
+                            },
+                            stream) /
+                        kTokens;
+    const double rate = 1e6 * streams / time;
+    if (streams == 1) one = rate;
+    std::printf("| %d | %.1f | %.0f | %.1f |\n", streams, time, rate, rate / one);
+  }
+  std::printf("\n");
+}
+
 void measure_all() {
   cudaDeviceProp device{};
   cuda_check(cudaGetDeviceProperties(&device, 0), "[benchmark] device");
@@ -224,8 +259,10 @@ void measure_all() {
   std::printf("%s, %d blocks\n\n", device.name, blocks);
   print_exchanges(blocks);
   for (const Size& size :
-       {Size{"370M", 1024, 2816, 24}, Size{"1.3B", 2048, 5632, 24}, Size{"2.7B", 2560, 6912, 32}})
+       {Size{"370M", 1024, 2816, 24}, Size{"1.3B", 2048, 5632, 24}, Size{"2.7B", 2560, 6912, 32}}) {
     measure(size, blocks);
+    measure_graph(size);
+  }
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
-// Decoding in one kernel against the layers on the CPU, which are its oracle.
+// Decoding in one kernel, and in a graph of kernels, against the layers on the CPU, which are their
+// oracle, and against each other.
 #include <gtest/gtest.h>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/rng.h"
+#include "cuda/decode/decode_step.h"
 #include "layers/decode_model.h"
 #include "tests/cuda/gpu.h"
 
@@ -10,6 +12,7 @@ namespace tern {
 namespace {
 
 using CudaDecode = GpuTest;
+using cuda::DecodeForm;
 
 // Weights as functions of their names, so that two devices have the same.
 double value_of(const Parameter& p, Index i) {
@@ -20,7 +23,7 @@ double value_of(const Parameter& p, Index i) {
 
 // A model to run on this backend.
 struct Loaded {
-  Loaded(Backend& on, const ModelConfig& config, DType embedding)
+  Loaded(Backend& on, const ModelConfig& config, DType embedding, Index streams = 1)
       : model(config, {}), weights(on, model.parameters(), DType::f32, {}, DType::t2) {
     for (Parameter* p : model.parameters()) {
       std::vector<double> values;
@@ -32,7 +35,7 @@ struct Loaded {
       else
         weights.set(*p, [&](const Tensor& to) { upload_real(to, values); });
     }
-    state = model.new_state(1);
+    state = model.new_state(streams);
   }
 
   void bind_codes(Backend& on, Parameter& p, const std::vector<double>& values) {
@@ -129,7 +132,10 @@ TEST_F(CudaDecode, OtherModelsHaveNone) {
   Loaded narrow(on, config_of(192, 1, 100, true), DType::f32);
   EXPECT_FALSE(on.decode_step(*decode_model(narrow.model, narrow.state)));
   Loaded two(on, config_of(256, 1, 100, true), DType::f32);
-  EXPECT_FALSE(decode_model(two.model, two.model.new_state(2)));
+  const ModelState state = two.model.new_state(2);
+  EXPECT_FALSE(cuda::make_decode_step(on, *decode_model(two.model, state), DecodeForm::kernel));
+  const ModelState many = two.model.new_state(257);
+  EXPECT_FALSE(cuda::make_decode_step(on, *decode_model(two.model, many), DecodeForm::graph));
 }
 
 TEST_F(CudaDecode, TheSameTokensGiveTheSameBits) {
@@ -144,6 +150,68 @@ TEST_F(CudaDecode, TheSameTokensGiveTheSameBits) {
     if (first.empty()) first = now;
     EXPECT_EQ(now, first);
   }
+}
+
+// Token t of sequence s; sequences differ.
+std::int32_t id_of(Index s, int t, Index vocabulary) {
+  return std::int32_t((s * 31 + t * t * 7 + 3) % vocabulary);
+}
+
+struct Decoded {
+  std::vector<std::vector<double>> logits{};  // of each token (B, V)
+  std::vector<double> state{};                // of the last layer (B, D)
+};
+
+constexpr int kTokens = 4;  // an even number: the last state is the model's own again
+
+// Sequences `first` and the B - 1 that follow it.
+Decoded decode(CudaBackend& on, const ModelConfig& config, DType embedding, DecodeForm form,
+               Index first, Index B) {
+  Loaded loaded(on, config, embedding, B);
+  const auto step = cuda::make_decode_step(on, *decode_model(loaded.model, loaded.state), form);
+  const Tensor logits(on, {B, config.vocab_size}, DType::f32);
+  Decoded out;
+  for (int t = 0; t < kTokens; ++t) {
+    std::vector<std::int32_t> ids;
+    for (Index s = 0; s < B; ++s) ids.push_back(id_of(first + s, t, config.vocab_size));
+    step->run(logits, upload_ids(on, {B}, ids), t % 2);
+    out.logits.push_back(download_real(logits));
+  }
+  out.state = download_real(loaded.state.back().tensors[0]);
+  return out;
+}
+
+std::vector<double> row_of(const std::vector<double>& values, Index row, Index rows) {
+  const auto width = std::ptrdiff_t(values.size()) / rows;
+  return {values.begin() + row * width, values.begin() + (row + 1) * width};
+}
+
+void expect_same_bits(const Decoded& one, const Decoded& many, Index row, Index B) {
+  for (std::size_t t = 0; t < one.logits.size(); ++t)
+    EXPECT_EQ(one.logits[t], row_of(many.logits[t], row, B)) << "token " << t << " of " << row;
+  EXPECT_EQ(one.state, row_of(many.state, row, B)) << row;
+}
+
+TEST_F(CudaDecode, AGraphHasTheBitsOfTheKernel) {
+  CudaBackend& on = gpu(std::size_t(2) << 30);
+  for (const ModelConfig& config :
+       {config_of(256, 3, 1000, true), config_of(512, 2, 32'000, false),
+        config_of(1024, 2, 2003, true), config_of(2560, 1, 501, true)}) {
+    const Decoded kernel = decode(on, config, DType::f32, DecodeForm::kernel, 5, 1);
+    const Decoded graph = decode(on, config, DType::f32, DecodeForm::graph, 5, 1);
+    expect_same_bits(kernel, graph, 0, 1);
+  }
+}
+
+TEST_F(CudaDecode, ASequenceHasTheSameBitsAmongOthers) {
+  CudaBackend& on = gpu(std::size_t(2) << 30);
+  const ModelConfig config = config_of(256, 3, 1003, true);
+  for (const DType embedding : {DType::f32, DType::bf16, DType::i8})
+    for (const Index B : {2, 8, 9, 16, 33, 64, 256}) {
+      const Decoded many = decode(on, config, embedding, DecodeForm::graph, 0, B);
+      for (const Index s : {Index(0), Index(1), B / 2, B - 1})
+        expect_same_bits(decode(on, config, embedding, DecodeForm::kernel, s, 1), many, s, B);
+    }
 }
 
 }  // namespace

@@ -1,0 +1,468 @@
+// The warps of a product each take a part of the columns. Of it a warp multiplies all rows and
+// sequences of its block on the tensor cores, codes at two bits unpacked in registers; the parts
+// are added up in shared memory. A kernel starts while the one before it ends, and fetches its
+// first codes before it waits for it. (sm_90a)
+#include <algorithm>
+
+#include "cuda/common/check.h"
+#include "cuda/decode/decode_arithmetic.cuh"
+#include "cuda/decode/decode_graph.h"
+
+namespace tern::cuda {
+
+using namespace decode;
+
+namespace {
+
+constexpr int kPanelRows = 16, kTileBytes = 64;
+constexpr int kGroupTiles = 4, kGroupColumns = 64;  // of a panel, that a warp multiplies at once
+constexpr int kStreams = 8;                         // of one instruction
+constexpr int kBlockStreams = 4 * kStreams;         // of a block at most
+constexpr int kMostStreams = 256;
+constexpr int kInputs = 3;  // quantised rows of one stage at most
+
+enum Kind : int { kGates, kOutput, kGlu, kDown, kHead };
+
+Kind kind_of(std::size_t stage, int layers) {
+  return stage == 4 * std::size_t(layers) ? kHead : Kind(stage % 4);
+}
+
+// What goes from kernel to kernel. `rows`: streams, up to a multiple of kBlockStreams.
+struct Buffers {
+  ExchangeWord* words;  // (rows, max(D, H) / 2)
+  float* x;             // (rows, D) what the blocks add to
+  std::int8_t* codes;   // (1 or 3, rows, columns)
+  float* scale;         // (1 or 3, rows): top / (127 rms)
+  int* code_sum;        // (1 or 3, rows)
+  int streams, rows, row_words;
+};
+
+Buffers buffers_of(int width, int hidden, int streams, void* memory, std::size_t* bytes = nullptr) {
+  Buffers b{.streams = streams,
+            .rows = (streams + kBlockStreams - 1) / kBlockStreams * kBlockStreams,
+            .row_words = std::max(width, hidden) / 2};
+  std::size_t at = 0;
+  const auto take = [&]<class T>(T*& part, int columns) {
+    part = reinterpret_cast<T*>(static_cast<char*>(memory) + at);
+    at += (std::size_t(b.rows) * std::size_t(columns) * sizeof(T) + 255) / 256 * 256;
+  };
+  take(b.words, b.row_words), take(b.x, width);
+  take(b.codes, std::max(kInputs * width, hidden));
+  take(b.scale, kInputs), take(b.code_sum, kInputs);
+  if (bytes) *bytes = at;
+  return b;
+}
+
+// What the kernel before this one wrote can be read; its own successor may start.
+__device__ inline void wait_for_previous() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+__device__ inline void let_next_start() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// ---- rows are quantised ----
+
+struct RowsArguments {
+  DecodeArguments a;
+  Buffers b;
+  const float* into;
+  int columns;
+  bool embedding, keep, beside_first, twice;
+};
+
+// A block for each sequence. P: products that read it.
+template <int W, int P>
+__global__ void __launch_bounds__(kThreads)
+    quantize_kernel(const __grid_constant__ RowsArguments r) {
+  __shared__ alignas(16) float2 squares[kThreads];
+  __shared__ float tops[P][kWarps];
+  __shared__ int sums[P][kWarps];
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, stream = blockIdx.x;
+  const Buffers& b = r.b;
+  const auto has = [&](int i) { return (i * kThreads + warp * 32) * 2 < r.columns; };
+  let_next_start();
+  float2 y[P][W];
+#pragma unroll
+  for (int k = 0; k < P; ++k)
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+      y[k][i] = {0, 0};
+      if (has(i)) y[k][i] = load_now(r.into + k * r.columns + 2 * (thread + i * kThreads));
+    }
+  wait_for_previous();
+  ExchangeWord w[W];
+  const ExchangeWord* from = b.words + std::size_t(stream) * b.row_words + thread;
+#pragma unroll
+  for (int i = 0; i < W; ++i) {
+    w[i] = {};
+    if (!has(i)) continue;
+    if (r.embedding)
+      w[i] = embedded(r.a, max(r.a.id[stream], 0), thread + i * kThreads, 0);
+    else
+      w[i] = from[i * kThreads];
+  }
+  const RowPart<W, P> part = weigh(w, y);
+  squares[thread] =
+      r.beside_first ? float2{part.beside, part.squares} : float2{part.squares, part.beside};
+#pragma unroll
+  for (int k = 0; k < P; ++k) {
+    const float top = top_of_warp(part.top[k]);
+    if (lane == 0) tops[k][warp] = top;
+  }
+  __syncthreads();
+  float top[P];
+#pragma unroll
+  for (int k = 0; k < P; ++k) {
+    top[k] = top_of_row(tops[k], lane);
+    const float factor = code_factor(top[k]);
+    std::int8_t* codes = b.codes + (std::size_t(k) * b.rows + stream) * r.columns;
+    int sum = 0;
+#pragma unroll
+    for (int i = 0; i < W; ++i)
+      if (has(i)) {
+        const std::uint16_t two = codes_of(y[k][i], factor);
+        *reinterpret_cast<std::uint16_t*>(codes + 2 * (thread + i * kThreads)) = two;
+        sum += std::int8_t(two & 255) + std::int8_t(two >> 8);
+      }
+    sum = __reduce_add_sync(~0u, sum);
+    if (lane == 0) sums[k][warp] = sum;
+  }
+  if (r.keep)
+#pragma unroll
+    for (int i = 0; i < W; ++i)
+      if (has(i))
+        *reinterpret_cast<float2*>(b.x + std::size_t(stream) * r.a.width +
+                                   2 * (thread + i * kThreads)) = {w[i].a, w[i].b};
+  __syncthreads();
+  if (warp > 0) return;
+  const float scale = scale_of_row(squares, 1.f / float(r.columns), r.a.eps, r.twice, lane);
+#pragma unroll
+  for (int k = 0; k < P; ++k) {
+    const int sum = __reduce_add_sync(~0u, lane < kWarps ? sums[k][lane] : 0);
+    if (lane == 0)
+      b.scale[k * b.rows + stream] = top[k] * scale, b.code_sum[k * b.rows + stream] = sum;
+  }
+}
+
+// ---- products ----
+
+struct ProductArguments {
+  DecodeArguments a;
+  Buffers b;
+  DecodeStage stage;
+  int columns, outputs;
+};
+
+__device__ inline void multiply(int (&sum)[4], const unsigned (&codes)[4], unsigned q0,
+                                unsigned q1) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
+      : "r"(codes[0]), "r"(codes[1]), "r"(codes[2]), "r"(codes[3]), "r"(q0), "r"(q1));
+}
+
+// A task is 16 rows of each matrix of the stage, M of them; a block has T tasks and 8 N sequences.
+template <int kind>
+constexpr int kMatrices = kind == kGates ? 3
+                          : kind == kGlu ? 2
+                                         : 1;
+
+// sums += (w + 1) q of this warp's part of the columns. A lane reads two neighbouring rows of one
+// of four tiles, 8 bytes: rows g and g + 8 of the instruction, whose column 4 t + i is column 4
+// field + i of tile t.
+template <int kind, int T, int N>
+__device__ inline void multiply_part(int (&sums)[T * kMatrices<kind>][N][4],
+                                     const ProductArguments& p, int first_task, int tasks,
+                                     int first_stream) {
+  constexpr int M = kMatrices<kind>, Q = kind == kGates ? 3 : 1;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = lane / 4, tile = lane % 4;
+  const int groups = p.columns / kGroupColumns;
+  const std::size_t panel_bytes = std::size_t(p.columns) / 16 * kTileBytes;
+  const char* from[T * M];
+#pragma unroll
+  for (int t = 0; t < T; ++t)
+#pragma unroll
+    for (int m = 0; m < M; ++m)
+      from[t * M + m] = static_cast<const char*>(p.stage.tiles[m]) +
+                        std::size_t(min(first_task + t, tasks - 1)) * panel_bytes +
+                        tile * kTileBytes + row * 8;
+  const auto fetch = [&](uint2(&to)[T * M], int group) {
+#pragma unroll
+    for (int k = 0; k < T * M; ++k)
+      to[k] = __ldg(reinterpret_cast<const uint2*>(from[k] + group * kGroupTiles * kTileBytes));
+  };
+  uint2 next[T * M] = {};
+  if (warp < groups) fetch(next, warp);
+  wait_for_previous();
+  const std::int8_t* codes = p.b.codes + std::size_t(first_stream + row) * p.columns + tile * 16;
+#pragma unroll 1
+  for (int group = warp; group < groups; group += kWarps) {
+    uint2 now[T * M];
+#pragma unroll
+    for (int k = 0; k < T * M; ++k) now[k] = next[k];
+    if (group + kWarps < groups) fetch(next, group + kWarps);
+#pragma unroll
+    for (int q = 0; q < Q; ++q) {
+      uint4 x[N];
+#pragma unroll
+      for (int n = 0; n < N; ++n)
+        x[n] = *reinterpret_cast<const uint4*>(
+            codes + (std::size_t(q) * p.b.rows + n * kStreams) * p.columns + group * kGroupColumns);
+#pragma unroll
+      for (int k = q; k < T * M; k += Q)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          constexpr unsigned kField = 0x03030303;
+          const unsigned two[4] = {now[k].x >> 4 * half & kField, now[k].y >> 4 * half & kField,
+                                   now[k].x >> (4 * half + 2) & kField,
+                                   now[k].y >> (4 * half + 2) & kField};
+#pragma unroll
+          for (int n = 0; n < N; ++n)
+            multiply(sums[k][n], two, half ? x[n].z : x[n].x, half ? x[n].w : x[n].y);
+        }
+    }
+  }
+}
+
+// Of two neighbouring rows and one sequence. sums[m]: of matrix m
+template <int kind>
+struct Products {
+  float2 of[kMatrices<kind>];
+  __device__ Products(const ProductArguments& p, const int2 (&sums)[kMatrices<kind>], int stream) {
+#pragma unroll
+    for (int m = 0; m < kMatrices<kind>; ++m) {
+      const int q = kind == kGates ? m : 0, at = q * p.b.rows + stream;
+      const float scale = p.b.scale[at] * p.stage.inverse_scale[q];
+      const int offset = p.b.code_sum[at];
+      of[m] = {scaled(sums[m].x - offset, scale), scaled(sums[m].y - offset, scale)};
+    }
+  }
+};
+
+__device__ inline void leave(const Products<kHead>& product, const ProductArguments& p, int row,
+                             int stream) {
+  float* to = p.a.logits + std::size_t(stream) * p.outputs + row;
+  if (row < p.outputs) to[0] = product.of[0].x;
+  if (row + 1 < p.outputs) to[1] = product.of[0].y;
+}
+
+template <int kind>
+__device__ inline void leave(const Products<kind>& product, const ProductArguments& p, int row,
+                             int stream) {
+  const DecodeArguments& a = p.a;
+  const auto two = [&](const float* from) { return *reinterpret_cast<const float2*>(from); };
+  const std::size_t at = std::size_t(stream) * p.outputs + row;
+  Left left[2];
+  if constexpr (kind == kGates) {
+    const float2 norm = two(p.stage.beside + row), bound = two(p.stage.beside + a.width + row);
+    float2 state = two(p.stage.state[a.from] + at);
+    left[0] =
+        leave_gates(product.of[0].x, product.of[1].x, product.of[2].x, norm.x, bound.x, state.x);
+    left[1] =
+        leave_gates(product.of[0].y, product.of[1].y, product.of[2].y, norm.y, bound.y, state.y);
+    *reinterpret_cast<float2*>(p.stage.state[a.from ^ 1] + at) = state;
+  } else if constexpr (kind == kGlu) {
+    left[0] = leave_glu(product.of[0].x, product.of[1].x);
+    left[1] = leave_glu(product.of[0].y, product.of[1].y);
+  } else {
+    const float2 own = two(p.b.x + at), norm = two(p.stage.beside + row);
+    left[0] = leave_sum(own.x, product.of[0].x, norm.x);
+    left[1] = leave_sum(own.y, product.of[0].y, norm.y);
+  }
+  p.b.words[std::size_t(stream) * p.b.row_words + row / 2] = {
+      left[0].out, left[1].out, beside_squares(left[0].beside, left[1].beside), 0};
+}
+
+template <int kind, int T, int N>
+__global__ void __launch_bounds__(kThreads)
+    multiply_kernel(const __grid_constant__ ProductArguments p) {
+  constexpr int M = kMatrices<kind>;
+  extern __shared__ int4 parts[];  // (warps, T M N, 32)
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+  const int tasks = (p.outputs + kPanelRows - 1) / kPanelRows;
+  const int first_task = blockIdx.x * T, first_stream = blockIdx.y * N * kStreams;
+  let_next_start();
+  int sums[T * M][N][4] = {};
+  multiply_part<kind, T, N>(sums, p, first_task, tasks, first_stream);
+#pragma unroll
+  for (int k = 0; k < T * M; ++k)
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+      parts[((warp * T * M + k) * N + n) * 32 + lane] = {sums[k][n][0], sums[k][n][1],
+                                                         sums[k][n][2], sums[k][n][3]};
+  __syncthreads();
+#pragma unroll 1
+  for (int item = thread; item < T * N * 32; item += kThreads) {
+    const int of = item % 32, n = item / 32 % N, t = item / 32 / N;
+    int2 even[M], odd[M];  // of two neighbouring sequences
+#pragma unroll
+    for (int m = 0; m < M; ++m) {
+      int4 all{};
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        const int4 part = parts[((w * T * M + t * M + m) * N + n) * 32 + of];
+        all.x += part.x, all.y += part.y, all.z += part.z, all.w += part.w;
+      }
+      even[m] = {all.x, all.z}, odd[m] = {all.y, all.w};
+    }
+    const int task = first_task + t, row = task * kPanelRows + of / 4 * 2;
+    const int stream = first_stream + n * kStreams + of % 4 * 2;
+    if (task < tasks && stream < p.b.streams)
+      leave(Products<kind>(p, even, stream), p, row, stream);
+    if (task < tasks && stream + 1 < p.b.streams)
+      leave(Products<kind>(p, odd, stream + 1), p, row, stream + 1);
+  }
+}
+
+// ---- launches ----
+
+struct Launch {
+  cudaLaunchConfig_t config{};
+  cudaLaunchAttribute early[1]{};
+  Launch(dim3 grid, std::size_t shared, bool starts_early, cudaStream_t stream) {
+    config.gridDim = grid, config.blockDim = kThreads;
+    config.dynamicSmemBytes = shared, config.stream = stream;
+    early[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early[0].val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = early, config.numAttrs = starts_early;
+  }
+};
+
+using QuantizeKernel = void (*)(RowsArguments);
+
+template <int P>
+QuantizeKernel quantize_kernel_for(int columns) {
+  const int words = (columns / 2 + kThreads - 1) / kThreads;
+  if (words <= 1) return quantize_kernel<1, P>;
+  if (words <= 2) return quantize_kernel<2, P>;
+  if (words <= 4) return quantize_kernel<4, P>;
+  if (words <= 6) return quantize_kernel<6, P>;
+  if (words <= 11) return quantize_kernel<11, P>;
+  if constexpr (P == 1) {  // rows of the GLU are wider than the model
+    if (words <= 14) return quantize_kernel<14, P>;
+    if (words <= 28) return quantize_kernel<28, P>;
+  }
+  return nullptr;
+}
+
+template <int kind, int T, int N>
+void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
+  constexpr int kBytes = kWarps * T * kMatrices<kind> * N * 32 * int(sizeof(int4));
+  const auto kernel = multiply_kernel<kind, T, N>;
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
+             "[decode] shared memory");
+  const int tasks = (p.outputs + kPanelRows - 1) / kPanelRows, streams = N * kStreams;
+  const Launch launch(
+      dim3(unsigned((tasks + T - 1) / T), unsigned((p.b.streams + streams - 1) / streams)), kBytes,
+      early, stream);
+  cuda_check(cudaLaunchKernelEx(&launch.config, kernel, p), "[decode] product");
+}
+
+// More tasks in a block read the sequences' codes less often; fewer use more multiprocessors.
+template <int kind>
+constexpr int kTasks = kind == kHead  ? 4
+                       : kind == kGlu ? 2
+                                      : 1;
+
+template <int kind>
+void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
+  if (p.b.streams <= kStreams)
+    launch_product<kind, 1, 1>(p, early, stream);
+  else if (p.b.streams <= 2 * kStreams)
+    launch_product<kind, kTasks<kind>, 2>(p, early, stream);
+  else
+    launch_product<kind, kTasks<kind>, 4>(p, early, stream);
+}
+
+}  // namespace
+
+bool can_decode_rows(int width, int hidden, int streams) {
+  return width % kGroupColumns == 0 && hidden % kGroupColumns == 0 && streams <= kMostStreams &&
+         quantize_kernel_for<kInputs>(width) && quantize_kernel_for<1>(hidden);
+}
+
+std::size_t decode_rows_bytes(int width, int hidden, int streams) {
+  std::size_t bytes = 0;
+  buffers_of(width, hidden, streams, nullptr, &bytes);
+  return bytes;
+}
+
+DecodeGraph::DecodeGraph(const DecodeArguments& a, std::vector<DecodeStage> stages, int streams,
+                         void* memory, cudaStream_t stream)
+    : stages_(std::move(stages)), streams_(streams), memory_(memory) {
+  capture(a, stream);
+}
+
+DecodeGraph::~DecodeGraph() {
+  for (const cudaGraphExec_t graph : graphs_)
+    if (graph) cudaGraphExecDestroy(graph);
+}
+
+void DecodeGraph::quantize(const DecodeArguments& a, std::size_t stage, bool early,
+                           cudaStream_t stream) const {
+  const Kind kind = kind_of(stage, a.layers);
+  const int columns = kind == kDown ? a.hidden : a.width;
+  const RowsArguments r{.a = a,
+                        .b = buffers_of(a.width, a.hidden, streams_, memory_),
+                        .into = stages_[stage].into,
+                        .columns = columns,
+                        .embedding = stage == 0,
+                        .keep = kind == kGates || kind == kGlu,
+                        .beside_first = kind == kOutput,
+                        .twice = kind != kDown};
+  const QuantizeKernel kernel =
+      kind == kGates ? quantize_kernel_for<kInputs>(columns) : quantize_kernel_for<1>(columns);
+  const Launch launch(dim3(unsigned(streams_)), 0, early, stream);
+  cuda_check(cudaLaunchKernelEx(&launch.config, kernel, r), "[decode] codes");
+}
+
+void DecodeGraph::multiply(const DecodeArguments& a, std::size_t stage, bool early,
+                           cudaStream_t stream) const {
+  const Kind kind = kind_of(stage, a.layers);
+  const ProductArguments p{.a = a,
+                           .b = buffers_of(a.width, a.hidden, streams_, memory_),
+                           .stage = stages_[stage],
+                           .columns = kind == kDown ? a.hidden : a.width,
+                           .outputs = kind == kHead  ? a.vocabulary
+                                      : kind == kGlu ? a.hidden
+                                                     : a.width};
+  switch (kind) {
+    case kGates:
+      return launch_product<kGates>(p, early, stream);
+    case kOutput:
+      return launch_product<kOutput>(p, early, stream);
+    case kGlu:
+      return launch_product<kGlu>(p, early, stream);
+    case kDown:
+      return launch_product<kDown>(p, early, stream);
+    case kHead:
+      return launch_product<kHead>(p, early, stream);
+  }
+}
+
+// All but what reads the ids and what writes the logits, which are elsewhere for each token.
+void DecodeGraph::capture(DecodeArguments a, cudaStream_t stream) {
+  for (a.from = 0; a.from < 2; ++a.from) {
+    cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+               "[decode] capture of a graph");
+    multiply(a, 0, false, stream);
+    for (std::size_t stage = 1; stage < stages_.size(); ++stage) {
+      quantize(a, stage, true, stream);
+      if (stage + 1 < stages_.size()) multiply(a, stage, true, stream);
+    }
+    cudaGraph_t graph = nullptr;
+    cuda_check(cudaStreamEndCapture(stream, &graph), "[decode] end of a graph");
+    const cudaError_t made = cudaGraphInstantiate(&graphs_[a.from], graph, 0);
+    cudaGraphDestroy(graph);
+    cuda_check(made, "[decode] graph");
+  }
+}
+
+void DecodeGraph::launch(const DecodeArguments& a, cudaStream_t stream) const {
+  quantize(a, 0, false, stream);
+  cuda_check(cudaGraphLaunch(graphs_[a.from], stream), "[decode] graph");
+  multiply(a, stages_.size() - 1, false, stream);
+}
+
+}  // namespace tern::cuda
