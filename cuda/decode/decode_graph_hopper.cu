@@ -7,6 +7,7 @@
 #include "cuda/common/check.h"
 #include "cuda/decode/decode_arithmetic.cuh"
 #include "cuda/decode/decode_graph.h"
+#include "cuda/products/tile_product.cuh"
 
 namespace tern::cuda {
 
@@ -14,10 +15,7 @@ using namespace decode;
 
 namespace {
 
-constexpr int kPanelRows = 16, kTileBytes = 64;
-constexpr int kGroupTiles = 4, kGroupColumns = 64;  // of a panel, that a warp multiplies at once
-constexpr int kStreams = 8;                         // of one instruction
-constexpr int kBlockStreams = 4 * kStreams;         // of a block at most
+constexpr int kBlockStreams = 4 * kTileRows;  // of a block at most
 constexpr int kMostStreams = 256;
 constexpr int kInputs = 3;  // quantised rows of one stage at most
 
@@ -154,76 +152,11 @@ struct ProductArguments {
   int columns, outputs;
 };
 
-__device__ inline void multiply(int (&sum)[4], const unsigned (&codes)[4], unsigned q0,
-                                unsigned q1) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-      : "r"(codes[0]), "r"(codes[1]), "r"(codes[2]), "r"(codes[3]), "r"(q0), "r"(q1));
-}
-
 // A task is 16 rows of each matrix of the stage, M of them; a block has T tasks and 8 N sequences.
 template <int kind>
 constexpr int kMatrices = kind == kGates ? 3
                           : kind == kGlu ? 2
                                          : 1;
-
-// sums += (w + 1) q of this warp's part of the columns. A lane reads two neighbouring rows of one
-// of four tiles, 8 bytes: rows g and g + 8 of the instruction, whose column 4 t + i is column 4
-// field + i of tile t.
-template <int kind, int T, int N>
-__device__ inline void multiply_part(int (&sums)[T * kMatrices<kind>][N][4],
-                                     const ProductArguments& p, int first_task, int tasks,
-                                     int first_stream) {
-  constexpr int M = kMatrices<kind>, Q = kind == kGates ? 3 : 1;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = lane / 4, tile = lane % 4;
-  const int groups = p.columns / kGroupColumns;
-  const std::size_t panel_bytes = std::size_t(p.columns) / 16 * kTileBytes;
-  const char* from[T * M];
-#pragma unroll
-  for (int t = 0; t < T; ++t)
-#pragma unroll
-    for (int m = 0; m < M; ++m)
-      from[t * M + m] = static_cast<const char*>(p.stage.tiles[m]) +
-                        std::size_t(min(first_task + t, tasks - 1)) * panel_bytes +
-                        tile * kTileBytes + row * 8;
-  const auto fetch = [&](uint2(&to)[T * M], int group) {
-#pragma unroll
-    for (int k = 0; k < T * M; ++k)
-      to[k] = __ldg(reinterpret_cast<const uint2*>(from[k] + group * kGroupTiles * kTileBytes));
-  };
-  uint2 next[T * M] = {};
-  if (warp < groups) fetch(next, warp);
-  wait_for_previous();
-  const std::int8_t* codes = p.b.codes + std::size_t(first_stream + row) * p.columns + tile * 16;
-#pragma unroll 1
-  for (int group = warp; group < groups; group += kWarps) {
-    uint2 now[T * M];
-#pragma unroll
-    for (int k = 0; k < T * M; ++k) now[k] = next[k];
-    if (group + kWarps < groups) fetch(next, group + kWarps);
-#pragma unroll
-    for (int q = 0; q < Q; ++q) {
-      uint4 x[N];
-#pragma unroll
-      for (int n = 0; n < N; ++n)
-        x[n] = *reinterpret_cast<const uint4*>(
-            codes + (std::size_t(q) * p.b.rows + n * kStreams) * p.columns + group * kGroupColumns);
-#pragma unroll
-      for (int k = q; k < T * M; k += Q)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          constexpr unsigned kField = 0x03030303;
-          const unsigned two[4] = {now[k].x >> 4 * half & kField, now[k].y >> 4 * half & kField,
-                                   now[k].x >> (4 * half + 2) & kField,
-                                   now[k].y >> (4 * half + 2) & kField};
-#pragma unroll
-          for (int n = 0; n < N; ++n)
-            multiply(sums[k][n], two, half ? x[n].z : x[n].x, half ? x[n].w : x[n].y);
-        }
-    }
-  }
-}
 
 // Of two neighbouring rows and one sequence. sums[m]: of matrix m
 template <int kind>
@@ -279,18 +212,26 @@ __global__ void __launch_bounds__(kThreads)
     multiply_kernel(const __grid_constant__ ProductArguments p) {
   constexpr int M = kMatrices<kind>;
   extern __shared__ int4 parts[];  // (warps, T M N, 32)
-  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
-  const int tasks = (p.outputs + kPanelRows - 1) / kPanelRows;
-  const int first_task = blockIdx.x * T, first_stream = blockIdx.y * N * kStreams;
+  const int thread = threadIdx.x, lane = thread % 32;
+  const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs;
+  const int first_task = blockIdx.x * T, first_stream = blockIdx.y * N * kTileRows;
   let_next_start();
-  int sums[T * M][N][4] = {};
-  multiply_part<kind, T, N>(sums, p, first_task, tasks, first_stream);
+  const char* panels[T * M];
 #pragma unroll
   for (int k = 0; k < T * M; ++k)
+    panels[k] = static_cast<const char*>(p.stage.tiles[k % M]) +
+                std::size_t(min(first_task + k / M, tasks - 1)) * kPanelOutputs * p.columns / 4 +
+                lane_in_panel(lane);
+  const std::int8_t* rows[N];
 #pragma unroll
-    for (int n = 0; n < N; ++n)
-      parts[((warp * T * M + k) * N + n) * 32 + lane] = {sums[k][n][0], sums[k][n][1],
-                                                         sums[k][n][2], sums[k][n][3]};
+  for (int n = 0; n < N; ++n)
+    rows[n] = p.b.codes + std::size_t(first_stream + n * kTileRows + lane / 4) * p.columns +
+              lane_in_row(lane);
+  int sums[T * M][N][4] = {};
+  multiply_tiles<T * M, kind == kGates ? 3 : 1, N>(sums, panels, rows,
+                                                   std::size_t(p.b.rows) * p.columns, p.columns,
+                                                   wait_for_previous, [](int, const uint4&) {});
+  store_parts(parts, sums);
   __syncthreads();
 #pragma unroll 1
   for (int item = thread; item < T * N * 32; item += kThreads) {
@@ -298,16 +239,11 @@ __global__ void __launch_bounds__(kThreads)
     int2 even[M], odd[M];  // of two neighbouring sequences
 #pragma unroll
     for (int m = 0; m < M; ++m) {
-      int4 all{};
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) {
-        const int4 part = parts[((w * T * M + t * M + m) * N + n) * 32 + of];
-        all.x += part.x, all.y += part.y, all.z += part.z, all.w += part.w;
-      }
+      const int4 all = sum_parts<T * M, N>(parts, t * M + m, n, of);
       even[m] = {all.x, all.z}, odd[m] = {all.y, all.w};
     }
-    const int task = first_task + t, row = task * kPanelRows + of / 4 * 2;
-    const int stream = first_stream + n * kStreams + of % 4 * 2;
+    const int task = first_task + t, row = task * kPanelOutputs + of / 4 * 2;
+    const int stream = first_stream + n * kTileRows + of % 4 * 2;
     if (task < tasks && stream < p.b.streams)
       leave(Products<kind>(p, even, stream), p, row, stream);
     if (task < tasks && stream + 1 < p.b.streams)
@@ -352,7 +288,7 @@ void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) 
   const auto kernel = multiply_kernel<kind, T, N>;
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
              "[decode] shared memory");
-  const int tasks = (p.outputs + kPanelRows - 1) / kPanelRows, streams = N * kStreams;
+  const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs, streams = N * kTileRows;
   const Launch launch(
       dim3(unsigned((tasks + T - 1) / T), unsigned((p.b.streams + streams - 1) / streams)), kBytes,
       early, stream);
@@ -367,9 +303,9 @@ constexpr int kTasks = kind == kHead  ? 4
 
 template <int kind>
 void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
-  if (p.b.streams <= kStreams)
+  if (p.b.streams <= kTileRows)
     launch_product<kind, 1, 1>(p, early, stream);
-  else if (p.b.streams <= 2 * kStreams)
+  else if (p.b.streams <= 2 * kTileRows)
     launch_product<kind, kTasks<kind>, 2>(p, early, stream);
   else
     launch_product<kind, kTasks<kind>, 4>(p, early, stream);

@@ -52,4 +52,9 @@ template <class A>
 void ternary_product_hopper(const IntegerProduct<A>& product, int multiprocessors,
                             cudaStream_t stream, int cluster = 2);
 
+// The bits of ternary_product_plain, for few rows of q: t are tiles of DType::t2, read once for 32
+// rows and unpacked in registers. I: a multiple of 64; q aligned to 16 bytes.
+template <class A>
+void ternary_product_tiles(const IntegerProduct<A>& product, cudaStream_t stream);
+
 }  // namespace tern::cuda

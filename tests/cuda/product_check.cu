@@ -1,11 +1,12 @@
 // Checks the products on a GPU: the Hopper kernel against the plain one, bit for bit, both against
-// sampled dot products on the host; dx and dw through the library against the plain f32 kernel;
-// nothing written beyond an output. "product_check small" leaves the model's sizes out. Times are
-// the business of `tern bench gemm`.
+// sampled dot products on the host, and the kernel for few rows and two-bit weights likewise; dx
+// and dw through the library against the plain f32 kernel; nothing written beyond an output.
+// "product_check small" leaves the model's sizes out. Times are the business of `tern bench gemm`.
 #include <cstdio>
 #include <cstring>
 #include <random>
 
+#include "core/ternary_tiles.h"
 #include "cuda/products/product_kernels.h"
 #include "cuda/products/ternary_product.cuh"
 #include "tests/cuda/product_check.cuh"
@@ -28,6 +29,41 @@ bool element_is_right(const Operands& in, const Buffer<A>& y, const Size& s, int
   return got == want;
 }
 
+// The bits of y, and nothing beyond.
+template <class A>
+void check_same(const Buffer<A>& y, const Buffer<A>& plain, std::size_t count, const char* what,
+                const Size& s) {
+  using Word = std::conditional_t<std::is_same_v<A, float>, unsigned, unsigned short>;
+  const Buffer<unsigned> differences(1);
+  cuda_check(cudaMemset(differences.get(), 0, sizeof(unsigned)), "[differences]");
+  count_differences<<<blocks(count), 256>>>(reinterpret_cast<const Word*>(plain.get()),
+                                            reinterpret_cast<const Word*>(y.get()), count,
+                                            differences.get());
+  launched("[count_differences]");
+  const unsigned wrong = differences.host(0, 1)[0];
+  if (wrong) std::printf("        %u of %zu elements differ\n", wrong, count);
+  report(wrong == 0, what, s);
+  report(y.guarded(), what, s);
+}
+
+template <class A>
+void check_tiles(const Operands& in, const Buffer<A>& plain, const Size& s) {
+  const std::vector<std::int8_t> t = in.t.host(0, std::size_t(s.O) * s.I);
+  std::vector<TernaryTile> packed(std::size_t(tiles_of(s.O, s.I)));
+  pack_tiles(packed.data(), t.data(), s.O, s.I);
+  const Buffer<TernaryTile> tiles(packed.size());
+  cuda_check(cudaMemcpy(tiles.get(), packed.data(), packed.size() * sizeof(TernaryTile),
+                        cudaMemcpyHostToDevice),
+             "[tiles]");
+  const std::size_t count = std::size_t(s.N) * s.O;
+  const Buffer<A> y(count);
+  IntegerProduct<A> product = in.into(y, s);
+  product.t = reinterpret_cast<const std::int8_t*>(tiles.get());
+  ternary_product_tiles(product, nullptr);
+  cuda_check(cudaDeviceSynchronize(), "[tiles]");
+  check_same(y, plain, count, "kernel for few rows against the plain kernel", s);
+}
+
 template <class A>
 void check_forward(const Operands& in, const Size& s, int multiprocessors) {
   const std::size_t count = std::size_t(s.N) * s.O;
@@ -41,23 +77,16 @@ void check_forward(const Operands& in, const Size& s, int multiprocessors) {
     report(element_is_right(in, plain, s, n, o), "plain kernel against the host", s);
   }
   report(plain.guarded(), "plain kernel wrote beyond y", s);
+  if (s.N <= 256 && s.I % 64 == 0) check_tiles(in, plain, s);
   if (!hopper_product_fits(in.into(other, s))) return;
-  const Buffer<unsigned> differences(1);
   for (const int cluster : {1, 2, 2}) {
     other.poison();
-    cuda_check(cudaMemset(differences.get(), 0, sizeof(unsigned)), "[differences]");
     ternary_product_hopper(in.into(other, s), multiprocessors, nullptr, cluster);
     cuda_check(cudaDeviceSynchronize(), "[hopper]");
-    using Word = std::conditional_t<std::is_same_v<A, float>, unsigned, unsigned short>;
-    count_differences<<<blocks(count), 256>>>(reinterpret_cast<const Word*>(plain.get()),
-                                              reinterpret_cast<const Word*>(other.get()), count,
-                                              differences.get());
-    launched("[count_differences]");
-    const unsigned wrong = differences.host(0, 1)[0];
-    if (wrong)
-      std::printf("        cluster %d: %u of %zu elements differ\n", cluster, wrong, count);
-    report(wrong == 0, "Hopper kernel against the plain kernel", s);
-    report(other.guarded(), "Hopper kernel wrote beyond y", s);
+    check_same(other, plain, count,
+               cluster == 1 ? "Hopper kernel, blocks alone, against the plain kernel"
+                            : "Hopper kernel, pairs of blocks, against the plain kernel",
+               s);
   }
 }
 
@@ -80,8 +109,12 @@ int main(int count, char** words) try {
                       {"odd", 300, 8, 16},       {"odd", 257, 520, 128},  {"odd", 256, 256, 256},
                       {"odd", 1000, 1000, 1008}, {"odd", 999, 1032, 520}, {"odd", 4097, 264, 2832},
                       {"odd", 5000, 4104, 400},  {"odd", 70, 3000, 1040}};
+  const Size few[] = {{"few", 1, 1024, 1024},  {"few", 7, 1000, 64},   {"few", 9, 33, 2816},
+                      {"few", 32, 512, 512},   {"few", 33, 2003, 960}, {"few", 64, 5632, 1024},
+                      {"few", 256, 1024, 6912}};
   for (const Size& s : odd) check_size(s, device.multiProcessorCount, false);
-  std::printf("%zu small and odd sizes: %d failures\n", std::size(odd), failures);
+  for (const Size& s : few) check_size(s, device.multiProcessorCount, false);
+  std::printf("%zu small and odd sizes: %d failures\n", std::size(odd) + std::size(few), failures);
   const int D[] = {1024, 2048, 2560}, H[] = {2816, 5632, 6912}, N = 16384;
   for (int k = 0; k < 3 && !small; ++k) {
     check_size({"D -> D", N, D[k], D[k]}, device.multiProcessorCount, true);
