@@ -2,6 +2,8 @@
 // of CPU and chosen when the program runs. Integer sums are exact: every kind gives the same bits.
 #pragma once
 
+#include <type_traits>
+
 #include "core/kernels/product.h"
 #include "core/ternary_tiles.h"
 
@@ -54,6 +56,21 @@ struct FloatTile {
   const std::int8_t* codes = nullptr;
   Index codes_stride = 0, depth = 0;
 };
+
+// body(n), 1 to 4, with n as a constant
+template <class Body>
+void with_constant(Index n, Body&& body) {
+  switch (n) {
+    case 1:
+      return body(std::integral_constant<int, 1>());
+    case 2:
+      return body(std::integral_constant<int, 2>());
+    case 3:
+      return body(std::integral_constant<int, 3>());
+    default:
+      return body(std::integral_constant<int, 4>());
+  }
+}
 
 struct CodeKernels {
   const char* name;
