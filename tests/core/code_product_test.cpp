@@ -53,10 +53,10 @@ class CodeProduct : public testing::TestWithParam<const cpu::CodeKernels* (*)()>
   CpuBackend on_{std::size_t(64) << 20};
 };
 
-constexpr const char* kNames[] = {"AVX512", "AVXVNNI", "AVX2"};
+constexpr const char* kNames[] = {"AVX512", "AVXVNNI", "AVX2", "NEON"};
 INSTANTIATE_TEST_SUITE_P(Kernels, CodeProduct,
                          testing::Values(cpu::code_kernels_avx512, cpu::code_kernels_avx_vnni,
-                                         cpu::code_kernels_avx2),
+                                         cpu::code_kernels_avx2, cpu::code_kernels_neon),
                          [](const auto& kernels) { return kNames[kernels.index]; });
 
 void expect_exact(const Tensor& y, Operands& a, const Size& size) {
@@ -207,8 +207,8 @@ TEST_P(CodeProduct, BitsAreThoseOfEveryCpu) {
 
 TEST(CodeKernels, AreTheBestThatThisCpuHas) {
   const cpu::CodeKernels* best = nullptr;
-  for (const auto kernels :
-       {cpu::code_kernels_avx2, cpu::code_kernels_avx_vnni, cpu::code_kernels_avx512})
+  for (const auto kernels : {cpu::code_kernels_neon, cpu::code_kernels_avx2,
+                             cpu::code_kernels_avx_vnni, cpu::code_kernels_avx512})
     if (kernels()) best = kernels();
   EXPECT_EQ(cpu::code_kernels(), best);
 }
