@@ -1,6 +1,9 @@
 // tern info: this build and this machine. Prints missing parts as missing, never fails for them.
 #include <dlfcn.h>
 #include <fmt/format.h>
+#ifdef __aarch64__
+#include <sys/auxv.h>
+#endif
 
 #include "apps/commands/command_line.h"
 #include "apps/system/environment.h"
@@ -19,10 +22,10 @@ void row(const char* name, const std::string& text) {
 
 std::string cpu_features() {
   std::string text;
-#if defined(__x86_64__)
   const auto add = [&](const char* name, bool there) {
     if (there) text += (text.empty() ? "" : " ") + std::string(name);
   };
+#if defined(__x86_64__)
   add("AVX2", __builtin_cpu_supports("avx2"));
   add("AVX-VNNI", __builtin_cpu_supports("avxvnni"));
   add("FMA", __builtin_cpu_supports("fma"));
@@ -31,8 +34,11 @@ std::string cpu_features() {
   add("AVX-512VL", __builtin_cpu_supports("avx512vl"));
   add("AVX-512DQ", __builtin_cpu_supports("avx512dq"));
   add("AVX-512VNNI", __builtin_cpu_supports("avx512vnni"));
+#elif defined(__aarch64__)
+  add("NEON", getauxval(AT_HWCAP) & HWCAP_ASIMD);
+  add("SDOT", getauxval(AT_HWCAP) & HWCAP_ASIMDDP);
 #endif
-  return text.empty() ? "no AVX2" : text;
+  return text.empty() ? "none that kernels use" : text;
 }
 
 // A plugin's path and what `version` reads from its libraries, or why it cannot be opened.

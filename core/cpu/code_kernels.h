@@ -2,6 +2,8 @@
 // of CPU and chosen when the program runs. Integer sums are exact: every kind gives the same bits.
 #pragma once
 
+#include <type_traits>
+
 #include "core/kernels/product.h"
 #include "core/ternary_tiles.h"
 
@@ -18,7 +20,7 @@ inline constexpr Index kFloatColumns = 64;  // columns of one float tile
 inline constexpr Index kFloatDepth = 256;   // terms that one float tile sums at most
 inline constexpr Index kFloatRowStride = kFloatDepth + 16;  // elements; no power of two
 
-// sums (rows, kIntegerColumns) = q (rows, I) . (t + 1)^T. The instructions take one unsigned
+// sums (rows, kIntegerColumns) = q (rows, I) . (t + 1)^T. The instructions of x86 take one unsigned
 // operand, so weights enter as t + 1 in {0, 1, 2} and the caller subtracts the sum of q's row.
 struct IntegerTile {
   std::int32_t* sums = nullptr;  // out, row-major
@@ -55,6 +57,21 @@ struct FloatTile {
   Index codes_stride = 0, depth = 0;
 };
 
+// body(n), 1 to 4, with n as a constant
+template <class Body>
+void with_constant(Index n, Body&& body) {
+  switch (n) {
+    case 1:
+      return body(std::integral_constant<int, 1>());
+    case 2:
+      return body(std::integral_constant<int, 2>());
+    case 3:
+      return body(std::integral_constant<int, 3>());
+    default:
+      return body(std::integral_constant<int, 4>());
+  }
+}
+
 struct CodeKernels {
   const char* name;
   void (*integer_tile)(const IntegerTile&);
@@ -68,7 +85,8 @@ struct CodeKernels {
 const CodeKernels* code_kernels_avx512();  // AVX-512 with VNNI
 const CodeKernels* code_kernels_avx_vnni();
 const CodeKernels* code_kernels_avx2();
-const CodeKernels* code_kernels();  // the best of them
+const CodeKernels* code_kernels_neon();  // with the dot product of ARMv8.2
+const CodeKernels* code_kernels();       // the best of them
 
 // Float products with int8 codes, tiled over threads and fed to the CPU's own instructions. The
 // general definition, for any size, f64 and any CPU, is in core/cpu/product.cpp.

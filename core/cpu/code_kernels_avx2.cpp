@@ -143,16 +143,7 @@ void tile_dots_of(const TileDots& a) {
 
 void tile_dots(const TileDots& a) {
   std::fill_n(a.sums, a.rows * a.outputs, 0);
-  switch (a.rows) {
-    case 1:
-      return tile_dots_of<1>(a);
-    case 2:
-      return tile_dots_of<2>(a);
-    case 3:
-      return tile_dots_of<3>(a);
-    default:
-      return tile_dots_of<4>(a);
-  }
+  with_constant(a.rows, [&](auto rows) { tile_dots_of<rows>(a); });
 }
 
 // RowStep and DepthStep: distance in a of the next row and of the next term

@@ -101,16 +101,7 @@ void tile_dots_of(const TileDots& a) {
 }
 
 void tile_dots(const TileDots& a) {
-  switch (a.rows) {
-    case 1:
-      return tile_dots_of<1>(a);
-    case 2:
-      return tile_dots_of<2>(a);
-    case 3:
-      return tile_dots_of<3>(a);
-    default:
-      return tile_dots_of<4>(a);
-  }
+  with_constant(a.rows, [&](auto rows) { tile_dots_of<rows>(a); });
 }
 
 // RowStep and DepthStep: distance in a of the next row and of the next term
@@ -143,16 +134,8 @@ void float_tile_of(const FloatTile& a) {
 
 template <Index RowStep, Index DepthStep>
 void float_tile(const FloatTile& a) {
-  switch (a.columns) {
-    case 16:
-      return float_tile_of<1, RowStep, DepthStep>(a);
-    case 32:
-      return float_tile_of<2, RowStep, DepthStep>(a);
-    case 48:
-      return float_tile_of<3, RowStep, DepthStep>(a);
-    default:
-      return float_tile_of<4, RowStep, DepthStep>(a);
-  }
+  with_constant(a.columns / 16,
+                [&](auto vectors) { float_tile_of<vectors, RowStep, DepthStep>(a); });
 }
 
 constexpr CodeKernels kKernels{.name = "AVX-512 VNNI",

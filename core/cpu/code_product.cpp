@@ -225,9 +225,9 @@ void backward_w(const CodeKernels& kernels, const TernaryProductBackward& a, Ind
 }  // namespace
 
 const CodeKernels* code_kernels() {
-  for (const auto kernels : {code_kernels_avx512, code_kernels_avx_vnni})
+  for (const auto kernels : {code_kernels_avx512, code_kernels_avx_vnni, code_kernels_avx2})
     if (const CodeKernels* best = kernels()) return best;
-  return code_kernels_avx2();
+  return code_kernels_neon();
 }
 
 const CodeKernels* code_kernels_for(DType real, const Tensor& t) {

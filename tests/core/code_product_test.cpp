@@ -1,8 +1,9 @@
-// Every set of vector instructions that this CPU has, against sums written out in float64.
+// Every set of vector instructions that this CPU has, against sums written out, and the bits that
+// every kind of CPU gives.
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
+#include <string_view>
 
 #include "core/cpu/code_kernels.h"
 #include "core/cpu/cpu_backend.h"
@@ -52,9 +53,11 @@ class CodeProduct : public testing::TestWithParam<const cpu::CodeKernels* (*)()>
   CpuBackend on_{std::size_t(64) << 20};
 };
 
+constexpr const char* kNames[] = {"AVX512", "AVXVNNI", "AVX2", "NEON"};
 INSTANTIATE_TEST_SUITE_P(Kernels, CodeProduct,
                          testing::Values(cpu::code_kernels_avx512, cpu::code_kernels_avx_vnni,
-                                         cpu::code_kernels_avx2));
+                                         cpu::code_kernels_avx2, cpu::code_kernels_neon),
+                         [](const auto& kernels) { return kNames[kernels.index]; });
 
 void expect_exact(const Tensor& y, Operands& a, const Size& size) {
   for (Index n = 0; n < size.N; ++n)
@@ -139,22 +142,75 @@ TEST_P(CodeProduct, BackwardIsThatOfTheDequantisedOperands) {
     }
 }
 
-TEST(CodeKernels, GiveTheSameBitsWhateverTheInstructions) {
-  const auto *wide = cpu::code_kernels_avx512(), *narrow = cpu::code_kernels_avx2();
-  if (!wide || !narrow) GTEST_SKIP() << "this CPU has at most one of them";
-  CpuBackend on(std::size_t(16) << 20);
-  const Size size{300, 290, 176};
-  Operands a(on, size);
-  const Tensor dx(on, {2, size.N, size.I}, DType::f32), dw(on, {2, size.O, size.I}, DType::f32);
-  for (const int k : {0, 1})
-    cpu::ternary_product_backward(k ? *wide : *narrow,
-                                  {.dx = {dx.slice(k, 1).reshape({size.N, size.I})},
-                                   .dw = {dw.slice(k, 1).reshape({size.O, size.I})},
-                                   .dy = a.dy,
-                                   .x = a.x,
-                                   .w = a.w});
-  for (const Tensor& t : {dx, dw})
-    EXPECT_EQ(std::memcmp(t.raw(), t.slice(1, 1).raw(), t.bytes() / 2), 0);
+// The order of summation on paper: a row's terms one after the other, each fused with the sum.
+TEST_P(CodeProduct, BackwardAddsTermByTerm) {
+  for (const auto [N, O, I] : {Size{13, 64, 32}, Size{9, 300, 112}, Size{300, 29, 64}})
+    for (const float before : {0.0f, 0.3f}) {
+      Operands a(on_, {N, O, I});
+      const Tensor dx(on_, {N, I}, DType::f32), dw(on_, {O, I}, DType::f32);
+      on_.fill(dx, before);
+      on_.fill(dw, before);
+      const bool add = before != 0;
+      cpu::ternary_product_backward(
+          kernels(), {.dx = {dx, add}, .dw = {dw, add}, .dy = a.dy, .x = a.x, .w = a.w});
+      const float* dy = a.dy.data<float>();
+      for (Index n = 0; n < N; ++n)
+        for (Index i = 0; i < I; ++i) {
+          float sum = before;
+          for (Index o = 0; o < O; ++o)
+            sum = std::fma(dy[n * O + o] * (1 / a.scale()), float(a.t()[o * I + i]), sum);
+          ASSERT_EQ(dx.data<float>()[n * I + i], sum) << n << ", " << i;
+        }
+      for (Index o = 0; o < O; ++o)
+        for (Index i = 0; i < I; ++i) {
+          float sum = before;
+          for (Index n = 0; n < N; ++n)
+            sum = std::fma(dy[n * O + o] * (1 / a.row_scale()[n]), float(a.q()[n * I + i]), sum);
+          ASSERT_EQ(dw.data<float>()[o * I + i], sum) << o << ", " << i;
+        }
+    }
+}
+
+std::uint64_t hash_of(const Tensor& t) {
+  return stream_of({static_cast<const char*>(t.raw()), t.bytes()});
+}
+
+struct Bits {
+  Size size;
+  std::uint64_t y, dx, dw;  // hashes
+};
+
+const Bits kBits[] = {
+    {{1, 290, 1040}, 0x0a2d5d6f4fe02ba3, 0x7b4bda577d5329db, 0x9aec075dfb0af3fb},
+    {{7, 70, 80}, 0x6b977b6aeb8b8376, 0x99d0bf31ff328af8, 0x693b317f970789eb},
+    {{300, 290, 176}, 0x741bd0d81bbe0466, 0xf0e89a98b5d911e6, 0x4f0bb71f7a628976}};
+
+TEST_P(CodeProduct, BitsAreThoseOfEveryCpu) {
+  for (const Bits& want : kBits) {
+    const auto [N, O, I] = want.size;
+    Operands a(on_, want.size);
+    const TernaryWeight tiles{Tensor(on_, {O, I}, DType::t2), a.w.scale};
+    pack_tiles(tiles.t, a.w.t);
+    const Tensor y(on_, {N, O}, DType::f32), dx(on_, {N, I}, DType::f32),
+        dw(on_, {O, I}, DType::f32);
+    for (const TernaryWeight& w : {a.w, tiles}) {
+      on_.fill(y, NAN);
+      cpu::ternary_product(kernels(), {.y = y, .x = a.x, .w = w});
+      EXPECT_EQ(hash_of(y), want.y) << N << ' ' << O << ' ' << I << ' ' << w.t.dtype();
+    }
+    cpu::ternary_product_backward(kernels(),
+                                  {.dx = {dx}, .dw = {dw}, .dy = a.dy, .x = a.x, .w = a.w});
+    EXPECT_EQ(hash_of(dx), want.dx) << N << ' ' << O << ' ' << I;
+    EXPECT_EQ(hash_of(dw), want.dw) << N << ' ' << O << ' ' << I;
+  }
+}
+
+TEST(CodeKernels, AreTheBestThatThisCpuHas) {
+  const cpu::CodeKernels* best = nullptr;
+  for (const auto kernels : {cpu::code_kernels_neon, cpu::code_kernels_avx2,
+                             cpu::code_kernels_avx_vnni, cpu::code_kernels_avx512})
+    if (kernels()) best = kernels();
+  EXPECT_EQ(cpu::code_kernels(), best);
 }
 
 }  // namespace
