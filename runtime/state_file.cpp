@@ -98,7 +98,7 @@ StateOwner owner_of(const SavedModel& saved) {
 
 void require_state_place(const fs::path& to) {
   if (path_exists(to, Fault::disk))
-    require(packed_format_of(to) == kStateFormat, Fault::usage, to.string(),
+    require(is_state_file(to), Fault::usage, to.string(),
             ": expected a new file, or an earlier state to replace, got something else: remove it "
             "first, or take another name");
   require_replaceable(to);
@@ -209,8 +209,11 @@ void StateFile::require_tensors(const Model& model) const {
           count, " tensors, got ", file_.entries().size(), kMakeAnew);
 }
 
-StateFile StateFile::open(const fs::path& path, const StateOwner& owner,
-                          const ModelConfig& config) {
+bool is_state_file(const fs::path& path) {
+  return packed_format_of(path) == kStateFormat;
+}
+
+StateFile StateFile::open(const fs::path& path) {
   StateFile state(open_file(path));
   const std::string where = path.string();
   const auto format = state.file_.metadata().find("format");
@@ -220,20 +223,29 @@ StateFile StateFile::open(const fs::path& path, const StateOwner& owner,
           kStateVersion, " of the format ", kStateFormat, ", got ",
           quoted_text(state.fact("version")), kMakeAnew);
   state.require_hash();
-  require(state.fact("model") == owner.fingerprint, Fault::input, where,
-          ": is the state of another model: expected the fingerprint ", owner.fingerprint, " of ",
-          owner.path, ", got ", quoted_text(state.fact("model")),
-          ": name the model that wrote it, or make it anew with --state-out");
-  require(state.fact("tokenizer") == owner.tokenizer, Fault::input, where,
-          ": was written with another tokenizer: expected the hash ", owner.tokenizer, ", got ",
-          quoted_text(state.fact("tokenizer")), kMakeAnew);
+  state.fact("model"), state.fact("tokenizer");
   state.positions_ = std::int64_t(state.number("positions", kMostPositions));
-  state.require_tensors(Model(config, {}));
   state.state_.generator.unread =
-      std::int32_t(state.number("unread", std::uint64_t(config.vocab_size) - 1));
+      std::int32_t(state.number("unread", std::numeric_limits<std::int32_t>::max()));
   state.state_.generator.drawn = state.number("drawn", std::numeric_limits<std::uint64_t>::max());
   state.state_.text_begins = state.number("text_begins", 1) == 1;
   state.state_.held = state.held();
+  return state;
+}
+
+StateFile StateFile::open(const fs::path& path, const StateOwner& owner,
+                          const ModelConfig& config) {
+  StateFile state = open(path);
+  const std::string where = path.string();
+  require(state.model() == owner.fingerprint, Fault::input, where,
+          ": is the state of another model: expected the fingerprint ", owner.fingerprint, " of ",
+          owner.path, ", got ", quoted_text(state.model()),
+          ": name the model that wrote it, or make it anew with --state-out");
+  require(state.tokenizer() == owner.tokenizer, Fault::input, where,
+          ": was written with another tokenizer: expected the hash ", owner.tokenizer, ", got ",
+          quoted_text(state.tokenizer()), kMakeAnew);
+  state.require_tensors(Model(config, {}));
+  state.number("unread", std::uint64_t(config.vocab_size) - 1);
   return state;
 }
 

@@ -30,14 +30,24 @@ void require_state_place(const std::filesystem::path& to);
 void save_state(const std::filesystem::path& to, const TextGenerator& from,
                 const StateOwner& owner);
 
+// Whether a file begins as a state does.
+bool is_state_file(const std::filesystem::path& path);
+
 class StateFile {
  public:
   // Checks all of it before any memory is taken for it: Fault::input naming the defect if it is
   // damaged, of another program or version, or of another model than the owner.
   static StateFile open(const std::filesystem::path& path, const StateOwner& owner,
                         const ModelConfig& config);
+  // The same for whatever owner: what is in it is whole, but may fit no model.
+  static StateFile open(const std::filesystem::path& path);
 
+  const SafetensorsFile& file() const { return file_; }
+  const std::string& model() const { return fact("model"); }
+  const std::string& tokenizer() const { return fact("tokenizer"); }
   std::int64_t positions() const { return positions_; }  // read before the unread token
+  std::int32_t unread() const { return state_.generator.unread; }
+  std::uint64_t drawn() const { return state_.generator.drawn; }
   // to: a generator with room for the positions. Numbers of another device's type are converted.
   void load(TextGenerator& to) const;
 

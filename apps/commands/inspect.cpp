@@ -1,5 +1,5 @@
 // tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus, of a Hugging
-// Face folder or of a packed file, and whether it is good.
+// Face folder, of a packed file or of a prompt's state, and whether it is good.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
 #include "runtime/quantities.h"
+#include "runtime/state_file.h"
 
 namespace tern {
 namespace {
@@ -190,6 +191,12 @@ void inspect_folder(const InspectOptions& options) {
                                     : "every weight is there; --verify reads them");
 }
 
+void print_entries(const SafetensorsFile& file) {
+  for (const auto& [name, e] : file.entries())
+    print_tensor(
+        {.name = name, .type = e.type, .shape = {e.shape.begin(), e.shape.end()}, .pieces = {}});
+}
+
 void inspect_packed(const InspectOptions& options) {
   const SavedModel saved = open_packed(options.path);
   const Model model(saved.config.model, {});
@@ -205,16 +212,29 @@ void inspect_packed(const InspectOptions& options) {
     if (p->ternary) codes += file.entry(p->name).bytes;
   fmt::print("  size        {} in {} tensors, {} of them codes at 2 bits\n",
              bytes_text(double(bytes)), file.entries().size(), bytes_text(double(codes)));
-  if (options.all)
-    for (const auto& [name, e] : file.entries())
-      print_tensor(
-          {.name = name, .type = e.type, .shape = {e.shape.begin(), e.shape.end()}, .pieces = {}});
+  if (options.all) print_entries(file);
   fmt::print("good: every byte matches its hash, every code and number is one\n");
+}
+
+void inspect_state(const InspectOptions& options) {
+  const StateFile state = StateFile::open(options.path);
+  const auto& entries = state.file().entries();
+  fmt::print("{}\n", options.path.string());
+  fmt::print("  state of    model {}, tokenizer {}\n", printable(state.model()),
+             printable(state.tokenizer()));
+  fmt::print("  positions   {}, then token {}, not read yet\n", state.positions(), state.unread());
+  fmt::print("  drawn       {} tokens\n", state.drawn());
+  std::uint64_t bytes = state.file().header_bytes();
+  for (const auto& [name, e] : entries) bytes += e.bytes;
+  fmt::print("  size        {} in {} tensors\n", bytes_text(double(bytes)), entries.size());
+  if (options.all) print_entries(state.file());
+  fmt::print("good: every byte matches its hash\n");
 }
 
 void inspect(const InspectOptions& options) {
   require(path_exists(options.path), Fault::input, options.path.string(), ": does not exist");
   if (is_packed_model(options.path)) return inspect_packed(options);
+  if (is_state_file(options.path)) return inspect_state(options);
   if (is_huggingface_folder(options.path)) return inspect_folder(options);
   if (is_corpus(options.path)) return inspect_corpus(options);
   const fs::path inside = options.path / "checkpoints";
@@ -229,12 +249,13 @@ void inspect(const InspectOptions& options) {
 
 void add_inspect(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand(
-      "inspect", "Show and verify checkpoints, corpora, Hugging Face folders and packed files.");
+      "inspect",
+      "Show and verify checkpoints, corpora, Hugging Face folders, packed files and saved states.");
   const auto options = std::make_shared<InspectOptions>();
   command
       .add_option("PATH", options->path,
                   "a checkpoint, a run directory, a corpus of tern prepare, a Hugging Face folder, "
-                  "or a packed file")
+                  "a packed file, or a state of tern generate")
       ->transform(path_argument())
       ->required();
   command.add_flag("--verify", options->verify,

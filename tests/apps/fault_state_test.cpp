@@ -181,6 +181,25 @@ TEST_F(Fault323, TheCommandSaysOneLineAndExitsWith3) {
   expect_one_line(generate("a", {"--state-in", room_.path().string()}), "got a directory");
 }
 
+TEST_F(Fault323, InspectSaysWhatAStateIsAndWhetherItIsWhole) {
+  const auto inspect = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {sibling_program("tern"), "inspect"});
+    return run({.args = arguments});
+  };
+  const Outcome outcome = inspect({good(), "--all"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Facts facts = SafetensorsFile::open(good()).metadata();
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("state of    model " + facts.at("model")),
+                                 HasSubstr("positions   " + facts.at("positions") +
+                                           ", then token " + facts.at("unread") + ','),
+                                 HasSubstr("drawn       3 tokens"), HasSubstr("layers.0.state.0"),
+                                 HasSubstr("good: every byte")));
+  std::string bytes = read_text(good());
+  bytes[bytes.size() / 2] ^= 1;
+  write_text(path_, bytes);
+  expect_one_line(inspect({path_}), "the file is damaged");
+}
+
 TEST_F(Fault323, AnotherFileIsNotReplaced) {
   write_text(path_, "precious");
   const Outcome outcome = generate("a", {"--state-out", path_});
