@@ -351,6 +351,35 @@ TEST_F(Packed, TheEmbeddingMayBeSmaller) {
   }
 }
 
+// Free running, with its own codes: what a rounded embedding does to the loss. A model that has
+// learned something, on all of the validation text.
+TEST_F(Packed, ARoundedEmbeddingKeepsTheLoss) {
+  constexpr double kBound = 0.002;  // nats
+  const std::string from = checkpoint({}, 300);
+  const auto corpus = std::make_shared<Corpus>(Corpus::open_held_out(tiny_corpus()));
+  TrainedForm trained(open_model(from));
+  const Index context = 16;
+  const TextScores expected = scores_in_parallel(trained.model, corpus, context);
+  ASSERT_GT(expected.losses.size(), 2000u);
+  EXPECT_LT(expected.mean_loss(), 5.2) << "of log(320) = 5.77: it has learned nothing";
+  for (const StoredType embedding : {StoredType::f32, StoredType::bf16, StoredType::i8}) {
+    const LoadedModel loaded = load(open_model(pack(from, embedding)));
+    const TextScores got = scores_in_parallel(*loaded.model, corpus, context),
+                     by_token = scores_by_token(*loaded.model, corpus, context);
+    const double difference = got.mean_loss() - expected.mean_loss();
+    RecordProperty("difference", std::to_string(difference));
+    RecordProperty("flips", std::to_string(flips(got, expected)));
+    EXPECT_LT(std::abs(difference), kBound) << int(embedding);
+    EXPECT_LT(flips(got, expected), Index(expected.losses.size()) / 50) << int(embedding);
+    EXPECT_EQ(by_token.losses, got.losses) << "token by token";
+    EXPECT_EQ(by_token.likeliest, got.likeliest);
+    if (embedding == StoredType::f32)
+      EXPECT_EQ(got.losses, expected.losses);
+    else
+      EXPECT_NE(got.losses, expected.losses) << "nothing was rounded";
+  }
+}
+
 TEST_F(Packed, DoublePrecisionIsRoundedAndThatIsSaid) {
   const std::string from = checkpoint({"precision.dtype=f64"}), to = room_ / "m.safetensors";
   EXPECT_THAT(succeed({"export", "--to", "packed", "--checkpoint", from, "--out", to}),
