@@ -15,7 +15,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kHash = "hash";  // u8, the last tensor: XXH3-128 of all bytes before it
-constexpr std::uint64_t kMostPositions = std::uint64_t(1) << 31;
 constexpr const char* kMakeAnew = ": make it anew with --state-out";
 
 SafetensorsFile open_file(const fs::path& path) {
@@ -227,7 +226,7 @@ StateFile StateFile::open(const fs::path& path, const StateOwner& owner,
   require(state.fact("tokenizer") == owner.tokenizer, Fault::input, where,
           ": was written with another tokenizer: expected the hash ", owner.tokenizer, ", got ",
           quoted_text(state.fact("tokenizer")), kMakeAnew);
-  state.positions_ = std::int64_t(state.number("positions", kMostPositions));
+  state.positions_ = std::int64_t(state.number("positions", std::uint64_t(kMostPositions)));
   state.require_tensors(Model(config, {}));
   state.state_.generator.unread =
       std::int32_t(state.number("unread", std::uint64_t(config.vocab_size) - 1));
