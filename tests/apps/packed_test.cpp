@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "apps/bench/decode.h"
 #include "apps/run/open_model.h"
 #include "core/backend.h"
 #include "core/bfloat16.h"
@@ -315,6 +316,43 @@ TEST_F(Packed, ACpuComputesInTheMapping) {
   EXPECT_EQ(copied(loaded), 0u);
   for (const StoredType embedding : {StoredType::bf16, StoredType::i8})
     EXPECT_EQ(copied(load(open_model(pack(checkpoint(), embedding)))), 0u);
+}
+
+// A line of /proc/PID/status in bytes: "VmHWM", what was resident at most; "RssAnon", what is no
+// page of a file.
+double memory_of(pid_t process, const std::string& what) {
+  const std::string status = read_text("/proc/" + std::to_string(process) + "/status");
+  const std::size_t at = status.find('\n' + what + ':');
+  if (at == status.npos) return -1;
+  return std::stod(status.substr(at + what.size() + 2)) * 1024;
+}
+
+// The pages of the file, and the program, activations and states beside it: 10 % of the file and
+// 40 MB. A second copy of the weights would break it.
+TEST_F(Packed, AProcessTakesTheFileAndLittleMore) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer takes memory of its own";
+#endif
+  ModelConfig config{.vocab_size = 320, .width = 1536, .layers = 8, .explicit_glu_width = 4096};
+  config.quantize = Quantize::none;  // random_model() has latent weights for these alone
+  SavedModel saved = random_model(config);
+  saved.config.model.quantize = Quantize::ternary;
+  set_tokenizer(saved, *open_model(checkpoint()).tokenizer);
+  const std::string file = room_ / "m.safetensors";
+  const double bytes = double(export_packed(saved, file, {.version = "test"}));
+  ASSERT_GT(bytes, 55e6);
+  const std::string prompt = read_text("configs/demo/tinyshakespeare.txt").substr(0, 1500);
+  std::vector<std::string> args = {
+      "generate", "--checkpoint", file, "--prompt", prompt, "--temperature", "0", "-n", "3"};
+  const std::string text = succeed(args);
+  args.back() = "1000000";
+  args.insert(args.begin(), sibling_program("tern"));
+  Process generate({.args = args, .env = {{"OMP_NUM_THREADS", "2"}}});
+  ASSERT_TRUE(generate.wait_for(text.substr(0, text.size() - 1)));
+  const double most = memory_of(generate.id(), "VmHWM"), own = memory_of(generate.id(), "RssAnon");
+  EXPECT_GT(most, bytes) << "every byte was read to be hashed";
+  EXPECT_LT(most, 1.1 * bytes + 40e6);
+  EXPECT_LT(own, 0.1 * bytes + 40e6);
 }
 
 TEST_F(Packed, WeightsOutliveWhatOpenedThemAndAReplacedFile) {
