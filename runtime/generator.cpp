@@ -9,8 +9,8 @@ namespace tern {
 Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positions)
     : model_(model),
       sampling_(sampling),
-      positions_(positions),
-      state_(model.new_state(1, positions)) {}
+      positions_(std::min(positions, kMostPositions)),
+      state_(model.new_state(1, positions_)) {}
 
 // A chunk of a prompt at its first place and at its last one, since attention takes more behind a
 // longer cache; then one token.

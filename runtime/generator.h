@@ -11,6 +11,9 @@ namespace tern {
 // that their activations are small beside the weights.
 inline constexpr Index kPromptChunk = 256;
 
+// Positions of a text that memory is planned for, and that a state may have behind it.
+inline constexpr std::int64_t kMostPositions = std::int64_t(1) << 31;
+
 // Where a Generator stands. With the model and the same Sampling, all that it needs to go on.
 struct GeneratorState {
   ModelState model{};        // after every token but `unread`
@@ -20,7 +23,8 @@ struct GeneratorState {
 
 class Generator {
  public:
-  // positions: ids of the prompt and of what will be drawn, as far as that is known
+  // positions: ids of the prompt and of what will be drawn, as far as that is known; more than
+  // kMostPositions count as so many
   Generator(Model& model, const Sampling& sampling, std::int64_t positions = 0);
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;

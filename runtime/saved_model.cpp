@@ -1,5 +1,6 @@
 #include "runtime/saved_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/backend.h"
@@ -216,13 +217,26 @@ void bind_mapped(const MappedWeights& from, Parameter& p, InferenceWeights& to) 
     to.bind(p, place_real(p.shape, static_cast<const float*>(data)));
 }
 
+// Whether dense matrices are in bf16 in the files: then they are kept so, with the same values.
+bool stored_in_half(const SavedModel& saved) {
+  if (saved.mapped) return false;
+  const Model model(saved.config.model, {});
+  return std::ranges::all_of(model.parameters(), [&](const Parameter* p) {
+    if (!p->working_copy) return true;
+    const auto facts = saved.weights.find(p->name);
+    return facts && facts->type == StoredType::bf16;
+  });
+}
+
 }  // namespace
 
 LoadedModel load_model(const SavedModel& saved, const Device& device,
                        const std::function<void(Model&)>& use) {
   const ModelConfig& config = saved.config.model;
   const ModelOptions options = model_options(saved.config, device.facts().traits);
-  const bool half = options.activations == DType::bf16;
+  const bool on_cpu = !device.facts().traits.is_gpu();
+  const bool half = options.activations == DType::bf16 ||
+                    (on_cpu && options.dtype == DType::f32 && stored_in_half(saved));
   const std::optional<DType> working = half ? std::optional(DType::bf16) : std::nullopt;
   constexpr DType codes = DType::t2;  // a quarter of the bytes to read for each token
   auto backend = make_backend(device, [&](Backend& on) {

@@ -15,7 +15,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kHash = "hash";  // u8, the last tensor: XXH3-128 of all bytes before it
-constexpr std::uint64_t kMostPositions = std::uint64_t(1) << 31;
 constexpr const char* kMakeAnew = ": make it anew with --state-out";
 
 SafetensorsFile open_file(const fs::path& path) {
@@ -224,7 +223,7 @@ StateFile StateFile::open(const fs::path& path) {
           quoted_text(state.fact("version")), kMakeAnew);
   state.require_hash();
   state.fact("model"), state.fact("tokenizer");
-  state.positions_ = std::int64_t(state.number("positions", kMostPositions));
+  state.positions_ = std::int64_t(state.number("positions", std::uint64_t(kMostPositions)));
   state.state_.generator.unread =
       std::int32_t(state.number("unread", std::numeric_limits<std::int32_t>::max()));
   state.state_.generator.drawn = state.number("drawn", std::numeric_limits<std::uint64_t>::max());

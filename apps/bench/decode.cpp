@@ -20,6 +20,8 @@ namespace {
 constexpr Index kRounds = 5;
 constexpr std::size_t kRandomBlock = std::size_t(4) << 20;  // bytes of random reals, repeated
 constexpr Index kReads = 3;                                 // of the roof, in each round
+constexpr double kUpdates = 20;       // of an energy counter at least, while tokens are drawn
+constexpr double kRaplUpdate = 1e-3;  // seconds
 
 // --- a model of random weights ---
 
@@ -222,7 +224,8 @@ void rehearse_decode(Model& model, const DecodeSize& size) {
   decode.step();
 }
 
-DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool prefill) {
+DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool prefill,
+                         const EnergyCounter& energy) {
   Backend& on = *loaded.backend;
   Decode decode(*loaded.model, size);
   decode.prefill();
@@ -237,22 +240,27 @@ DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool
   const auto roof = [&] {
     for (Index i = 0; i < (gpu ? 1 : kReads); ++i) out.roof.add(gpu ? copy_rate(on) : read->rate());
   };
-  const bool reports = package_joules().has_value();
-  double joules = 0;
+  bool counted = energy.joules().has_value();
+  double joules = 0, drawing = 0;  // drawing: seconds
   const Index rounds = std::min(kRounds, size.tokens);
   for (Index round = 0; round < rounds; ++round) {
     roof();
     const double reading = on.seconds_of([&] { decode.prefill(); });
     if (prefill) out.prefill.add(double(size.streams * size.prompt) / reading);
-    const double before = reports ? *package_joules() : 0;
-    const Index last = size.tokens * (round + 1) / rounds;
-    for (Index i = size.tokens * round / rounds; i < last; ++i)
-      out.step.add(on.seconds_of([&] { decode.step(); }));
-    if (reports) joules += *package_joules() - before;
+    const std::optional<double> before = energy.joules();
+    drawing += seconds([&] {
+      const Index last = size.tokens * (round + 1) / rounds;
+      for (Index i = size.tokens * round / rounds; i < last; ++i)
+        out.step.add(on.seconds_of([&] { decode.step(); }));
+    });
+    const std::optional<double> after = energy.joules();
+    counted = counted && before && after;
+    joules += after.value_or(0) - before.value_or(0);
     if (const auto rate = gpu || !prefill ? std::nullopt : int8_rate()) out.int8.add(*rate);
   }
   roof();
-  if (reports) out.joules = joules / double(size.streams * size.tokens);
+  out.too_short = counted && drawing < kUpdates * energy.between;
+  if (counted && !out.too_short) out.joules = joules / double(size.streams * size.tokens);
   return out;
 }
 
@@ -360,6 +368,10 @@ std::size_t resident_peak() {
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
   return 0;
+}
+
+EnergyCounter package_energy() {
+  return {.joules = package_joules, .between = kRaplUpdate};
 }
 
 std::optional<double> package_joules() {

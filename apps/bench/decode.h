@@ -32,7 +32,8 @@ struct DecodeBench {
   double body_weights = 0;         // weights that each token of a prompt is multiplied by
   std::size_t resident = 0;        // see resident_peak(); before the memory of the roof is taken
   std::size_t pool = 0;            // bytes of the backend's slabs ever touched
-  std::optional<double> joules{};  // a token, of all packages; nullopt: not reported
+  std::optional<double> joules{};  // a token; nullopt: not reported
+  bool too_short = false;          // the tokens, for a counter that is seldom updated
 
   double tokens_per_second(Index streams) const { return double(streams) / step.median(); }
   double streamed() const { return bytes.streamed() / step.median(); }  // bytes/s
@@ -41,10 +42,20 @@ struct DecodeBench {
   double prefill_share() const { return 2 * body_weights * prefill.median() / int8.median(); }
 };
 
+// Joules since some moment.
+struct EnergyCounter {
+  std::function<std::optional<double>()> joules{};  // nullopt: not reported
+  double between = 0;                               // two updates, seconds
+};
+// Of all processor packages, by RAPL.
+EnergyCounter package_energy();
+
 // A round: the roof, a prompt from its beginning, a part of the tokens (the likeliest each time),
 // the int8 kernel; and the roof once more in the end. What disturbs the machine hits them all.
-// prefill = false: the prompt is read but not measured.
-DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool prefill = true);
+// prefill = false: the prompt is read but not measured. Energy is counted while tokens are drawn,
+// and only reported if that took twenty times as long as is between two updates.
+DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool prefill = true,
+                         const EnergyCounter& energy = package_energy());
 // What it does, once: load_model's `use`.
 void rehearse_decode(Model& model, const DecodeSize& size);
 

@@ -6,6 +6,7 @@
 #include "apps/bench/decode.h"
 #include "apps/bench/eigen_product.h"
 #include "apps/commands/command_line.h"
+#include "apps/run/gpu_monitor.h"
 #include "apps/run/open_model.h"
 #include "apps/system/environment.h"
 #include "core/cpu/cpu_backend.h"
@@ -36,11 +37,18 @@ bool is_ternary(const DecodeReport& r) {
   return r.config.quantize == Quantize::ternary;
 }
 
+// The driver's counter of a GPU is updated every 0.1 s or sooner.
+EnergyCounter energy_of(const Device& device) {
+  if (!device.facts().traits.is_gpu()) return package_energy();
+  const auto gpu = std::make_shared<GpuEnergy>(device.facts().pci);
+  return {.joules = [gpu] { return gpu->joules(); }, .between = 0.1};
+}
+
 DecodeBench measure(SavedModel saved, const Device& device, const DecodeSize& size, bool prefill) {
   const LoadedModel loaded =
       load_model(saved, device, [&](Model& model) { rehearse_decode(model, size); });
   saved.mapped.reset();  // a GPU has a copy, a CPU's tensors own the memory
-  return bench_decode(loaded, size, prefill);
+  return bench_decode(loaded, size, prefill, energy_of(device));
 }
 
 // A real matrix costs many times the bytes: fewer tokens behind fewer.
@@ -115,14 +123,21 @@ void print_roofs(const DecodeReport& r) {
                                  d.int8.median() / 1e12));
 }
 
+std::string energy_text(const DecodeReport& r) {
+  const DecodeBench& d = r.decode;
+  if (d.too_short) return "J a token: not reported: the counter is too slow for so few --tokens";
+  if (!d.joules) return "J a token: not reported";
+  return fmt::format("{:.4f} J a token, {}", *d.joules,
+                     r.gpu ? "the GPU alone" : "all processor packages");
+}
+
 void print_memory(const DecodeReport& r) {
   const DecodeBench& d = r.decode;
   row("state", bytes_text(d.bytes.state) + " of all streams, not counted above");
   row("memory", fmt::format("{} resident at the peak: the program, weights, states, activations",
                             bytes_text(double(d.resident))));
   if (r.gpu) row("", bytes_text(double(d.pool)) + " on the device");
-  row("energy", d.joules ? fmt::format("{:.3f} J a token, all processor packages", *d.joules)
-                         : "J a token: not reported");
+  row("energy", energy_text(r));
 }
 
 void print_dense(const DecodeReport& r) {

@@ -70,7 +70,8 @@ void generate(const GenerateOptions& options) {
   const std::string prompt = prompt_of(options);
   const std::int64_t positions =
       (before ? before->positions() + 1 : 0) +
-      std::int64_t(prompt_ids(tokenizer, saved.documents, prompt).size()) + options.tokens;
+      std::int64_t(prompt_ids(tokenizer, saved.documents, prompt).size()) +
+      std::min(options.tokens, kMostPositions);
   LoadedModel loaded = load_model(saved, Device(options.device), [&](Model& model) {
     Generator(model, options.sampling, positions).rehearse();
   });

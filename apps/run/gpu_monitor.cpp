@@ -34,6 +34,7 @@ struct Nvml {
   Result (*temperature)(Device, int sensor, unsigned* celsius) = nullptr;
   Result (*clock)(Device, int which, unsigned* megahertz) = nullptr;
   Result (*memory)(Device, Memory*) = nullptr;
+  Result (*energy)(Device, unsigned long long* millijoules) = nullptr;  // Volta or newer
 };
 
 template <class Function>
@@ -55,6 +56,7 @@ std::string open_nvml(const std::string& library, Nvml& nvml) {
   look_up(opened, "nvmlDeviceGetTemperature", nvml.temperature);
   look_up(opened, "nvmlDeviceGetClockInfo", nvml.clock);
   look_up(opened, "nvmlDeviceGetMemoryInfo", nvml.memory);
+  look_up(opened, "nvmlDeviceGetTotalEnergyConsumption", nvml.energy);
   if (nvml.init && nvml.shutdown && nvml.error_text && nvml.find) return "";
   return library + ": not the library that was expected";
 }
@@ -93,6 +95,12 @@ class Probe {
     if (got(nvml_.clock, device_, Nvml::kMultiprocessorClock, &value)) r.clock = value;
     if (got(nvml_.memory, device_, &memory)) r.memory_bytes = double(memory.used);
     return r;
+  }
+  std::optional<double> joules() const {
+    unsigned long long millijoules = 0;
+    if (!problem_.empty() || !nvml_.energy || nvml_.energy(device_, &millijoules) != 0)
+      return std::nullopt;
+    return double(millijoules) / 1000;
   }
 
  private:
@@ -191,6 +199,19 @@ GpuReadings GpuMonitor::mean_since_last_time() {
   const std::scoped_lock lock(state_->mutex);
   if (!state_->mean.empty()) state_->last = std::exchange(state_->mean, {}).value();
   return state_->last;
+}
+
+struct GpuEnergy::State {
+  Probe probe;
+};
+
+GpuEnergy::GpuEnergy(const std::string& pci, const std::string& library)
+    : state_(new State{.probe{pci, library}}) {}
+
+GpuEnergy::~GpuEnergy() = default;
+
+std::optional<double> GpuEnergy::joules() const {
+  return state_->probe.joules();
 }
 
 }  // namespace tern

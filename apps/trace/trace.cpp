@@ -184,7 +184,9 @@ class Tracer {
     if (name.ends_with(".output")) write_sums(name.substr(0, name.size() - 6), value.shape());
   }
 
+  // NumPy has no bf16: as f32.
   void write(const std::string& name, const Tensor& value) {
+    if (value.dtype() == DType::bf16) return write_real(name, download_real(value), value.shape());
     std::vector<std::byte> bytes(value.bytes());
     model_.backend().download(bytes.data(), value);
     out_.add(name, formulas_.of(name), value.dtype(), value.shape(), bytes);

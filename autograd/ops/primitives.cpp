@@ -131,8 +131,10 @@ Var cumsum(const Var& x, int axis) {
 
 Var matmul(const Var& x, const Var& w) {
   const auto [O, I] = dims<2>(w.value, "[matmul] w (O, I)");
+  const DType of_x = x.value.dtype(), of_w = w.value.dtype();
+  const bool narrow = of_x == DType::f32 && of_w == DType::bf16 && x.slot < 0 && w.slot < 0;
   check(x.value.shape().last() == I && x.value.elements() > 0 &&
-            (x.value.dtype() == w.value.dtype() || accumulator(x.value.dtype()) == w.value.dtype()),
+            (of_x == of_w || accumulator(of_x) == of_w || narrow),
         "[matmul] inner dimensions differ: x is ", x.value, ", w is ", w.value);
   Backend& on = x.value.backend();
   const Index N = x.value.elements() / I;

@@ -25,6 +25,17 @@ struct RealRows {
   Index columns;
 };
 
+// bf16, which f32 holds exactly
+struct HalfRows {
+  ConstRows<float> rows(Index first, Index count, float* space) const {
+    const BFloat16* from = data + first * columns;
+    for (Index i = 0; i < count * columns; ++i) space[i] = to_real(from[i]);
+    return {space, count, columns, Eigen::OuterStride<>(columns)};
+  }
+  const BFloat16* data;
+  Index columns;
+};
+
 // int8 codes; with a scale per row, row n is divided by row_scale[n]
 template <class R>
 struct CodeRows {
@@ -117,10 +128,14 @@ void CpuBackend::run(const Matmul& a) {
   visit_real(a.y.dtype(), [&]<class R>() {
     const Index N = a.y.shape()[0], O = a.y.shape()[1], I = a.x.shape()[1];
     R* y = a.y.data<R>();
-    product<R>(RealRows<R>{a.x.data<R>(), I}, RealRows<R>{a.w.data<R>(), I}, N, O,
-               [&](const Rows<R>& tile, Index n, Index o) {
-                 Rows<R>(y + n * O + o, tile.rows(), tile.cols(), Eigen::OuterStride<>(O)) = tile;
-               });
+    const RealRows<R> x{a.x.data<R>(), I};
+    const auto store = [&](const Rows<R>& tile, Index n, Index o) {
+      Rows<R>(y + n * O + o, tile.rows(), tile.cols(), Eigen::OuterStride<>(O)) = tile;
+    };
+    if constexpr (std::is_same_v<R, float>)
+      if (a.w.dtype() == DType::bf16)
+        return product<R>(x, HalfRows{a.w.data<BFloat16>(), I}, N, O, store);
+    product<R>(x, RealRows<R>{a.w.data<R>(), I}, N, O, store);
   });
 }
 

@@ -9,7 +9,7 @@ namespace tern {
 struct Matmul {
   Tensor y{};  // out (N, O) real
   Tensor x{};  // in  (N, I) real
-  Tensor w{};  // in  (O, I) real
+  Tensor w{};  // in  (O, I) real; of f32 also bf16
 };
 // dx = dy w,  dw = dy^T x
 struct MatmulBackward {

@@ -181,6 +181,27 @@ TEST(BenchDecode, MeasuresEveryTokenOfEveryRound) {
   EXPECT_EQ(no_prompt.prefill.count(), 0u);
 }
 
+// A counter that is read before and after each round's tokens, not between: 3 J a round.
+TEST(BenchDecode, EnergyIsThatOfTheTokens) {
+  const LoadedModel loaded = load_for(small_in_tiles(), {.streams = 2, .prompt = 4, .tokens = 10});
+  const auto bench = [&](const EnergyCounter& energy) {
+    return bench_decode(loaded, {.streams = 2, .prompt = 4, .tokens = 10}, true, energy);
+  };
+  double joules = 1e6;
+  const DecodeBench r = bench({.joules = [&] { return joules += 3; }});
+  EXPECT_DOUBLE_EQ(r.joules.value(), 5 * 3 / 20.0);
+  EXPECT_FALSE(r.too_short);
+  const DecodeBench slow = bench({.joules = [&] { return joules += 3; }, .between = 60});
+  EXPECT_EQ(slow.joules, std::nullopt) << "tokens of less than twenty minutes";
+  EXPECT_TRUE(slow.too_short);
+  int asked = 0;
+  const DecodeBench none = bench({.joules = [&]() -> std::optional<double> {
+    return asked++ < 3 ? std::optional(1.0) : std::nullopt;  // it fails on the way
+  }});
+  EXPECT_EQ(none.joules, std::nullopt);
+  EXPECT_FALSE(none.too_short);
+}
+
 // Faster than a clock can be: nothing was read. Slower than a disk: each byte by itself.
 TEST(BenchDecode, RoofsArePlausible) {
   PlainRead read(std::size_t(64) << 20);

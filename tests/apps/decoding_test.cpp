@@ -1,8 +1,10 @@
-// Decoding on a device that has a step for whole tokens: a token ahead of the host, and back.
+// Decoding on a device that has a step for whole tokens: a token ahead of the host, and back. And
+// one sequence among many, which has the bits of that one alone.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 
 #include "core/cpu/cpu_backend.h"
 #include "runtime/generator.h"
@@ -61,11 +63,12 @@ class SteppingBackend final : public Backend {
   int steps_ = 0;
 };
 
-constexpr Index kVocabulary = 64;
+const ModelConfig kSmall{.vocab_size = 64, .width = 32, .layers = 2, .explicit_glu_width = 48};
 
 // A small model of random weights, the same each time.
 struct Loaded {
-  explicit Loaded(Backend& on) : weights(on, model.parameters(), DType::f32, {}, DType::t2) {
+  explicit Loaded(Backend& on, const ModelConfig& config = kSmall)
+      : model(config, {}), weights(on, model.parameters(), DType::f32, {}, DType::t2) {
     for (Parameter* p : model.parameters())
       weights.set(*p, [&](const Tensor& to) {
         const Rng rng(5, stream_of(p->name));
@@ -75,7 +78,7 @@ struct Loaded {
         upload_real(to, values);
       });
   }
-  Model model{{.vocab_size = kVocabulary, .width = 32, .layers = 2, .explicit_glu_width = 48}, {}};
+  Model model;
   InferenceWeights weights;
 };
 
@@ -142,6 +145,148 @@ TEST_F(DecodingTest, LogitsThatAreNotFiniteAreAnErrorOnce) {
   generator.read(kPrompt);
   EXPECT_THAT(complaint([&] { generator.next(); }),
               testing::HasSubstr("logit of token 0 is not finite"));
+}
+
+// --- one sequence, alone and among others, on the layers of a CPU ---
+
+constexpr Index kStreams = 64;
+
+struct Streams : testing::TestWithParam<ModelConfig> {
+  Streams() { cpu.let_grow(); }
+  CpuBackend cpu{std::size_t(64) << 20};
+  Loaded loaded{cpu, GetParam()};
+  Model& model = loaded.model;
+
+  Ids random_ids(Index n, std::uint64_t seed) const {
+    Ids ids;
+    for (Index i = 0; i < n; ++i)
+      ids.push_back(std::int32_t(Rng(seed).bits(std::uint64_t(i)) %
+                                 std::uint64_t(model.config().vocab_size)));
+    return ids;
+  }
+  // a state of one sequence behind all but the last id, read as Generator reads it
+  ModelState behind(const Ids& prompt) {
+    Generator generator(model, {}, Index(prompt.size()) + 20);
+    generator.read(prompt);
+    return generator.state().model;
+  }
+  // states of one sequence each, as a batch
+  ModelState together(const std::vector<ModelState>& states) {
+    ModelState batch = model.new_state(Index(states.size()));
+    for (std::size_t s = 0; s < states.size(); ++s)
+      for (std::size_t l = 0; l < batch.size(); ++l)
+        for (std::size_t i = 0; i < batch[l].tensors.size(); ++i)
+          cpu.copy(batch[l].tensors[i].slice(Index(s), 1), states[s][l].tensors[i]);
+    return batch;
+  }
+  static std::vector<std::vector<double>> values(const ModelState& state) {
+    std::vector<std::vector<double>> out;
+    for (const LayerState& layer : state)
+      for (const Tensor& t : layer.tensors) out.push_back(download_real(t));
+    return out;
+  }
+  Tensor column(const Ids& ids) { return upload_ids(cpu, {Index(ids.size()), 1}, ids); }
+};
+
+// Sizes of whole tiles, and sizes that fill none.
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Streams,
+    testing::Values(
+        kSmall, ModelConfig{.vocab_size = 61, .width = 45, .layers = 3, .explicit_glu_width = 77},
+        ModelConfig{.vocab_size = 320, .width = 272, .layers = 2, .explicit_glu_width = 528}),
+    [](const auto& form) { return "Width" + std::to_string(form.param.width); });
+
+// 64 prompts of other texts and lengths, some longer than a chunk, then 12 tokens.
+TEST_P(Streams, OneAmongManyHasTheBitsOfThatOneAlone) {
+  std::vector<ModelState> alone;
+  Ids last;
+  for (Index s = 0; s < kStreams; ++s) {
+    const Ids prompt = random_ids(s % 16 == 7 ? kPromptChunk + s : 1 + s, std::uint64_t(s));
+    alone.push_back(behind(prompt));
+    last.push_back(prompt.back());
+  }
+  ModelState batch = together(alone);
+  std::set<Ids> texts;
+  std::vector<Ids> drawn(std::size_t(kStreams), Ids{});
+  {
+    Decoding decoding(model, batch, {.temperature = 0});
+    Ids now = last;
+    for (int i = 0; i < 12; ++i) {
+      now = decoding.next(now, 0);
+      for (std::size_t s = 0; s < now.size(); ++s) drawn[s].push_back(now[s]);
+    }
+  }
+  Ids ends;
+  for (const Ids& text : drawn) ends.push_back(text.back()), texts.insert(text);
+  EXPECT_GT(texts.size(), 16u) << "the streams are about the same";
+  const std::vector<double> logits = download_real(model.next_logits({}, column(ends), &batch));
+  const Index V = model.config().vocab_size;
+  for (std::size_t s = 0; s < alone.size(); ++s) {
+    Ids text;
+    {
+      Decoding decoding(model, alone[s], {.temperature = 0});
+      for (std::int32_t now = last[s]; text.size() < 12;)
+        text.push_back(now = decoding.next({&now, 1}, 0)[0]);
+    }
+    EXPECT_EQ(drawn[s], text) << s;
+    const auto row = logits.begin() + Index(s) * V;
+    EXPECT_EQ(download_real(model.next_logits({}, column({text.back()}), &alone[s])),
+              std::vector(row, row + V))
+        << s;
+    const Index at = Index(s);
+    EXPECT_EQ(values(select(batch, {&at, 1})), values(alone[s])) << s;
+  }
+}
+
+// 64 prompts read at once, in short chunks, leave the states of each read alone in long ones.
+TEST_P(Streams, APromptAmongManyLeavesTheStateOfThatOneAlone) {
+  constexpr Index kLength = kPromptChunk + 21, kAtOnce = kPromptChunk / kStreams;
+  std::vector<Ids> prompts;
+  for (Index s = 0; s < kStreams; ++s)
+    prompts.push_back(random_ids(kLength, 100 + std::uint64_t(s)));
+  ModelState batch = model.new_state(kStreams);
+  for (Index first = 0; first < kLength; first += kAtOnce) {
+    const Index n = std::min(kAtOnce, kLength - first);
+    Ids ids;
+    for (const Ids& prompt : prompts)
+      ids.insert(ids.end(), prompt.begin() + first, prompt.begin() + first + n);
+    model.advance({}, upload_ids(cpu, {kStreams, n}, ids), batch);
+  }
+  for (Index s = 0; s < kStreams; ++s) {
+    Ids prompt = prompts[std::size_t(s)];
+    prompt.push_back(0);  // not read
+    EXPECT_EQ(values(select(batch, {&s, 1})), values(behind(prompt))) << s;
+  }
+}
+
+// A stream leaves the others, goes on alone, and comes back.
+TEST_P(Streams, OneLeavesTheOthersAndComesBack) {
+  std::vector<ModelState> states;
+  Ids now;
+  for (Index s = 0; s < kStreams; ++s) {
+    const Ids prompt = random_ids(3 + s, 200 + std::uint64_t(s));
+    states.push_back(behind(prompt));
+    now.push_back(prompt.back());
+  }
+  ModelState whole = together(states), parts = together(states);
+  const auto draw_all = [&](ModelState& state, Ids from, int n) {
+    Decoding decoding(model, state, {.temperature = 0});
+    for (int i = 0; i < n; ++i) from = decoding.next(from, 0);
+    return from;
+  };
+  const Ids expected = draw_all(whole, now, 15);
+  Ids ids = draw_all(parts, now, 5);
+  const Index mine = 37;
+  Generator generator(model, {.temperature = 0});
+  generator.set_state({.model = select(parts, {&mine, 1}), .unread = ids[std::size_t(mine)]});
+  const Ids alone = draw(generator, 5);
+  ids = draw_all(parts, ids, 5);
+  EXPECT_EQ(ids[std::size_t(mine)], alone.back());
+  for (std::size_t l = 0; l < parts.size(); ++l)
+    cpu.copy(parts[l].tensors[0].slice(mine, 1), generator.state().model[l].tensors[0]);
+  ids[std::size_t(mine)] = alone.back();
+  EXPECT_EQ(draw_all(parts, ids, 5), expected);
+  EXPECT_EQ(values(parts), values(whole));
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ class Generate : public testing::Test {
   const std::string file_ = room_ / "prompt";
 };
 TinyRun* Generate::tiny_ = nullptr;
+using Fault219Command = Generate;
 using Fault322 = Generate;
 using Fault324 = Generate;
 
@@ -69,6 +70,78 @@ TEST_F(Generate, APromptOfAFileIsReadToItsLastByteAndNotShown) {
 
 TEST_F(Generate, WithAPromptStandardInputIsNotRead) {
   EXPECT_EQ(text({"--prompt", "", "-n", "12"}, "ROMEO:"), text({"-n", "12"}));
+}
+
+TEST_F(Fault219Command, OptionsOfSamplingThatCannotBeAreNamed) {
+  const auto refused = [](const std::vector<std::string>& options, const std::string& what) {
+    expect_refused(run(command(options)), 2, what);
+  };
+  for (const char* bad : {"nan", "-nan", "inf", "-inf", "-1", "-1e-300", "1e400"})
+    refused({"--prompt", "a", std::string("--temperature=") + bad}, "--temperature: ");
+  for (const char* bad : {"0", "-0", "-0.1", "1.0000001", "2", "nan", "inf"})
+    refused({"--prompt", "a", std::string("--top-p=") + bad}, "--top-p: ");
+  for (const char* bad : {"-1", "1.5", "nan", "9223372036854775808"})
+    refused({"--prompt", "a", std::string("--top-k=") + bad}, "--top-k: ");
+  for (const char* bad : {"-1", "1e3", "9223372036854775808"})
+    refused({"--prompt", "a", "-n", bad}, "-n");
+  for (const char* bad : {"-1", "1.5", "18446744073709551616"})
+    refused({"--prompt", "a", std::string("--seed=") + bad}, "--seed: ");
+}
+
+// The ends of what is allowed, of a checkpoint and of its packed file.
+TEST_F(Fault219Command, ExtremesOfSamplingAreDefined) {
+  const std::string packed = room_ / "m.safetensors";
+  const Outcome exported =
+      run({.args = {sibling_program("tern"), "export", "--to", "packed", "--embedding", "f32",
+                    "--checkpoint", tiny_->directory("a").string(), "--out", packed}});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  const auto with = [&](std::vector<std::string> options) {
+    options.insert(options.end(), {"--prompt", "ROMEO:", "-n", "12"});
+    const std::string out = text(options);
+    Command c = command(options);
+    c.args[3] = packed;
+    EXPECT_EQ(run(c).out, out) << options[0];
+    return out;
+  };
+  const std::string likeliest = with({"--temperature", "0"}), drawn = with({"--seed", "1"});
+  EXPECT_NE(drawn, likeliest);
+  EXPECT_EQ(with({"--temperature", "1e-300"}), likeliest);
+  EXPECT_EQ(with({"--top-k", "1"}), likeliest);
+  EXPECT_EQ(with({"--top-p", "1e-300"}), likeliest);
+  EXPECT_EQ(with({"--seed", "1", "--top-p", "1"}), drawn);
+  for (const char* k : {"0", "320", "9223372036854775807"})
+    EXPECT_EQ(with({"--seed", "1", "--top-k", k}), drawn) << k;
+  EXPECT_NE(with({"--temperature", "1e300"}), likeliest);
+  with({"--seed", "18446744073709551615"});
+}
+
+// A recurrent model plans no memory for them; the cache of a Transformer does not fit.
+TEST_F(Fault219Command, MoreTokensThanCanBeAreDefined) {
+  const TinyRun transformer;
+  ASSERT_EQ(run(transformer.command(
+                    "t", {"run.steps=1", "model.type=transformer", "model.num_attention_heads=2"}))
+                .exit_code,
+            0);
+  for (const char* n : {"100000000000", "9223372036854775807"}) {
+    Command endless = command({"--prompt", "ROMEO:", "-n", n});
+    Process process(endless);
+    EXPECT_TRUE(process.wait_for("ROMEO:")) << n;
+    endless.args[3] = transformer.directory("t").string();
+    expect_refused(run(endless), 5, "out of memory: ");
+  }
+}
+
+// A million bytes that are no text, many times the context of 16 tokens.
+TEST_F(Fault219Command, ALongPromptOfAnyBytesIsRead) {
+  std::string prompt;
+  for (std::uint64_t i = 0; i < 1'000'000; ++i) prompt += char(i * i * 2654435761u >> 13);
+  write_text(file_, prompt);
+  const std::vector<std::string> options = {"-n", "12", "--temperature", "0"};
+  auto from_file = options;
+  from_file.insert(from_file.end(), {"--prompt-file", file_});
+  const std::string follows = text(from_file);
+  EXPECT_GT(follows.size(), 1u);
+  EXPECT_EQ(text(options, prompt), follows);
 }
 
 TEST_F(Fault322, WithoutInputThePromptIsEmpty) {

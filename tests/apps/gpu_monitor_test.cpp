@@ -94,5 +94,24 @@ TEST_F(GpuMonitorTest, WithoutNvmlItSaysWhyAndReadsNothing) {
   EXPECT_EQ(users(), 0) << "not shut down";
 }
 
+TEST_F(GpuMonitorTest, EnergyIsInJoulesOrUnknown) {
+  {
+    const GpuEnergy energy(kPci, stub());
+    const double before = energy.joules().value();
+    EXPECT_GT(before, 7e9);
+    EXPECT_DOUBLE_EQ(energy.joules().value() - before, 12.5);
+    EXPECT_EQ(users(), 1);
+  }
+  EXPECT_EQ(users(), 0) << "not shut down";
+  EXPECT_EQ(GpuEnergy("0000:99:00.0", stub()).joules(), std::nullopt);
+  EXPECT_EQ(GpuEnergy(kPci, "libnowhere.so.1").joules(), std::nullopt);
+  EXPECT_EQ(GpuEnergy(kPci, "libm.so.6").joules(), std::nullopt);
+  for (const char* how : {"refuses", "mig", "broken"}) {
+    behave(how);
+    EXPECT_EQ(GpuEnergy(kPci, stub()).joules(), std::nullopt) << how;
+  }
+  EXPECT_EQ(users(), 0);
+}
+
 }  // namespace
 }  // namespace tern

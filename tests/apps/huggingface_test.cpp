@@ -9,6 +9,7 @@
 #include "apps/golden/golden.h"
 #include "apps/run/open_model.h"
 #include "core/bfloat16.h"
+#include "core/cpu/cpu_backend.h"
 #include "data/io/json.h"
 #include "runtime/memory_plan.h"
 #include "tests/apps/huggingface_folder.h"
@@ -257,6 +258,48 @@ TEST_F(HuggingFace, ManyShardsReadAsOneFile) {
   succeed({"export", "--checkpoint", shards.string(), "--to", "hf", "--out", room_ / "one"});
   EXPECT_EQ(read_text(fs::path(room_ / "one") / kSafetensorsName),
             read_text(folder_ / kSafetensorsName));
+}
+
+// Dense matrices that are bf16 in the files are bf16 in memory, too, and the same numbers as in
+// f32.
+TEST_F(HuggingFace, DenseMatricesInHalfPrecisionStaySoOnACpu) {
+  const std::vector<std::int32_t> ids = {1, 17, 300, 5, 5, 319, 2};
+  for (const std::string type : {"matmulfree", "transformer"}) {
+    ASSERT_EQ(run(run_->command(type, {"run.steps=3", "model.quantize=none", "model.type=" + type,
+                                       "model.hidden_size=64"}))
+                  .exit_code,
+              0);
+    const std::string folder = room_ / type;
+    succeed({"export", "--checkpoint", run_->checkpoint(type, 3).string(), "--to", "hf", "--dtype",
+             "bf16", "--out", folder});
+    const SavedModel saved = open_model(folder);
+    const LoadedModel loaded = load_model(saved, Device("cpu"), [](Model&) {});
+    CpuBackend cpu(std::size_t(32) << 20);
+    Model wide(saved.config.model, {});
+    InferenceWeights weights(cpu, wide.parameters());
+    load_weights(saved.weights, weights);
+    for (const Index n : {1, 7}) {  // rows of the products
+      const auto logits = [&](Model& model) {
+        return download_real(model.logits(
+            {}, upload_ids(model.backend(), {1, n}, std::vector(ids.begin(), ids.begin() + n))));
+      };
+      EXPECT_EQ(logits(*loaded.model), logits(wide)) << type << ' ' << n;
+    }
+    for (const Parameter* p : loaded.model->parameters()) {
+      if (!p->working_copy) continue;
+      EXPECT_FALSE(p->value) << p->name;
+      EXPECT_EQ(p->working.dtype(), DType::bf16) << p->name;
+    }
+    succeed(
+        {"trace", "--checkpoint", folder, "--tokens", "1,17", "--out", room_ / (type + "-trace")});
+    for (const std::string other : {run_->checkpoint(type, 3).string(), folder}) {
+      SavedModel kept = open_model(other);  // f32 in the files, or f64 asked for
+      if (other == folder) kept.config.dtype = Precision::f64;
+      const LoadedModel real = load_model(kept, Device("cpu"), [](Model&) {});
+      for (const Parameter* p : real.model->parameters())
+        EXPECT_TRUE(p->value && !p->working) << p->name;
+    }
+  }
 }
 
 TEST(HuggingFaceSize, ASmallModelOfEachPublishedSizeHasItsTensors) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "apps/bench/decode.h"
 #include "apps/run/open_model.h"
 #include "core/backend.h"
 #include "core/bfloat16.h"
@@ -11,6 +12,7 @@
 #include "core/ternary_tiles.h"
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
+#include "tests/apps/model_comparison.h"
 #include "tests/apps/tiny_run.h"
 
 namespace tern::test {
@@ -67,17 +69,17 @@ class Packed : public testing::Test {
   static void TearDownTestSuite() { delete runs_; }
 
   // The checkpoint of a short training with these overrides.
-  static std::string checkpoint(const std::vector<std::string>& overrides = {}) {
-    std::string name = "r";
+  static std::string checkpoint(const std::vector<std::string>& overrides = {}, int steps = 3) {
+    std::string name = steps == 3 ? "r" : "r" + std::to_string(steps);
     for (const std::string& o : overrides) name += '-' + o.substr(o.find('.') + 1);
     std::ranges::replace(name, '=', '-');
     std::string& at = runs_->checkpoints[name];
     if (!at.empty()) return at;
-    std::vector<std::string> all = overrides;
-    all.push_back("run.steps=3");
+    std::vector<std::string> all = {"run.steps=" + std::to_string(steps)};
+    all.insert(all.end(), overrides.begin(), overrides.end());
     const Outcome outcome = ::tern::run(runs_->run.command(name, all));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    return at = runs_->run.checkpoint(name, 3).string();
+    return at = runs_->run.checkpoint(name, steps).string();
   }
 
   std::string pack(const std::string& from, StoredType embedding = StoredType::f32) const {
@@ -103,6 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
     Families, PackedFamily,
     testing::Values(PackedFamilyForm{"matmulfree",
                                      {"model.hidden_size=24", "model.intermediate_size=40"}},
+                    PackedFamilyForm{"odd", {"model.hidden_size=21", "model.intermediate_size=35"}},
                     PackedFamilyForm{"no_lower_bound", {"model.use_lower_bound=false"}},
                     PackedFamilyForm{"transformer",
                                      {"model.type=transformer", "model.hidden_size=20",
@@ -155,6 +158,147 @@ TEST_P(PackedFamily, ACheckpointIsHeldAtTwoBitsOnACpu) {
             download_real(model.logits({}, upload_ids(cpu, {1, Index(kIds.size())}, kIds))));
 }
 
+// --- beside the forward pass of training ---
+
+// One forward pass, as observed. Codes and tiles as their bytes, real tensors as numbers.
+struct Observed {
+  std::map<std::string, std::vector<std::int8_t>> codes{};
+  std::map<std::string, std::vector<double>> reals{};
+  std::vector<double> logits{};
+};
+
+struct TokenBatch {
+  Index B, T;
+  std::vector<std::int32_t> ids() const {
+    std::vector<std::int32_t> out;
+    for (Index i = 0; i < B * T; ++i)
+      out.push_back(std::int32_t(Rng(9).bits(std::uint64_t(i)) % 320));
+    return out;
+  }
+};
+
+// The input of a BitLinear: its codes, or their scales.
+bool is_quantized_input(const std::string& name) {
+  return name.ends_with(".input.q") || name.ends_with(".input.scale");
+}
+
+// replay: inputs of BitLinears are overwritten with that run's, after they are noted.
+Observed forward(Model& model, const TokenBatch& batch, Tape* tape,
+                 const Observed* replay = nullptr) {
+  Observed seen;
+  const auto observe = [&](const std::string& name, const Tensor& t) {
+    if (t.dtype() == DType::i8) {
+      std::vector<std::int8_t>& codes = seen.codes[name];
+      codes.resize(std::size_t(t.elements()));
+      t.backend().download(codes.data(), t);
+    } else if (t.dtype() == DType::f32) {
+      seen.reals[name] = download_real(t);
+    }
+    if (!replay || !is_quantized_input(name)) return;
+    if (t.dtype() == DType::i8)
+      t.backend().upload(t, replay->codes.at(name).data());
+    else
+      upload_real(t, replay->reals.at(name));
+  };
+  seen.logits =
+      download_real(model.logits({.tape = tape, .observe = observe},
+                                 upload_ids(model.backend(), {batch.B, batch.T}, batch.ids())));
+  return seen;
+}
+
+// q . t by the backend's own product: with scales of 1 its result is the integer sum.
+std::vector<double> sums_of(Backend& on, const std::vector<std::int8_t>& codes, const Tensor& t) {
+  const Index O = t.shape()[0], I = t.shape()[1], N = Index(codes.size()) / I;
+  const Tensor q(on, {N, I}, DType::i8), ones(on, {N}, DType::f32), one(on, {1}, DType::f32),
+      y(on, {N, O}, DType::f32);
+  on.upload(q, codes.data());
+  on.fill(ones, 1), on.fill(one, 1);
+  on.run(TernaryProduct{.y = y, .x = {.q = q, .row_scale = ones}, .w = {.t = t, .scale = one}});
+  return download_real(y);
+}
+
+// The same in a plain loop.
+std::vector<double> plain_sums(const std::vector<std::int8_t>& q, const std::vector<std::int8_t>& t,
+                               Index O, Index I) {
+  const Index N = Index(q.size()) / I;
+  std::vector<double> out;
+  for (Index n = 0; n < N; ++n)
+    for (Index o = 0; o < O; ++o) {
+      std::int64_t sum = 0;
+      for (Index i = 0; i < I; ++i) sum += q[std::size_t(n * I + i)] * t[std::size_t(o * I + i)];
+      out.push_back(double(sum));
+    }
+  return out;
+}
+
+// y = sum / (row_scale * scale), as TernaryProduct defines it
+std::vector<double> products_of(const std::vector<double>& sums, const std::vector<double>& rows,
+                                float scale) {
+  const std::size_t O = sums.size() / rows.size();
+  std::vector<double> out;
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    out.push_back(double(float(sums[i]) / (float(rows[i / O]) * scale)));
+  return out;
+}
+
+// rows of a product: fewer than a tile, one tile, more, and no multiple of any
+const std::vector<TokenBatch> kBatches = {{1, 1}, {1, 7}, {2, 4}, {3, 5}, {1, 33}};
+
+// The forward pass of training quantises latent weights itself and multiplies codes of a byte; a
+// packed model reads two bits. Every integer sum and every logit is the same.
+TEST_P(PackedFamily, IntegerSumsAndLogitsAreThoseOfTraining) {
+  const std::string from = checkpoint(GetParam().overrides);
+  TrainedForm trained(open_model(from));
+  const LoadedModel loaded = load(open_model(pack(from)));
+  for (const TokenBatch& batch : kBatches) {
+    Tape tape;
+    const Observed expected = forward(trained.model, batch, &tape),
+                   got = forward(*loaded.model, batch, nullptr);
+    EXPECT_EQ(got.logits, expected.logits);
+    std::size_t matrices = 0;
+    for (std::size_t i = 0; i < loaded.model->parameters().size(); ++i) {
+      const Parameter &p = *loaded.model->parameters()[i], &q = *trained.model.parameters()[i];
+      if (!p.ternary) continue;
+      ++matrices;
+      ASSERT_EQ(q.copy.t.dtype(), DType::i8) << q.name;
+      const std::string layer = p.name.substr(0, p.name.rfind(".weight"));
+      const std::vector<std::int8_t>& codes = expected.codes.at(layer + ".input.q");
+      EXPECT_EQ(got.codes.at(layer + ".input.q"), codes) << layer;
+      const std::vector<double> sums = sums_of(*trained.cpu, codes, q.copy.t);
+      EXPECT_EQ(sums_of(*loaded.backend, codes, p.copy.t), sums) << layer;
+      EXPECT_EQ(plain_sums(codes, codes_of(p), p.shape[0], p.shape[1]), sums) << layer;
+      const std::vector<double>& rows = expected.reals.at(layer + ".input.scale");
+      const std::vector<double> y = products_of(sums, rows, *p.copy.scale.data<float>());
+      EXPECT_EQ(expected.reals.at(layer + ".output"), y) << layer;
+      EXPECT_EQ(got.reals.at(layer + ".output"), y) << layer;
+    }
+    EXPECT_GT(matrices, 10u);
+  }
+}
+
+// A rounded embedding changes what is quantised, and nothing else: with the codes of training in
+// the place of its own, the packed model has training's products and logits.
+TEST_P(PackedFamily, WithCodesReplayedARoundedEmbeddingChangesNoProduct) {
+  const std::string from = checkpoint(GetParam().overrides);
+  TrainedForm trained(open_model(from));
+  const TokenBatch batch{3, 5};
+  const Observed expected = forward(trained.model, batch, nullptr);
+  for (const StoredType embedding : {StoredType::bf16, StoredType::i8}) {
+    const LoadedModel loaded = load(open_model(pack(from, embedding)));
+    const Observed free = forward(*loaded.model, batch, nullptr),
+                   got = forward(*loaded.model, batch, nullptr, &expected);
+    EXPECT_NE(free.logits, expected.logits) << "nothing was rounded";
+    std::size_t outputs = 0;
+    for (const auto& [name, y] : expected.reals) {
+      if (!name.ends_with("_proj.output") && name != "lm_head.output") continue;
+      ++outputs;
+      EXPECT_EQ(got.reals.at(name), y) << name;
+    }
+    EXPECT_GT(outputs, 10u);
+    EXPECT_EQ(got.logits, expected.logits);
+  }
+}
+
 TEST_F(Packed, ACpuComputesInTheMapping) {
   const SavedModel packed = open_model(pack(checkpoint()));
   const LoadedModel loaded = load(packed);
@@ -172,6 +316,43 @@ TEST_F(Packed, ACpuComputesInTheMapping) {
   EXPECT_EQ(copied(loaded), 0u);
   for (const StoredType embedding : {StoredType::bf16, StoredType::i8})
     EXPECT_EQ(copied(load(open_model(pack(checkpoint(), embedding)))), 0u);
+}
+
+// A line of /proc/PID/status in bytes: "VmHWM", what was resident at most; "RssAnon", what is no
+// page of a file.
+double memory_of(pid_t process, const std::string& what) {
+  const std::string status = read_text("/proc/" + std::to_string(process) + "/status");
+  const std::size_t at = status.find('\n' + what + ':');
+  if (at == status.npos) return -1;
+  return std::stod(status.substr(at + what.size() + 2)) * 1024;
+}
+
+// The pages of the file, and the program, activations and states beside it: 10 % of the file and
+// 40 MB. A second copy of the weights would break it.
+TEST_F(Packed, AProcessTakesTheFileAndLittleMore) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer takes memory of its own";
+#endif
+  ModelConfig config{.vocab_size = 320, .width = 1536, .layers = 8, .explicit_glu_width = 4096};
+  config.quantize = Quantize::none;  // random_model() has latent weights for these alone
+  SavedModel saved = random_model(config);
+  saved.config.model.quantize = Quantize::ternary;
+  set_tokenizer(saved, *open_model(checkpoint()).tokenizer);
+  const std::string file = room_ / "m.safetensors";
+  const double bytes = double(export_packed(saved, file, {.version = "test"}));
+  ASSERT_GT(bytes, 55e6);
+  const std::string prompt = read_text("configs/demo/tinyshakespeare.txt").substr(0, 1500);
+  std::vector<std::string> args = {
+      "generate", "--checkpoint", file, "--prompt", prompt, "--temperature", "0", "-n", "3"};
+  const std::string text = succeed(args);
+  args.back() = "1000000";
+  args.insert(args.begin(), sibling_program("tern"));
+  Process generate({.args = args, .env = {{"OMP_NUM_THREADS", "2"}}});
+  ASSERT_TRUE(generate.wait_for(text.substr(0, text.size() - 1)));
+  const double most = memory_of(generate.id(), "VmHWM"), own = memory_of(generate.id(), "RssAnon");
+  EXPECT_GT(most, bytes) << "every byte was read to be hashed";
+  EXPECT_LT(most, 1.1 * bytes + 40e6);
+  EXPECT_LT(own, 0.1 * bytes + 40e6);
 }
 
 TEST_F(Packed, WeightsOutliveWhatOpenedThemAndAReplacedFile) {
@@ -205,6 +386,35 @@ TEST_F(Packed, TheEmbeddingMayBeSmaller) {
     const float scale = 127.0f / most;
     for (std::size_t i = row; i < row + D; ++i)
       ASSERT_EQ(float(int8[i]), std::nearbyint(float(f32[i]) * scale) / scale) << i;
+  }
+}
+
+// Free running, with its own codes: what a rounded embedding does to the loss. A model that has
+// learned something, on all of the validation text.
+TEST_F(Packed, ARoundedEmbeddingKeepsTheLoss) {
+  constexpr double kBound = 0.002;  // nats
+  const std::string from = checkpoint({}, 300);
+  const auto corpus = std::make_shared<Corpus>(Corpus::open_held_out(tiny_corpus()));
+  TrainedForm trained(open_model(from));
+  const Index context = 16;
+  const TextScores expected = scores_in_parallel(trained.model, corpus, context);
+  ASSERT_GT(expected.losses.size(), 2000u);
+  EXPECT_LT(expected.mean_loss(), 5.2) << "of log(320) = 5.77: it has learned nothing";
+  for (const StoredType embedding : {StoredType::f32, StoredType::bf16, StoredType::i8}) {
+    const LoadedModel loaded = load(open_model(pack(from, embedding)));
+    const TextScores got = scores_in_parallel(*loaded.model, corpus, context),
+                     by_token = scores_by_token(*loaded.model, corpus, context);
+    const double difference = got.mean_loss() - expected.mean_loss();
+    RecordProperty("difference", std::to_string(difference));
+    RecordProperty("flips", std::to_string(flips(got, expected)));
+    EXPECT_LT(std::abs(difference), kBound) << int(embedding);
+    EXPECT_LT(flips(got, expected), Index(expected.losses.size()) / 50) << int(embedding);
+    EXPECT_EQ(by_token.losses, got.losses) << "token by token";
+    EXPECT_EQ(by_token.likeliest, got.likeliest);
+    if (embedding == StoredType::f32)
+      EXPECT_EQ(got.losses, expected.losses);
+    else
+      EXPECT_NE(got.losses, expected.losses) << "nothing was rounded";
   }
 }
 

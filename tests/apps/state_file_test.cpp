@@ -160,6 +160,44 @@ class StateFiles : public testing::Test {
   SavedModel saved;
 };
 
+// One of 64 sequences that were continued together is saved, and goes on alone as it would have.
+TEST_F(StateFiles, OneOfManySequencesGoesOnFromAFile) {
+  export_packed(saved, tiny.room() / "m.safetensors", {.version = "test"});
+  for (const SavedModel& from : {saved, open_model(tiny.room() / "m.safetensors")}) {
+    constexpr std::size_t kStreams = 64, kMine = 41;
+    const Sampling likeliest{.temperature = 0};
+    Writer alone(from, likeliest), after(from, likeliest), saver(from, likeliest);
+    const std::string text = read_text("configs/demo/tinyshakespeare.txt");
+    Model& model = *alone.loaded.model;
+    ModelState batch = model.new_state(kStreams);
+    Ids now;
+    for (std::size_t s = 0; s < kStreams; ++s) {
+      Generator one(model, likeliest);
+      const Ids prompt = from.tokenizer->encode(text.substr(100 * s, 20 + s));
+      one.read(prompt);
+      if (s == kMine) alone.generator.read(prompt);
+      now.push_back(prompt.back());
+      const GeneratorState state = one.state();
+      for (std::size_t l = 0; l < batch.size(); ++l)
+        model.backend().copy(batch[l].tensors[0].slice(Index(s), 1), state.model[l].tensors[0]);
+    }
+    {
+      Decoding decoding(model, batch, likeliest);
+      for (int i = 0; i < 9; ++i) now = decoding.next(now, 0);
+    }
+    const Index mine = kMine;
+    GeneratorState state{.model = select(batch, {&mine, 1}), .unread = now[kMine], .drawn = 9};
+    saver.generator.set_state(state);
+    saver.save(tiny.room() / "state");
+    after.take_up(tiny.room() / "state");
+    EXPECT_EQ(alone.draw(9).back(), now[kMine]);
+    EXPECT_EQ(after.draw(20), alone.draw(20));
+    const GeneratorState a = after.generator.state(), b = alone.generator.state();
+    for (std::size_t l = 0; l < a.model.size(); ++l)
+      EXPECT_EQ(download_real(a.model[l].tensors[0]), download_real(b.model[l].tensors[0])) << l;
+  }
+}
+
 TEST_F(StateFiles, AnIncompleteCharacterGoesAlong) {
   Writer before(saved, {}), after(saved, {});
   std::string shown;

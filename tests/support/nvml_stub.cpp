@@ -1,6 +1,6 @@
 // Stands in for libnvidia-ml.so.1 in tests: the functions that apps/run/gpu_monitor looks up.
-// TERN_NVML_STUB says how it behaves: "broken", "mig", "refuses" (neither power nor utilisation),
-// or, not set, as with a GPU at work at 0000:17:00.0.
+// TERN_NVML_STUB says how it behaves: "broken", "mig", "refuses" (neither power, energy nor
+// utilisation), or, not set, as with a GPU at work at 0000:17:00.0.
 #include <cstdlib>
 #include <string_view>
 
@@ -73,6 +73,13 @@ int nvmlDeviceGetMemoryInfo(void*, unsigned long long* total_free_used) {
   total_free_used[1] = 100ull << 30;
   total_free_used[2] = 41ull << 30;
   return 0;
+}
+
+// 12.5 J more each time
+int nvmlDeviceGetTotalEnergyConsumption(void*, unsigned long long* millijoules) {
+  static unsigned long long total = 7'000'000'000'000;  // more than 32 bits hold
+  *millijoules = total += 12'500;
+  return is("refuses") ? 3 : 0;
 }
 
 }  // extern "C"
