@@ -10,7 +10,7 @@
 BUILD ?= build
 CLANG_FORMAT ?= clang-format-14
 FUZZ_SECONDS ?= 60
-SOURCES = $(shell find core autograd layers optim data distributed runtime cuda apps tests \
+SOURCES = $(shell find core autograd layers optim data distributed runtime cuda rtl apps tests \
   -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PREFIX
 

@@ -1,0 +1,139 @@
+#include "rtl/model/operations.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/check.h"
+
+namespace tern::rtl {
+namespace {
+
+constexpr int kSegments = 128, kSegmentBits = 8;  // each 2^8 of 2^15
+constexpr std::int32_t kOne = 1 << kSigmoidFraction;
+
+struct Line {
+  std::int32_t base, slope;  // at the segment's beginning, over the segment
+};
+
+// Of sigmoid(-x): a line through the segment's ends, shifted by half of what it lies above the
+// curve in the middle, so that it errs as much to both sides.
+std::array<Line, kSegments> make_lines() {
+  constexpr double kLength = 16.0 / kSegments;
+  const auto value = [](double x) { return 1 / (1 + std::exp(x)); };
+  std::array<Line, kSegments> lines{};
+  for (int i = 0; i < kSegments; ++i) {
+    const double first = value(i * kLength), last = value((i + 1) * kLength);
+    const double shift = (value((i + 0.5) * kLength) - (first + last) / 2) / 2;
+    const auto rounded = [&](double x) {
+      return std::int32_t(std::lrint((x + shift) * double(kOne)));
+    };
+    lines[std::size_t(i)] = {rounded(first), rounded(last) - rounded(first)};
+  }
+  return lines;
+}
+
+// sigmoid(-x) for x >= 0
+std::int32_t lower_sigmoid(std::int32_t x) {
+  static const std::array<Line, kSegments> lines = make_lines();
+  const int segment = std::min(x >> kSegmentBits, kSegments - 1);
+  const std::int32_t behind = std::min(x - (segment << kSegmentBits), (1 << kSegmentBits) - 1);
+  const Line& line = lines[std::size_t(segment)];
+  return line.base + std::int32_t(round_shift(std::int64_t(line.slope) * behind, kSegmentBits));
+}
+
+std::uint64_t magnitude(std::int64_t v) {
+  return std::uint64_t(v < 0 ? -v : v);
+}
+
+// v / 2^shift in 18 bits; only what rounds up to 2^17 is cut
+std::int64_t operand(std::int64_t v, int shift) {
+  constexpr std::int64_t kMost = (1 << (kOperandBits - 1)) - 1;
+  return std::clamp(round_shift(v, shift), -kMost, kMost);
+}
+
+int shift_to_operand(std::uint64_t largest) {
+  return std::max(0, bit_length(largest) - (kOperandBits - 1));
+}
+
+}  // namespace
+
+NormVector norm_vector(std::span<const double> weights) {
+  double largest = 0;
+  for (const double w : weights) largest = std::max(largest, std::abs(w));
+  check(std::isfinite(largest) && largest > 0, "[norm_vector] expected finite weights, not all 0");
+  NormVector out{.fraction = int(std::floor(std::log2(32767 / largest)))};
+  for (const double w : weights)
+    out.mantissas.push_back(std::int16_t(std::lrint(std::ldexp(w, out.fraction))));
+  return out;
+}
+
+Reciprocal code_reciprocal(std::int64_t largest) {
+  int k = kReciprocalBits - 7 + bit_length(std::uint64_t(largest));
+  if ((std::int64_t(127) << k) / largest >= std::int64_t(1) << kReciprocalBits) --k;
+  return {(std::int64_t(127) << k) / largest, k};
+}
+
+std::int32_t sigmoid(std::int32_t x) {
+  return x < 0 ? lower_sigmoid(-x) : kOne - lower_sigmoid(x);
+}
+
+std::int32_t silu(std::int32_t x) {
+  return std::int32_t(
+      round_shift(std::int64_t(x) * sigmoid(x), kGateFraction + kSigmoidFraction - kSiluFraction));
+}
+
+Vector narrow_sums(std::span<const std::int32_t> sums, std::int64_t inputs) {
+  const int shift = sum_shift(inputs);
+  Vector out;
+  for (const std::int32_t s : sums) out.push_back(std::int32_t(round_shift(s, shift)));
+  return out;
+}
+
+QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w,
+                      const NormVector* block) {
+  QuantizedRow out;
+  std::uint64_t largest_x = 0;
+  const auto product = [&](std::size_t i) { return std::int64_t(x[i]) * w.mantissas[i]; };
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    out.largest = std::max(out.largest, magnitude(product(i)));
+    largest_x = std::max(largest_x, magnitude(x[i]));
+  }
+  out.shift = shift_to_operand(largest_x);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::int64_t s = operand(x[i], out.shift);
+    out.squares += std::uint64_t(s * s);
+    if (!block) continue;
+    const std::int64_t n = round_shift(s * block->mantissas[i], 15);
+    out.of_norm += std::uint64_t(n * n);
+  }
+  const int shift = shift_to_operand(out.largest);
+  const std::int64_t top = std::max<std::int64_t>(1, operand(std::int64_t(out.largest), shift));
+  const Reciprocal r = code_reciprocal(top);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::int64_t code = round_shift(operand(product(i), shift) * r.mantissa, r.shift);
+    out.q.push_back(std::int8_t(std::clamp<std::int64_t>(code, -127, 127)));
+  }
+  return out;
+}
+
+std::int64_t scale_sum(std::int32_t sum, const Factor& g, int fraction) {
+  constexpr int kMostUp = 20;  // saturates whatever reads it: g has 17 bits
+  const int shift = -(g.exponent + fraction);
+  const std::int64_t product = sum * g.mantissa;
+  if (shift < 0) return product * (std::int64_t(1) << std::min(-shift, kMostUp));
+  return shift > 62 ? 0 : round_shift(product, shift);
+}
+
+std::int32_t closed_gate(std::int32_t z, std::int32_t open) {
+  return std::int32_t(round_shift(std::int64_t(sigmoid(-z)) * open, kBoundFraction));
+}
+
+std::int32_t scan(std::int32_t h, std::int32_t k, std::int32_t c, Saturation& saturate) {
+  constexpr int kUp = kStateFraction - kSiluFraction;
+  const std::int64_t target = std::int64_t(c) << kUp;
+  const std::int64_t d = saturate(round_shift(target - h, kUp), kOperandBits);
+  return std::int32_t(h + round_shift(k * d, kSigmoidFraction + kSiluFraction - kStateFraction));
+}
+
+}  // namespace tern::rtl
