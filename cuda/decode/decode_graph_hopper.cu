@@ -27,12 +27,12 @@ Kind kind_of(std::size_t stage, int layers) {
 
 // What goes from kernel to kernel. `rows`: streams, up to a multiple of kBlockStreams.
 struct Buffers {
-  ExchangeWord* words;  // (rows, max(D, H) / 2)
-  float* x;             // (rows, D) what the blocks add to
-  std::int8_t* codes;   // (1 or 3, rows, columns)
-  float* scale;         // (1 or 3, rows): top / (127 rms)
-  int* code_sum;        // (1 or 3, rows)
-  int streams, rows, row_words;
+  ExchangeWord* words = nullptr;  // (rows, max(D, H) / 2)
+  float* x = nullptr;             // (rows, D) what the blocks add to
+  std::int8_t* codes = nullptr;   // (1 or 3, rows, columns)
+  float* scale = nullptr;         // (1 or 3, rows): top / (127 rms)
+  int* code_sum = nullptr;        // (1 or 3, rows)
+  int streams = 0, rows = 0, row_words = 0;
 };
 
 Buffers buffers_of(int width, int hidden, int streams, void* memory, std::size_t* bytes = nullptr) {
@@ -64,9 +64,9 @@ __device__ inline void let_next_start() {
 struct RowsArguments {
   DecodeArguments a;
   Buffers b;
-  const float* into;
-  int columns;
-  bool embedding, keep, beside_first, twice;
+  const float* into = nullptr;
+  int columns = 0;
+  bool embedding = false, keep = false, beside_first = false, twice = false;
 };
 
 // A block for each sequence. P: products that read it.
@@ -149,7 +149,7 @@ struct ProductArguments {
   DecodeArguments a;
   Buffers b;
   DecodeStage stage;
-  int columns, outputs;
+  int columns = 0, outputs = 0;
 };
 
 // A task is 16 rows of each matrix of the stage, M of them; a block has T tasks and 8 N sequences.
