@@ -292,7 +292,7 @@ TEST_F(HuggingFace, DenseMatricesInHalfPrecisionStaySoOnACpu) {
     }
     succeed(
         {"trace", "--checkpoint", folder, "--tokens", "1,17", "--out", room_ / (type + "-trace")});
-    for (const std::string other : {run_->checkpoint(type, 3).string(), folder}) {
+    for (const std::string& other : {run_->checkpoint(type, 3).string(), folder}) {
       SavedModel kept = open_model(other);  // f32 in the files, or f64 asked for
       if (other == folder) kept.config.dtype = Precision::f64;
       const LoadedModel real = load_model(kept, Device("cpu"), [](Model&) {});
