@@ -181,6 +181,10 @@ TEST_F(ThreadPool, OneThreadIfOnlyOneIsAskedFor) {
 }
 
 TEST_F(ThreadPool, AChildProcessHasThreadsOfItsOwn) {
+#ifdef __SANITIZE_ADDRESS__
+  // A child's copy of that lock stays locked if another thread held it: here one that just starts.
+  GTEST_SKIP() << "AddressSanitizer of g++ 12 does not release its allocator's lock in a child";
+#endif
   expect_each_index_once(100);
   const pid_t child = fork();
   if (child == 0) _exit(several_threads_take_part() ? 0 : 1);
