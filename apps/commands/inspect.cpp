@@ -191,6 +191,12 @@ void inspect_folder(const InspectOptions& options) {
                                     : "every weight is there; --verify reads them");
 }
 
+std::string size_text(const SafetensorsFile& file) {
+  std::uint64_t bytes = file.header_bytes();
+  for (const auto& [name, e] : file.entries()) bytes += e.bytes;
+  return fmt::format("{} in {} tensors", bytes_text(double(bytes)), file.entries().size());
+}
+
 void print_entries(const SafetensorsFile& file) {
   for (const auto& [name, e] : file.entries())
     print_tensor(
@@ -206,27 +212,23 @@ void inspect_packed(const InspectOptions& options) {
                                   std::pair("written_by", "written by")})
     if (const auto at = file.metadata().find(key); at != file.metadata().end())
       fmt::print("  {:<11} {}\n", name, printable(at->second));
-  std::uint64_t codes = 0, bytes = file.header_bytes();
-  for (const auto& [name, e] : file.entries()) bytes += e.bytes;
+  std::uint64_t codes = 0;
   for (const Parameter* p : model.parameters())
     if (p->ternary) codes += file.entry(p->name).bytes;
-  fmt::print("  size        {} in {} tensors, {} of them codes at 2 bits\n",
-             bytes_text(double(bytes)), file.entries().size(), bytes_text(double(codes)));
+  fmt::print("  size        {}, {} of them codes at 2 bits\n", size_text(file),
+             bytes_text(double(codes)));
   if (options.all) print_entries(file);
   fmt::print("good: every byte matches its hash, every code and number is one\n");
 }
 
 void inspect_state(const InspectOptions& options) {
   const StateFile state = StateFile::open(options.path);
-  const auto& entries = state.file().entries();
   fmt::print("{}\n", options.path.string());
   fmt::print("  state of    model {}, tokenizer {}\n", printable(state.model()),
              printable(state.tokenizer()));
   fmt::print("  positions   {}, then token {}, not read yet\n", state.positions(), state.unread());
   fmt::print("  drawn       {} tokens\n", state.drawn());
-  std::uint64_t bytes = state.file().header_bytes();
-  for (const auto& [name, e] : entries) bytes += e.bytes;
-  fmt::print("  size        {} in {} tensors\n", bytes_text(double(bytes)), entries.size());
+  fmt::print("  size        {}\n", size_text(state.file()));
   if (options.all) print_entries(state.file());
   fmt::print("good: every byte matches its hash\n");
 }

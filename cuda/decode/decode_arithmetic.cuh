@@ -9,6 +9,9 @@
 namespace tern::cuda::decode {
 
 inline constexpr int kWarps = 8, kThreads = 32 * kWarps;  // that compute
+inline constexpr int kMaxInputs = 3;                      // quantised rows of one stage
+
+enum Kind : int { kGates, kOutput, kGlu, kDown, kHead, kKinds };
 
 // Two values of an exchanged vector, a sum of squares, and the number of the step that made them: a
 // word is complete once it has that number, since its 16 bytes are written and read together.

@@ -17,9 +17,6 @@ namespace {
 
 constexpr int kBlockStreams = 4 * kTileRows;  // of a block at most
 constexpr int kMostStreams = 256;
-constexpr int kInputs = 3;  // quantised rows of one stage at most
-
-enum Kind : int { kGates, kOutput, kGlu, kDown, kHead };
 
 Kind kind_of(std::size_t stage, int layers) {
   return stage == 4 * std::size_t(layers) ? kHead : Kind(stage % 4);
@@ -45,8 +42,8 @@ Buffers buffers_of(int width, int hidden, int streams, void* memory, std::size_t
     at += (std::size_t(b.rows) * std::size_t(columns) * sizeof(T) + 255) / 256 * 256;
   };
   take(b.words, b.row_words), take(b.x, width);
-  take(b.codes, std::max(kInputs * width, hidden));
-  take(b.scale, kInputs), take(b.code_sum, kInputs);
+  take(b.codes, std::max(kMaxInputs * width, hidden));
+  take(b.scale, kMaxInputs), take(b.code_sum, kMaxInputs);
   if (bytes) *bytes = at;
   return b;
 }
@@ -315,7 +312,7 @@ void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) 
 
 bool can_decode_rows(int width, int hidden, int streams) {
   return width % kGroupColumns == 0 && hidden % kGroupColumns == 0 && streams <= kMostStreams &&
-         quantize_kernel_for<kInputs>(width) && quantize_kernel_for<1>(hidden);
+         quantize_kernel_for<kMaxInputs>(width) && quantize_kernel_for<1>(hidden);
 }
 
 std::size_t decode_rows_bytes(int width, int hidden, int streams) {
@@ -348,7 +345,7 @@ void DecodeGraph::quantize(const DecodeArguments& a, std::size_t stage, bool ear
                         .beside_first = kind == kOutput,
                         .twice = kind != kDown};
   const QuantizeKernel kernel =
-      kind == kGates ? quantize_kernel_for<kInputs>(columns) : quantize_kernel_for<1>(columns);
+      kind == kGates ? quantize_kernel_for<kMaxInputs>(columns) : quantize_kernel_for<1>(columns);
   const Launch launch(dim3(unsigned(streams_)), 0, early, stream);
   cuda_check(cudaLaunchKernelEx(&launch.config, kernel, r), "[decode] codes");
 }
@@ -374,6 +371,8 @@ void DecodeGraph::multiply(const DecodeArguments& a, std::size_t stage, bool ear
       return launch_product<kDown>(p, early, stream);
     case kHead:
       return launch_product<kHead>(p, early, stream);
+    case kKinds:
+      break;
   }
 }
 

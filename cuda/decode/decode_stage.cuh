@@ -17,7 +17,6 @@ inline constexpr int kPanelRows = 16;
 inline constexpr int kPanelWords = 8;  // of an exchanged vector: two rows each
 inline constexpr int kMaxPanels = 64;  // of one product in a block
 inline constexpr int kMaxSlots = 64;
-inline constexpr int kMaxInputs = 3;  // quantised rows of one stage
 
 using hopper::Address;
 using hopper::shared_address;
@@ -37,8 +36,6 @@ __device__ inline void sync() {
   constexpr int kCount = kThreads + (at == kMultiplied ? 64 : 32);
   asm volatile("bar.sync %0, %1;" ::"n"(int(at)), "n"(kCount) : "memory");
 }
-
-enum Kind : int { kGates, kOutput, kGlu, kDown, kHead, kKinds };
 
 // Of a matrix, 16 rows are a panel: its tiles lie one after the other. A task is the panels of the
 // same rows of all matrices of a stage; tasks are dealt to the blocks. A panel comes to shared

@@ -156,17 +156,17 @@ TEST(Operations, TheStateFollowsItsTarget) {
   EXPECT_EQ(saturate.count(), 0);
 }
 
-// FNV-1a
+// Whole numbers, and one that stands for all of them.
 class Digest {
  public:
-  void add(std::int64_t v) {
-    for (int byte = 0; byte < 8; ++byte)
-      value_ = (value_ ^ (std::uint64_t(v) >> 8 * byte & 255)) * 0x100000001b3;
+  void add(std::int64_t v) { values_.push_back(v); }
+  std::uint64_t value() const {
+    const auto bytes = std::as_bytes(std::span(values_));
+    return stream_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  std::uint64_t value() const { return value_; }
 
  private:
-  std::uint64_t value_ = 0xcbf29ce484222325;
+  std::vector<std::int64_t> values_{};
 };
 
 // Every bit is part of the specification: what changes these numbers needs other hardware.
