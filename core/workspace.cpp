@@ -104,9 +104,16 @@ std::size_t workspace_bytes(const MatmulBackward& a, const DeviceTraits&) {
   return kLibraryWorkspace + kFactorBytes + (rounds ? bytes_of_bf16(O * I) : 0);
 }
 
-// Forward, the kernels multiply the codes themselves, of a byte each.
+bool multiplies_tiles(const TernaryProduct& a) {
+  constexpr Index kMostRows = 64, kColumns = 64;
+  const Index N = a.x.q.shape()[0], I = a.x.q.shape()[1];
+  return a.w.t.dtype() == DType::t2 && N <= kMostRows && I % kColumns == 0;
+}
+
+// Other forward kernels multiply codes of a byte each.
 std::size_t workspace_bytes(const TernaryProduct& a, const DeviceTraits&) {
-  return a.w.t.dtype() == DType::t2 ? std::size_t(a.w.t.elements()) : 0;
+  const bool unpacks = a.w.t.dtype() == DType::t2 && !multiplies_tiles(a);
+  return unpacks ? std::size_t(a.w.t.elements()) : 0;
 }
 
 bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {

@@ -18,6 +18,10 @@ Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
 // Whether a product with activations of this dtype is done by the vendor's library, on bf16 copies
 // of what is not bf16. It needs rows of whole 16 bytes; a plain kernel does the rest.
 bool library_product(DType activations, Index O, Index I);
+
+// Whether weights at two bits are multiplied as they are stored, by up to 64 rows. For more rows
+// their codes are unpacked first, to a byte each.
+bool multiplies_tiles(const TernaryProduct&);
 inline constexpr std::size_t kLibraryWorkspace = std::size_t(32) << 20;  // bytes, for the library
 inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the bf16 copies
 // Rows of x (N, I) that one part of dw is computed from: at most 256 MB of them as bf16, whole

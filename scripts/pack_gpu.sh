@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin" "$work/lib"
 
-for program in tern cuda_tests product_check decode_benchmark; do
+for program in tern cuda_tests product_check decode_benchmark compare_models; do
   [ ! -e "$build/bin/$program" ] || cp "$build/bin/$program" "$work/bin/"
 done
 find "$build" -maxdepth 2 -name 'lib*.so*' -exec cp -P {} "$work/lib/" \;

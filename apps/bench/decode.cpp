@@ -144,8 +144,9 @@ class Decode {
       else
         draw(model_.next_logits({}, ids, &state_));
     }
-    decoding_.emplace(model_, state_, Sampling{.temperature = 0});
   }
+  // Behind a prompt.
+  void begin() { decoding_.emplace(model_, state_, Sampling{.temperature = 0}); }
   void step() { next_ = decoding_->next(next_, 0); }
   const ModelState& state() const { return state_; }
 
@@ -221,6 +222,7 @@ StepBytes step_bytes(const Model& model, const ModelState& state, Index streams)
 void rehearse_decode(Model& model, const DecodeSize& size) {
   Decode decode(model, size);
   decode.prefill();
+  decode.begin();
   decode.step();
 }
 
@@ -229,6 +231,7 @@ DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool
   Backend& on = *loaded.backend;
   Decode decode(*loaded.model, size);
   decode.prefill();
+  decode.begin();
   decode.step();
   DecodeBench out{.bytes = step_bytes(*loaded.model, decode.state(), size.streams),
                   .body_weights = body_weights(*loaded.model),
@@ -247,11 +250,12 @@ DecodeBench bench_decode(const LoadedModel& loaded, const DecodeSize& size, bool
     roof();
     const double reading = on.seconds_of([&] { decode.prefill(); });
     if (prefill) out.prefill.add(double(size.streams * size.prompt) / reading);
+    decode.begin();
     const std::optional<double> before = energy.joules();
     drawing += seconds([&] {
       const Index last = size.tokens * (round + 1) / rounds;
       for (Index i = size.tokens * round / rounds; i < last; ++i)
-        out.step.add(on.seconds_of([&] { decode.step(); }));
+        out.step.add(seconds([&] { decode.step(); }));
     });
     const std::optional<double> after = energy.joules();
     counted = counted && before && after;

@@ -24,7 +24,7 @@ struct StepBytes {
 StepBytes step_bytes(const Model& model, const ModelState& state, Index streams);
 
 struct DecodeBench {
-  Samples step{};     // seconds of each step, one token of every stream
+  Samples step{};     // seconds from one token of every stream on the host to the next
   Samples prefill{};  // tokens/s over all streams
   Samples roof{};     // bytes/s: of a plain read on a CPU, of a copy, read and written, on a GPU
   Samples int8{};     // op/s of the int8 kernel; empty: not measured

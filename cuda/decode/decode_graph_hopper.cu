@@ -155,59 +155,95 @@ constexpr int kMatrices = kind == kGates ? 3
                           : kind == kGlu ? 2
                                          : 1;
 
-// Of two neighbouring rows and one sequence. sums[m]: of matrix m
+// What becomes of two neighbouring rows of each matrix, for two neighbouring sequences. All that it
+// reads beside the sums is asked for before they are there.
 template <int kind>
-struct Products {
-  float2 of[kMatrices<kind>];
-  __device__ Products(const ProductArguments& p, const int2 (&sums)[kMatrices<kind>], int stream) {
+struct Epilogue {
+  static constexpr int M = kMatrices<kind>, Q = kind == kGates ? kMaxInputs : 1;
+  int row = 0, stream = 0;
+  bool has[2]{};  // the sequences
+  float2 norm{}, bound{}, state[2]{}, own[2]{};
+  float scale[2][Q]{};
+  int code_sum[2][Q]{};
+
+  __device__ static float2 two(const float* from) { return *reinterpret_cast<const float2*>(from); }
+  __device__ std::size_t at(const ProductArguments& p, int k) const {
+    return std::size_t(stream + k) * std::size_t(p.outputs) + std::size_t(row);
+  }
+
+  // What no kernel of this token writes before this one.
+  __device__ void ask_early(const ProductArguments& p, int task, int tasks, int of,
+                            int first_stream) {
+    row = task * kPanelOutputs + of / 4 * 2, stream = first_stream + of % 4 * 2;
 #pragma unroll
-    for (int m = 0; m < kMatrices<kind>; ++m) {
-      const int q = kind == kGates ? m : 0, at = q * p.b.rows + stream;
-      const float scale = p.b.scale[at] * p.stage.inverse_scale[q];
-      const int offset = p.b.code_sum[at];
-      of[m] = {scaled(sums[m].x - offset, scale), scaled(sums[m].y - offset, scale)};
+    for (int k = 0; k < 2; ++k) has[k] = task < tasks && stream + k < p.b.streams;
+    if (!has[0]) return;
+    if constexpr (kind == kGates || kind == kOutput || kind == kDown)
+      norm = two(p.stage.beside + row);
+    if constexpr (kind == kGates) {
+      bound = two(p.stage.beside + p.a.width + row);
+#pragma unroll
+      for (int k = 0; k < 2; ++k)
+        if (has[k]) state[k] = two(p.stage.state[p.a.from] + at(p, k));
+    }
+  }
+  __device__ void ask(const ProductArguments& p) {
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      if (!has[k]) continue;
+      if constexpr (kind == kOutput || kind == kDown) own[k] = two(p.b.x + at(p, k));
+#pragma unroll
+      for (int q = 0; q < Q; ++q) {
+        scale[k][q] = p.b.scale[q * p.b.rows + stream + k];
+        code_sum[k][q] = p.b.code_sum[q * p.b.rows + stream + k];
+      }
+    }
+  }
+  __device__ float product(const ProductArguments& p, int k, int m, int sum) const {
+    const int q = kind == kGates ? m : 0;
+    return scaled(sum - code_sum[k][q], scale[k][q] * p.stage.inverse_scale[q]);
+  }
+
+  // sums[m]: of matrix m, {first row, second} of sequence k
+  __device__ void leave(const ProductArguments& p, int k, const int2 (&sums)[M]) const {
+    if (!has[k]) return;
+    float2 of[M];
+#pragma unroll
+    for (int m = 0; m < M; ++m) of[m] = {product(p, k, m, sums[m].x), product(p, k, m, sums[m].y)};
+    if constexpr (kind == kHead) {
+      float* to = p.a.logits + at(p, k);
+      if (row < p.outputs) to[0] = of[0].x;
+      if (row + 1 < p.outputs) to[1] = of[0].y;
+    } else {
+      Left left[2];
+      if constexpr (kind == kGates) {
+        float2 next = state[k];
+        left[0] = leave_gates(of[0].x, of[1].x, of[2].x, norm.x, bound.x, next.x);
+        left[1] = leave_gates(of[0].y, of[1].y, of[2].y, norm.y, bound.y, next.y);
+        *reinterpret_cast<float2*>(p.stage.state[p.a.from ^ 1] + at(p, k)) = next;
+      } else if constexpr (kind == kGlu) {
+        left[0] = leave_glu(of[0].x, of[1].x);
+        left[1] = leave_glu(of[0].y, of[1].y);
+      } else {
+        left[0] = leave_sum(own[k].x, of[0].x, norm.x);
+        left[1] = leave_sum(own[k].y, of[0].y, norm.y);
+      }
+      p.b.words[std::size_t(stream + k) * p.b.row_words + row / 2] = {
+          left[0].out, left[1].out, beside_squares(left[0].beside, left[1].beside), 0};
     }
   }
 };
 
-__device__ inline void leave(const Products<kHead>& product, const ProductArguments& p, int row,
-                             int stream) {
-  float* to = p.a.logits + std::size_t(stream) * p.outputs + row;
-  if (row < p.outputs) to[0] = product.of[0].x;
-  if (row + 1 < p.outputs) to[1] = product.of[0].y;
-}
+// Groups of columns on their way to a warp, as registers allow.
+template <int P, int Q, int N>
+constexpr int kAhead = P * N + Q * N > 16 ? 2 : 4;
 
-template <int kind>
-__device__ inline void leave(const Products<kind>& product, const ProductArguments& p, int row,
-                             int stream) {
-  const DecodeArguments& a = p.a;
-  const auto two = [&](const float* from) { return *reinterpret_cast<const float2*>(from); };
-  const std::size_t at = std::size_t(stream) * p.outputs + row;
-  Left left[2];
-  if constexpr (kind == kGates) {
-    const float2 norm = two(p.stage.beside + row), bound = two(p.stage.beside + a.width + row);
-    float2 state = two(p.stage.state[a.from] + at);
-    left[0] =
-        leave_gates(product.of[0].x, product.of[1].x, product.of[2].x, norm.x, bound.x, state.x);
-    left[1] =
-        leave_gates(product.of[0].y, product.of[1].y, product.of[2].y, norm.y, bound.y, state.y);
-    *reinterpret_cast<float2*>(p.stage.state[a.from ^ 1] + at) = state;
-  } else if constexpr (kind == kGlu) {
-    left[0] = leave_glu(product.of[0].x, product.of[1].x);
-    left[1] = leave_glu(product.of[0].y, product.of[1].y);
-  } else {
-    const float2 own = two(p.b.x + at), norm = two(p.stage.beside + row);
-    left[0] = leave_sum(own.x, product.of[0].x, norm.x);
-    left[1] = leave_sum(own.y, product.of[0].y, norm.y);
-  }
-  p.b.words[std::size_t(stream) * p.b.row_words + row / 2] = {
-      left[0].out, left[1].out, beside_squares(left[0].beside, left[1].beside), 0};
-}
-
-template <int kind, int T, int N>
+// deep: for few blocks, so that each has many registers and much on its way
+template <int kind, int T, int N, bool deep>
 __global__ void __launch_bounds__(kThreads)
     multiply_kernel(const __grid_constant__ ProductArguments p) {
-  constexpr int M = kMatrices<kind>;
+  using Last = Epilogue<kind>;
+  constexpr int M = Last::M, kItems = T * N * 32, kRounds = (kItems + kThreads - 1) / kThreads;
   extern __shared__ int4 parts[];  // (warps, T M N, 32)
   const int thread = threadIdx.x, lane = thread % 32;
   const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs;
@@ -224,27 +260,37 @@ __global__ void __launch_bounds__(kThreads)
   for (int n = 0; n < N; ++n)
     rows[n] = p.b.codes + std::size_t(first_stream + n * kTileRows + lane / 4) * p.columns +
               lane_in_row(lane);
+  // item: two rows of task t and two sequences of the n-th eight
+  const auto item_of = [&](int round) { return thread + round * kThreads; };
+  Last last[kRounds];
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    const int item = item_of(r), n = item / 32 % N, t = item / 32 / N;
+    last[r].ask_early(p, t < T ? first_task + t : tasks, tasks, item % 32,
+                      first_stream + n * kTileRows);
+  }
   int sums[T * M][N][4] = {};
-  multiply_tiles<T * M, kind == kGates ? 3 : 1, N>(sums, panels, rows,
-                                                   std::size_t(p.b.rows) * p.columns, p.columns,
-                                                   wait_for_previous, [](int, const uint4&) {});
+  multiply_tiles<T * M, Last::Q, N, deep ? kAhead<T * M, Last::Q, N> : 1>(
+      sums, panels, rows, std::size_t(p.b.rows) * p.columns, p.columns,
+      [&] {
+        wait_for_previous();
+#pragma unroll
+        for (int r = 0; r < kRounds; ++r) last[r].ask(p);
+      },
+      [](const uint4(&)[N]) {});
   store_parts(parts, sums);
   __syncthreads();
-#pragma unroll 1
-  for (int item = thread; item < T * N * 32; item += kThreads) {
-    const int of = item % 32, n = item / 32 % N, t = item / 32 / N;
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    const int item = item_of(r), n = item / 32 % N, t = item / 32 / N;
+    if (!last[r].has[0]) continue;
     int2 even[M], odd[M];  // of two neighbouring sequences
 #pragma unroll
     for (int m = 0; m < M; ++m) {
-      const int4 all = sum_parts<T * M, N>(parts, t * M + m, n, of);
+      const int4 all = sum_parts<T * M, N>(parts, t * M + m, n, item % 32);
       even[m] = {all.x, all.z}, odd[m] = {all.y, all.w};
     }
-    const int task = first_task + t, row = task * kPanelOutputs + of / 4 * 2;
-    const int stream = first_stream + n * kTileRows + of % 4 * 2;
-    if (task < tasks && stream < p.b.streams)
-      leave(Products<kind>(p, even, stream), p, row, stream);
-    if (task < tasks && stream + 1 < p.b.streams)
-      leave(Products<kind>(p, odd, stream + 1), p, row, stream + 1);
+    last[r].leave(p, 0, even), last[r].leave(p, 1, odd);
   }
 }
 
@@ -282,13 +328,14 @@ QuantizeKernel quantize_kernel_for(int columns) {
 template <int kind, int T, int N>
 void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
   constexpr int kBytes = kWarps * T * kMatrices<kind> * N * 32 * int(sizeof(int4));
-  const auto kernel = multiply_kernel<kind, T, N>;
+  constexpr unsigned kFewBlocks = 200;  // a wave and a half
+  const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs, streams = N * kTileRows;
+  const dim3 grid(unsigned((tasks + T - 1) / T), unsigned((p.b.streams + streams - 1) / streams));
+  const bool deep = N == 1 || grid.x * grid.y <= kFewBlocks;
+  const auto kernel = deep ? multiply_kernel<kind, T, N, true> : multiply_kernel<kind, T, N, false>;
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
              "[decode] shared memory");
-  const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs, streams = N * kTileRows;
-  const Launch launch(
-      dim3(unsigned((tasks + T - 1) / T), unsigned((p.b.streams + streams - 1) / streams)), kBytes,
-      early, stream);
+  const Launch launch(grid, kBytes, early, stream);
   cuda_check(cudaLaunchKernelEx(&launch.config, kernel, p), "[decode] product");
 }
 

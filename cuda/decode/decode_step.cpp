@@ -177,9 +177,12 @@ std::unique_ptr<DecodeStep> make_decode_step(CudaBackend& on, const DecodeModel&
 
 }  // namespace cuda
 
-// The graph has been compiled, not run yet: several sequences go layer by layer.
+// The one kernel where it takes the model, which is the faster for one sequence.
 std::unique_ptr<DecodeStep> CudaBackend::decode_step(const DecodeModel& model) {
-  return hopper_ ? cuda::make_decode_step(*this, model, cuda::DecodeForm::kernel) : nullptr;
+  if (!hopper_) return nullptr;
+  auto step = cuda::make_decode_step(*this, model, cuda::DecodeForm::kernel);
+  if (!step) step = cuda::make_decode_step(*this, model, cuda::DecodeForm::graph);
+  return step;
 }
 
 }  // namespace tern

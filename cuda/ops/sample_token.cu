@@ -75,6 +75,10 @@ struct Shared {
 // return the same to all; none needs a barrier before it.
 template <class A>
 struct Row {
+  static constexpr int kVector = 16 / sizeof(A), kAhead = 8;  // of an SM, all of 32,768 f32 at once
+  struct alignas(16) Vector {
+    A x[kVector];
+  };
   const A* logits;
   int columns;
   double temperature;
@@ -92,13 +96,32 @@ struct Row {
   // The largest logit or, before any, one that is not finite, the lowest index of equals, as one
   // key: ordered_bits, all ones for the latter, then the columns backwards.
   __device__ Sum largest() const {
-    Sum best = 0;
+    unsigned key = 0;
+    int where = 0;
+    const auto see = [&](float x, int i) {
+      const unsigned now = isfinite(x) ? ordered_bits(x) : 0xffffffffu;
+      if (now > key) key = now, where = i;
+    };
+    if (columns % kVector == 0) {
+      const auto* vectors = reinterpret_cast<const Vector*>(logits);
+      const int count = columns / kVector;
+#pragma unroll 1
+      for (int first = int(threadIdx.x); first < count; first += kThreads * kAhead) {
+        Vector ahead[kAhead];
+#pragma unroll
+        for (int k = 0; k < kAhead; ++k)
+          if (first + k * kThreads < count) ahead[k] = vectors[first + k * kThreads];
+#pragma unroll
+        for (int k = 0; k < kAhead; ++k)
+          if (first + k * kThreads < count)
+            for (int j = 0; j < kVector; ++j)
+              see(to_float(ahead[k].x[j]), (first + k * kThreads) * kVector + j);
+      }
+    } else {
 #pragma unroll 8
-    for (int i = int(threadIdx.x); i < columns; i += kThreads) {
-      const float x = logit(i);
-      const unsigned key = isfinite(x) ? ordered_bits(x) : 0xffffffffu;
-      best = max(best, Sum(key) << 32 | (0xffffffffu - unsigned(i)));
+      for (int i = int(threadIdx.x); i < columns; i += kThreads) see(logit(i), i);
     }
+    Sum best = Sum(key) << 32 | (0xffffffffu - unsigned(where));
     best = Reduce(shared.reduce).Reduce(best, [](Sum a, Sum b) { return a > b ? a : b; });
     if (threadIdx.x == 0) shared.sum = best;
     __syncthreads();

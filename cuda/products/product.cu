@@ -171,7 +171,7 @@ void backward_w(const TernaryProductBackward& a, const Library& library) {
 
 void CudaBackend::run(const TernaryProduct& a) {
   const Tensor unpacked = workspace(a);
-  const std::int8_t* t = (unpacked ? unpacked : a.w.t).data<std::int8_t>();
+  const auto* t = static_cast<const std::int8_t*>((unpacked ? unpacked : a.w.t).raw());
   if (unpacked)
     unpack_tiles(unpacked.data<std::int8_t>(), a.w.t.data<TernaryTile>(), a.w.t.shape()[0],
                  a.w.t.shape()[1], stream_);
@@ -184,7 +184,9 @@ void CudaBackend::run(const TernaryProduct& a) {
                                     .N = int(a.y.shape()[0]),
                                     .O = int(a.y.shape()[1]),
                                     .I = int(a.x.q.shape()[1])};
-    if (hopper_ && hopper_product_fits(product))
+    if (multiplies_tiles(a))
+      ternary_product_tiles(product, stream_);
+    else if (hopper_ && hopper_product_fits(product))
       ternary_product_hopper(product, traits_.multiprocessors, stream_);
     else
       ternary_product_plain(product, stream_);

@@ -6,6 +6,10 @@ namespace {
 
 constexpr int kThreads = 32 * kTileWarps;
 
+// Groups of columns on their way to a warp, as registers allow.
+template <int T, int N>
+constexpr int kAhead = T * N > 4 ? 2 : 4;
+
 // Block: T panels of outputs and 8 N rows; warps divide the columns. O I / 4 bytes of weights, 8 N
 // rows at a time, bound few rows, the tensor cores more.
 // Sums in int32: exact, so reproducible.
@@ -30,11 +34,13 @@ __global__ void __launch_bounds__(kThreads) ternary_product_few(const IntegerPro
     rows[n] =
         p.q + Index(min(first_row + n * kTileRows + lane / 4, p.N - 1)) * p.I + lane_in_row(lane);
   int sums[T][N][4] = {}, of_codes[N] = {};
-  multiply_tiles<T, 1, N>(
+  multiply_tiles<T, 1, N, kAhead<T, N>>(
       sums, panels, rows, 0, p.I, [] {},
-      [&](int n, const uint4& x) {
-        for (const unsigned four : {x.x, x.y, x.z, x.w})
-          of_codes[n] = __dp4a(int(four), 0x01010101, of_codes[n]);
+      [&](const uint4(&codes)[N]) {
+#pragma unroll
+        for (int n = 0; n < N; ++n)
+          for (const unsigned four : {codes[n].x, codes[n].y, codes[n].z, codes[n].w})
+            of_codes[n] = __dp4a(int(four), 0x01010101, of_codes[n]);
       });
 #pragma unroll
   for (int n = 0; n < N; ++n) atomicAdd(&code_sums[n * kTileRows + lane / 4], of_codes[n]);

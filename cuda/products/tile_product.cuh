@@ -28,56 +28,82 @@ __device__ inline int lane_in_row(int lane) {
   return lane % 4 * 16;
 }
 
+// Of a group of columns: the tiles of P panels, and the codes of Q inputs in N times kTileRows rows.
+template <int P, int Q, int N>
+struct TileGroup {
+  uint2 tiles[P];
+  uint4 codes[Q][N];
+
+  __device__ void fetch_tiles(const char* const (&panels)[P], int group) {
+#pragma unroll
+    for (int k = 0; k < P; ++k)
+      tiles[k] = __ldg(reinterpret_cast<const uint2*>(panels[k] + std::size_t(group) * 256));
+  }
+  __device__ void fetch_codes(const std::int8_t* const (&rows)[N], std::size_t input_stride,
+                              int group) {
+#pragma unroll
+    for (int q = 0; q < Q; ++q)
+#pragma unroll
+      for (int n = 0; n < N; ++n)
+        codes[q][n] = *reinterpret_cast<const uint4*>(rows[n] + std::size_t(q) * input_stride +
+                                                      group * kGroupColumns);
+  }
+  __device__ void multiply(int (&sums)[P][N][4]) const {
+    constexpr unsigned kField = 0x03030303;
+#pragma unroll
+    for (int k = 0; k < P; ++k)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const unsigned t[4] = {
+            tiles[k].x >> 4 * half & kField, tiles[k].y >> 4 * half & kField,
+            tiles[k].x >> (4 * half + 2) & kField, tiles[k].y >> (4 * half + 2) & kField};
+#pragma unroll
+        for (int n = 0; n < N; ++n) {
+          const uint4& x = codes[k % Q][n];
+          multiply_codes(sums[k][n], t, half ? x.z : x.x, half ? x.w : x.y);
+        }
+      }
+  }
+};
+
 // sums += (w + 1) q over this warp's columns of P panels and N times kTileRows rows; panel k meets
 // the rows of input k % Q, which lie input_stride bytes apart. panels, rows: where this lane reads.
-// ready() is called before the first code is read, after the first tiles are on their way.
+// ready() is called before the first code is read, after the first tiles are on their way. Groups of
+// columns on their way at once: S of them, or of S = 1 the tiles of one more, for which many blocks
+// on a multiprocessor make up.
 //
 // sums[k][n]: outputs 2 (lane / 4) and the next of the panel, each for rows 2 (lane % 4) and the
 // next of the n-th: {first, row}, {first, next row}, {second, row}, {second, next row}. An
 // instruction's column 4 t + i, and 16 more, are columns 4 f + i of tile t, for two fields f of the
 // four in a byte; its rows g and g + 8 are rows 2 g and 2 g + 1 of the panel.
-template <int P, int Q, int N, class Ready, class Seen>
+template <int P, int Q, int N, int S, class Ready, class Seen>
 __device__ inline void multiply_tiles(int (&sums)[P][N][4], const char* const (&panels)[P],
                                       const std::int8_t* const (&rows)[N], std::size_t input_stride,
                                       int columns, const Ready& ready, const Seen& seen) {
   const int groups = columns / kGroupColumns, warp = int(threadIdx.x) / 32;
-  const auto fetch = [&](uint2(&to)[P], int group) {
+  constexpr int kTilesAhead = S > 1 ? S : 2;
+  TileGroup<P, Q, N> next[kTilesAhead];
 #pragma unroll
-    for (int k = 0; k < P; ++k)
-      to[k] = __ldg(reinterpret_cast<const uint2*>(panels[k] + std::size_t(group) * 256));
-  };
-  uint2 next[P] = {};
-  if (warp < groups) fetch(next, warp);
+  for (int s = 0; s < kTilesAhead; ++s)
+    if (warp + s * kTileWarps < groups) next[s].fetch_tiles(panels, warp + s * kTileWarps);
   ready();
+#pragma unroll
+  for (int s = 0; s < S && S > 1; ++s)
+    if (warp + s * kTileWarps < groups)
+      next[s].fetch_codes(rows, input_stride, warp + s * kTileWarps);
 #pragma unroll 1
-  for (int group = warp; group < groups; group += kTileWarps) {
-    uint2 now[P];
+  for (int first = warp; first < groups; first += kTilesAhead * kTileWarps)
 #pragma unroll
-    for (int k = 0; k < P; ++k) now[k] = next[k];
-    if (group + kTileWarps < groups) fetch(next, group + kTileWarps);
-#pragma unroll
-    for (int q = 0; q < Q; ++q) {
-      uint4 x[N];
-#pragma unroll
-      for (int n = 0; n < N; ++n) {
-        x[n] = *reinterpret_cast<const uint4*>(rows[n] + std::size_t(q) * input_stride +
-                                               group * kGroupColumns);
-        seen(n, x[n]);
-      }
-#pragma unroll
-      for (int k = q; k < P; k += Q)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          constexpr unsigned kField = 0x03030303;
-          const unsigned t[4] = {now[k].x >> 4 * half & kField, now[k].y >> 4 * half & kField,
-                                 now[k].x >> (4 * half + 2) & kField,
-                                 now[k].y >> (4 * half + 2) & kField};
-#pragma unroll
-          for (int n = 0; n < N; ++n)
-            multiply_codes(sums[k][n], t, half ? x[n].z : x[n].x, half ? x[n].w : x[n].y);
-        }
+    for (int s = 0; s < kTilesAhead; ++s) {
+      const int group = first + s * kTileWarps, later = group + kTilesAhead * kTileWarps;
+      if (group >= groups) break;
+      if (S == 1) next[s].fetch_codes(rows, input_stride, group);
+      next[s].multiply(sums);
+      seen(next[s].codes[0]);
+      if (later >= groups) continue;
+      next[s].fetch_tiles(panels, later);
+      if (S > 1) next[s].fetch_codes(rows, input_stride, later);
     }
-  }
 }
 
 // The warps' sums in shared memory: kTileWarps P N 32 of them.

@@ -8,6 +8,7 @@
 
 #include "core/backend.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/dry/dry_backend.h"
 #include "core/rng.h"
 #include "tests/support/complaint.h"
 
@@ -141,6 +142,23 @@ TEST(TernaryTiles, CostTheirBytes) {
   a.w.t = Tensor(cpu, {32, 48}, DType::t2);
   EXPECT_EQ(of_bytes.bytes - cost(a).bytes, 32 * 48 * 3 / 4);
   EXPECT_EQ(of_bytes.flops, cost(a).flops);
+}
+
+// A GPU multiplies few rows by tiles as they are, and unpacks them for more.
+TEST(TernaryTiles, AreUnpackedForManyRowsOnly) {
+  DryBackend dry(DeviceTraits::h200());
+  const auto bytes = [&](Index N, Index I, DType type) {
+    return workspace_bytes(
+        TernaryProduct{.y = {},
+                       .x = {.q = Tensor(dry, {N, I}, DType::i8), .row_scale = {}},
+                       .w = {.t = Tensor(dry, {32, I}, type), .scale = {}}},
+        dry.traits());
+  };
+  EXPECT_EQ(bytes(1, 128, DType::t2), 0u);
+  EXPECT_EQ(bytes(64, 128, DType::t2), 0u);
+  EXPECT_EQ(bytes(65, 128, DType::t2), std::size_t(32 * 128));
+  EXPECT_EQ(bytes(1, 80, DType::t2), std::size_t(32 * 80));
+  EXPECT_EQ(bytes(65, 128, DType::i8), 0u);
 }
 
 }  // namespace

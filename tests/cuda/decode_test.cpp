@@ -129,7 +129,7 @@ TEST_F(CudaDecode, ANumberThatIsNotFiniteReachesTheLogits) {
 // What it cannot do is left to the layers.
 TEST_F(CudaDecode, OtherModelsHaveNone) {
   CudaBackend& on = gpu(std::size_t(1) << 30);
-  Loaded narrow(on, config_of(192, 1, 100, true), DType::f32);
+  Loaded narrow(on, config_of(144, 1, 100, true), DType::f32);
   EXPECT_FALSE(on.decode_step(*decode_model(narrow.model, narrow.state)));
   Loaded two(on, config_of(256, 1, 100, true), DType::f32);
   const ModelState state = two.model.new_state(2);

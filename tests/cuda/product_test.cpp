@@ -64,7 +64,13 @@ TEST_F(CudaProduct, HasTheCpusBits) {
                                                                  {129, 257, 144},
                                                                  {1000, 320, 320},
                                                                  {513, 2048, 1024},
-                                                                 {300, 1024, 2816}}) {
+                                                                 {300, 1024, 2816},
+                                                                 // few rows by tiles as they are
+                                                                 {1, 1024, 1024},
+                                                                 {7, 33, 64},
+                                                                 {33, 257, 192},
+                                                                 {64, 130, 1088},
+                                                                 {65, 64, 128}}) {
     const Codes codes = random_codes(N, O, I);
     const std::vector<float> want = product(cpu, codes, N, O, I);
     for (const DType stored : {DType::i8, DType::t2})
