@@ -105,7 +105,7 @@ std::size_t workspace_bytes(const MatmulBackward& a, const DeviceTraits&) {
 }
 
 bool multiplies_tiles(const TernaryProduct& a) {
-  constexpr Index kMostRows = 64, kColumns = 64;
+  constexpr Index kMostRows = 256, kColumns = 64;
   const Index N = a.x.q.shape()[0], I = a.x.q.shape()[1];
   return a.w.t.dtype() == DType::t2 && N <= kMostRows && I % kColumns == 0;
 }

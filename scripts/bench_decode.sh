@@ -8,7 +8,10 @@ rival=${2:-}
 run() { printf '\n$ tern bench decode %s\n' "$*"; "$tern" bench decode --device cuda "$@"; }
 
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,clocks.max.sm --format=csv,noheader
-for size in 370m 1.3b 2.7b; do run --model $size --tokens 5000 --prompt-tokens 2048; done
+# two seconds of tokens at least, which the energy counter needs
+run --model 370m --tokens 16000 --prompt-tokens 2048
+run --model 1.3b --tokens 10000 --prompt-tokens 2048
+run --model 2.7b --tokens 7000 --prompt-tokens 2048
 if [ -n "$rival" ]; then
   printf '\n$ rival_decode.py --variant mm-w2\n'
   python3 "$rival" --variant mm-w2 --size 370M,1.3B,2.7B --batch 1 --budget 90 | grep RIVAL
@@ -18,5 +21,5 @@ for size in 1.3b 2.7b; do run --model $size --streams 64 --tokens 300; done
 run --model 13b --tokens 300 --prompt-tokens 2048
 if [ -n "$rival" ]; then
   printf '\n$ rival_decode.py --forward13b\n'
-  python3 "$rival" --variant none --forward13b | grep RIVAL
+  python3 "$rival" --forward13b fp32,tf32,bf16 | grep RIVAL
 fi

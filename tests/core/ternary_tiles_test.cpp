@@ -155,10 +155,10 @@ TEST(TernaryTiles, AreUnpackedForManyRowsOnly) {
         dry.traits());
   };
   EXPECT_EQ(bytes(1, 128, DType::t2), 0u);
-  EXPECT_EQ(bytes(64, 128, DType::t2), 0u);
-  EXPECT_EQ(bytes(65, 128, DType::t2), std::size_t(32 * 128));
+  EXPECT_EQ(bytes(256, 128, DType::t2), 0u);
+  EXPECT_EQ(bytes(257, 128, DType::t2), std::size_t(32 * 128));
   EXPECT_EQ(bytes(1, 80, DType::t2), std::size_t(32 * 80));
-  EXPECT_EQ(bytes(65, 128, DType::i8), 0u);
+  EXPECT_EQ(bytes(257, 128, DType::i8), 0u);
 }
 
 }  // namespace

@@ -69,8 +69,8 @@ TEST_F(CudaProduct, HasTheCpusBits) {
                                                                  {1, 1024, 1024},
                                                                  {7, 33, 64},
                                                                  {33, 257, 192},
-                                                                 {64, 130, 1088},
-                                                                 {65, 64, 128}}) {
+                                                                 {256, 130, 576},
+                                                                 {257, 64, 128}}) {
     const Codes codes = random_codes(N, O, I);
     const std::vector<float> want = product(cpu, codes, N, O, I);
     for (const DType stored : {DType::i8, DType::t2})
