@@ -1,10 +1,21 @@
 #include "runtime/generator.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/backend.h"
 
 namespace tern {
+
+Index prompt_chunk(const Model& model) {
+  if (!model.backend().traits().is_gpu()) return kPromptChunk;
+  constexpr double kShare = 0.04;
+  const ParameterCount count = model.count();
+  const double codes = double(count.matrices()) / 4, rows = 2 * double(count.embedding);
+  const double activations = 8 * double(model.config().glu_width());  // bytes of a token, about
+  const auto fit = std::uint64_t(kShare * (codes + rows) / activations);
+  return std::clamp<Index>(Index(std::bit_floor(fit)), kPromptChunk, 2048);
+}
 
 Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positions)
     : model_(model),
@@ -15,7 +26,8 @@ Generator::Generator(Model& model, const Sampling& sampling, std::int64_t positi
 // A chunk of a prompt at its first place and at its last one, since attention takes more behind a
 // longer cache; then one token.
 void Generator::rehearse() {
-  const Index most = positions_ > 0 ? std::min<Index>(positions_, kPromptChunk) : kPromptChunk;
+  const Index chunk = prompt_chunk(model_);
+  const Index most = positions_ > 0 ? std::min<Index>(positions_, chunk) : chunk;
   const std::vector<std::int32_t> ids(std::size_t(most), 0);
   advance(ids);
   const Index last = Index(positions_) - most - 1;
@@ -46,8 +58,9 @@ void Generator::read(std::span<const std::int32_t> ids) {
 
 void Generator::advance(std::span<const std::int32_t> ids) {
   if (decoding_) decoding_->settle();
+  const auto chunk = std::size_t(prompt_chunk(model_));
   while (!ids.empty()) {
-    const std::size_t n = std::min(ids.size(), std::size_t(kPromptChunk));
+    const std::size_t n = std::min(ids.size(), chunk);
     const Tensor input(model_.backend(), {1, Index(n)}, DType::i32);
     model_.backend().upload(input, ids.data());
     model_.advance({}, input, state_);

@@ -135,7 +135,7 @@ class Decode {
     decoding_.reset();  // the memory of the last one is free first
     state_ = {};
     state_ = model_.new_state(size_.streams, size_.prompt + size_.tokens);
-    const Index most = std::max<Index>(1, kPromptChunk / size_.streams);
+    const Index most = std::max<Index>(1, prompt_chunk(model_) / size_.streams);
     for (Index first = 0; first < size_.prompt; first += most) {
       const Index n = std::min(most, size_.prompt - first);
       const Tensor ids = chunk(first, n);

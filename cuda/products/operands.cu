@@ -135,24 +135,35 @@ __global__ void __launch_bounds__(kThreads) transpose_ternary(const TransposeTer
     a.factors[i + threadIdx.x] = 1.0f / *a.scale;
 }
 
-// A thread unpacks a row of a tile, and the threads beside it that row of the next tiles: 4 bytes
-// to 16, which bounds it. Nothing is summed; reproducible.
-__global__ void __launch_bounds__(kThreads)
+// A block unpacks 16 neighbouring tiles, a thread a row of one: 4 bytes, which lie side by side for
+// 16 threads, to 16. Memory bounds it. Nothing is summed; reproducible.
+__global__ void __launch_bounds__(kTileSide* kTileSide)
     unpack_rows(std::int8_t* to, const TernaryTile* tiles, Index O, Index I) {
-  const Index across = tiles_along(I), at = Index(blockIdx.x) * kThreads + threadIdx.x;
-  const Index o = at / across, i = at % across * kTileSide;
-  if (o >= O) return;
-  const std::uint8_t* row = tiles[o / kTileSide * across + at % across].bytes + 4 * (o % kTileSide);
+  const Index across = tiles_along(I);
+  const int row = int(threadIdx.x) % kTileSide;
+  const Index o = Index(blockIdx.x) * kTileSide + row;
+  const Index tile = Index(blockIdx.y) * kTileSide + threadIdx.x / kTileSide, i = tile * kTileSide;
+  if (o >= O || tile >= across) return;
+  const auto* rows = reinterpret_cast<const unsigned*>(tiles + Index(blockIdx.x) * across + tile);
+  const unsigned codes = rows[row];
+  unsigned words[4];  // of 4 columns: a field of each byte
+#pragma unroll
+  for (int f = 0; f < 4; ++f) words[f] = __vsub4(codes >> 2 * f & 0x03030303u, 0x01010101u);
+  if (I % kTileSide == 0) {
+    *reinterpret_cast<uint4*>(to + o * I + i) = {words[0], words[1], words[2], words[3]};
+    return;
+  }
 #pragma unroll
   for (int c = 0; c < kTileSide; ++c)
-    if (i + c < I) to[o * I + i + c] = std::int8_t((row[c % 4] >> 2 * (c / 4) & 3) - 1);
+    if (i + c < I) to[o * I + i + c] = std::int8_t(words[c / 4] >> 8 * (c % 4));
 }
 
 }  // namespace
 
 void unpack_tiles(std::int8_t* to, const TernaryTile* tiles, Index O, Index I,
                   cudaStream_t stream) {
-  unpack_rows<<<blocks_for(O * tiles_along(I), kThreads), kThreads, 0, stream>>>(to, tiles, O, I);
+  const dim3 blocks(unsigned(tiles_along(O)), unsigned(tiles_along(tiles_along(I))));
+  unpack_rows<<<blocks, kTileSide * kTileSide, 0, stream>>>(to, tiles, O, I);
   launched("[unpack_tiles]");
 }
 
