@@ -46,4 +46,27 @@ package tern_pkg;
     kRowScan,
     kRowStatistics
   } row_op_e;
+
+  // What the lanes of the row unit do with the slice that is at the stage of the name's number.
+  typedef struct packed {
+    logic scan_0;         // the first operand is c - a
+    logic weight_0;       // the second one is the weight, not b
+    logic [3:0] narrow_0; // what the first one is shifted by
+    logic scan_1;
+    logic factor_1;       // the second one is the mantissa of g
+    logic [kFactorBits-1:0] mantissa_1;
+    logic state_3;        // SILU of a state
+    logic statistics_3;
+    logic [5:0] shift_6;  // of the product, 20 more than the specification's
+    logic multiply_8;
+    logic gate_8;         // a sigmoid reads the product
+    logic state_8;
+    logic gate_9;         // SIG
+    logic onto_a_9;       // a is added to, not b
+    logic statistics_9;
+    logic multiply_10;
+    logic accumulate_10;
+    logic gate_16;
+    logic bounded_16;     // SIG with a bound
+  } row_control_t;
 endpackage

@@ -1,5 +1,6 @@
-// What the tests of the SystemVerilog units share: a clock, a randomised reset, ports of any width, and
-// planted bugs. TERN_RTL_BUG=n in the environment plants bug n; TERN_RTL_SEED changes all random numbers.
+// What the tests of the SystemVerilog units share: a clock, a randomised reset, ports of any width,
+// and planted bugs. TERN_RTL_BUG=n in the environment plants bug n; TERN_RTL_SEED changes all
+// random numbers.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -93,6 +94,8 @@ class Bench {
     const char* arguments[] = {"bench", bug.c_str()};
     context_.commandArgs(2, arguments);
     model_ = std::make_unique<Model>(&context_, "");
+    if constexpr (requires { model_->clk; }) model_->clk = 0;  // or the first edge may be none
+    model_->eval();
   }
   ~Bench() {
     Verilated::threadContextp(&context_);  // a model leaves the context that the thread used last

@@ -1,5 +1,5 @@
-// Runs the tests of the units. An assertion of the SystemVerilog that fails is a failed expectation,
-// unless the test expects it.
+// Runs the tests of the units. An assertion of the SystemVerilog that fails is a failed
+// expectation, unless the test expects it.
 #include "rtl/tests/units/bench.h"
 
 void vl_stop(const char* file, int line, const char* unit) {

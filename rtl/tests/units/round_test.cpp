@@ -1,6 +1,5 @@
 // Rounding and saturation against their definitions in rtl/model/fixed_point.h.
 #include "rtl/model/fixed_point.h"
-
 #include "rtl/tests/units/bench.h"
 #include "tern_round.h"
 #include "tern_saturate.h"

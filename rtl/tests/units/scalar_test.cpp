@@ -59,7 +59,8 @@ class ScalarBench : public Bench<tern_scalar> {
     ASSERT_EQ(latency, kLatency[int(op)]) << "of operation " << int(op);
     for (; random.chance(stall); tick()) ASSERT_FALSE(t.in_ready);
     ASSERT_TRUE(t.out_valid);
-    result = {.mantissa = std::uint32_t(get(t.result, 12, 24)), .exponent = int(get_signed(t.result, 0, 12))};
+    result = {.mantissa = std::uint32_t(get(t.result, 12, 24)),
+              .exponent = int(get_signed(t.result, 0, 12))};
     scale = {.narrow = int(get(t.reciprocal, 22, 5)),
              .shift = int(get(t.reciprocal, 0, 5)),
              .mantissa = std::int64_t(get(t.reciprocal, 5, 17))};
@@ -79,11 +80,16 @@ class ScalarBench : public Bench<tern_scalar> {
 
 Scalar expected(Op op, const Operands& x) {
   switch (op) {
-    case Op::multiply: return multiply(x.a, x.b);
-    case Op::add: return add(x.a, x.b);
-    case Op::divide: return x.b.mantissa == 0 ? Scalar{} : divide(x.a, x.b);
-    case Op::root: return square_root(x.a);
-    default: return scalar_of(x.integer, x.exponent);
+    case Op::multiply:
+      return multiply(x.a, x.b);
+    case Op::add:
+      return add(x.a, x.b);
+    case Op::divide:
+      return x.b.mantissa == 0 ? Scalar{} : divide(x.a, x.b);
+    case Op::root:
+      return square_root(x.a);
+    default:
+      return scalar_of(x.integer, x.exponent);
   }
 }
 
@@ -117,11 +123,21 @@ void check_operation(Op op) {
   }
 }
 
-TEST(Scalar, Products) { check_operation(Op::multiply); }
-TEST(Scalar, Sums) { check_operation(Op::add); }
-TEST(Scalar, Quotients) { check_operation(Op::divide); }
-TEST(Scalar, Roots) { check_operation(Op::root); }
-TEST(Scalar, OfIntegers) { check_operation(Op::of_integer); }
+TEST(Scalar, Products) {
+  check_operation(Op::multiply);
+}
+TEST(Scalar, Sums) {
+  check_operation(Op::add);
+}
+TEST(Scalar, Quotients) {
+  check_operation(Op::divide);
+}
+TEST(Scalar, Roots) {
+  check_operation(Op::root);
+}
+TEST(Scalar, OfIntegers) {
+  check_operation(Op::of_integer);
+}
 
 TEST(Scalar, Corners) {
   ScalarBench bench(30);

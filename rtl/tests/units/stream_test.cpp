@@ -1,4 +1,5 @@
-// The queue and the register of ready/valid streams: every word once, in order, under random stalls.
+// The queue and the register of ready/valid streams: every word once, in order, under random
+// stalls.
 #include <deque>
 
 #include "rtl/tests/units/bench.h"
@@ -22,13 +23,13 @@ void check_stream(int stall_in, int stall_out, int width, std::size_t room) {
   std::uint64_t word = 0;
   std::size_t most = 0;
   for (int out = 0; out < kWords;) {
-    if (!offered && !bench.random.chance(stall_in))
-      offered = true, word = bench.random.bits(width);
+    if (!offered && !bench.random.chance(stall_in)) offered = true, word = bench.random.bits(width);
     bench->in_valid = offered;
     put(bench->in_data, 0, width, offered ? word : bench.random.bits(width));
     bench->out_ready = !bench.random.chance(stall_out);
     bench.settle();
-    const bool in = bench->in_valid && bench->in_ready, leaves = bench->out_valid && bench->out_ready;
+    const bool in = bench->in_valid && bench->in_ready,
+               leaves = bench->out_valid && bench->out_ready;
     if (leaves) {
       ASSERT_FALSE(inside.empty()) << "a word too many";
       ASSERT_EQ(get(bench->out_data, 0, width), inside.front());

@@ -36,8 +36,8 @@ Matrix random_matrix(Random& random, int outputs, int inputs, bool extreme) {
     m.codes.push_back(std::int8_t(extreme ? 127 - 254 * (i & 1) : random.between(-127, 127)));
   for (int o = 0; o < outputs; ++o)
     for (int i = 0; i < inputs; ++i)
-      m.weights.push_back(std::int8_t(extreme ? (o & 1 ? 1 : -1) * (1 - 2 * (i & 1))
-                                              : random.between(-1, 1)));
+      m.weights.push_back(
+          std::int8_t(extreme ? (o & 1 ? 1 : -1) * (1 - 2 * (i & 1)) : random.between(-1, 1)));
   return m;
 }
 
@@ -101,7 +101,8 @@ class TmmBench : public Bench<Model> {
       for (int c = 0; c < shape_.tile_columns(); ++c) {  // as a buffer with a registered output
         const int column = address * shape_.tile_columns() + c;
         const bool known = takes && column < m.inputs;
-        put(t.codes, 8 * c, 8, known ? std::uint8_t(m.codes[std::size_t(column)]) : this->random.bits(8));
+        put(t.codes, 8 * c, 8,
+            known ? std::uint8_t(m.codes[std::size_t(column)]) : this->random.bits(8));
       }
       if (t.sum_valid) {
         EXPECT_EQ(t.sum_row, sums.size());
@@ -124,7 +125,8 @@ class TmmBench : public Bench<Model> {
     const std::vector<std::int32_t> sums = multiply(m, stall);
     ASSERT_EQ(sums.size(), std::size_t(outputs));
     for (int o = 0; o < outputs; ++o)
-      ASSERT_EQ(sums[std::size_t(o)], m.sum(o)) << "row " << o << " of " << outputs << " x " << inputs;
+      ASSERT_EQ(sums[std::size_t(o)], m.sum(o))
+          << "row " << o << " of " << outputs << " x " << inputs;
   }
 
   std::int64_t waited() const { return cycles_ - beats_; }
@@ -148,19 +150,32 @@ void check_sums(Shape shape, int least) {
     }
   }
   while (sums < least) {
-    const int outputs = int(bench.random.between(1, 200)), inputs = int(bench.random.between(1, 300));
+    const int outputs = int(bench.random.between(1, 200)),
+              inputs = int(bench.random.between(1, 300));
     bench.check(outputs, inputs, bench.random.chance(80) ? 0 : 50);
     if (testing::Test::HasFatalFailure()) return;
     sums += outputs;
   }
 }
 
-TEST(Tmm, SumsAreExact16x16) { check_sums<tern_tmm_16x16>({}, 100'000); }
-TEST(Tmm, SumsAreExact8x16) { check_sums<tern_tmm_8x16>({8, 16, 2, 1}, 100'000); }
-TEST(Tmm, SumsAreExact4x16) { check_sums<tern_tmm_4x16>({4, 16, 4, 1}, 100'000); }
-TEST(Tmm, SumsAreExact2x16) { check_sums<tern_tmm_2x16>({2, 16, 8, 1}, 30'000); }
-TEST(Tmm, SumsAreExact1x4) { check_sums<tern_tmm_1x4>({1, 4, 16, 4}, 10'000); }
-TEST(Tmm, SumsAreExact8x8) { check_sums<tern_tmm_8x8>({8, 8, 1, 1}, 30'000); }
+TEST(Tmm, SumsAreExact16x16) {
+  check_sums<tern_tmm_16x16>({}, 100'000);
+}
+TEST(Tmm, SumsAreExact8x16) {
+  check_sums<tern_tmm_8x16>({8, 16, 2, 1}, 100'000);
+}
+TEST(Tmm, SumsAreExact4x16) {
+  check_sums<tern_tmm_4x16>({4, 16, 4, 1}, 100'000);
+}
+TEST(Tmm, SumsAreExact2x16) {
+  check_sums<tern_tmm_2x16>({2, 16, 8, 1}, 30'000);
+}
+TEST(Tmm, SumsAreExact1x4) {
+  check_sums<tern_tmm_1x4>({1, 4, 16, 4}, 10'000);
+}
+TEST(Tmm, SumsAreExact8x8) {
+  check_sums<tern_tmm_8x8>({8, 8, 1, 1}, 30'000);
+}
 
 // K at which the sums are narrowed by one bit more, the models' widths, and the largest one.
 TEST(Tmm, LargestSums) {
@@ -218,7 +233,8 @@ TEST(CodeBuffer, GivesWhatWasWrittenLast) {
     bench.tick();
     for (std::size_t c = 0; c < 16; ++c)
       ASSERT_TRUE(!known[word * 16 + c] ||
-                  get(bench->read_codes, int(8 * c), 8) == expected[word * 16 + c]);
+                  get(bench->read_codes, int(8 * c), 8) == expected[word * 16 + c])
+          << "code " << c << " of word " << word << " in step " << i;
     for (std::size_t c = 0; bench->write && c < 4; ++c) {
       expected[group * 4 + c] = std::uint8_t(get(bench->write_codes, int(8 * c), 8));
       known[group * 4 + c] = true;
