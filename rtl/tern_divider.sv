@@ -46,17 +46,20 @@ module tern_divider #(
 `ifdef FORMAL
   // a 2^steps = 2 bits b + remainder, remainder < 2 b; so at the end bits = floor(a 2^BITS / b)
   localparam int W = 2 * BITS + 3;
-  logic begun = 1'b0;
+  logic past_reset = 1'b0, begun;
   logic [BITS-1:0] dividend;
   wire [N-1:0] steps = N'(STEPS) - left;
+  wire [W-1:0] scaled = W'(dividend) << (whole ? BITS - 1 : BITS);
   always_ff @(posedge clk) begin
-    if (!rst_n) begun <= 1'b0;
-    else if (start) begun <= 1'b1;
+    past_reset <= 1'b1;
+    begun <= rst_n & (start | begun);
     if (start) dividend <= a;
   end
   always_comb begin
+    if (!past_reset) assume (!rst_n);
     if (start) assume (a[BITS-1] && b[BITS-1]);
-    if (begun) begin
+    if (past_reset & ~begun) assert (left == '0 && !done);
+    if (past_reset & begun) begin
       assert (left <= N'(STEPS));
       assert (dividend[BITS-1] && divisor[BITS-1]);
       assert (W'(dividend) << steps == W'({bits, 1'b0}) * W'(divisor) + W'(remainder));
@@ -65,12 +68,10 @@ module tern_divider #(
         assert (left == '0);
         assert (quotient[BITS-1]);
         assert (whole == (dividend >= divisor));
-        assert (W'(quotient) * W'(divisor) <= W'(dividend) << (whole ? BITS - 1 : BITS));
-        assert ((W'(quotient) + 1'b1) * W'(divisor) > W'(dividend) << (whole ? BITS - 1 : BITS));
+        assert (W'(quotient) * W'(divisor) <= scaled);
+        assert (scaled - W'(quotient) * W'(divisor) < W'(divisor));
       end
-    end else assert (!done || left == '0);
-    if (!begun && left != '0) assume (0);
-    if (!begun && done) assume (0);
+    end
   end
 `endif
 endmodule

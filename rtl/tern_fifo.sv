@@ -50,4 +50,39 @@ module tern_fifo #(
   a_room: assert property (@(posedge clk) disable iff (!rst_n) stored <= (A + 1)'(DEPTH));
   c_full: cover property (@(posedge clk) disable iff (!rst_n) !in_ready);
 `endif
+
+`ifdef FORMAL
+  // A word that the solver chooses comes out behind those that were inside, as it was.
+  (* anyseq *) logic choose;
+  logic past_reset = 1'b0, tracked;
+  logic [A+1:0] ahead;  // words in front of it
+  logic [WIDTH-1:0] word;
+  wire leaves = out_valid & out_ready;
+  wire in_memory = ahead != '0 | ~out_valid;
+  wire [A-1:0] place = read_at + A'(ahead) - A'(out_valid);
+  always_ff @(posedge clk) begin
+    past_reset <= 1'b1;
+    if (!rst_n) tracked <= 1'b0;
+    else if (~tracked & choose & push) begin
+      tracked <= 1'b1;
+      word <= in_data;
+      ahead <= count - (A + 2)'(leaves);
+    end else if (tracked & leaves) begin
+      tracked <= ahead != '0;
+      ahead <= ahead - 1'b1;
+    end
+  end
+  always_comb begin
+    if (!past_reset) assume (!rst_n);
+    if (past_reset) begin
+      assert (stored <= (A + 1)'(DEPTH));
+      assert (A'(write_at - read_at) == A'(stored));
+      if (tracked) begin
+        assert (ahead < count);
+        if (in_memory) assert (memory[place] == word);
+        else assert (out_data == word);
+      end
+    end
+  end
+`endif
 endmodule

@@ -43,29 +43,30 @@ module tern_root #(
 `ifdef FORMAL
   // the bits that were used = root^2 + remainder, remainder <= 2 root
   localparam int W = 2 * BITS + 2;
-  logic begun = 1'b0;
+  logic past_reset = 1'b0, begun;
   logic [2*BITS-1:0] whole;
   wire [N:0] unused = {left, 1'b0};  // bits
-  wire [W-1:0] used = W'(whole) >> unused;
+  wire [N-1:0] steps = N'(BITS) - left;
   always_ff @(posedge clk) begin
-    if (!rst_n) begun <= 1'b0;
-    else if (start) begun <= 1'b1;
+    past_reset <= 1'b1;
+    begun <= rst_n & (start | begun);
     if (start) whole <= radicand;
   end
   always_comb begin
-    if (begun) begin
+    if (!past_reset) assume (!rst_n);
+    if (past_reset & ~begun) assert (left == '0 && !done);
+    if (past_reset & begun) begin
       assert (left <= N'(BITS));
-      assert (used == W'(root) * W'(root) + W'(remainder));
+      assert (W'(whole) >> unused == W'(root) * W'(root) + W'(remainder));
       assert (W'(remainder) <= {W'(root), 1'b0});
-      assert (W'(rest) == (W'(whole) << (2 * BITS - 32'(unused)) & W'({2 * BITS{1'b1}})));
-      assert (root >> (BITS - 32'(left)) == '0);
+      assert (rest == whole << {steps, 1'b0});
+      assert (root >> steps == '0);
       if (done) begin
         assert (left == '0);
         assert (W'(root) * W'(root) <= W'(whole));
-        assert ((W'(root) + 1'b1) * (W'(root) + 1'b1) > W'(whole));
+        assert (W'(whole) - W'(root) * W'(root) <= {W'(root), 1'b0});
       end
     end
-    if (!begun && (left != '0 || done)) assume (0);
   end
 `endif
 endmodule

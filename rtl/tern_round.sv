@@ -26,4 +26,27 @@ module tern_round #(
     up <= shifted[0] & (rest | shifted[1] | (bug == 1));
     rounded <= whole + IN'({1'b0, up});
   end
+
+`ifdef FORMAL
+  // The distance to the result is at most a half, and the result is even where it is a half.
+  localparam int W = IN + (1 << SHIFT) + 1;
+  logic [1:0] age = 2'd0;
+  logic signed [IN-1:0] value_1, value_2;
+  logic [SHIFT-1:0] shift_1, shift_2;
+  wire signed [W-1:0] twice = (W'(value_2) - (W'(rounded) <<< shift_2)) <<< 1;
+  wire signed [W-1:0] one = $signed(W'(1)) <<< shift_2;
+  always_ff @(posedge clk) begin
+    if (age != 2'd2) age <= age + 1'b1;
+    value_1 <= value;
+    value_2 <= value_1;
+    shift_1 <= shift;
+    shift_2 <= shift_1;
+  end
+  always_comb
+    if (age == 2'd2) begin
+      assert (twice <= one && twice >= -one);
+      if (twice == one || twice == -one) assert (!rounded[0]);
+      if (shift_2 == '0) assert (rounded == value_2);
+    end
+`endif
 endmodule

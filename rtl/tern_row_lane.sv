@@ -75,13 +75,14 @@ module tern_row_lane (
     .value(added), .result(accumulated), .saturated(accumulated_cut));
   tern_delay #(.WIDTH(16), .CYCLES(4)) delay_state (.clk, .in(operand[15:0]), .out(state_8));
   tern_delay #(.WIDTH(64), .CYCLES(9)) delay_ab (.clk, .in({a, b}), .out({a_9, b_9}));
+  wire signed [31:0] onto = control.onto_a_9 ? a_9 : b_9;
   always_ff @(posedge clk) begin
     multiplied <= multiplied_next;
     step <= step_next;
     z <= control.state_8 ? state_8 : gate_next;
     overflow_9 <= control.multiply_8 & multiplied_cut | control.gate_8 & gate_cut;
     multiplied_10 <= multiplied;
-    added <= 33'(control.onto_a_9 ? a_9 : b_9) + (control.statistics_9 ? '0 : 33'(step));
+    added <= 33'(onto) + (control.statistics_9 ? '0 : 33'(step));
     y_short <= control.multiply_10 ? 32'(multiplied_10)
       : control.accumulate_10 ? 32'(accumulated) : added[31:0];
     overflow_11 <= control.accumulate_10 & accumulated_cut;

@@ -19,4 +19,13 @@ module tern_saturate #(
   assign lowest = SYMMETRIC != 0 & near[OUT-1] & ~(|near[OUT-2:0]);
   assign result = near | OUT'({1'b0, lowest});
   assign saturated = ~fits | lowest;
+
+`ifdef FORMAL
+  localparam int HIGHEST = (1 << (OUT - 1)) - 1;
+  localparam int LOWEST = SYMMETRIC != 0 ? -HIGHEST : -HIGHEST - 1;
+  always_comb
+    if (value > IN'(HIGHEST)) assert (saturated && result == OUT'(HIGHEST));
+    else if (value < $signed(IN'(LOWEST))) assert (saturated && result == OUT'(LOWEST));
+    else assert (!saturated && IN'(result) == value);
+`endif
 endmodule

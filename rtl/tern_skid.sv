@@ -37,4 +37,32 @@ module tern_skid #(
     out_valid && !out_ready |=> out_valid && $stable(out_data));
   c_full: cover property (@(posedge clk) disable iff (!rst_n) full && out_ready);
 `endif
+
+`ifdef FORMAL
+  // A word that the solver chooses comes out behind those that were inside, as it was.
+  (* anyseq *) logic choose;
+  logic past_reset = 1'b0, tracked;
+  logic ahead;  // words in front of it
+  logic [WIDTH-1:0] word;
+  wire leaves = out_valid & out_ready;
+  always_ff @(posedge clk) begin
+    past_reset <= 1'b1;
+    if (!rst_n) tracked <= 1'b0;
+    else if (~tracked & choose & in_valid & in_ready) begin
+      tracked <= 1'b1;
+      word <= in_data;
+      ahead <= out_valid & ~leaves;
+    end else if (tracked & leaves) begin
+      ahead <= 1'b0;
+      tracked <= ahead;
+    end
+  end
+  always_comb begin
+    if (!past_reset) assume (!rst_n);
+    if (past_reset) begin
+      assert (out_valid | ~full);
+      if (tracked) assert (ahead ? full && spare == word : out_valid && out_data == word);
+    end
+  end
+`endif
 endmodule

@@ -2,8 +2,10 @@
 module tern_valid #(
   parameter int CYCLES = 1
 ) (
-  input  logic clk,
+  // verilator lint_off UNUSEDSIGNAL
+  input  logic clk,  // not used where CYCLES is 0
   input  logic rst_n,
+  // verilator lint_on UNUSEDSIGNAL
   input  logic [2:0] in,  // {valid, first, last}
   output logic [2:0] out
 );
