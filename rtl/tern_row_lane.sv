@@ -28,7 +28,7 @@ module tern_row_lane (
   tern_saturate #(.IN(34), .OUT(16)) to_state (.value(first_3), .result(state_next), .saturated(state_cut));
   always_ff @(posedge clk) begin
     first <= control.scan_0 ? 34'($signed({c, 11'd0})) - 34'(a) : 34'(a);
-    narrow_1 <= control.narrow_0;
+    narrow_1 <= control.narrow_0 ^ 4'(bug == 16);
     operand <= control.state_3 ? 18'(state_next) : operand_next;
     overflow_4 <= control.state_3 ? state_cut : operand_cut & ~control.statistics_3;
   end
@@ -54,7 +54,7 @@ module tern_row_lane (
     product_6 <= product + (one_5 ? 36'($signed({operand_5, 17'd0})) : '0);
   end
   tern_round #(.IN(56), .SHIFT(6)) round_product (
-    .clk, .value({product_6, 20'd0}), .shift(control.shift_6), .rounded(product_8));
+    .clk, .value({product_6, 20'd0} - (bug == 15 ? 56'd1 << 25 : '0)), .shift(control.shift_6), .rounded(product_8));
 
   // ---- 9 .. 11: what is added to, and the results of MUL, MAC and SCAN ----
   logic signed [26:0] multiplied_next, accumulated;
