@@ -3,7 +3,9 @@ module tern_delay #(
   parameter int WIDTH = 32,
   parameter int CYCLES = 1
 ) (
-  input  logic clk,
+  // verilator lint_off UNUSEDSIGNAL
+  input  logic clk,  // not used where CYCLES is 0
+  // verilator lint_on UNUSEDSIGNAL
   input  logic [WIDTH-1:0] in,
   output logic [WIDTH-1:0] out
 );

@@ -11,6 +11,7 @@ package tern_pkg;
   localparam int kLargestBits = 42;   // max |v| <= 2^41
   localparam int kLargestInputBits = 27;  // max |x| <= 2^26
   localparam int kSquaresBits = 52;
+  localparam int kIndexBits = 31;     // of an element of a vector of any length
   localparam int kRowBits = 20;       // index of a row of a matrix
   localparam int kColumnBits = 13;    // K <= 8191
 
@@ -21,13 +22,6 @@ package tern_pkg;
     logic [kMantissaBits-1:0] mantissa;
     logic signed [kExponentBits-1:0] exponent;
   } scalar_t;
-
-  // How codes are made from v: s = v / 2^narrow in 18 bits, q = s mantissa / 2^shift.
-  typedef struct packed {
-    logic [4:0] narrow;
-    logic [kFactorBits-1:0] mantissa;
-    logic [4:0] shift;
-  } reciprocal_t;
 
   typedef enum logic [2:0] {
     kScalarMultiply,
@@ -52,6 +46,7 @@ package tern_pkg;
     logic scan_0;         // the first operand is c - a
     logic weight_0;       // the second one is the weight, not b
     logic [3:0] narrow_0; // what the first one is shifted by
+    logic multiply_1;
     logic scan_1;
     logic factor_1;       // the second one is the mantissa of g
     logic [kFactorBits-1:0] mantissa_1;
@@ -65,7 +60,7 @@ package tern_pkg;
     logic onto_a_9;       // a is added to, not b
     logic statistics_9;
     logic multiply_10;
-    logic accumulate_10;
+    logic accumulate_10;  // MAC, and STAT's 27 bits
     logic gate_16;
     logic bounded_16;     // SIG with a bound
   } row_control_t;

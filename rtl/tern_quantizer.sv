@@ -1,6 +1,7 @@
 // QNT: a row x as codes of v = x w, P elements a cycle, and the sums of squares of x and of x times a
 // block's norm weights (quantize in rtl/model/operations.cpp). The row's statistics are known:
-// `reciprocal` is that of its largest |v|, `largest_x` its largest |x|; both hold until `done`.
+// max |v|, its reciprocal as the scalar unit gives it, and max |x|; they hold from the
+// cycle before the first slice until `done`.
 // No handshake: a slice a cycle is taken; codes follow 10 cycles later, the sums $clog2(P) + 11 cycles
 // after the last slice, with `done`. An element that is not `active` does not count in the sums.
 module tern_quantizer #(
@@ -13,7 +14,8 @@ module tern_quantizer #(
   input  logic [P*tern_pkg::kResidualBits-1:0] x,
   input  logic [P*tern_pkg::kWeightBits-1:0] w,
   input  logic [P*tern_pkg::kWeightBits-1:0] block,
-  input  tern_pkg::reciprocal_t reciprocal,
+  input  tern_pkg::scalar_t reciprocal,
+  input  logic [tern_pkg::kLargestBits-1:0] largest,
   input  logic [tern_pkg::kLargestInputBits-1:0] largest_x,
   output logic [2:0] code_marks,
   output logic [P*8-1:0] codes,
@@ -28,14 +30,27 @@ module tern_quantizer #(
   localparam int B = tern_pkg::kOperandBits;
   localparam int R = tern_pkg::kFactorBits;
 
-  // x / 2^narrow_x has 18 bits
-  logic [4:0] narrow_x, narrow_next;
+  // x / 2^narrow_x and v / 2^narrow_v have 18 bits; q = v R / 2^code_shift. Any scalar is taken for R.
+  localparam int E = tern_pkg::kExponentBits + 1;
+  logic [4:0] narrow_x, narrow_x_next, narrow_v, narrow_v_next, code_shift;
+  logic [R-1:0] mantissa;
+  logic signed [E-1:0] right;
+  assign right = -(E'(reciprocal.exponent) + E'(tern_pkg::kMantissaBits - R));
   always_comb begin
-    narrow_next = '0;
+    narrow_x_next = '0;
+    narrow_v_next = '0;
     for (int i = B - 1; i < tern_pkg::kLargestInputBits; i++)
-      if (largest_x[i]) narrow_next = 5'(i - (B - 2));
+      if (largest_x[i]) narrow_x_next = 5'(i - (B - 2));
+    for (int i = B - 1; i < tern_pkg::kLargestBits; i++)
+      if (largest[i]) narrow_v_next = 5'(i - (B - 2));
   end
-  always_ff @(posedge clk) narrow_x <= narrow_next;
+  always_ff @(posedge clk) begin
+    narrow_x <= narrow_x_next;
+    narrow_v <= narrow_v_next;
+    mantissa <= reciprocal.mantissa[tern_pkg::kMantissaBits-1:tern_pkg::kMantissaBits-R];
+    code_shift <= right < E'(10) ? 5'd10 : right > E'(27) ? 5'd27 : right[4:0];
+  end
+  wire [tern_pkg::kMantissaBits-R-1:0] unused_low = reciprocal.mantissa[tern_pkg::kMantissaBits-R-1:0];
 
   logic [P*B-1:0] operands, normed;
   for (genvar i = 0; i < P; i++) begin : g_lane
@@ -46,16 +61,16 @@ module tern_quantizer #(
     logic signed [B+R:0] product, product_7, q_round;
     logic signed [7:0] q_next, q;
     tern_multiply multiply (.clk, .x(x[i*X+:X]), .w(w[i*W+:W]), .product(v));
-    tern_round #(.IN(V), .SHIFT(5)) narrow_v (.clk, .value(v), .shift(reciprocal.narrow), .rounded(v_round));
+    tern_round #(.IN(V), .SHIFT(5)) round_v (.clk, .value(v), .shift(narrow_v), .rounded(v_round));
     tern_saturate #(.IN(V), .OUT(B), .SYMMETRIC(1)) clip_v (
       .value(v_round), .result(s_next), .saturated(unused_v));
     tern_round #(.IN(B + R + 1), .SHIFT(5)) code (
-      .clk, .value(product_7), .shift(reciprocal.shift), .rounded(q_round));
+      .clk, .value(product_7), .shift(code_shift), .rounded(q_round));
     tern_saturate #(.IN(B + R + 1), .OUT(8), .SYMMETRIC(1)) clip_q (
       .value(q_round), .result(q_next), .saturated(unused_q));
     always_ff @(posedge clk) begin
       s <= s_next;
-      product <= s * $signed({1'b0, reciprocal.mantissa});
+      product <= s * $signed({1'b0, mantissa});
       product_7 <= product;
       q <= q_next;
     end

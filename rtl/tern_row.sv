@@ -1,10 +1,10 @@
 // ROW: MUL, MAC, SIG, SILU, SCAN and STAT on P elements a cycle (operations.cpp):
-//   MUL   sat27(round(a b / 2^shift)) or a times a weight; a shifted by `narrow` to 18 bits, b 18 bits
+//   MUL   sat27(round(a b / 2^shift)) or a times a weight; a, shifted by `narrow`, and b saturate to 18 bits
 //   MAC   sat27(b + S g): a holds sums S, shifted by `narrow` to 18 bits, g is Q.offset - narrow
 //   SIG   k = weight sigmoid(-S g), or sigmoid(-S g) without `bounded`
 //   SILU  silu(S g), or silu of a state in a with `from_state`
-//   SCAN  a + b (c - a): a = h, b = k, c = c
-//   STAT  nothing but the statistics of a
+//   SCAN  a + b (c - a): a = h, b = k in 0 .. 2^17, c = c
+//   STAT  nothing but the statistics of a, saturated to 27 bits
 // With `statistics` the largest |y| and |y norm| of the row follow (of MUL, MAC, STAT), with `squares` the
 // sum of squares of a, shifted to 18 bits.
 // Handshake: in_* ready/valid, a slice a cycle; settings belong to the slice. Results must be taken: they come
@@ -27,10 +27,10 @@ module tern_row #(
   input  logic bounded,
   input  logic statistics,
   input  logic squares,
-  input  logic [2:0] narrow,
-  input  logic [4:0] shift,
+  input  logic [3:0] narrow,
+  input  logic [5:0] shift,
   input  tern_pkg::scalar_t g,
-  input  logic signed [5:0] offset,  // bits behind the point of S g, and `narrow`
+  input  logic [6:0] offset,  // bits behind the point of S g, and `narrow`
   input  logic [P*32-1:0] a,
   input  logic [P*32-1:0] b,
   input  logic [P*32-1:0] c,
@@ -92,7 +92,7 @@ module tern_row #(
   logic factor_1;
   tern_pkg::row_control_t control;
   tern_factor factor (.clk, .g, .offset, .mantissa(mantissa_1), .shift(factor_shift_1));
-  always_ff @(posedge clk) other_shift_1 <= op == tern_pkg::kRowScan ? 6'd26 : 6'd20 + {1'b0, shift};
+  always_ff @(posedge clk) other_shift_1 <= op == tern_pkg::kRowScan ? 6'd26 : shift > 6'd36 ? 6'd56 : 6'd20 + shift;
   assign factor_1 = at[1].op == tern_pkg::kRowAccumulate | at[1].op == tern_pkg::kRowGate
     | at[1].op == tern_pkg::kRowSilu;
   assign shift_1 = factor_1 ? factor_shift_1 : other_shift_1;
@@ -101,7 +101,8 @@ module tern_row #(
   always_comb begin
     control.scan_0 = op == tern_pkg::kRowScan;
     control.weight_0 = with_weight;
-    control.narrow_0 = control.scan_0 ? 4'd11 : at[0].from_state ? 4'd13 : {1'b0, narrow};
+    control.narrow_0 = control.scan_0 ? 4'd11 : at[0].from_state ? 4'd13 : narrow;
+    control.multiply_1 = at[1].op == tern_pkg::kRowMultiply;
     control.scan_1 = at[1].op == tern_pkg::kRowScan;
     control.factor_1 = factor_1;
     control.mantissa_1 = mantissa_1;
@@ -115,7 +116,8 @@ module tern_row #(
     control.statistics_9 = at[9].op == tern_pkg::kRowStatistics;
     control.onto_a_9 = control.statistics_9 | at[9].op == tern_pkg::kRowScan;
     control.multiply_10 = at[10].op == tern_pkg::kRowMultiply;
-    control.accumulate_10 = at[10].op == tern_pkg::kRowAccumulate;
+    control.accumulate_10 = at[10].op == tern_pkg::kRowAccumulate
+      | at[10].op == tern_pkg::kRowStatistics;
     control.gate_16 = at[16].op == tern_pkg::kRowGate;
     control.bounded_16 = at[16].bounded;
   end
@@ -165,10 +167,5 @@ module tern_row #(
 `ifdef VERILATOR
   a_order: assert property (@(posedge clk) disable iff (!rst_n) !(long_valid && short_valid));
   c_wait: cover property (@(posedge clk) disable iff (!rst_n) in_valid && !in_ready);
-  for (genvar i = 0; i < P; i++) begin : g_check
-    wire wrong = take && active[i] && op == tern_pkg::kRowMultiply && !with_weight
-      && b[i*32+:32] != 32'($signed(b[i*32+:18]));
-    a_operand: assert property (@(posedge clk) disable iff (!rst_n) !wrong);
-  end
 `endif
 endmodule

@@ -18,7 +18,12 @@ module tern_row_lane (
 );
 `include "tern_bug.svh"
   // ---- 1 .. 4: the first operand; h's difference to c in SCAN, an argument of SILU in Q.11 ----
+  // c - h saturates to 18 bits in Q.13, so 22 bits of c are enough
+  logic signed [21:0] near_c;
+  logic unused_c;
+  tern_saturate #(.IN(32), .OUT(22)) to_near (.value(c), .result(near_c), .saturated(unused_c));
   logic signed [33:0] first, first_3;
+  logic second_cut_3;
   logic [3:0] narrow_1;
   logic signed [17:0] operand_next;
   logic signed [15:0] state_next;
@@ -27,21 +32,29 @@ module tern_row_lane (
   tern_saturate #(.IN(34), .OUT(18)) to_operand (.value(first_3), .result(operand_next), .saturated(operand_cut));
   tern_saturate #(.IN(34), .OUT(16)) to_state (.value(first_3), .result(state_next), .saturated(state_cut));
   always_ff @(posedge clk) begin
-    first <= control.scan_0 ? 34'($signed({c, 11'd0})) - 34'(a) : 34'(a);
+    first <= control.scan_0 ? 34'($signed({near_c, 11'd0})) - 34'(a) : 34'(a);
     narrow_1 <= control.narrow_0 ^ 4'(bug == 16);
     operand <= control.state_3 ? 18'(state_next) : operand_next;
-    overflow_4 <= control.state_3 ? state_cut : operand_cut & ~control.statistics_3;
+    overflow_4 <= second_cut_3 | (control.state_3 ? state_cut : operand_cut & ~control.statistics_3);
   end
 
   // ---- the second one: b, a weight, k, or the factor; k may be 2^17 ----
-  logic [17:0] second, second_1, second_4;
-  logic k_is_one, one_4, one_5;
-  assign k_is_one = control.scan_1 & second[17];
-  assign second_1 = control.factor_1 ? {1'b0, control.mantissa_1}
-                                     : {second[17] & ~k_is_one, second[16:0]};
-  always_ff @(posedge clk) second <= control.weight_0 ? 18'($signed(weight)) : b[17:0];
+  logic signed [31:0] second;
+  logic [17:0] second_1, second_4;
+  logic signed [17:0] near_b;
+  logic k_is_one, k_is_wrong, b_cut, one_4, one_5;
+  tern_saturate #(.IN(32), .OUT(18)) to_second (.value(second), .result(near_b), .saturated(b_cut));
+  assign k_is_one = control.scan_1 & ~second[31] & |second[30:17];
+  assign k_is_wrong = second[31] | (k_is_one & (|second[30:18] | |second[16:0]));
+  always_comb
+    if (control.factor_1) second_1 = {1'b0, control.mantissa_1};
+    else if (control.scan_1) second_1 = second[31] | k_is_one ? '0 : {1'b0, second[16:0]};
+    else second_1 = near_b;
+  always_ff @(posedge clk) second <= control.weight_0 ? 32'($signed(weight)) : b;
   tern_delay #(.WIDTH(19), .CYCLES(3)) delay_second (
     .clk, .in({k_is_one, second_1}), .out({one_4, second_4}));
+  tern_delay #(.WIDTH(1), .CYCLES(2)) delay_cut (
+    .clk, .in(control.multiply_1 & b_cut | control.scan_1 & k_is_wrong), .out(second_cut_3));
 
   // ---- 5 .. 8: the product, rounded ----
   logic signed [35:0] product, product_6;
@@ -58,20 +71,20 @@ module tern_row_lane (
 
   // ---- 9 .. 11: what is added to, and the results of MUL, MAC and SCAN ----
   logic signed [26:0] multiplied_next, accumulated;
-  logic signed [29:0] step_next, step;
+  logic signed [33:0] step_next, step;
   logic signed [15:0] gate_next, z, state_8;
   logic multiplied_cut, gate_cut, accumulated_cut;
   logic unused_cut;  // of a step: then the sum is saturated, too
   logic signed [31:0] a_9, b_9;
   logic signed [26:0] multiplied, multiplied_10;
-  logic signed [32:0] added;
+  logic signed [34:0] added;
   tern_saturate #(.IN(56), .OUT(27)) to_multiplied (
     .value(product_8), .result(multiplied_next), .saturated(multiplied_cut));
-  tern_saturate #(.IN(56), .OUT(30)) to_step (
+  tern_saturate #(.IN(56), .OUT(34)) to_step (
     .value(product_8), .result(step_next), .saturated(unused_cut));
   tern_saturate #(.IN(56), .OUT(16)) to_gate (
     .value(product_8), .result(gate_next), .saturated(gate_cut));
-  tern_saturate #(.IN(33), .OUT(27)) to_accumulated (
+  tern_saturate #(.IN(35), .OUT(27)) to_accumulated (
     .value(added), .result(accumulated), .saturated(accumulated_cut));
   tern_delay #(.WIDTH(16), .CYCLES(4)) delay_state (.clk, .in(operand[15:0]), .out(state_8));
   tern_delay #(.WIDTH(64), .CYCLES(9)) delay_ab (.clk, .in({a, b}), .out({a_9, b_9}));
@@ -82,7 +95,7 @@ module tern_row_lane (
     z <= control.state_8 ? state_8 : gate_next;
     overflow_9 <= control.multiply_8 & multiplied_cut | control.gate_8 & gate_cut;
     multiplied_10 <= multiplied;
-    added <= 33'(onto) + (control.statistics_9 ? '0 : 33'(step));
+    added <= 35'(onto) + (control.statistics_9 ? '0 : 35'(step));
     y_short <= control.multiply_10 ? 32'(multiplied_10)
       : control.accumulate_10 ? 32'(accumulated) : added[31:0];
     overflow_11 <= control.accumulate_10 & accumulated_cut;

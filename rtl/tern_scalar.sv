@@ -1,6 +1,6 @@
 // The scalar unit: products, sums, quotients and roots of scalars, rounded down; scalars of integers;
-// and the reciprocal that makes codes of a row with the largest |v| `integer_in`
-// (rtl/model/fixed_point.h, quantize in operations.cpp). A quotient by zero is zero.
+// and the reciprocal R / 2^k that makes codes of a row with the largest |v| `integer_in` (code_reciprocal in
+// rtl/model/operations.cpp), as a scalar whose upper 17 bits are R. A quotient by zero is zero.
 // Handshake: in_* and out_* ready/valid, one operation at a time. Latency from taking operands to out_valid:
 // multiply and add 27, divide 29, root 28, of an integer 12, reciprocal 37.
 module tern_scalar (
@@ -16,7 +16,7 @@ module tern_scalar (
   output logic out_valid,
   input  logic out_ready,
   output tern_pkg::scalar_t result,
-  output tern_pkg::reciprocal_t reciprocal
+  output logic overflow  // the exponent has more bits; its lowest ones are in `result`
 );
 `include "tern_bug.svh"
   localparam int M = tern_pkg::kMantissaBits;
@@ -55,6 +55,8 @@ module tern_scalar (
   tern_round #(.IN(I + 1), .SHIFT(6)) round (
     .clk, .value({1'b0, number}), .shift(6'(I - R)), .rounded);
   tern_saturate #(.IN(I + 1), .OUT(R + 1)) saturate (.value(rounded), .result({unused_sign, top}), .saturated(cut));
+  // of what divides 127 2^k: 17 at most; of zero it is 1
+  wire [4:0] normal_length = zero ? 5'd1 : length > 6'(R) ? 5'(R) - 5'(bug == 8 && number[I-2:0] == '0) : length[4:0];
   assign normal = zero ? {1'b1, {(R - 1) {1'b0}}} : top;
 
   // ---- the steps of the four operations ----
@@ -151,23 +153,27 @@ module tern_scalar (
     unique case (op)
       tern_pkg::kScalarMultiply: begin
         mantissa = product[2*M-1] ? product[2*M-1:M] : product[2*M-2:M-1];
-        at = X'(a.exponent) + X'(b.exponent) + X'(M - 1) + X'({1'b0, product[2*M-1]});
+        at = X'(a.exponent) + X'(b.exponent) + X'(M - 1) + X'(product[2*M-1]);
       end
       tern_pkg::kScalarAdd: begin
         mantissa = sum[M] ? sum[M:1] : sum[M-1:0];
-        at = X'(exponent) + X'({1'b0, sum[M]});
+        at = X'(exponent) + X'(sum[M]);
       end
       tern_pkg::kScalarDivide: begin
         if (a.mantissa != '0 && b.mantissa != '0) mantissa = quotient;
-        at = distance - X'(M) + X'({1'b0, divider_whole});
+        at = distance - X'(M) + X'(divider_whole);
       end
       tern_pkg::kScalarRoot: begin
         if (a.mantissa != '0) mantissa = root;
         at = (X'(a.exponent) - X'(M) + X'($signed({1'b0, odd}))) >>> 1;
       end
+      tern_pkg::kScalarReciprocal: begin
+        mantissa = {quotient[M-1:M-R] + R'(bug == 7), (M - R)'(0)};
+        at = X'(divider_whole) - X'(normal_length) - X'(10 + M - R);
+      end
       default: begin
         mantissa = number[I-1:I-M];
-        at = X'(exponent_of_integer) + X'({1'b0, length}) - X'(M);
+        at = X'(exponent_of_integer) + X'(length) - X'(M);
       end
     endcase
   end
@@ -176,17 +182,13 @@ module tern_scalar (
     if (state == kFinish) begin
       result.mantissa <= mantissa;
       result.exponent <= mantissa == '0 ? '0 : at[E-1:0];
-      reciprocal.mantissa <= quotient[M-1:M-R] + R'(bug == 7);
-      reciprocal.narrow <= ~zero & length > 6'(R) ? 5'(length - 6'(R)) - 5'(bug == 8 && number[I-2:0] == '0) : '0;
-      reciprocal.shift <= 5'd10 + (zero ? 5'd1 : length > 6'(R) ? 5'(R) : length[4:0]) - 5'(divider_whole);
+      overflow <= mantissa != '0 & at != X'($signed(at[E-1:0]));
     end
   end
 
 `ifdef VERILATOR
   a_hold: assert property (@(posedge clk) disable iff (!rst_n)
-    out_valid && !out_ready |=> out_valid && $stable(result) && $stable(reciprocal));
-  a_exponent: assert property (@(posedge clk) disable iff (!rst_n)
-    state == kFinish && !reciprocal_op && mantissa != '0 |-> at == X'($signed(at[E-1:0])));
+    out_valid && !out_ready |=> out_valid && $stable(result) && $stable(overflow));
   c_cut: cover property (@(posedge clk) disable iff (!rst_n) state == kFinish && cut);
 `endif
 endmodule

@@ -1,22 +1,17 @@
 // TMM: sums of codes times ternary weights, S = q . t, exact. ROWS x COLUMNS weights a cycle, without a
 // multiplier: lanes of a row form a tree of adders, its sum goes to the row's accumulator.
 //
-// Weights come as tiles (core/ternary_tiles.h), row blocks one after the other, in each of them the
-// columns' blocks. A tile has ROWS x GROUPS rows and COLUMNS x STEPS columns and comes in
-// GROUPS x STEPS beats: a 16 x 16 tile of 64 bytes in order is (ROWS, COLUMNS, GROUPS, STEPS) =
-// (16, 16, 1, 1) at 512 bits, (8, 16, 2, 1), (4, 16, 4, 1), (2, 16, 8, 1) and (1, 4, 16, 4) at 8 bits.
-// Each row has the same number of bytes in a beat; field p of a tile row's byte b is the code of column
-// p x (tile columns / 4) + b. A code is w + 1; 3 raises `illegal`, which stays set.
+// A beat has a tile of ROWS x COLUMNS weights. Tiles of a row block follow each other, then come those of the next
+// one. Each row of a tile has COLUMNS / 4 bytes; field p of byte b is the code of column p COLUMNS / 4 + b (with 16 x 16
+// the tiles of core/ternary_tiles.h). A code is w + 1; 3 raises `illegal`, which stays set.
 //
 // Handshake: start_*, weight_* ready/valid. Sums come in the order of rows, at most one a cycle, and
-// must be taken. A beat is refused only while no product runs, or where a row block has fewer beats than rows.
+// must be taken. A beat is refused only while no product runs, or where a row block has fewer tiles than rows.
 // code_address belongs to the beat that is taken; `codes` has those columns one cycle later.
 // Latency from a row block's last beat to its first sum: $clog2(COLUMNS) + 4.
 module tern_tmm #(
   parameter int ROWS = 16,
-  parameter int COLUMNS = 16,
-  parameter int GROUPS = 1,
-  parameter int STEPS = 1
+  parameter int COLUMNS = 16
 ) (
   input  logic clk,
   input  logic rst_n,
@@ -28,7 +23,7 @@ module tern_tmm #(
   output logic weight_ready,
   input  logic [ROWS*COLUMNS*2-1:0] weights,
   output logic [tern_pkg::kColumnBits-1:0] code_address,
-  input  logic [COLUMNS*STEPS*8-1:0] codes,
+  input  logic [COLUMNS*8-1:0] codes,
   output logic sum_valid,
   output logic sum_last,
   output logic [tern_pkg::kRowBits-1:0] sum_row,
@@ -36,13 +31,8 @@ module tern_tmm #(
   output logic illegal
 );
 `include "tern_bug.svh"
-  localparam int TILE_ROWS = ROWS * GROUPS;
-  localparam int TILE_COLUMNS = COLUMNS * STEPS;
   localparam int LEVELS = $clog2(COLUMNS);
-  localparam int GB = GROUPS > 1 ? $clog2(GROUPS) : 1;
-  localparam int SB = STEPS > 1 ? $clog2(STEPS) : 1;
-  localparam int AB = $clog2(2 * GROUPS);
-  localparam int RB = $clog2(TILE_ROWS + 1);
+  localparam int RB = $clog2(ROWS + 1);
   localparam int ROW_BYTES = COLUMNS / 4;
   localparam int TREE_BITS = 8 + LEVELS;
   if (COLUMNS < 4 || (1 << LEVELS) != COLUMNS) $error("COLUMNS: expected a power of two from 4 on");
@@ -51,17 +41,12 @@ module tern_tmm #(
   logic running;
   logic [tern_pkg::kRowBits-1:0] rows_left;  // from the running row block on
   logic [tern_pkg::kColumnBits-1:0] blocks, block;
-  logic [GB-1:0] group;
-  logic [SB-1:0] step;
   logic bank;           // of accumulators: one sums while the other one is read
   logic [RB-1:0] busy;  // cycles in which the other bank is still read
-  logic last_step, last_group, last_block, last_rows, ends_rows, take;
+  logic last_rows, ends_rows, take;
 
-  assign last_step = step == SB'(STEPS - 1);
-  assign last_group = group == GB'(GROUPS - 1);
-  assign last_block = block == blocks - 1'b1;
-  assign ends_rows = last_step & last_group & last_block;
-  assign last_rows = rows_left <= (tern_pkg::kRowBits)'(TILE_ROWS);
+  assign ends_rows = block == blocks - 1'b1;
+  assign last_rows = rows_left <= (tern_pkg::kRowBits)'(ROWS);
   assign weight_ready = running & ~(ends_rows & busy != '0);
   assign start_ready = ~running;
   assign take = weight_valid & weight_ready;
@@ -76,19 +61,15 @@ module tern_tmm #(
       if (start_valid & start_ready) running <= 1'b1;
       else if (take & ends_rows & last_rows) running <= 1'b0;
       if (take & ends_rows) bank <= ~bank;
-      busy <= take & ends_rows ? RB'(TILE_ROWS - 1) : busy - RB'(busy != '0);
+      busy <= take & ends_rows ? RB'(ROWS - 1) : busy - RB'(busy != '0);
     end
     if (start_valid & start_ready) begin
       rows_left <= start_rows;
       blocks <= start_blocks;
       block <= '0;
-      group <= '0;
-      step <= '0;
     end else if (take) begin
-      step <= last_step ? '0 : step + 1'b1;
-      if (last_step) group <= last_group ? '0 : group + 1'b1;
-      if (last_step & last_group) block <= last_block ? '0 : block + 1'b1;
-      if (ends_rows) rows_left <= rows_left - (tern_pkg::kRowBits)'(TILE_ROWS);
+      block <= ends_rows ? '0 : block + 1'b1;
+      if (ends_rows) rows_left <= rows_left - (tern_pkg::kRowBits)'(ROWS);
     end
   end
 
@@ -96,20 +77,16 @@ module tern_tmm #(
   logic valid_at[0:LEVELS+1], first_at[0:LEVELS+1], ends_at[0:LEVELS+1], bank_at[0:LEVELS+1];
   logic last_at[0:LEVELS+1];
   logic [RB-1:0] rows_at[0:LEVELS+1];  // of the row block, those that are wanted
-  logic [GB-1:0] group_at[0:LEVELS+1];
-  logic [SB-1:0] step_1;
   logic [ROWS*COLUMNS*2-1:0] weights_1;
 
   always_ff @(posedge clk) begin
     weights_1 <= weights;
-    step_1 <= step;
     valid_at[0] <= rst_n & take & ~(bug == 5 & ends_rows);
-    first_at[0] <= block == '0 & step == '0 & ~(bug == 4);
+    first_at[0] <= block == '0 & ~(bug == 4);
     ends_at[0] <= rst_n & take & ends_rows;
     last_at[0] <= last_rows;
-    rows_at[0] <= last_rows ? RB'(rows_left) : RB'(TILE_ROWS);
+    rows_at[0] <= last_rows ? RB'(rows_left) : RB'(ROWS);
     bank_at[0] <= bank;
-    group_at[0] <= group;
   end
   for (genvar i = 1; i <= LEVELS + 1; i++) begin : g_along
     always_ff @(posedge clk) begin
@@ -119,7 +96,6 @@ module tern_tmm #(
       last_at[i] <= last_at[i-1];
       rows_at[i] <= rows_at[i-1];
       bank_at[i] <= bank_at[i-1];
-      group_at[i] <= group_at[i-1];
     end
   end
 
@@ -127,19 +103,13 @@ module tern_tmm #(
   logic [COLUMNS*8-1:0] lane_codes;
   for (genvar b = 0; b < ROW_BYTES; b++) begin : g_byte
     for (genvar p = 0; p < 4; p++) begin : g_field
-      localparam int FIRST = p * (TILE_COLUMNS / 4) + b;
-      logic [7:0] of_step[0:STEPS-1];
-      for (genvar s = 0; s < STEPS; s++) begin : g_step
-        assign of_step[s] = codes[(FIRST+s*ROW_BYTES)*8+:8];
-      end
-      assign lane_codes[(4*b+p)*8+:8] = of_step[step_1];
+      assign lane_codes[(4*b+p)*8+:8] = codes[(p*ROW_BYTES+b)*8+:8];
     end
   end
 
   // ---- a tree and accumulators for each row ----
   logic signed [tern_pkg::kSumBits-1:0] row_sum[0:ROWS-1];
   logic read_bank;
-  logic [GB-1:0] read_group;
   for (genvar r = 0; r < ROWS; r++) begin : g_row
     for (genvar l = 0; l <= LEVELS; l++) begin : g_level
       localparam int N = COLUMNS >> l;
@@ -159,15 +129,14 @@ module tern_tmm #(
         end
       end
     end
-    logic signed [tern_pkg::kSumBits-1:0] accumulator[0:2*GROUPS-1];
+    logic signed [tern_pkg::kSumBits-1:0] accumulator[0:1];
     logic signed [tern_pkg::kSumBits-1:0] previous;
-    wire [AB-1:0] at = AB'({group_at[LEVELS+1], bank_at[LEVELS+1]});
-    wire [AB-1:0] read_at = AB'({read_group, read_bank});
+    wire at = bank_at[LEVELS+1];
     assign previous = first_at[LEVELS+1] ? '0 : accumulator[at];
     always_ff @(posedge clk)
       if (valid_at[LEVELS+1])
         accumulator[at] <= previous + (tern_pkg::kSumBits)'(g_level[LEVELS].s[0]);
-    assign row_sum[r] = accumulator[read_at];
+    assign row_sum[r] = accumulator[read_bank];
   end
 
   // ---- a row block's sums leave, one a cycle ----
@@ -189,11 +158,7 @@ module tern_tmm #(
       read_bank <= bank_at[LEVELS+1];
       last_of_all <= last_at[LEVELS+1];
       read_lane <= '0;
-      read_group <= '0;
-    end else if (to_read != '0) begin
-      read_lane <= read_lane == LB'(ROWS - 1) ? '0 : read_lane + 1'b1;
-      if (read_lane == LB'(ROWS - 1)) read_group <= read_group + 1'b1;
-    end
+    end else if (to_read != '0) read_lane <= read_lane + 1'b1;
     sum <= row_sum[read_lane];
     sum_last <= last_of_all & to_read == RB'(1);
   end

@@ -97,7 +97,9 @@ class QuantizerBench {
     const std::int64_t top =
         std::min<std::int64_t>((1 << 17) - 1, round_shift(std::int64_t(expected.largest), narrow));
     const Reciprocal r = code_reciprocal(std::max<std::int64_t>(1, top));
-    quantizer_->reciprocal = std::uint32_t(narrow << 22 | int(r.mantissa) << 5 | r.shift);
+    const Scalar scalar = scalar_of(std::uint64_t(r.mantissa), -r.shift);
+    quantizer_->reciprocal = std::uint64_t(scalar.mantissa) << 12 | (scalar.exponent & 0xfff);
+    quantizer_->largest = expected.largest;
     quantizer_->largest_x = std::uint32_t(largest_x);
     put_slice(quantizer_, row, 0, false);
     std::size_t sent = 0, got = 0;

@@ -39,13 +39,17 @@ Factor factor_of_sums(const Instruction& x) {
 
 // One element, as FixedModel computes it.
 std::int32_t element(const Instruction& x, std::size_t i, Saturation& saturate) {
-  const std::int64_t a = round_shift(x.a[i], x.narrow);
+  // what a multiplier reads; STAT and SCAN read a as it is, so does SILU of a state
+  const bool is_operand = x.op != Op::scan && x.op != Op::statistics && !x.from_state;
+  std::int64_t a = round_shift(x.a[i], x.narrow);
+  if (is_operand) a = saturate(a, kOperandBits);
   const int fraction = x.offset - x.narrow;
   const auto scaled = [&] { return scale_sum(std::int32_t(a), factor_of_sums(x), fraction); };
   switch (x.op) {
     case Op::multiply: {
-      const std::int64_t b = x.with_weight ? std::int16_t(x.weight[i]) : x.b[i];
-      return saturate(round_shift(a * b, x.shift), kResidualBits);
+      const std::int64_t b =
+          saturate(x.with_weight ? std::int16_t(x.weight[i]) : x.b[i], kOperandBits);
+      return saturate(round_shift(a * b, std::min(x.shift, 62)), kResidualBits);
     }
     case Op::accumulate:
       return saturate(x.b[i] + scaled(), kResidualBits);
@@ -58,10 +62,13 @@ std::int32_t element(const Instruction& x, std::size_t i, Saturation& saturate) 
           x.from_state ? round_shift(x.a[i], kStateFraction - kGateFraction) : scaled();
       return saturate(silu(saturate(z, kGateBits)), kOperandBits);
     }
-    case Op::scan:
-      return scan(x.a[i], x.b[i], x.c[i], saturate);
+    case Op::scan: {
+      const std::int32_t k = std::clamp(x.b[i], 0, 1 << kSigmoidFraction);
+      if (k != x.b[i]) saturate(2, 1);  // counts
+      return scan(x.a[i], k, x.c[i], saturate);
+    }
     default:
-      return x.a[i];
+      return saturate(x.a[i], kResidualBits);
   }
 }
 
@@ -74,7 +81,8 @@ Expected expected(const Instruction& x) {
     const std::int64_t v = std::int64_t(y) * std::int16_t(x.norm[i]);
     out.largest = std::max(out.largest, std::uint64_t(std::abs(v)));
     out.largest_y = std::max(out.largest_y, std::uint64_t(std::abs(std::int64_t(y))));
-    const std::int64_t s = round_shift(x.a[i], x.narrow);
+    Saturation unused;
+    const std::int64_t s = unused(round_shift(x.a[i], x.narrow), kOperandBits);
     out.squares += std::uint64_t(s * s);
   }
   out.saturated = saturate.count() > 0;
@@ -98,7 +106,7 @@ class RowBench : public Bench<Model> {
     const Expected e = expected(x);
     if (x.op != Op::statistics)
       for (std::size_t i = 0; i < x.a.size(); ++i)
-        waiting_.push_back({e.y[i], i + 1 == x.a.size(), x.op});
+        waiting_.push_back({e.y[i], i + 1 == x.a.size(), x.op, x.a[i], x.b.empty() ? 0 : x.b[i]});
     if (x.statistics) statistics_.push_back(e);
     if (x.squares) squares_.push_back(e.squares);
     Model& t = this->model();
@@ -141,6 +149,7 @@ class RowBench : public Bench<Model> {
     std::int32_t y = 0;
     bool last = false;
     Op op{};
+    std::int32_t a = 0, b = 0;
   };
 
   void put_slice(const Instruction& x, std::size_t at, bool valid) {
@@ -151,7 +160,7 @@ class RowBench : public Bench<Model> {
     t.statistics = x.statistics, t.squares = x.squares;
     t.narrow = std::uint8_t(x.narrow), t.shift = std::uint8_t(x.shift);
     t.g = std::uint64_t(x.g.mantissa) << 12 | std::uint64_t(x.g.exponent & 0xfff);
-    t.offset = std::uint8_t(x.offset & 0x3f);
+    t.offset = std::uint8_t(x.offset);
     std::uint32_t active = 0;
     for (int i = 0; i < p_; ++i) {
       const std::size_t n = at + std::size_t(i);
@@ -178,7 +187,8 @@ class RowBench : public Bench<Model> {
         ASSERT_FALSE(waiting_.empty()) << "a result too many";
         const Result r = waiting_.front();
         waiting_.pop_front();
-        ASSERT_EQ(std::int32_t(get(t.y, 32 * i, 32)), r.y) << "operation " << int(r.op);
+        ASSERT_EQ(std::int32_t(get(t.y, 32 * i, 32)), r.y)
+            << "operation " << int(r.op) << " of " << r.a << " and " << r.b;
         ASSERT_TRUE(!r.last || t.out_last);
       }
     if (t.statistics_done) {
@@ -200,6 +210,10 @@ class RowBench : public Bench<Model> {
   std::deque<std::uint64_t> squares_{};
 };
 
+bool is_scaled_or_product(Op op) {
+  return op != Op::scan && op != Op::statistics;
+}
+
 Instruction random_instruction(Random& random, Op op, int count) {
   Instruction x{.op = op};
   const bool scaled = op == Op::accumulate || op == Op::gate || op == Op::silu;
@@ -208,25 +222,30 @@ Instruction random_instruction(Random& random, Op op, int count) {
   x.bounded = random.chance(70);
   x.statistics = (op == Op::multiply || op == Op::accumulate || op == Op::statistics);
   x.squares = op == Op::multiply;
+  const bool wild = random.chance(10);  // registers with what does not fit the instruction
   const bool sums = (scaled && !x.from_state) || (op == Op::multiply && !x.with_weight);
   x.narrow = sums ? int(random.between(0, 4)) : 0;
-  x.shift = random.chance(50) ? 9 : int(random.between(0, 31));
+  if (wild) x.narrow = x.from_state || !is_scaled_or_product(op) ? 0 : int(random.between(0, 15));
+  x.shift = random.chance(50) ? 9 : int(random.between(0, 63));
   // mostly results that fit; now and then what saturates or vanishes
   x.g = {.mantissa = std::uint32_t(random.bits(23)) | 1 << 23,
          .exponent = int(random.chance(90) ? random.between(-52, -38) : random.between(-300, 300))};
   if (random.chance(3)) x.g = {};
-  x.offset = x.narrow + (op == Op::accumulate ? int(random.between(12, 20)) : kGateFraction);
+  x.offset = x.narrow + (op == Op::accumulate ? int(random.between(wild ? 0 : 12, wild ? 63 : 20))
+                                              : kGateFraction);
   const int a_bits = op == Op::scan || x.from_state || op == Op::statistics ? 32 : 18 + x.narrow;
   for (int i = 0; i < count; ++i) {
     std::int64_t a = random.signed_bits(int(random.between(2, a_bits)));
     if (sums) a = std::clamp<std::int64_t>(a, -(131071ll << x.narrow), 131071ll << x.narrow);
-    if (op == Op::statistics) a >>= 5;
+    if (wild) a = random.signed_bits(32);
+    if (op == Op::statistics && !wild) a >>= 5;
     x.a.push_back(std::int32_t(a));
     std::int64_t b = random.signed_bits(18);
     if (op == Op::scan) b = random.chance(5) ? 1 << 17 : std::int64_t(random.bits(17));
     if (op == Op::accumulate) b = random.signed_bits(int(random.between(2, 27)));
+    if (wild) b = random.signed_bits(int(random.between(2, 32)));
     x.b.push_back(std::int32_t(b));
-    x.c.push_back(std::int32_t(random.signed_bits(int(random.between(2, 18)))));
+    x.c.push_back(std::int32_t(random.signed_bits(int(random.between(2, wild ? 32 : 18)))));
     x.weight.push_back(std::uint16_t(random.bits(16)));
     x.norm.push_back(std::uint16_t(random.between(-32767, 32767)));
   }
@@ -347,20 +366,22 @@ void check_argmax(int p, std::uint64_t stream) {
   bench.reset();
   for (int row = 0, elements = 0; elements < 100'000; ++row) {
     const int count = int(bench.random.between(1, 200));
-    const int bits = 1 + row % 22;  // few bits: many equal ones
+    const int bits = 1 + row % 32;  // few bits: many equal ones
     std::vector<std::int32_t> x;
     for (int i = 0; i < count; ++i) x.push_back(std::int32_t(bench.random.signed_bits(bits)));
-    if (row % 7 == 0) x.assign(x.size(), -(1 << 21));
+    if (row % 7 == 0) x.assign(x.size(), INT32_MIN);
     elements += count;
+    const auto first = std::uint32_t(bench.random.bits(30));
     const auto put_slice = [&](int at, bool valid) {
       std::uint32_t active = 0;
       for (int i = 0; i < p; ++i) {
         const bool inside = valid && at + i < count;
         active |= std::uint32_t(inside) << i;
-        put(bench->x, 22 * i, 22,
-            inside ? std::uint64_t(x[std::size_t(at + i)]) : bench.random.bits(22));
+        put(bench->x, 32 * i, 32,
+            inside ? std::uint64_t(x[std::size_t(at + i)]) : bench.random.bits(32));
       }
       bench->active = active;
+      bench->base = first + std::uint32_t(at);
       bench->marks = std::uint8_t(valid << 2 | (at == 0) << 1 | int(at + p >= count));
       bench.tick();
     };
@@ -372,8 +393,8 @@ void check_argmax(int p, std::uint64_t stream) {
     for (; !bench->done && latency < 30; ++latency) put_slice(0, false);
     ASSERT_EQ(latency, bit_length(std::uint64_t(p)));
     const auto top = std::max_element(x.begin(), x.end());
-    ASSERT_EQ(std::int32_t(sign_extend(bench->largest, 22)), *top);
-    ASSERT_EQ(bench->index, std::uint32_t(top - x.begin())) << "of " << count;
+    ASSERT_EQ(std::int32_t(bench->largest), *top);
+    ASSERT_EQ(bench->index, first + std::uint32_t(top - x.begin())) << "of " << count;
   }
 }
 TEST(Argmax, TheFirstOfEquals) {

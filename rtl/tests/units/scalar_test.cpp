@@ -8,7 +8,7 @@
 namespace tern::rtl {
 namespace {
 
-constexpr int kCases = 100'000;
+constexpr int kCases = 100'000, kExponentBits = 12;
 
 // as in tern_pkg
 enum class Op : std::uint8_t { multiply, add, divide, root, of_integer, reciprocal };
@@ -20,19 +20,14 @@ struct Operands {
   int exponent = 0;
 };
 
-struct CodeScale {
-  int narrow = 0, shift = 0;
-  std::int64_t mantissa = 0;
-  bool operator==(const CodeScale&) const = default;
-};
-
-// As quantize() takes the upper bits of the largest |v|.
-CodeScale code_scale(std::uint64_t largest) {
+// As quantize() takes the upper bits of the largest |v|; a scalar whose upper bits are the
+// reciprocal.
+Scalar reciprocal_of(std::uint64_t largest) {
   const int narrow = std::max(0, bit_length(largest) - (kOperandBits - 1));
   const std::int64_t most = (1 << (kOperandBits - 1)) - 1;
   const std::int64_t top = std::min(most, round_shift(std::int64_t(largest), narrow));
   const Reciprocal r = code_reciprocal(std::max<std::int64_t>(1, top));
-  return {.narrow = narrow, .shift = r.shift, .mantissa = r.mantissa};
+  return scalar_of(std::uint64_t(r.mantissa), -r.shift);
 }
 
 class ScalarBench : public Bench<tern_scalar> {
@@ -61,16 +56,14 @@ class ScalarBench : public Bench<tern_scalar> {
     ASSERT_TRUE(t.out_valid);
     result = {.mantissa = std::uint32_t(get(t.result, 12, 24)),
               .exponent = int(get_signed(t.result, 0, 12))};
-    scale = {.narrow = int(get(t.reciprocal, 22, 5)),
-             .shift = int(get(t.reciprocal, 0, 5)),
-             .mantissa = std::int64_t(get(t.reciprocal, 5, 17))};
+    overflow = t.overflow;
     t.out_ready = 1;
     tick();
     t.out_ready = 0;
   }
 
   Scalar result{};
-  CodeScale scale{};
+  bool overflow = false;
 
  private:
   static std::uint64_t bits_of(const Scalar& x) {
@@ -106,17 +99,23 @@ void check(ScalarBench& bench, Op op, const Operands& x, int stall) {
   if (testing::Test::HasFatalFailure()) return;
   const Scalar exact = expected(op, x);
   ASSERT_EQ(bench.result.mantissa, exact.mantissa) << x.a.mantissa << ' ' << x.b.mantissa;
-  ASSERT_EQ(bench.result.exponent, exact.exponent) << x.a.exponent << ' ' << x.b.exponent;
+  ASSERT_EQ(bench.result.exponent, sign_extend(std::uint64_t(exact.exponent), kExponentBits))
+      << x.a.exponent << ' ' << x.b.exponent;
+  Saturation saturate;
+  saturate(exact.exponent, kExponentBits);
+  ASSERT_EQ(bench.overflow, saturate.count() > 0) << exact.exponent;
 }
 
 void check_operation(Op op) {
   ScalarBench bench(20 + std::uint64_t(op));
   for (int i = 0; i < kCases; ++i) {
-    const int exponents = op == Op::add && i % 2 ? 13 : 500;  // sums of numbers that are near
+    const int exponents = i % 20 == 0              ? 2000  // too large and too small ones
+                          : op == Op::add && i % 2 ? 13    // sums of numbers that are near
+                                                   : 500;
     const Operands x{.a = random_scalar(bench.random, exponents),
                      .b = random_scalar(bench.random, exponents),
                      .integer = bench.random.bits(int(bench.random.between(0, 52))),
-                     .exponent = int(bench.random.between(-500, 500))};
+                     .exponent = int(bench.random.between(-2048, 2047))};
     check(bench, op, x, i % 5 == 0 ? 50 : 0);
     if (testing::Test::HasFatalFailure()) return;
     if (i % 10'000 == 0) bench.reset(int(bench.random.between(1, 5)));
@@ -173,10 +172,9 @@ TEST(Scalar, AResetEndsAnOperation) {
 
 void check_reciprocal(ScalarBench& bench, std::uint64_t largest, int stall = 0) {
   bench.run(Op::reciprocal, {.integer = largest}, stall);
-  const CodeScale exact = code_scale(largest);
-  ASSERT_EQ(bench.scale.narrow, exact.narrow) << largest;
-  ASSERT_EQ(bench.scale.mantissa, exact.mantissa) << largest;
-  ASSERT_EQ(bench.scale.shift, exact.shift) << largest;
+  const Scalar exact = reciprocal_of(largest);
+  ASSERT_EQ(bench.result.mantissa, exact.mantissa) << largest;
+  ASSERT_EQ(bench.result.exponent, exact.exponent) << largest;
 }
 
 // Powers of two and what is beside them, ties of the 17th bit, what rounds up to 2^17, zero.
