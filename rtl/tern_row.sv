@@ -62,26 +62,24 @@ module tern_row #(
     else wait_left <= take & is_long ? 4'(LONG - SHORT) : wait_left - 4'(wait_left != '0);
 
   // ---- what belongs to a slice, along the stages ----
-  typedef struct packed {
-    tern_pkg::row_op_e op;
-    logic from_state;
-    logic bounded;
-    logic statistics;
-    logic squares;
-  } settings_t;
-  settings_t at[0:LONG];
+  logic [2:0] op_at[0:LONG];  // row_op_e
+  logic from_state_at[0:LONG], bounded_at[0:LONG], statistics_at[0:LONG], squares_at[0:LONG];
   logic [2:0] marks[0:LONG];
   logic [P-1:0] active_at[0:LONG];
-  assign at[0].op = op;
-  assign at[0].from_state = op == tern_pkg::kRowSilu & from_state;
-  assign at[0].bounded = bounded;
-  assign at[0].statistics = statistics & ~is_long & op != tern_pkg::kRowScan;
-  assign at[0].squares = squares;
+  assign op_at[0] = op;
+  assign from_state_at[0] = op == tern_pkg::kRowSilu & from_state;
+  assign bounded_at[0] = bounded;
+  assign statistics_at[0] = statistics & ~is_long & op != tern_pkg::kRowScan;
+  assign squares_at[0] = squares;
   assign marks[0] = {take, in_first, in_last};
   assign active_at[0] = active;
   for (genvar i = 1; i <= LONG; i++) begin : g_at
     always_ff @(posedge clk) begin
-      at[i] <= at[i-1];
+      op_at[i] <= op_at[i-1];
+      from_state_at[i] <= from_state_at[i-1];
+      bounded_at[i] <= bounded_at[i-1];
+      statistics_at[i] <= statistics_at[i-1];
+      squares_at[i] <= squares_at[i-1];
       marks[i] <= {rst_n & marks[i-1][2], marks[i-1][1:0]};
       active_at[i] <= active_at[i-1];
     end
@@ -93,33 +91,33 @@ module tern_row #(
   tern_pkg::row_control_t control;
   tern_factor factor (.clk, .g, .offset, .mantissa(mantissa_1), .shift(factor_shift_1));
   always_ff @(posedge clk) other_shift_1 <= op == tern_pkg::kRowScan ? 6'd26 : shift > 6'd36 ? 6'd56 : 6'd20 + shift;
-  assign factor_1 = at[1].op == tern_pkg::kRowAccumulate | at[1].op == tern_pkg::kRowGate
-    | at[1].op == tern_pkg::kRowSilu;
+  assign factor_1 = op_at[1] == tern_pkg::kRowAccumulate | op_at[1] == tern_pkg::kRowGate
+    | op_at[1] == tern_pkg::kRowSilu;
   assign shift_1 = factor_1 ? factor_shift_1 : other_shift_1;
   logic [5:0] shift_6;
   tern_delay #(.WIDTH(6), .CYCLES(5)) delay_shift (.clk, .in(shift_1), .out(shift_6));
   always_comb begin
     control.scan_0 = op == tern_pkg::kRowScan;
     control.weight_0 = with_weight;
-    control.narrow_0 = control.scan_0 ? 4'd11 : at[0].from_state ? 4'd13 : narrow;
-    control.multiply_1 = at[1].op == tern_pkg::kRowMultiply;
-    control.scan_1 = at[1].op == tern_pkg::kRowScan;
+    control.narrow_0 = control.scan_0 ? 4'd11 : from_state_at[0] ? 4'd13 : narrow;
+    control.multiply_1 = op_at[1] == tern_pkg::kRowMultiply;
+    control.scan_1 = op_at[1] == tern_pkg::kRowScan;
     control.factor_1 = factor_1;
     control.mantissa_1 = mantissa_1;
-    control.state_3 = at[3].from_state;
-    control.statistics_3 = at[3].op == tern_pkg::kRowStatistics;
+    control.state_3 = from_state_at[3];
+    control.statistics_3 = op_at[3] == tern_pkg::kRowStatistics;
     control.shift_6 = shift_6;
-    control.multiply_8 = at[8].op == tern_pkg::kRowMultiply;
-    control.state_8 = at[8].from_state;
-    control.gate_8 = (at[8].op == tern_pkg::kRowGate | at[8].op == tern_pkg::kRowSilu) & ~at[8].from_state;
-    control.gate_9 = at[9].op == tern_pkg::kRowGate;
-    control.statistics_9 = at[9].op == tern_pkg::kRowStatistics;
-    control.onto_a_9 = control.statistics_9 | at[9].op == tern_pkg::kRowScan;
-    control.multiply_10 = at[10].op == tern_pkg::kRowMultiply;
-    control.accumulate_10 = at[10].op == tern_pkg::kRowAccumulate
-      | at[10].op == tern_pkg::kRowStatistics;
-    control.gate_16 = at[16].op == tern_pkg::kRowGate;
-    control.bounded_16 = at[16].bounded;
+    control.multiply_8 = op_at[8] == tern_pkg::kRowMultiply;
+    control.state_8 = from_state_at[8];
+    control.gate_8 = (op_at[8] == tern_pkg::kRowGate | op_at[8] == tern_pkg::kRowSilu) & ~from_state_at[8];
+    control.gate_9 = op_at[9] == tern_pkg::kRowGate;
+    control.statistics_9 = op_at[9] == tern_pkg::kRowStatistics;
+    control.onto_a_9 = control.statistics_9 | op_at[9] == tern_pkg::kRowScan;
+    control.multiply_10 = op_at[10] == tern_pkg::kRowMultiply;
+    control.accumulate_10 = op_at[10] == tern_pkg::kRowAccumulate
+      | op_at[10] == tern_pkg::kRowStatistics;
+    control.gate_16 = op_at[16] == tern_pkg::kRowGate;
+    control.bounded_16 = bounded_at[16];
   end
 
   // ---- lanes ----
@@ -138,9 +136,9 @@ module tern_row #(
 
   // ---- results ----
   wire long_valid = marks[LONG][2]
-    & (at[LONG].op == tern_pkg::kRowGate | at[LONG].op == tern_pkg::kRowSilu);
-  wire short_valid = marks[SHORT][2] & at[SHORT].op != tern_pkg::kRowGate
-    & at[SHORT].op != tern_pkg::kRowSilu & at[SHORT].op != tern_pkg::kRowStatistics;
+    & (op_at[LONG] == tern_pkg::kRowGate | op_at[LONG] == tern_pkg::kRowSilu);
+  wire short_valid = marks[SHORT][2] & op_at[SHORT] != tern_pkg::kRowGate
+    & op_at[SHORT] != tern_pkg::kRowSilu & op_at[SHORT] != tern_pkg::kRowStatistics;
   assign out_valid = long_valid | short_valid;
   assign out_last = long_valid ? marks[LONG][0] : marks[SHORT][0];
   assign out_active = long_valid ? active_at[LONG] : active_at[SHORT];
@@ -148,11 +146,11 @@ module tern_row #(
 
   tern_delay #(.WIDTH(P * 16), .CYCLES(SHORT)) delay_norm (.clk, .in(norm), .out(norm_11));
   tern_statistics #(.P(P)) of_results (
-    .clk, .rst_n, .marks({marks[SHORT][2] & at[SHORT].statistics, marks[SHORT][1:0]}),
+    .clk, .rst_n, .marks({marks[SHORT][2] & statistics_at[SHORT], marks[SHORT][1:0]}),
     .active(active_at[SHORT]), .x(y_residual), .w(norm_11), .done(statistics_done), .largest,
     .largest_x(largest_y));
   tern_square_sum #(.P(P)) of_operands (
-    .clk, .rst_n, .marks({marks[4][2] & at[4].squares, marks[4][1:0]}), .active(active_at[4]),
+    .clk, .rst_n, .marks({marks[4][2] & squares_at[4], marks[4][1:0]}), .active(active_at[4]),
     .x(operands), .done(squares_done), .sum(sum_of_squares));
 
   logic any_4, any_9, any_11;

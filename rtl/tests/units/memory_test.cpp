@@ -1,15 +1,16 @@
 // The load and store unit's parts: bursts, and beats of memory as slices of vectors.
+#include <tern_burst_splitter_256.h>
+#include <tern_burst_splitter_64.h>
+#include <tern_resize_128_128.h>
+#include <tern_resize_128_512.h>
+#include <tern_resize_256_128.h>
+#include <tern_resize_512_128.h>
+#include <tern_resize_64_128.h>
+#include <tern_resize_8_32.h>
+
 #include <deque>
 
 #include "rtl/tests/units/bench.h"
-#include "tern_burst_splitter_256.h"
-#include "tern_burst_splitter_64.h"
-#include "tern_resize_128_128.h"
-#include "tern_resize_128_512.h"
-#include "tern_resize_256_128.h"
-#include "tern_resize_512_128.h"
-#include "tern_resize_64_128.h"
-#include "tern_resize_8_32.h"
 
 namespace tern::rtl {
 namespace {

@@ -1,13 +1,14 @@
 // QNT in its two passes against quantize(): the largest |v| and |x| of a row, then its codes and
 // sums.
+#include <tern_quantizer_p1.h>
+#include <tern_quantizer_p16.h>
+#include <tern_quantizer_p4.h>
+#include <tern_statistics_p1.h>
+#include <tern_statistics_p16.h>
+#include <tern_statistics_p4.h>
+
 #include "rtl/model/operations.h"
 #include "rtl/tests/units/bench.h"
-#include "tern_quantizer_p1.h"
-#include "tern_quantizer_p16.h"
-#include "tern_quantizer_p4.h"
-#include "tern_statistics_p1.h"
-#include "tern_statistics_p16.h"
-#include "tern_statistics_p4.h"
 
 namespace tern::rtl {
 namespace {

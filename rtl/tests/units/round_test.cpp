@@ -1,9 +1,10 @@
 // Rounding and saturation against their definitions in rtl/model/fixed_point.h.
+#include <tern_round.h>
+#include <tern_saturate.h>
+#include <tern_saturate_symmetric.h>
+
 #include "rtl/model/fixed_point.h"
 #include "rtl/tests/units/bench.h"
-#include "tern_round.h"
-#include "tern_saturate.h"
-#include "tern_saturate_symmetric.h"
 
 namespace tern::rtl {
 namespace {

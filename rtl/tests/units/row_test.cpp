@@ -1,12 +1,13 @@
 // ROW's instructions, element by element, against operations.h; the largest element's index.
+#include <tern_argmax_p1.h>
+#include <tern_argmax_p4.h>
+#include <tern_row_p1.h>
+#include <tern_row_p4.h>
+
 #include <deque>
 
 #include "rtl/model/operations.h"
 #include "rtl/tests/units/bench.h"
-#include "tern_argmax_p1.h"
-#include "tern_argmax_p4.h"
-#include "tern_row_p1.h"
-#include "tern_row_p4.h"
 
 namespace tern::rtl {
 namespace {

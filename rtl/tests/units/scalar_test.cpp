@@ -1,9 +1,10 @@
 // The scalar unit against rtl/model/fixed_point.h and the reciprocal of quantize().
+#include <tern_scalar.h>
+
 #include <deque>
 
 #include "rtl/model/operations.h"
 #include "rtl/tests/units/bench.h"
-#include "tern_scalar.h"
 
 namespace tern::rtl {
 namespace {

@@ -1,11 +1,12 @@
 // The queue and the register of ready/valid streams: every word once, in order, under random
 // stalls.
+#include <tern_fifo_small.h>
+#include <tern_fifo_wide.h>
+#include <tern_skid.h>
+
 #include <deque>
 
 #include "rtl/tests/units/bench.h"
-#include "tern_fifo_small.h"
-#include "tern_fifo_wide.h"
-#include "tern_skid.h"
 
 namespace tern::rtl {
 namespace {

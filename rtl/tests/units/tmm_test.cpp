@@ -1,12 +1,13 @@
 // TMM: integer sums of whole products, exact, for each shape of the array.
+#include <tern_code_buffer.h>
+#include <tern_tmm_16x16.h>
+#include <tern_tmm_1x4.h>
+#include <tern_tmm_4x8.h>
+#include <tern_tmm_8x16.h>
+#include <tern_tmm_8x8.h>
+
 #include "core/ternary_tiles.h"
 #include "rtl/tests/units/bench.h"
-#include "tern_code_buffer.h"
-#include "tern_tmm_16x16.h"
-#include "tern_tmm_1x4.h"
-#include "tern_tmm_4x8.h"
-#include "tern_tmm_8x16.h"
-#include "tern_tmm_8x8.h"
 
 namespace tern::rtl {
 namespace {
