@@ -11,7 +11,6 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTERN_RTL=ON -DTERN_
 cmake --build "$build" --parallel "$(nproc)" --target rtl_unit_tests
 # registers and stalls begin with other random numbers each time
 for seed in 0 1 2; do
-  TERN_RTL_SEED=$seed ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" \
-    -L '^rtl$' $([ $seed = 0 ] || echo -E PlantedBug)
+  TERN_RTL_SEED=$seed ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" -L '^rtl$'
 done
 scripts/prove_rtl.sh

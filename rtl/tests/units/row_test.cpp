@@ -1,7 +1,9 @@
 // ROW's instructions, element by element, against operations.h; the largest element's index.
 #include <tern_argmax_p1.h>
+#include <tern_argmax_p16.h>
 #include <tern_argmax_p4.h>
 #include <tern_row_p1.h>
+#include <tern_row_p16.h>
 #include <tern_row_p4.h>
 
 #include <deque>
@@ -304,11 +306,38 @@ void check_mixture(int p, std::uint64_t stream, int instructions) {
 TEST(Row, OperationsInAnyOrder4) {
   check_mixture<tern_row_p4>(4, 66, 20'000);
 }
+TEST(Row, OperationsInAnyOrder16) {
+  check_mixture<tern_row_p16>(16, 74, 10'000);
+}
 TEST(Row, OperationsInAnyOrder1) {
   check_mixture<tern_row_p1>(1, 67, 20'000);
 }
 
-// g = 2^-6 and fraction 11: z is half of S, and so every argument there is.
+// Cycles from a slice to its result, its statistics and its squares, as the module's header says.
+TEST(Row, Latencies) {
+  Bench<tern_row_p4> bench(75);
+  bench->in_valid = 0;
+  bench.reset();
+  const auto latency = [&](Op op, bool statistics, bool squares, const auto& done) {
+    bench->in_valid = bench->in_first = bench->in_last = 1, bench->active = 0xf;
+    bench->op = std::uint8_t(op), bench->statistics = statistics, bench->squares = squares;
+    int cycles = 0;
+    do {
+      bench.tick(), bench->in_valid = 0, ++cycles;
+    } while (!done() && cycles < 60);
+    for (int i = 0; i < 40; ++i) bench.tick();
+    return cycles;
+  };
+  const auto result = [&] { return bench->out_valid; };
+  for (const Op op : {Op::multiply, Op::accumulate, Op::scan})
+    EXPECT_EQ(latency(op, false, false, result), 11);
+  for (const Op op : {Op::gate, Op::silu}) EXPECT_EQ(latency(op, false, false, result), 21);
+  EXPECT_EQ(latency(Op::statistics, true, false, [&] { return bench->statistics_done; }), 2 + 15);
+  EXPECT_EQ(latency(Op::multiply, true, false, [&] { return bench->statistics_done; }), 2 + 15);
+  EXPECT_EQ(latency(Op::multiply, false, true, [&] { return bench->squares_done; }), 2 + 7);
+}
+
+// With g = 2^-11 and fraction 11 z is S: every argument there is.
 Vector every_sum() {
   Vector s;
   for (std::int32_t z = -32768; z < 32768; ++z) s.push_back(z);
@@ -399,6 +428,7 @@ void check_argmax(int p, std::uint64_t stream) {
   }
 }
 TEST(Argmax, TheFirstOfEquals) {
+  check_argmax<tern_argmax_p16>(16, 73);
   check_argmax<tern_argmax_p4>(4, 71);
   check_argmax<tern_argmax_p1>(1, 72);
 }
