@@ -4,6 +4,7 @@
 #   make test-python   the exported PyTorch model in transformers 4 and 5; installs 7 GB outside the clone once
 #   make fuzz    what is read from files and from other ranks, fuzzed with clang 19 under sanitizers for FUZZ_SECONDS=60 each
 #   make test-aarch64   the core's tests for AArch64, cross-compiled, in QEMU's emulation
+#   make rtl   the accelerator's SystemVerilog against its specification, in Verilator, and proofs; about five minutes
 #   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
 # All install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
@@ -14,7 +15,7 @@ SOURCES = $(shell find core autograd layers optim data distributed runtime cuda 
   -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 export PREFIX
 
-.PHONY: train test test-python test-aarch64 test-gpu sanitize-gpu fuzz build packages format format-check clean
+.PHONY: train test test-python test-aarch64 rtl test-gpu sanitize-gpu fuzz build packages format format-check clean
 
 train: build
 	@scripts/demo.sh $(BUILD)
@@ -28,6 +29,10 @@ test-python: build
 test-aarch64:
 	scripts/install_packages.sh g++-aarch64-linux-gnu qemu-user googletest
 	scripts/test_aarch64.sh $(CMAKE_ARGS)
+
+rtl:
+	scripts/install_packages.sh verilator yosys z3
+	scripts/test_rtl.sh build-rtl $(CMAKE_ARGS)
 
 # where there is an NVIDIA GPU; elsewhere every case is skipped by name
 test-gpu: build
@@ -53,4 +58,4 @@ format-check:
 	@$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
 
 clean:
-	rm -rf $(BUILD) build-sanitize build-fuzz build-aarch64
+	rm -rf $(BUILD) build-sanitize build-fuzz build-aarch64 build-rtl

@@ -1,0 +1,33 @@
+// A row's codes: written IN at a time by the quantiser, read OUT at a time by the ternary product.
+// What was not written since is old; the product's padding weights are 0. Read latency 1; no handshake.
+module tern_code_buffer #(
+  parameter int IN = 16,
+  parameter int OUT = 16,    // a multiple of IN
+  parameter int DEPTH = 512  // words of OUT codes
+) (
+  input  logic clk,
+  input  logic write,
+  input  logic [$clog2(DEPTH*OUT/IN)-1:0] write_address,  // in groups of IN codes
+  input  logic [IN*8-1:0] write_codes,
+  input  logic [$clog2(DEPTH)-1:0] read_address,
+  output logic [OUT*8-1:0] read_codes
+);
+  localparam int PARTS = OUT / IN;
+  localparam int A = $clog2(DEPTH);
+  localparam int S = $clog2(PARTS);
+  if (PARTS * IN != OUT || (1 << S) != PARTS) $error("OUT: expected IN times a power of two");
+
+  for (genvar i = 0; i < PARTS; i++) begin : g_part
+    logic [IN*8-1:0] memory[0:DEPTH-1];
+    logic here;
+    if (PARTS == 1) begin : g_one
+      assign here = 1'b1;
+    end else begin : g_several
+      assign here = write_address[S-1:0] == S'(i);
+    end
+    always_ff @(posedge clk) begin
+      if (write && here) memory[write_address[A+S-1:S]] <= write_codes;
+      read_codes[i*IN*8+:IN*8] <= memory[read_address];
+    end
+  end
+endmodule

@@ -1,0 +1,67 @@
+// The accelerator's formats: the widths of rtl/model/operations.h, and the types that units exchange.
+package tern_pkg;
+  localparam int kWordBits = 32;      // of a vector register's element
+  localparam int kWeightBits = 16;    // of a p vector's element
+  localparam int kResidualBits = 27;  // of x, and of what o and down read
+  localparam int kOperandBits = 18;   // of a multiplier's operand
+  localparam int kFactorBits = 17;    // of a reciprocal, and of a scalar's upper bits
+  localparam int kGateBits = 16;      // of what goes into a sigmoid: Q.11
+  localparam int kSumBits = 22;       // S: 127 K < 2^21 for K <= 16512
+  localparam int kProductBits = 43;   // v = x w
+  localparam int kLargestBits = 42;   // max |v| <= 2^41
+  localparam int kLargestInputBits = 27;  // max |x| <= 2^26
+  localparam int kSquaresBits = 52;
+  localparam int kIndexBits = 31;     // of an element of a vector of any length
+  localparam int kRowBits = 20;       // index of a row of a matrix
+  localparam int kColumnBits = 13;    // K <= 8191
+
+  // A scalar: mantissa 2^exponent, mantissa in [2^23, 2^24), or all zero.
+  localparam int kMantissaBits = 24;
+  localparam int kExponentBits = 12;
+  typedef struct packed {
+    logic [kMantissaBits-1:0] mantissa;
+    logic signed [kExponentBits-1:0] exponent;
+  } scalar_t;
+
+  typedef enum logic [2:0] {
+    kScalarMultiply,
+    kScalarAdd,
+    kScalarDivide,
+    kScalarRoot,
+    kScalarOfInteger,
+    kScalarReciprocal
+  } scalar_op_e;
+
+  typedef enum logic [2:0] {
+    kRowMultiply,
+    kRowAccumulate,
+    kRowGate,
+    kRowSilu,
+    kRowScan,
+    kRowStatistics
+  } row_op_e;
+
+  // What the lanes of the row unit do with the slice that is at the stage of the name's number.
+  typedef struct packed {
+    logic scan_0;         // the first operand is c - a
+    logic weight_0;       // the second one is the weight, not b
+    logic [3:0] narrow_0; // what the first one is shifted by
+    logic multiply_1;
+    logic scan_1;
+    logic factor_1;       // the second one is the mantissa of g
+    logic [kFactorBits-1:0] mantissa_1;
+    logic state_3;        // SILU of a state
+    logic statistics_3;
+    logic [5:0] shift_6;  // of the product, 20 more than the specification's
+    logic multiply_8;
+    logic gate_8;         // a sigmoid reads the product
+    logic state_8;
+    logic gate_9;         // SIG
+    logic onto_a_9;       // a is added to, not b
+    logic statistics_9;
+    logic multiply_10;
+    logic accumulate_10;  // MAC, and STAT's 27 bits
+    logic gate_16;
+    logic bounded_16;     // SIG with a bound
+  } row_control_t;
+endpackage

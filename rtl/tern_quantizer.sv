@@ -1,0 +1,120 @@
+// QNT: a row x as codes of v = x w, P elements a cycle, and the sums of squares of x and of x times a
+// block's norm weights (quantize in rtl/model/operations.cpp). The row's statistics are known:
+// max |v|, its reciprocal as the scalar unit gives it, and max |x|; they hold from the
+// cycle before the first slice until `done`.
+// No handshake: a slice a cycle is taken; codes follow 10 cycles later, the sums $clog2(P) + 11 cycles
+// after the last slice, with `done`. An element that is not `active` does not count in the sums.
+module tern_quantizer #(
+  parameter int P = 16
+) (
+  input  logic clk,
+  input  logic rst_n,
+  input  logic [2:0] marks,  // {valid, first, last}
+  input  logic [P-1:0] active,
+  input  logic [P*tern_pkg::kResidualBits-1:0] x,
+  input  logic [P*tern_pkg::kWeightBits-1:0] w,
+  input  logic [P*tern_pkg::kWeightBits-1:0] block,
+  input  tern_pkg::scalar_t reciprocal,
+  input  logic [tern_pkg::kLargestBits-1:0] largest,
+  input  logic [tern_pkg::kLargestInputBits-1:0] largest_x,
+  output logic [2:0] code_marks,
+  output logic [P*8-1:0] codes,
+  output logic done,
+  output logic [tern_pkg::kSquaresBits-1:0] squares,
+  output logic [tern_pkg::kSquaresBits-1:0] squares_of_norm
+);
+`include "tern_bug.svh"
+  localparam int X = tern_pkg::kResidualBits;
+  localparam int W = tern_pkg::kWeightBits;
+  localparam int V = tern_pkg::kProductBits;
+  localparam int B = tern_pkg::kOperandBits;
+  localparam int R = tern_pkg::kFactorBits;
+
+  // x / 2^narrow_x and v / 2^narrow_v have 18 bits; q = v R / 2^code_shift. Any scalar is taken for R.
+  localparam int E = tern_pkg::kExponentBits + 1;
+  logic [4:0] narrow_x, narrow_x_next, narrow_v, narrow_v_next, code_shift;
+  logic [R-1:0] mantissa;
+  logic signed [E-1:0] right;
+  assign right = -(E'(reciprocal.exponent) + E'(tern_pkg::kMantissaBits - R));
+  always_comb begin
+    narrow_x_next = '0;
+    narrow_v_next = '0;
+    for (int i = B - 1; i < tern_pkg::kLargestInputBits; i++)
+      if (largest_x[i]) narrow_x_next = 5'(i - (B - 2));
+    for (int i = B - 1; i < tern_pkg::kLargestBits; i++)
+      if (largest[i]) narrow_v_next = 5'(i - (B - 2));
+  end
+  always_ff @(posedge clk) begin
+    narrow_x <= narrow_x_next;
+    narrow_v <= narrow_v_next;
+    mantissa <= reciprocal.mantissa[tern_pkg::kMantissaBits-1:tern_pkg::kMantissaBits-R];
+    code_shift <= right < E'(10) ? 5'd10 : right > E'(27) ? 5'd27 : right[4:0];
+  end
+  wire [tern_pkg::kMantissaBits-R-1:0] unused_low = reciprocal.mantissa[tern_pkg::kMantissaBits-R-1:0];
+
+  logic [P*B-1:0] operands, normed;
+  for (genvar i = 0; i < P; i++) begin : g_lane
+    // codes
+    logic unused_v, unused_q, unused_x, unused_n;  // only what rounds up is cut
+    logic signed [V-1:0] v, v_round;
+    logic signed [B-1:0] s, s_next;
+    logic signed [B+R:0] product, product_7, q_round;
+    logic signed [7:0] q_next, q;
+    tern_multiply multiply (.clk, .x(x[i*X+:X]), .w(w[i*W+:W]), .product(v));
+    tern_round #(.IN(V), .SHIFT(5)) round_v (.clk, .value(v), .shift(narrow_v), .rounded(v_round));
+    tern_saturate #(.IN(V), .OUT(B), .SYMMETRIC(1)) clip_v (
+      .value(v_round), .result(s_next), .saturated(unused_v));
+    tern_round #(.IN(B + R + 1), .SHIFT(5)) code (
+      .clk, .value(product_7), .shift(code_shift), .rounded(q_round));
+    tern_saturate #(.IN(B + R + 1), .OUT(8), .SYMMETRIC(1)) clip_q (
+      .value(q_round), .result(q_next), .saturated(unused_q));
+    always_ff @(posedge clk) begin
+      s <= s_next;
+      product <= s * $signed({1'b0, mantissa});
+      product_7 <= product;
+      q <= q_next;
+    end
+    assign codes[i*8+:8] = q;
+
+    // squares
+    logic signed [X-1:0] x_round;
+    logic signed [B-1:0] o, o_next, n, n_next;
+    logic signed [W-1:0] block_3;
+    logic signed [B+W-1:0] weighed, weighed_5, n_round;
+    tern_round #(.IN(X), .SHIFT(5)) round_x (.clk, .value(x[i*X+:X]), .shift(narrow_x), .rounded(x_round));
+    tern_saturate #(.IN(X), .OUT(B), .SYMMETRIC(1)) clip_x (
+      .value(x_round), .result(o_next), .saturated(unused_x));
+    tern_delay #(.WIDTH(W), .CYCLES(3)) delay (.clk, .in(bug == 10 ? w[i*W+:W] : block[i*W+:W]), .out(block_3));
+    tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_5), .shift(4'd15), .rounded(n_round));
+    tern_saturate #(.IN(B + W), .OUT(B)) clip_n (
+      .value(n_round), .result(n_next), .saturated(unused_n));
+    always_ff @(posedge clk) begin
+      o <= o_next;
+      weighed <= o * block_3;
+      weighed_5 <= weighed;
+      n <= n_next;
+    end
+    assign operands[i*B+:B] = o;
+    assign normed[i*B+:B] = n;
+  end
+
+  logic [2:0] marks_3, marks_8;
+  logic [P-1:0] active_3, active_8;
+  logic unused_done;
+  tern_valid #(.CYCLES(10)) to_codes (.clk, .rst_n, .in(marks), .out(code_marks));
+  tern_valid #(.CYCLES(3)) to_squares (.clk, .rst_n, .in(marks), .out(marks_3));
+  tern_valid #(.CYCLES(5)) to_normed (.clk, .rst_n, .in(marks_3), .out(marks_8));
+  tern_delay #(.WIDTH(P), .CYCLES(3)) active_x (.clk, .in(active), .out(active_3));
+  tern_delay #(.WIDTH(P), .CYCLES(5)) active_n (.clk, .in(active_3), .out(active_8));
+  tern_square_sum #(.P(P)) sum_of_x (
+    .clk, .rst_n, .marks(marks_3), .active(active_3), .x(operands), .done(unused_done), .sum(squares));
+  tern_square_sum #(.P(P)) sum_of_norm (
+    .clk, .rst_n, .marks(marks_8), .active(active_8), .x(normed), .done, .sum(squares_of_norm));
+
+`ifdef VERILATOR
+  for (genvar i = 0; i < P; i++) begin : g_check
+    wire lowest = code_marks[2] && codes[i*8+:8] == 8'h80;
+    a_code: assert property (@(posedge clk) disable iff (!rst_n) !lowest);
+  end
+`endif
+endmodule
