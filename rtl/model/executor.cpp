@@ -16,10 +16,15 @@ Word word_at(std::span<const std::byte> bytes, std::size_t i) {
   return word;
 }
 
+int exponent_bits(int exponent) {
+  constexpr int kRest = 32 - kExponentBits;
+  return std::int32_t(std::uint32_t(exponent) << kRest) >> kRest;
+}
+
 // Memory may hold anything: what is no mantissa of 24 bits is zero.
 Scalar scalar_at(std::span<const std::byte> bytes, std::size_t i) {
   const std::uint32_t mantissa = word_at<std::uint32_t>(bytes, 2 * i) & 0xff'ffff;
-  const auto exponent = std::int32_t(word_at<std::uint32_t>(bytes, 2 * i + 1) << 22) >> 22;
+  const int exponent = exponent_bits(word_at<std::int32_t>(bytes, 2 * i + 1));
   return mantissa >> 23 ? Scalar{mantissa, exponent} : Scalar{};
 }
 
@@ -295,7 +300,8 @@ void Executor::write(int v, const Vector& words) {
 }
 
 void Executor::write(int s, const Scalar& value) {
-  scalars_[std::size_t(s)] = {value.mantissa, saturate_(value.exponent, kExponentBits)};
+  saturate_(value.exponent, kExponentBits);
+  scalars_[std::size_t(s)] = {value.mantissa, exponent_bits(value.exponent)};
 }
 
 namespace {

@@ -27,9 +27,10 @@ std::vector<std::byte> cut_tiles(std::span<const std::int8_t> t, std::int64_t ro
                                  std::int64_t columns, const ArrayShape& shape);
 std::size_t tiles_bytes(std::int64_t rows, std::int64_t columns, const ArrayShape& shape);
 
-// What a scalar is in memory: the mantissa, then the exponent.
+// What a scalar is in memory: the mantissa, then the exponent, 32 bits each. Registers keep so many
+// bits of an exponent, the lowest; what they do not hold counts as a saturation.
 inline constexpr std::size_t kScalarBytes = 8;
-inline constexpr int kExponentBits = 10;
+inline constexpr int kExponentBits = 12;
 
 // A vector of n words of `bytes` each fills whole multiples of kMemoryAlignment in memory.
 constexpr std::uint64_t vector_bytes(std::uint64_t n, std::uint64_t bytes) {

@@ -155,23 +155,23 @@ TEST_F(Programs, VectorsAreReadAndWrittenToTheirLength) {
 
 TEST_F(Programs, ScalarsOfMemoryAreNormal) {
   put(64, std::vector<std::uint32_t>{0x800000, 5, 0xff80'0001, 0xffff'fffb, 0x7fffff, 1, 0xc00000,
-                                     0x3ff});
+                                     0x10fff});
   Executor e = executor("lds s14, 4, at, 64\nsmul s3, s14, s15\nhalt");
   e.run(0);
   EXPECT_EQ(e.scalar(14), (Scalar{0x800000, 5}));
   EXPECT_EQ(e.scalar(15), (Scalar{0x800001, -5}));
   EXPECT_EQ(e.scalar(0), Scalar{}) << "no mantissa of 24 bits";
-  EXPECT_EQ(e.scalar(1), (Scalar{0xc00000, -1})) << "10 bits of exponent";
+  EXPECT_EQ(e.scalar(1), (Scalar{0xc00000, -1})) << "12 bits of exponent";
   EXPECT_EQ(e.scalar(3), (Scalar{0x800001, 23}));
 }
 
-TEST_F(Programs, ExponentsSaturateAndDivisionByZeroIsZero) {
-  put(64, std::vector<std::uint32_t>{0x800000, 400, 0x800000, unsigned(-400)});
+TEST_F(Programs, ExponentsThatDoNotFitAreCountedAndDivisionByZeroIsZero) {
+  put(64, std::vector<std::uint32_t>{0x800000, 1600, 0x800000, unsigned(-1600)});
   Executor e =
       executor("lds s0, 2, at, 64\nsmul s2, s0, s0\nsmul s3, s1, s1\nsdiv s4, s0, s9\nhalt");
   e.run(0);
-  EXPECT_EQ(e.scalar(2), (Scalar{0x800000, 511}));
-  EXPECT_EQ(e.scalar(3), (Scalar{0x800000, -512}));
+  EXPECT_EQ(e.scalar(2), (Scalar{0x800000, 3223 - 4096}));
+  EXPECT_EQ(e.scalar(3), (Scalar{0x800000, 4096 - 3177}));
   EXPECT_EQ(e.scalar(4), Scalar{});
   EXPECT_EQ(e.saturations(), 2);
 }
