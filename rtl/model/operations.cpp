@@ -83,13 +83,6 @@ std::int32_t silu(std::int32_t x) {
       round_shift(std::int64_t(x) * sigmoid(x), kGateFraction + kSigmoidFraction - kSiluFraction));
 }
 
-Vector narrow_sums(std::span<const std::int32_t> sums, std::int64_t inputs) {
-  const int shift = sum_shift(inputs);
-  Vector out;
-  for (const std::int32_t s : sums) out.push_back(std::int32_t(round_shift(s, shift)));
-  return out;
-}
-
 Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w) {
   Statistic out;
   for (std::size_t i = 0; i < x.size(); ++i) {

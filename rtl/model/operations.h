@@ -39,7 +39,6 @@ constexpr int sum_shift(std::int64_t inputs) {
   const int over = bit_length(std::uint64_t(127 * inputs)) - (kOperandBits - 1);
   return over > 0 ? over : 0;
 }
-Vector narrow_sums(std::span<const std::int32_t> sums, std::int64_t inputs);
 
 // floor(127 2^shift / largest), with the largest shift for which it has 17 bits; 0 < largest < 2^17
 struct Reciprocal {

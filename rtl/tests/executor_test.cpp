@@ -223,6 +223,8 @@ TEST_F(Programs, AddressesOutsideAndWrongCodesAreNamed) {
   EXPECT_THAT(complaint([&] { outside.run(63); }),
               HasSubstr("program: word 0: ldv v1, n0, token, 0x40: expected bytes of the memory, 0 "
                         "to 4095, got 4096 to 4111"));
+  Executor half = executor("ldv v1, n1, at, 4032\nhalt");
+  EXPECT_THAT(complaint([&] { half.run(0); }), HasSubstr("0 to 4095, got 4032 to 4111"));
   memory_[64 + 9] = std::byte(0x0c);
   Executor wrong = executor("tmm v1, qa, n0, n0, at, 64\nhalt");
   EXPECT_THAT(complaint([&] { wrong.run(0); }), HasSubstr("tile byte 9: expected codes from 0"));

@@ -51,6 +51,8 @@ class ModelImages : public testing::Test {
 TinyRun* ModelImages::run_ = nullptr;
 std::string ModelImages::checkpoint_;
 
+using Fault325 = ModelImages;
+
 TEST_F(ModelImages, RunAsTheCheckpointDoesAtEveryWidth) {
   const SavedModel saved = open_model(checkpoint_);
   const LoadedModel loaded =
@@ -110,7 +112,7 @@ TEST_F(ModelImages, ModelsThatTheAcceleratorDoesNotComputeAreRefused) {
   EXPECT_FALSE(fs::exists(path_));
 }
 
-TEST_F(ModelImages, AFlippedBitAnywhereIsNoticed) {
+TEST_F(Fault325, AFlippedBitAnywhereIsNoticed) {
   export_image(open_model(checkpoint_), path_, 64);
   const std::string good = read_text(path_);
   ASSERT_EQ(complaint([&] { open_image(path_); }), "");
@@ -138,7 +140,7 @@ TEST_F(ModelImages, AFlippedBitAnywhereIsNoticed) {
     EXPECT_THAT(refusal_of(good.substr(0, bytes)), HasSubstr("got " + std::to_string(bytes)));
 }
 
-TEST_F(ModelImages, InspectShowsThemOrSaysOneLineAndExitsWith3) {
+TEST_F(Fault325, InspectShowsImagesOrSaysOneLineAndExitsWith3) {
   ASSERT_EQ(export_to(path_, {"--width", "128"}).exit_code, 0);
   const Outcome good = tern({"inspect", path_, "--all"});
   EXPECT_EQ(good.exit_code, 0) << good.err;
