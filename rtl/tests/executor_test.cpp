@@ -43,7 +43,7 @@ const WholeModel kModels[] = {
     {"OneRow", small_config(24, 40, 2, 49), 256},
     {"AllOdd", small_config(21, 35, 5, 97), 64},
     {"WideGlu", small_config(16, 1040, 2, 50)},  // narrowed sums of down, then of all others
-    {"Wide", small_config(1040, 48, 1, 50)},
+    {"Wide", small_config(1040, 48, 1, 50), 512, 0.3},
     {"NoBound", small_config(48, 72, 3, 96, false)},
     {"LargeEpsilon", small_config(48, 72, 2), 512, 0.3},
 };

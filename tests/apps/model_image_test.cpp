@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "apps/run/open_model.h"
+#include "data/io/hash.h"
 #include "layers/decode_model.h"
 #include "rtl/model/fixed_model.h"
 #include "runtime/packed_model.h"
@@ -138,6 +141,34 @@ TEST_F(Fault325, AFlippedBitAnywhereIsNoticed) {
   EXPECT_THAT(refusal_of(bad), AllOf(HasSubstr("expected the hash "), HasSubstr("copy it again")));
   for (const std::size_t bytes : {std::size_t(0), std::size_t(100), good.size() / 2})
     EXPECT_THAT(refusal_of(good.substr(0, bytes)), HasSubstr("got " + std::to_string(bytes)));
+}
+
+// Files with hashes that are right, whose parts belong to different models.
+TEST_F(Fault325, PartsOfAnotherModelAreNamed) {
+  export_image(open_model(checkpoint_), path_, 64);
+  const std::string good = read_text(path_);
+  const auto refusal_with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, text.npos) << from;
+    text.replace(at, from.size(), to);
+    constexpr std::size_t kHashAt = offsetof(rtl::ImageHeader, hash);
+    std::fill_n(text.begin() + kHashAt, sizeof(HashBytes), '\0');
+    const HashBytes hash = hash_bytes(std::as_bytes(std::span(text)));
+    std::memcpy(text.data() + kHashAt, hash.data(), hash.size());
+    write_text(path_, text);
+    return complaint([&] { open_image(path_); });
+  };
+  EXPECT_EQ(refusal_with("\"hidden_size\":21", "\"hidden_size\":21"), "");
+  EXPECT_THAT(refusal_with("\"hidden_size\":21", "\"hidden_size\":22"),
+              HasSubstr("header: hidden_size: expected 22 of the configuration, got 21"));
+  EXPECT_THAT(refusal_with("\"num_hidden_layers\":2", "\"num_hidden_layers\":3"),
+              HasSubstr("num_hidden_layers: expected 3"));
+  EXPECT_THAT(refusal_with("\"vocab_size\":320", "\"vocab_size\":319"),
+              HasSubstr("vocab_size: expected 319"));
+  EXPECT_THAT(refusal_with("\"intermediate_size\":40", "\"intermediate_size\":41"),
+              HasSubstr("intermediate_size: expected 41"));
+  EXPECT_THAT(refusal_with("\"hidden_size\"", "\"hidden_sizz\""), HasSubstr("hidden_siz"));
 }
 
 TEST_F(Fault325, InspectShowsImagesOrSaysOneLineAndExitsWith3) {
