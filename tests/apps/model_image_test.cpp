@@ -69,7 +69,9 @@ TEST_F(ModelImages, RunAsTheCheckpointDoesAtEveryWidth) {
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_THAT(outcome.out, HasSubstr(std::string("for a port of ") + width + " bits"));
     ModelImage model = open_image(path_);
+    EXPECT_EQ(std::to_string(model.image.header().sizes.port_bits), width);
     EXPECT_EQ(model.config, saved.config.model);
+    ASSERT_TRUE(model.tokenizer);
     EXPECT_EQ(model.tokenizer->hash(), saved.tokenizer->hash());
     rtl::Executor executor = model.image.executor();
     for (std::size_t t = 0; t < ids.size(); ++t) {
