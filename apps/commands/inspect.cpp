@@ -14,6 +14,7 @@
 #include "data/checkpoint/checkpoint.h"
 #include "data/checkpoint/directory.h"
 #include "data/corpus/corpus.h"
+#include "rtl/model/assembler.h"
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
 #include "runtime/quantities.h"

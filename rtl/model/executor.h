@@ -7,25 +7,9 @@
 
 #include "rtl/model/instruction.h"
 #include "rtl/model/operations.h"
+#include "rtl/model/tiles.h"
 
 namespace tern::rtl {
-
-// Rows and columns of the array that multiplies: 2 bits of a weight for each of its lanes in a beat
-// of the memory port.
-struct ArrayShape {
-  int rows = 16, columns = 16;
-  int tile_bytes() const { return rows * columns / 4; }
-  bool operator==(const ArrayShape&) const = default;
-};
-// Fault::usage unless a port of so many bits has one: 8, 64, 128, 256 or 512
-ArrayShape array_shape(int port_bits);
-
-// A tile of `shape` holds rows of columns / 4 bytes; bits 2 p and 2 p + 1 of byte b are the code
-// w + 1 of column p columns / 4 + b. Tiles lie with the columns fastest; what exceeds the matrix
-// has code 1. With 16 x 16 this is DType::t2.
-std::vector<std::byte> cut_tiles(std::span<const std::int8_t> t, std::int64_t rows,
-                                 std::int64_t columns, const ArrayShape& shape);
-std::size_t tiles_bytes(std::int64_t rows, std::int64_t columns, const ArrayShape& shape);
 
 // What a scalar is in memory: the mantissa, then the exponent, 32 bits each. Registers keep so many
 // bits of an exponent, the lowest; what they do not hold counts as a saturation.

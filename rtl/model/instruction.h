@@ -80,8 +80,14 @@ struct Operand {
   std::uint64_t first = 0, last = 0;  // values that it may have
   std::uint64_t multiple = 1;         // of this
   std::uint64_t flag = 0;             // the bit of the word that says that it is there; 0: always
-  bool operator==(const Operand&) const = default;
+
+  std::uint64_t mask() const { return ((std::uint64_t(1) << width) - 1) << low; }
+  std::uint64_t value(std::uint64_t word) const { return (word & mask()) >> low; }
+  bool is_in(std::uint64_t word) const { return flag == 0 || (word & flag) != 0; }
+  bool may_be(std::uint64_t v) const { return v >= first && v <= last && v % multiple == 0; }
 };
+std::string text_of(const Operand& operand, std::uint64_t value);  // "v3", "layer", "17"
+std::string expected_of(const Operand& operand);                   // "v0 to v9", for messages
 
 // A way to write an operation; some operations have two.
 struct Form {
@@ -90,9 +96,11 @@ struct Form {
   std::uint64_t fixed;   // bits of the word that this form sets, below the op
   std::uint64_t chosen;  // bits that tell the forms of an operation apart
   std::vector<Operand> operands;
-  const char* meaning;
 };
 const std::vector<Form>& forms();
+inline constexpr int kOpAt = 60;  // the lowest bit of the op
+// Fault::input if there is none
+const Form& form_of(std::uint64_t word, std::string_view where = "instruction");
 
 // The word of an instruction, and back. Fault::input for what is no instruction: which field,
 // expected and got. where: begins the message
@@ -100,10 +108,5 @@ std::uint64_t encode(const Instruction& instruction, std::string_view where = "i
 Instruction decode(std::uint64_t word, std::string_view where = "instruction");
 // A program: also its length, HALT at its end, loops that go back and do not cross.
 std::vector<Instruction> decode_program(std::span<const std::uint64_t> words);
-
-// Text, a line each; "#" begins a comment. Fault::input with the line, expected and got.
-std::vector<std::uint64_t> assemble(std::string_view text);
-std::string disassemble(std::uint64_t word);
-std::string disassemble(std::span<const std::uint64_t> words);
 
 }  // namespace tern::rtl

@@ -2,7 +2,7 @@
 
 #include <sstream>
 
-#include "core/check.h"
+#include "rtl/model/assembler.h"
 
 namespace tern::rtl {
 namespace {

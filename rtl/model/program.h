@@ -2,7 +2,7 @@
 // products busy: what a product needs is prepared while the one before it runs.
 #pragma once
 
-#include "rtl/model/image.h"
+#include "rtl/model/image_layout.h"
 
 namespace tern::rtl {
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "rtl/model/assembler.h"
 #include "rtl/model/fixed_model.h"
 #include "rtl/model/image.h"
 #include "rtl/tests/random_program.h"

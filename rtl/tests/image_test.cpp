@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/ternary_tiles.h"
+#include "rtl/model/assembler.h"
 #include "rtl/model/program.h"
 #include "rtl/tests/small_model.h"
 #include "tests/support/complaint.h"

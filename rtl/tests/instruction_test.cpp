@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/rng.h"
+#include "rtl/model/assembler.h"
 #include "rtl/tests/random_program.h"
 #include "tests/support/complaint.h"
 
