@@ -49,7 +49,7 @@ class Filler {
  private:
   template <class Word>
   void vector(std::uint64_t at, const std::vector<Word>& words) {
-    std::memcpy(bytes_.data() + at, words.data(), words.size() * sizeof(Word));
+    std::ranges::copy(std::as_bytes(std::span(words)), bytes_.begin() + std::ptrdiff_t(at));
   }
   void scalars(std::uint64_t at, const std::vector<Scalar>& values) {
     std::vector<std::uint32_t> words;
