@@ -79,6 +79,8 @@ std::uint64_t export_image(const SavedModel& from, const fs::path& to, std::uint
 ModelImage open_image(const fs::path& path) {
   const std::string where = path.string();
   const File file = File::open(path, Links::follow);
+  require(file.size() <= rtl::kMostImageBytes, Fault::input, where,
+          ": expected an image for the accelerator, of at most 4 GiB, got ", file.size(), " bytes");
   std::vector<std::byte> bytes(file.size());
   file.pread_all(0, bytes);
   ModelImage out{.image = rtl::Image::parse(std::move(bytes), where)};

@@ -85,7 +85,7 @@ ImageLayout layout_of(const ImageSizes& s, std::uint64_t text_bytes) {
   out.state = places.take(s.layers * vector_bytes(s.width, 4));
   out.sums = places.take(4 * std::uint64_t(s.vocabulary));
   out.bytes = places.end();
-  require(out.bytes <= std::uint64_t(1) << 32, Fault::usage,
+  require(out.bytes <= kMostImageBytes, Fault::usage,
           "the accelerator: expected a model whose image is within 4 GiB, got ", out.bytes,
           " bytes");
   return out;

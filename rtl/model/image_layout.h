@@ -6,6 +6,7 @@
 namespace tern::rtl {
 
 inline constexpr std::uint64_t kHeaderBytes = 256;
+inline constexpr std::uint64_t kMostImageBytes = std::uint64_t(1) << 32;  // addresses: 32 bits
 
 struct ImageSizes {
   std::uint32_t width = 0, glu_width = 0, layers = 0, vocabulary = 0;  // D H L V

@@ -173,6 +173,13 @@ TEST_F(Fault325, PartsOfAnotherModelAreNamed) {
   EXPECT_THAT(refusal_with("\"hidden_size\"", "\"hidden_sizz\""), HasSubstr("hidden_siz"));
 }
 
+// Refused before memory is taken for it.
+TEST_F(Fault325, AFileThatIsLargerThanAddressesReachIsRefused) {
+  File::create(path_).resize(std::uint64_t(1) << 40);
+  EXPECT_THAT(complaint([&] { open_image(path_); }),
+              HasSubstr("of at most 4 GiB, got 1099511627776"));
+}
+
 TEST_F(Fault325, InspectShowsImagesOrSaysOneLineAndExitsWith3) {
   ASSERT_EQ(export_to(path_, {"--width", "128"}).exit_code, 0);
   const Outcome good = tern({"inspect", path_, "--all"});
