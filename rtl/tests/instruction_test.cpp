@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <set>
 
 #include "core/rng.h"
@@ -72,6 +73,17 @@ TEST(Instructions, EveryFormGoesToTextAndBack) {
   std::set<Op> ops;
   for (const Form& form : forms()) ops.insert(form.op);
   EXPECT_EQ(ops.size(), 16u);
+}
+
+TEST(Instructions, TheDocumentationHasEveryForm) {
+  std::ifstream file("docs/accelerator.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const Form& form : forms()) {
+    const std::string name = '`' + std::string(form.mnemonic);
+    EXPECT_TRUE(text.find(name + ' ') != text.npos || text.find(name + '`') != text.npos) << name;
+    for (const Operand& o : form.operands)
+      EXPECT_TRUE(!o.name || text.find(o.name + std::string("=")) != text.npos) << o.name;
+  }
 }
 
 // Any 64 bits: an instruction that comes back as the same bits, or one line of what is wrong.
