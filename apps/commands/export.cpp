@@ -4,6 +4,7 @@
 #include "apps/commands/command_line.h"
 #include "apps/commands/input_options.h"
 #include "apps/export/model_card.h"
+#include "apps/rtl/model_image.h"
 #include "apps/run/open_model.h"
 #include "apps/system/environment.h"
 #include "runtime/huggingface.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct ExportOptions {
   std::string checkpoint, to, out, dtype = "f32", embedding = "bf16";
+  std::uint32_t width = 512;
 };
 
 std::string tokenizer_text(const SavedModel& saved) {
@@ -44,6 +46,12 @@ void export_file(const SavedModel& saved, const ExportOptions& o) {
              o.embedding, tokenizer_text(saved));
 }
 
+void export_accelerator(const SavedModel& saved, const ExportOptions& o) {
+  const std::uint64_t bytes = export_image(saved, o.out, o.width);
+  fmt::print("{}: {}, the accelerator's memory for a port of {} bits{}\n", o.out,
+             bytes_text(double(bytes)), o.width, tokenizer_text(saved));
+}
+
 }  // namespace
 
 void add_export(CLI::App& tern) {
@@ -55,13 +63,13 @@ void add_export(CLI::App& tern) {
   command
       .add_option("--to", o->to,
                   "hf: a folder for Hugging Face transformers; packed: one file of 2-bit codes, to "
-                  "run only")
+                  "run only; rtl: the memory of the accelerator")
       ->required()
-      ->check(CLI::IsMember({"hf", "packed"}));
+      ->check(CLI::IsMember({"hf", "packed", "rtl"}));
   command
       .add_option("--out", o->out,
-                  "a new folder, or for packed a new NAME.safetensors; or an earlier export, which "
-                  "it replaces")
+                  "a new folder, for packed a new NAME.safetensors, for rtl a new file; or an "
+                  "earlier export, which it replaces")
       ->transform(path_argument())
       ->required();
   const CLI::Option* dtype = command.add_option("--dtype", o->dtype, "with hf: of the weights")
@@ -73,12 +81,22 @@ void add_export(CLI::App& tern) {
                       "with packed: of the embedding; int8 has a scale for each row")
           ->capture_default_str()
           ->check(CLI::IsMember({"f32", "bf16", "int8"}));
-  command.callback([o, dtype, embedding] {
-    const bool packed = o->to == "packed";
-    require(!packed || !dtype->count(), Fault::usage, "--dtype: goes with --to hf only");
-    require(packed || !embedding->count(), Fault::usage, "--embedding: goes with --to packed only");
+  const CLI::Option* width =
+      command.add_option("--width", o->width, "with rtl: bits of the accelerator's memory port")
+          ->capture_default_str()
+          ->check(CLI::IsMember({8, 64, 128, 256, 512}));
+  command.callback([o, dtype, embedding, width] {
+    const auto goes_with = [&](const CLI::Option* option, const char* name, const char* to) {
+      require(o->to == to || !option->count(), Fault::usage, name, ": goes with --to ", to,
+              " only");
+    };
+    goes_with(dtype, "--dtype", "hf");
+    goes_with(embedding, "--embedding", "packed");
+    goes_with(width, "--width", "rtl");
     const SavedModel saved = open_model(o->checkpoint);
-    packed ? export_file(saved, *o) : export_folder(saved, *o);
+    if (o->to == "hf") export_folder(saved, *o);
+    if (o->to == "packed") export_file(saved, *o);
+    if (o->to == "rtl") export_accelerator(saved, *o);
   });
 }
 

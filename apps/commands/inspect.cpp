@@ -7,12 +7,14 @@
 
 #include "apps/commands/command_line.h"
 #include "apps/console/terminal.h"
+#include "apps/rtl/model_image.h"
 #include "apps/run/open_model.h"
 #include "apps/train/verify_data.h"
 #include "core/check.h"
 #include "data/checkpoint/checkpoint.h"
 #include "data/checkpoint/directory.h"
 #include "data/corpus/corpus.h"
+#include "rtl/model/assembler.h"
 #include "runtime/huggingface.h"
 #include "runtime/packed_model.h"
 #include "runtime/quantities.h"
@@ -221,6 +223,24 @@ void inspect_packed(const InspectOptions& options) {
   fmt::print("good: every byte matches its hash, every code and number is one\n");
 }
 
+void inspect_image(const InspectOptions& options) {
+  const ModelImage model = open_image(options.path);
+  const rtl::ImageHeader& header = model.image.header();
+  const auto& [D, H, L, V, bits, fraction, bound] = header.sizes;
+  fmt::print("{}\n", options.path.string());
+  fmt::print("  model       {}, D {}, L {}, H {}, V {}\n", model.config.type, D, L, H, V);
+  fmt::print("  tokenizer   {}\n",
+             model.tokenizer ? fmt::format("{} pieces, hash {}", model.tokenizer->vocab_size(),
+                                           model.tokenizer->hash())
+                             : "none");
+  fmt::print("  accelerator a port of {} bits, {} x {} weights a beat, residual stream Q.{}\n",
+             bits, header.rows, header.columns, fraction);
+  fmt::print("  program     {} words\n", header.words);
+  fmt::print("  size        {}\n", bytes_text(double(header.bytes)));
+  if (options.all) fmt::print("{}", rtl::disassemble(model.image.program()));
+  fmt::print("good: every byte matches its hash, every code and instruction is one\n");
+}
+
 void inspect_state(const InspectOptions& options) {
   const StateFile state = StateFile::open(options.path);
   fmt::print("{}\n", options.path.string());
@@ -237,6 +257,7 @@ void inspect(const InspectOptions& options) {
   require(path_exists(options.path), Fault::input, options.path.string(), ": does not exist");
   if (is_packed_model(options.path)) return inspect_packed(options);
   if (is_state_file(options.path)) return inspect_state(options);
+  if (is_model_image(options.path)) return inspect_image(options);
   if (is_huggingface_folder(options.path)) return inspect_folder(options);
   if (is_corpus(options.path)) return inspect_corpus(options);
   const fs::path inside = options.path / "checkpoints";
@@ -252,17 +273,19 @@ void inspect(const InspectOptions& options) {
 void add_inspect(CLI::App& tern) {
   CLI::App& command = *tern.add_subcommand(
       "inspect",
-      "Show and verify checkpoints, corpora, Hugging Face folders, packed files and saved states.");
+      "Show and verify checkpoints, corpora, Hugging Face folders, packed files, images for the "
+      "accelerator and saved states.");
   const auto options = std::make_shared<InspectOptions>();
   command
       .add_option("PATH", options->path,
                   "a checkpoint, a run directory, a corpus of tern prepare, a Hugging Face folder, "
-                  "a packed file, or a state of tern generate")
+                  "a packed file, an image for the accelerator, or a state of tern generate")
       ->transform(path_argument())
       ->required();
   command.add_flag("--verify", options->verify,
                    "read everything: hashes; in models NaN and infinity");
-  command.add_flag("--all", options->all, "all tensors, and the configuration; all shards");
+  command.add_flag("--all", options->all,
+                   "all tensors, and the configuration; all shards; an image's program");
   command.callback([options] { inspect(*options); });
 }
 

@@ -1,28 +1,11 @@
-// A ternary MatMul-free model in the accelerator's arithmetic, one token at a time: the
-// specification that the SystemVerilog must equal bit for bit. Norms are folded into scales: a
-// row's codes do not change when the row is scaled (docs/accelerator.md).
+// A ternary MatMul-free model in the accelerator's arithmetic, one token at a time: what a program
+// of its instructions must compute, bit for bit. Norms are folded into scales: a row's codes do not
+// change when the row is scaled (docs/accelerator.md).
 #pragma once
 
-#include <vector>
-
-#include "core/decode_step.h"
-#include "rtl/model/operations.h"
+#include "rtl/model/fixed_weights.h"
 
 namespace tern::rtl {
-
-// A BitLinear: v = x `into`, S = q . t; its output is S g with g = max |v| / (127 scale rms).
-struct FixedMatrix {
-  Tensor tiles{};     // (O, I) t2
-  NormVector into{};  // the layer's norm weights, times the block's if there is one
-  Scalar inverse{};   // 1 / (127 scale)
-  std::int64_t outputs = 0, inputs = 0;
-};
-
-struct FixedLayer {
-  NormVector token_norm{}, channel_norm{}, g_norm{};  // (D)
-  FixedMatrix i{}, f{}, g{}, o{}, gate{}, down{};
-  Vector open{};  // (D) 1 - bound of the forget gate, Q.16
-};
 
 class FixedModel {
  public:
@@ -41,23 +24,24 @@ class FixedModel {
  private:
   struct Product {
     Vector sums{};
+    int shift = 0;
     Scalar g{};
+    ScaledSums scaled() const { return {sums, shift, g}; }
+    ScaledSums scaled(std::size_t first, std::size_t count) const {
+      return {std::span(sums).subspan(first, count), shift, g};
+    }
   };
   Product multiply(const FixedMatrix& matrix, const QuantizedRow& row, const Scalar& mean_square,
                    int fraction);
   Product normalized_product(const FixedMatrix& matrix, const NormVector& block);
-  Vector gate_inputs(const Product& product, std::int64_t inputs, std::size_t count);
   void mix_tokens(const FixedLayer& layer, Vector& state);
   void mix_channels(const FixedLayer& layer);
-  void add_to_residual(const Product& product, std::int64_t inputs);
 
+  const DecodeModel model_;
   Backend& on_;
   const int fraction_;
-  const Scalar eps_;
-  Tensor table_{}, row_scale_{}, one_{};
-  std::vector<FixedLayer> layers_{};
-  NormVector norm_{};
-  FixedMatrix head_{};
+  const FixedWeights weights_;
+  Tensor one_{};
   std::vector<Vector> state_{};
   Vector x_{}, logits_{};
   Scalar logit_scale_{};

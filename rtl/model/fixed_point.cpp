@@ -52,8 +52,7 @@ Scalar add(const Scalar& a, const Scalar& b) {
 }
 
 Scalar divide(const Scalar& a, const Scalar& b) {
-  check(b.mantissa != 0, "[divide] by zero");
-  if (a.mantissa == 0) return {};
+  if (a.mantissa == 0 || b.mantissa == 0) return {};
   const int up = a.mantissa >= b.mantissa ? kMantissaBits - 1 : kMantissaBits;
   return {.mantissa = std::uint32_t((std::uint64_t(a.mantissa) << up) / b.mantissa),
           .exponent = a.exponent - b.exponent - up};

@@ -48,7 +48,7 @@ Scalar scalar_of(double x);                                 // finite, >= 0
 double real_of(const Scalar& x);
 Scalar multiply(const Scalar& a, const Scalar& b);
 Scalar add(const Scalar& a, const Scalar& b);
-Scalar divide(const Scalar& a, const Scalar& b);  // b > 0
+Scalar divide(const Scalar& a, const Scalar& b);  // by zero: zero
 Scalar square_root(const Scalar& a);
 
 // The upper 17 bits of a scalar's mantissa, with the exponent that belongs to them.

@@ -83,35 +83,41 @@ std::int32_t silu(std::int32_t x) {
       round_shift(std::int64_t(x) * sigmoid(x), kGateFraction + kSigmoidFraction - kSiluFraction));
 }
 
-Vector narrow_sums(std::span<const std::int32_t> sums, std::int64_t inputs) {
-  const int shift = sum_shift(inputs);
-  Vector out;
-  for (const std::int32_t s : sums) out.push_back(std::int32_t(round_shift(s, shift)));
+Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w) {
+  Statistic out;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    out.product = std::max(out.product, magnitude(std::int64_t(x[i]) * w[i]));
+    out.row = std::max(out.row, magnitude(x[i]));
+  }
   return out;
+}
+
+Reciprocal code_reciprocal(const Statistic& of) {
+  const int shift = shift_to_operand(of.product);
+  return code_reciprocal(std::max<std::int64_t>(1, operand(std::int64_t(of.product), shift)));
 }
 
 QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w,
                       const NormVector* block) {
-  QuantizedRow out;
-  std::uint64_t largest_x = 0;
-  const auto product = [&](std::size_t i) { return std::int64_t(x[i]) * w.mantissas[i]; };
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    out.largest = std::max(out.largest, magnitude(product(i)));
-    largest_x = std::max(largest_x, magnitude(x[i]));
-  }
-  out.shift = shift_to_operand(largest_x);
+  const Statistic largest = statistic(x, w.mantissas);
+  return quantize(x, w.mantissas, block ? std::span(block->mantissas) : std::span<std::int16_t>{},
+                  largest, code_reciprocal(largest));
+}
+
+QuantizedRow quantize(std::span<const std::int32_t> x, std::span<const std::int16_t> w,
+                      std::span<const std::int16_t> block, const Statistic& largest,
+                      const Reciprocal& reciprocal) {
+  QuantizedRow out{.largest = largest.product, .shift = shift_to_operand(largest.row)};
+  const int shift = shift_to_operand(largest.product);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::int64_t s = operand(x[i], out.shift);
     out.squares += std::uint64_t(s * s);
-    if (!block) continue;
-    const std::int64_t n = round_shift(s * block->mantissas[i], 15);
-    out.of_norm += std::uint64_t(n * n);
-  }
-  const int shift = shift_to_operand(out.largest);
-  const std::int64_t top = std::max<std::int64_t>(1, operand(std::int64_t(out.largest), shift));
-  const Reciprocal r = code_reciprocal(top);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::int64_t code = round_shift(operand(product(i), shift) * r.mantissa, r.shift);
+    if (!block.empty()) {
+      const std::int64_t n = round_shift(s * block[i], 15);
+      out.of_norm += std::uint64_t(n * n);
+    }
+    const std::int64_t v = operand(std::int64_t(x[i]) * w[i], shift);
+    const std::int64_t code = round_shift(v * reciprocal.mantissa, reciprocal.shift);
     out.q.push_back(std::int8_t(std::clamp<std::int64_t>(code, -127, 127)));
   }
   return out;
@@ -134,6 +140,94 @@ std::int32_t scan(std::int32_t h, std::int32_t k, std::int32_t c, Saturation& sa
   const std::int64_t target = std::int64_t(c) << kUp;
   const std::int64_t d = saturate(round_shift(target - h, kUp), kOperandBits);
   return std::int32_t(h + round_shift(k * d, kSigmoidFraction + kSiluFraction - kStateFraction));
+}
+
+namespace {
+
+// What a multiplier reads of a sum.
+std::int32_t narrow_operand(std::int32_t sum, int shift, Saturation& saturate) {
+  return saturate(round_shift(sum, shift), kOperandBits);
+}
+
+// The elements of S g, as `then` makes them of (sum, factor).
+template <class Then>
+Vector of_sums(const ScaledSums& product, Saturation& saturate, const Then& then) {
+  Factor g = factor_of(product.g);
+  g.exponent += product.shift;
+  Vector out;
+  for (std::size_t i = 0; i < product.sums.size(); ++i)
+    out.push_back(then(i, narrow_operand(product.sums[i], product.shift, saturate), g));
+  return out;
+}
+
+std::int32_t gate_input(std::int32_t sum, const Factor& g, Saturation& saturate) {
+  return saturate(scale_sum(sum, g, kGateFraction), kGateBits);
+}
+
+template <class Word>
+Vector products(std::span<const std::int32_t> a, int narrow, std::span<const Word> b, int shift,
+                Saturation& saturate) {
+  Vector out;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const std::int64_t first = narrow_operand(a[i], narrow, saturate);
+    out.push_back(
+        saturate(round_shift(first * saturate(b[i], kOperandBits), shift), kResidualBits));
+  }
+  return out;
+}
+
+}  // namespace
+
+Vector multiply_rows(std::span<const std::int32_t> a, int narrow, std::span<const std::int32_t> b,
+                     int shift, Saturation& saturate) {
+  return products(a, narrow, b, shift, saturate);
+}
+
+Vector multiply_rows(std::span<const std::int32_t> a, int narrow, std::span<const std::int16_t> w,
+                     int shift, Saturation& saturate) {
+  return products(a, narrow, w, shift, saturate);
+}
+
+std::uint64_t sum_squares(std::span<const std::int32_t> a, int narrow) {
+  Saturation counted;  // by the product of the same operands
+  std::uint64_t sum = 0;
+  for (const std::int32_t v : a) {
+    const std::int64_t s = narrow_operand(v, narrow, counted);
+    sum += std::uint64_t(s * s);
+  }
+  return sum;
+}
+
+Vector add_scaled(std::span<const std::int32_t> x, const ScaledSums& product, int fraction,
+                  Saturation& saturate) {
+  return of_sums(product, saturate, [&](std::size_t i, std::int32_t sum, const Factor& g) {
+    return saturate(x[i] + scale_sum(sum, g, fraction), kResidualBits);
+  });
+}
+
+Vector closed_gates(const ScaledSums& product, std::span<const std::uint16_t> open,
+                    Saturation& saturate) {
+  return of_sums(product, saturate, [&](std::size_t i, std::int32_t sum, const Factor& g) {
+    return closed_gate(gate_input(sum, g, saturate), open.empty() ? 1 << kBoundFraction : open[i]);
+  });
+}
+
+Vector silu_of_sums(const ScaledSums& product, Saturation& saturate) {
+  return of_sums(product, saturate, [&](std::size_t, std::int32_t sum, const Factor& g) {
+    return silu(gate_input(sum, g, saturate));
+  });
+}
+
+Vector silu_of_state(std::span<const std::int32_t> h, Saturation& saturate) {
+  Vector out;
+  for (const std::int32_t v : h)
+    out.push_back(silu(saturate(round_shift(v, kStateFraction - kGateFraction), kGateBits)));
+  return out;
+}
+
+void scan_row(std::span<std::int32_t> h, std::span<const std::int32_t> k,
+              std::span<const std::int32_t> c, Saturation& saturate) {
+  for (std::size_t i = 0; i < h.size(); ++i) h[i] = scan(h[i], k[i], c[i], saturate);
 }
 
 }  // namespace tern::rtl

@@ -39,7 +39,6 @@ constexpr int sum_shift(std::int64_t inputs) {
   const int over = bit_length(std::uint64_t(127 * inputs)) - (kOperandBits - 1);
   return over > 0 ? over : 0;
 }
-Vector narrow_sums(std::span<const std::int32_t> sums, std::int64_t inputs);
 
 // floor(127 2^shift / largest), with the largest shift for which it has 17 bits; 0 < largest < 2^17
 struct Reciprocal {
@@ -47,6 +46,16 @@ struct Reciprocal {
   int shift = 0;
 };
 Reciprocal code_reciprocal(std::int64_t largest);
+
+// The largest magnitudes of a row x and of v = x w: what its codes need before they begin.
+struct Statistic {
+  std::uint64_t product = 0, row = 0;
+  bool operator==(const Statistic&) const = default;
+};
+// STAT. w: mantissas
+Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w);
+// SOP rcp: of the 18 bits that codes are made of; of a row of zeros as if its largest were 1
+Reciprocal code_reciprocal(const Statistic& of);
 
 // QNT: a row x as codes of v = x w.
 struct QuantizedRow {
@@ -58,6 +67,10 @@ struct QuantizedRow {
 };
 QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w,
                       const NormVector* block = nullptr);
+// The same of a statistic and its reciprocal, mantissas alone. block: empty if there is none
+QuantizedRow quantize(std::span<const std::int32_t> x, std::span<const std::int16_t> w,
+                      std::span<const std::int16_t> block, const Statistic& largest,
+                      const Reciprocal& reciprocal);
 
 // S g as Q.fraction, before it is saturated. S: 18 bits, its shift in g
 std::int64_t scale_sum(std::int32_t sum, const Factor& g, int fraction);
@@ -66,5 +79,34 @@ std::int64_t scale_sum(std::int32_t sum, const Factor& g, int fraction);
 std::int32_t closed_gate(std::int32_t z, std::int32_t open);
 // SCAN: h += k (c - h). h Q.24, k Q.17, c Q.13
 std::int32_t scan(std::int32_t h, std::int32_t k, std::int32_t c, Saturation& saturate);
+
+// Rows. What a multiplier reads is saturated to its 18 bits, which counts.
+
+// The sums of a product and their scale: S g, S narrowed by `shift`.
+struct ScaledSums {
+  std::span<const std::int32_t> sums{};
+  int shift = 0;
+  Scalar g{};
+};
+// MUL: round(a b / 2^shift) in 27 bits, a narrowed by `narrow`
+Vector multiply_rows(std::span<const std::int32_t> a, int narrow, std::span<const std::int32_t> b,
+                     int shift, Saturation& saturate);
+// with mantissas
+Vector multiply_rows(std::span<const std::int32_t> a, int narrow, std::span<const std::int16_t> w,
+                     int shift, Saturation& saturate);
+// MUL: the sum of squares of its first operand
+std::uint64_t sum_squares(std::span<const std::int32_t> a, int narrow);
+// MAC: x + S g in 27 bits, S g with `fraction` bits behind the point
+Vector add_scaled(std::span<const std::int32_t> x, const ScaledSums& product, int fraction,
+                  Saturation& saturate);
+// SIG. open: 1 - bound in Q.16, empty without a bound
+Vector closed_gates(const ScaledSums& product, std::span<const std::uint16_t> open,
+                    Saturation& saturate);
+// SILU, of S g and of a state in Q.24
+Vector silu_of_sums(const ScaledSums& product, Saturation& saturate);
+Vector silu_of_state(std::span<const std::int32_t> h, Saturation& saturate);
+// SCAN of a row
+void scan_row(std::span<std::int32_t> h, std::span<const std::int32_t> k,
+              std::span<const std::int32_t> c, Saturation& saturate);
 
 }  // namespace tern::rtl

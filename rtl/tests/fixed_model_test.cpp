@@ -6,46 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/cpu/cpu_backend.h"
-#include "core/rng.h"
-#include "layers/decode_model.h"
+#include "rtl/tests/small_model.h"
 
 namespace tern::rtl {
 namespace {
-
-// Weights as functions of their names: the same in every type.
-struct Loaded {
-  Loaded(const ModelConfig& config, DType type)
-      : model(config, {.dtype = type}), weights(cpu, model.parameters(), type, {}, DType::t2) {
-    for (Parameter* p : model.parameters())
-      weights.set(*p, [&](const Tensor& to) {
-        const Rng rng(5, stream_of(p->name));
-        std::vector<double> values;
-        for (Index i = 0; i < p->shape.elements(); ++i) {
-          const double x = rng.uniform(std::uint64_t(i)) - 0.5;
-          values.push_back(double(float(p->shape.rank() == 1 ? 1 + 0.8 * x : x)));
-        }
-        upload_real(to, values);
-      });
-    state = model.new_state(1);
-  }
-  std::vector<double> logits(std::int32_t id) {
-    return download_real(model.next_logits({}, upload_ids(cpu, {1, 1}, {id}), &state));
-  }
-
-  CpuBackend cpu{std::size_t(256) << 20};
-  Model model;
-  InferenceWeights weights;
-  ModelState state{};
-};
-
-ModelConfig config_of(Index width, Index hidden, Index layers) {
-  return {.vocab_size = 96,
-          .width = width,
-          .layers = layers,
-          .explicit_glu_width = hidden,
-          .use_lower_bound = true};
-}
 
 std::vector<double> real_logits(const FixedModel& model, const Vector& sums) {
   std::vector<double> out;
@@ -62,8 +26,8 @@ double relative_distance(const std::vector<double>& a, const std::vector<double>
 
 class FixedModels : public testing::TestWithParam<ModelConfig> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, FixedModels,
-                         testing::Values(config_of(64, 96, 2), config_of(48, 80, 3),
-                                         config_of(256, 768, 2)),
+                         testing::Values(small_config(64, 96, 2), small_config(48, 80, 3),
+                                         small_config(256, 768, 2)),
                          [](const auto& c) { return "Width" + std::to_string(c.param.width); });
 
 struct Distances {
@@ -75,8 +39,8 @@ struct Distances {
 constexpr int kTokens = 64;
 
 Distances distances_from_f64(const ModelConfig& config, int fraction) {
-  Loaded exact(config, DType::f64), single(config, DType::f32);
-  FixedModel fixed(*decode_model(single.model, single.state), fraction);
+  SmallModel exact(config, DType::f64), single(config, DType::f32);
+  FixedModel fixed(single.decode(), fraction);
   Distances out;
   for (int t = 0; t < kTokens; ++t) {
     const auto id = std::int32_t(t * t * 7 % 96);
@@ -111,17 +75,32 @@ TEST_P(FixedModels, EpsilonIsNotForgotten) {
 }
 
 TEST_P(FixedModels, ATextBeginsAnewAfterClear) {
-  Loaded loaded(GetParam(), DType::f32);
-  FixedModel fixed(*decode_model(loaded.model, loaded.state));
+  SmallModel loaded(GetParam(), DType::f32);
+  FixedModel fixed(loaded.decode());
   const Vector first = fixed.step(3);
   EXPECT_NE(fixed.step(3), first) << "the state is not used";
   fixed.clear();
   EXPECT_EQ(fixed.step(3), first);
 }
 
+// Every bit of a whole model: what changes this number needs other hardware.
+TEST(FixedModel, TheSpecificationIsWhatItWas) {
+  SmallModel loaded(small_config(40, 72, 3, 96, false), DType::f32);
+  FixedModel fixed(loaded.decode());
+  std::vector<std::int64_t> all;
+  for (int t = 0; t < 32; ++t) {
+    for (const std::int32_t s : fixed.step(t * t * 7 % 96)) all.push_back(s);
+    all.push_back(fixed.logit_scale().mantissa), all.push_back(fixed.logit_scale().exponent);
+  }
+  for (const Vector& h : fixed.state()) all.insert(all.end(), h.begin(), h.end());
+  const auto bytes = std::as_bytes(std::span(all));
+  EXPECT_EQ(stream_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()}),
+            13173589744111254843u);
+}
+
 TEST(FixedModel, WhatDoesNotFitIsCounted) {
-  Loaded loaded(config_of(64, 96, 1), DType::f32);
-  FixedModel fixed(*decode_model(loaded.model, loaded.state), 30);  // the residual stream overflows
+  SmallModel loaded(small_config(64, 96, 1), DType::f32);
+  FixedModel fixed(loaded.decode(), 30);  // the residual stream overflows
   fixed.step(1);
   EXPECT_GT(fixed.saturations(), 0);
 }

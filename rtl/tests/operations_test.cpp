@@ -119,7 +119,8 @@ TEST(Operations, SumsAreNarrowedToEighteenBits) {
   EXPECT_EQ(sum_shift(6912), 3);
   for (const std::int64_t inputs : {1, 1032, 1033, 2560, 6912, 13824}) {
     const Vector sums = {std::int32_t(127 * inputs), std::int32_t(-127 * inputs)};
-    for (const std::int32_t s : narrow_sums(sums, inputs)) EXPECT_LE(std::abs(s), 1 << 17);
+    for (const std::int32_t s : sums)
+      EXPECT_LE(std::abs(round_shift(s, sum_shift(inputs))), 1 << 17);
   }
 }
 
@@ -135,6 +136,50 @@ TEST(Operations, SumsTimesTheirScale) {
   EXPECT_GT(scale_sum(1, factor_of(scalar_of(1e9)), 16), std::int64_t(1) << 35) << "saturates";
   EXPECT_EQ(scale_sum(1000, {}, 16), 0);
   EXPECT_EQ(scale_sum(131071, factor_of(scalar_of(1e-30)), 16), 0);
+}
+
+// Rows of sums, narrowed by each shift that there is: their products with g stay what they were.
+TEST(Operations, NarrowedSumsKeepTheirScale) {
+  const Rng rng(7);
+  for (int shift = 0; shift <= 3; ++shift) {
+    Saturation saturate;
+    const Vector sums = random_row(rng, std::uint64_t(shift), 500, 18 + shift),
+                 x = random_row(rng, std::uint64_t(9 + shift), 500, 24);
+    const Scalar g = scalar_of(std::ldexp(1.7, -14 - shift));
+    const ScaledSums product{sums, shift, g};
+    const Vector added = add_scaled(x, product, 16, saturate),
+                 silus = silu_of_sums(product, saturate),
+                 gates = closed_gates(product, {}, saturate);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const double y = sums[i] * real_of(g), unit = std::ldexp(real_of(g), shift);
+      EXPECT_NEAR(added[i], x[i] + std::ldexp(y, 16), 1.5 + std::ldexp(unit, 16) + std::abs(y));
+      EXPECT_NEAR(std::ldexp(silus[i], -kSiluFraction), y * real_sigmoid(y), 2e-3);
+      EXPECT_NEAR(std::ldexp(gates[i], -kSigmoidFraction), real_sigmoid(-y), 5e-4);
+    }
+    const Vector halves(500, 1 << 14);
+    const Vector products = multiply_rows(sums, shift, halves, 9, saturate);
+    double squares = 0;
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      EXPECT_NEAR(products[i], std::ldexp(sums[i], 5 - shift), 17);
+      squares += std::pow(std::ldexp(sums[i], -shift), 2);
+    }
+    EXPECT_NEAR(double(sum_squares(sums, shift)), squares, squares * 1e-4);
+    EXPECT_EQ(saturate.count(), 0);
+  }
+}
+
+TEST(Operations, WhatAMultiplierReadsSaturates) {
+  Saturation saturate;
+  const Vector a = {1 << 17, -(1 << 17), (1 << 18) + 1};
+  EXPECT_EQ(multiply_rows(a, 0, Vector{1, 1, 1}, 0, saturate),
+            (Vector{(1 << 17) - 1, -(1 << 17), (1 << 17) - 1}));
+  EXPECT_EQ(saturate.count(), 2);
+  EXPECT_EQ(multiply_rows(a, 1, Vector{2, 2, 2}, 0, saturate),
+            (Vector{1 << 17, -(1 << 17), (1 << 18) - 2}));
+  EXPECT_EQ(saturate.count(), 3) << "131072.5 is rounded to even";
+  EXPECT_EQ(multiply_rows(Vector{2, 2}, 0, Vector{1 << 17, -(1 << 18)}, 0, saturate),
+            (Vector{(1 << 18) - 2, -(1 << 18)}));
+  EXPECT_EQ(saturate.count(), 5);
 }
 
 TEST(Operations, TheGateOpensToItsBound) {
@@ -187,7 +232,8 @@ TEST(Operations, TheSpecificationIsWhatItWas) {
     rows.add(std::int64_t(q.largest));
     const Factor g = factor_of(scalar_of(0.001 * (1 + rng.uniform(row))));
     std::int32_t h = x[0] >> 3;
-    for (const std::int32_t v : narrow_sums(x, 6912)) {
+    for (const std::int32_t sum : x) {
+      const auto v = std::int32_t(round_shift(sum, sum_shift(6912)));
       rest.add(scale_sum(v, g, kGateFraction));
       const std::int32_t z = saturate(v, kGateBits);
       h = scan(h, closed_gate(z, v & 0xffff), silu(z), saturate);
