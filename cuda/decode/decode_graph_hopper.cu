@@ -236,7 +236,7 @@ struct Epilogue {
 
 // Groups of columns on their way to a warp, as registers allow.
 template <int P, int Q, int N>
-constexpr int kAhead = P * N + Q * N > 16 ? 2 : 4;
+constexpr int kAhead = P* N + Q* N > 16 ? 2 : 4;
 
 // deep: for few blocks, so that each has many registers and much on its way
 template <int kind, int T, int N, bool deep>

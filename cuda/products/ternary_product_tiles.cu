@@ -8,7 +8,7 @@ constexpr int kThreads = 32 * kTileWarps;
 
 // Groups of columns on their way to a warp, as registers allow.
 template <int T, int N>
-constexpr int kAhead = T * N > 4 ? 1 : 4;
+constexpr int kAhead = T* N > 4 ? 1 : 4;
 
 // Block: T panels of outputs and 8 N rows; warps divide the columns. O I / 4 bytes of weights, 8 N
 // rows at a time, bound few rows, the tensor cores more.

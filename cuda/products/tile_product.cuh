@@ -28,7 +28,8 @@ __device__ inline int lane_in_row(int lane) {
   return lane % 4 * 16;
 }
 
-// Of a group of columns: the tiles of P panels, and the codes of Q inputs in N times kTileRows rows.
+// Of a group of columns: the tiles of P panels, and the codes of Q inputs in N times kTileRows
+// rows.
 template <int P, int Q, int N>
 struct TileGroup {
   uint2 tiles[P];
@@ -54,9 +55,9 @@ struct TileGroup {
     for (int k = 0; k < P; ++k)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const unsigned t[4] = {
-            tiles[k].x >> 4 * half & kField, tiles[k].y >> 4 * half & kField,
-            tiles[k].x >> (4 * half + 2) & kField, tiles[k].y >> (4 * half + 2) & kField};
+        const unsigned t[4] = {tiles[k].x >> 4 * half & kField, tiles[k].y >> 4 * half & kField,
+                               tiles[k].x >> (4 * half + 2) & kField,
+                               tiles[k].y >> (4 * half + 2) & kField};
 #pragma unroll
         for (int n = 0; n < N; ++n) {
           const uint4& x = codes[k % Q][n];
@@ -68,9 +69,9 @@ struct TileGroup {
 
 // sums += (w + 1) q over this warp's columns of P panels and N times kTileRows rows; panel k meets
 // the rows of input k % Q, which lie input_stride bytes apart. panels, rows: where this lane reads.
-// ready() is called before the first code is read, after the first tiles are on their way. Groups of
-// columns on their way at once: S of them, or of S = 1 the tiles of one more, for which many blocks
-// on a multiprocessor make up.
+// ready() is called before the first code is read, after the first tiles are on their way. Groups
+// of columns on their way at once: S of them, or of S = 1 the tiles of one more, for which many
+// blocks on a multiprocessor make up.
 //
 // sums[k][n]: outputs 2 (lane / 4) and the next of the panel, each for rows 2 (lane % 4) and the
 // next of the n-th: {first, row}, {first, next row}, {second, row}, {second, next row}. An
