@@ -17,8 +17,8 @@ std::size_t decode_rows_bytes(int width, int hidden, int streams);
 class DecodeGraph {
  public:
   // stages: (4 layers + 1), states (streams, D); memory: decode_rows_bytes(), zeros at first
-  DecodeGraph(const DecodeArguments& a, std::vector<DecodeStage> stages, int streams, void* memory,
-              cudaStream_t stream);
+  DecodeGraph(const DecodeArguments& a, std::vector<DecodeStage> stages, int streams,
+              int multiprocessors, void* memory, cudaStream_t stream);
   ~DecodeGraph();
   DecodeGraph(const DecodeGraph&) = delete;
   DecodeGraph& operator=(const DecodeGraph&) = delete;
@@ -32,7 +32,7 @@ class DecodeGraph {
   void multiply(const DecodeArguments& a, std::size_t stage, bool early, cudaStream_t stream) const;
 
   const std::vector<DecodeStage> stages_;
-  const int streams_;
+  const int streams_, multiprocessors_;
   void* const memory_;
   cudaGraphExec_t graphs_[2]{};
 };

@@ -147,6 +147,7 @@ struct ProductArguments {
   Buffers b;
   DecodeStage stage;
   int columns = 0, outputs = 0;
+  int multiprocessors = 0;
 };
 
 // A task is 16 rows of each matrix of the stage, M of them; a block has T tasks and 8 N sequences.
@@ -325,34 +326,56 @@ QuantizeKernel quantize_kernel_for(int columns) {
   return nullptr;
 }
 
+dim3 grid_of(const ProductArguments& p, int T, int N) {
+  const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs, streams = N * kTileRows;
+  return {unsigned((tasks + T - 1) / T), unsigned((p.b.streams + streams - 1) / streams)};
+}
+int blocks_of(const ProductArguments& p, int T, int N) {
+  const dim3 grid = grid_of(p, T, N);
+  return int(grid.x * grid.y);
+}
+
 template <int kind, int T, int N>
 void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
   constexpr int kBytes = kWarps * T * kMatrices<kind> * N * 32 * int(sizeof(int4));
-  constexpr unsigned kFewBlocks = 200;  // a wave and a half
-  const int tasks = (p.outputs + kPanelOutputs - 1) / kPanelOutputs, streams = N * kTileRows;
-  const dim3 grid(unsigned((tasks + T - 1) / T), unsigned((p.b.streams + streams - 1) / streams));
-  const bool deep = N == 1 || grid.x * grid.y <= kFewBlocks;
+  const bool deep = N == 1 || 2 * blocks_of(p, T, N) <= 3 * p.multiprocessors;
   const auto kernel = deep ? multiply_kernel<kind, T, N, true> : multiply_kernel<kind, T, N, false>;
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
              "[decode] shared memory");
-  const Launch launch(grid, kBytes, early, stream);
+  const Launch launch(grid_of(p, T, N), kBytes, early, stream);
   cuda_check(cudaLaunchKernelEx(&launch.config, kernel, p), "[decode] product");
 }
 
-// More tasks in a block read the sequences' codes less often; fewer use more multiprocessors.
+// Tasks of a block. More read the sequences' codes less often; fewer use more multiprocessors.
 template <int kind>
-constexpr int kTasks = kind == kHead  ? 4
-                       : kind == kGlu ? 2
-                                      : 1;
+constexpr int kFewestTasks = kind == kHead  ? 4
+                             : kind == kGlu ? 2
+                                            : 1;
+// as registers allow
+template <int kind>
+constexpr int kMostTasks = kind == kGates ? 1
+                           : kind == kGlu ? 3
+                                          : 4;
+
+// As few as let all blocks run at once, if that is possible.
+template <int kind, int T, int N>
+void launch_in_one_wave(const ProductArguments& p, bool early, cudaStream_t stream) {
+  if (blocks_of(p, T, N) <= p.multiprocessors)
+    launch_product<kind, T, N>(p, early, stream);
+  else if constexpr (T < kMostTasks<kind>)
+    launch_in_one_wave<kind, T + 1, N>(p, early, stream);
+  else
+    launch_product<kind, kFewestTasks<kind>, N>(p, early, stream);
+}
 
 template <int kind>
 void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
   if (p.b.streams <= kTileRows)
     launch_product<kind, 1, 1>(p, early, stream);
   else if (p.b.streams <= 2 * kTileRows)
-    launch_product<kind, kTasks<kind>, 2>(p, early, stream);
+    launch_in_one_wave<kind, kFewestTasks<kind>, 2>(p, early, stream);
   else
-    launch_product<kind, kTasks<kind>, 4>(p, early, stream);
+    launch_in_one_wave<kind, kFewestTasks<kind>, 4>(p, early, stream);
 }
 
 }  // namespace
@@ -369,8 +392,11 @@ std::size_t decode_rows_bytes(int width, int hidden, int streams) {
 }
 
 DecodeGraph::DecodeGraph(const DecodeArguments& a, std::vector<DecodeStage> stages, int streams,
-                         void* memory, cudaStream_t stream)
-    : stages_(std::move(stages)), streams_(streams), memory_(memory) {
+                         int multiprocessors, void* memory, cudaStream_t stream)
+    : stages_(std::move(stages)),
+      streams_(streams),
+      multiprocessors_(multiprocessors),
+      memory_(memory) {
   capture(a, stream);
 }
 
@@ -406,7 +432,8 @@ void DecodeGraph::multiply(const DecodeArguments& a, std::size_t stage, bool ear
                            .columns = kind == kDown ? a.hidden : a.width,
                            .outputs = kind == kHead  ? a.vocabulary
                                       : kind == kGlu ? a.hidden
-                                                     : a.width};
+                                                     : a.width,
+                           .multiprocessors = multiprocessors_};
   switch (kind) {
     case kGates:
       return launch_product<kGates>(p, early, stream);

@@ -132,8 +132,8 @@ class GraphDecodeStep final : public DecodeStep {
     const Index bytes = Index(decode_rows_bytes(a_.width, a_.hidden, model_.streams()));
     memory_ = Tensor(on_, {bytes}, DType::i8);
     on_.fill(memory_, 0);
-    graph_ = std::make_unique<DecodeGraph>(a_, model_.stages(), model_.streams(), memory_.raw(),
-                                           stream());
+    graph_ = std::make_unique<DecodeGraph>(a_, model_.stages(), model_.streams(),
+                                           on_.traits().multiprocessors, memory_.raw(), stream());
   }
   ~GraphDecodeStep() override { on_.synchronize(); }  // a graph that runs is not destroyed
 

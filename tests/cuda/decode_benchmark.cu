@@ -228,7 +228,7 @@ void measure(const Size& size, int blocks) {
 }
 
 // The graph of kernels, for so many sequences.
-void measure_graph(const Size& size) {
+void measure_graph(const Size& size, int blocks) {
   std::printf("| sequences, %s | us a token of all | tokens/s | times one |\n|---|---|---|---|\n",
               size.name);
   cudaStream_t stream = nullptr;
@@ -238,7 +238,7 @@ void measure_graph(const Size& size) {
     RandomModel model(size, streams);
     void* memory =
         device_array(std::vector<char>(decode_rows_bytes(size.width, size.hidden, streams)));
-    const DecodeGraph graph(model.arguments(), model.stages(), streams, memory, stream);
+    const DecodeGraph graph(model.arguments(), model.stages(), streams, blocks, memory, stream);
     const double time = microseconds_of(
                             [&] {
                               for (int t = 0; t < kTokens; ++t) model.run(graph, stream);
@@ -261,7 +261,7 @@ void measure_all() {
   for (const Size& size :
        {Size{"370M", 1024, 2816, 24}, Size{"1.3B", 2048, 5632, 24}, Size{"2.7B", 2560, 6912, 32}}) {
     measure(size, blocks);
-    measure_graph(size);
+    measure_graph(size, blocks);
   }
 }
 

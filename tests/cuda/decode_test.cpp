@@ -214,5 +214,16 @@ TEST_F(CudaDecode, ASequenceHasTheSameBitsAmongOthers) {
     }
 }
 
+// Blocks of the products take one to four panels.
+TEST_F(CudaDecode, ASequenceHasTheSameBitsInLargeBlocks) {
+  CudaBackend& on = gpu(std::size_t(2) << 30);
+  for (const auto& [width, B] : {std::pair<Index, Index>{512, 256}, {1024, 256}, {2560, 64}}) {
+    const ModelConfig config = config_of(width, 1, 501, true);
+    const Decoded many = decode(on, config, DType::f32, DecodeForm::graph, 0, B);
+    for (const Index s : {Index(0), B - 1})
+      expect_same_bits(decode(on, config, DType::f32, DecodeForm::kernel, s, 1), many, s, B);
+  }
+}
+
 }  // namespace
 }  // namespace tern
