@@ -19,8 +19,8 @@ Index column_sum_parts(const RmsNormBackward&, const DeviceTraits&);
 // of what is not bf16. It needs rows of whole 16 bytes; a plain kernel does the rest.
 bool library_product(DType activations, Index O, Index I);
 
-// Whether weights at two bits are multiplied as they are stored, by up to 256 rows. For more rows
-// their codes are unpacked first, to a byte each.
+// Whether a GPU multiplies weights at two bits as they are stored: by up to 256 rows, of a multiple
+// of 64 columns. Otherwise their codes are unpacked first, to a byte each.
 bool multiplies_tiles(const TernaryProduct&);
 inline constexpr std::size_t kLibraryWorkspace = std::size_t(32) << 20;  // bytes, for the library
 inline constexpr std::size_t kFactorBytes = 256;  // its two factors, before the bf16 copies

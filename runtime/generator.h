@@ -8,10 +8,9 @@
 namespace tern {
 
 // Tokens of a prompt that are computed at once: enough for the products' full speed, and few enough
-// that their activations are small beside the weights.
+// that their activations are small beside the weights. That many on a CPU, at least so many on a
+// GPU: a power of two up to 2048, with activations of some 4 % of the weights.
 inline constexpr Index kPromptChunk = 256;
-// On a GPU more of a large model: a power of two up to 2048, with activations of up to some 4 % of
-// the weights.
 Index prompt_chunk(const Model& model);
 
 // Positions of a text that memory is planned for, and that a state may have behind it.

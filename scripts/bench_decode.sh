@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The figures of docs/benchmarks/inference.md, on a machine with a GPU: decode of random models of the published
 # sizes by one sequence and by several, a 13B shape, and, if its program is given, the rival in the same call.
+# decode_benchmark, if it lies beside tern: the parts of a token.
 #   scripts/bench_decode.sh TERN [RIVAL_DECODE.py]
 set -euo pipefail
 tern=$1
@@ -23,3 +24,5 @@ if [ -n "$rival" ]; then
   printf '\n$ rival_decode.py --forward13b\n'
   python3 "$rival" --forward13b fp32,tf32,bf16 | grep RIVAL
 fi
+benchmark=$(dirname "$tern")/decode_benchmark
+[ ! -x "$benchmark" ] || "$benchmark"

@@ -33,6 +33,12 @@ translate() {
     ${set:+chparam$set $module;} prep -flatten -top $module; write_smt2 -wires $file"
 }
 
+for unit in "$@"; do
+  if ! printf '%s\n' "${proofs[@]}" | grep -q "^$unit "; then
+    echo "prove_rtl: $unit: expected one of $(printf '%s\n' "${proofs[@]}" | cut -d' ' -f1 | sort -u | xargs)" >&2
+    exit 2
+  fi
+done
 for proof in "${proofs[@]}"; do
   read -r module steps parameters <<<"$proof"
   [ $# = 0 ] || [[ " $* " = *" $module "* ]] || continue
@@ -40,7 +46,7 @@ for proof in "${proofs[@]}"; do
   translate "$room/$module.smt2" 0 "$module" $parameters
   started=$SECONDS
   if ! solve "$room/$module.smt2" "$steps"; then
-    tail -n 20 "$room/$module.smt2".{base,induction} 2>/dev/null
+    tail -n 20 "$room/$module.smt2".{base,induction} 2>/dev/null || true
     echo "prove_rtl: $module ($parameters): the proof failed" >&2
     exit 1
   fi

@@ -1,5 +1,6 @@
 // tern inspect PATH: the content of a checkpoint, of a run's checkpoints, of a corpus, of a Hugging
-// Face folder, of a packed file or of a prompt's state, and whether it is good.
+// Face folder, of a packed file, of a prompt's state or of an image for the accelerator, and
+// whether it is good.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -39,10 +39,14 @@ rtl::Image image_of(const SavedModel& from, std::uint32_t port_bits) {
   require(model.has_value(), Fault::usage, from.path.string(),
           ": expected a ternary MatMul-free model with an output gate, trained in f32, which is "
           "what the accelerator computes, got another one");
-  return rtl::Image::of(
-      *model, port_bits,
-      {.config = huggingface_config(from.config.model, facts_of(from, StoredType::f32)).dump(),
-       .tokenizer = from.tokenizer ? from.tokenizer->file() : ""});
+  try {
+    return rtl::Image::of(
+        *model, port_bits,
+        {.config = huggingface_config(from.config.model, facts_of(from, StoredType::f32)).dump(),
+         .tokenizer = from.tokenizer ? from.tokenizer->file() : ""});
+  } catch (const Error& e) {
+    fail(e.fault, from.path.string(), ": ", e.what());
+  }
 }
 
 void require_sizes(const rtl::ImageSizes& got, const ModelConfig& expected,
@@ -79,9 +83,12 @@ std::uint64_t export_image(const SavedModel& from, const fs::path& to, std::uint
 ModelImage open_image(const fs::path& path) {
   const std::string where = path.string();
   const File file = File::open(path, Links::follow);
-  require(file.size() <= rtl::kMostImageBytes, Fault::input, where,
-          ": expected an image for the accelerator, of at most 4 GiB, got ", file.size(), " bytes");
-  std::vector<std::byte> bytes(file.size());
+  std::vector<std::byte> bytes(std::min<std::uint64_t>(file.size(), rtl::kHeaderBytes));
+  file.pread_all(0, bytes);
+  const std::uint64_t wanted = rtl::Image::bytes_of(bytes, where);
+  require(file.size() == wanted, Fault::input, where, ": expected ", wanted,
+          " bytes, as its header says, got ", file.size(), ": the file is truncated or damaged");
+  bytes.resize(wanted);
   file.pread_all(0, bytes);
   ModelImage out{.image = rtl::Image::parse(std::move(bytes), where)};
   const std::string expected = to_hex(out.image.header().hash), got = image_hash(out.image.bytes());

@@ -338,8 +338,9 @@ int blocks_of(const ProductArguments& p, int T, int N) {
 template <int kind, int T, int N>
 void launch_product(const ProductArguments& p, bool early, cudaStream_t stream) {
   constexpr int kBytes = kWarps * T * kMatrices<kind> * N * 32 * int(sizeof(int4));
-  const bool deep = N == 1 || 2 * blocks_of(p, T, N) <= 3 * p.multiprocessors;
-  const auto kernel = deep ? multiply_kernel<kind, T, N, true> : multiply_kernel<kind, T, N, false>;
+  auto kernel = multiply_kernel<kind, T, N, true>;
+  if constexpr (N > 1)
+    if (2 * blocks_of(p, T, N) > 3 * p.multiprocessors) kernel = multiply_kernel<kind, T, N, false>;
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
              "[decode] shared memory");
   const Launch launch(grid_of(p, T, N), kBytes, early, stream);

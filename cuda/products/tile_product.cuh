@@ -69,9 +69,9 @@ struct TileGroup {
 
 // sums += (w + 1) q over this warp's columns of P panels and N times kTileRows rows; panel k meets
 // the rows of input k % Q, which lie input_stride bytes apart. panels, rows: where this lane reads.
-// ready() is called before the first code is read, after the first tiles are on their way. Groups
-// of columns on their way at once: S of them, or of S = 1 the tiles of one more, for which many
-// blocks on a multiprocessor make up.
+// ready() is called before the first code is read, after the first tiles are on their way. S groups
+// of columns are on their way at once; of S = 1 only the tiles of two are, and other blocks of the
+// multiprocessor hide the rest. seen(codes) gets the codes of the first input, group by group.
 //
 // sums[k][n]: outputs 2 (lane / 4) and the next of the panel, each for rows 2 (lane % 4) and the
 // next of the n-th: {first, row}, {first, next row}, {second, row}, {second, next row}. An

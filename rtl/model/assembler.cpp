@@ -12,12 +12,6 @@ namespace {
 
 using Words = std::vector<std::string_view>;
 
-std::string hex(std::uint64_t value) {
-  std::ostringstream out;
-  out << "0x" << std::hex << value;
-  return out.str();
-}
-
 Words split(std::string_view text, std::string_view separators) {
   Words out;
   for (std::size_t at = 0; (at = text.find_first_not_of(separators, at)) != text.npos;) {

@@ -9,8 +9,9 @@ namespace tern::rtl {
 
 class FixedModel {
  public:
-  // fraction: bits behind the point of the residual stream, 12 to 20; its values must stay below
-  // 2^(26 - fraction). One sequence; model.state is not used.
+  // fraction: bits behind the point of the residual stream (an image takes kFewestResidualFraction
+  // to kMostResidualFraction); its values must stay below 2^(26 - fraction). One sequence;
+  // model.state is not used.
   explicit FixedModel(const DecodeModel& model, int fraction = 16);
 
   // Integer sums (V) of the head for what follows this token; times logit_scale() they are logits.

@@ -2,7 +2,6 @@
 // common exponent, bounds as what they leave open, scales inverted.
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "core/decode_step.h"
@@ -31,9 +30,8 @@ struct FixedWeights {
   Scalar eps{};
 
   std::int64_t width() const { return head.inputs; }
-  std::int64_t glu_width() const { return layers.front().down.inputs; }
-  std::int64_t vocabulary() const { return head.outputs; }
 };
+// Fault::input for numbers that are not finite, norms or scales of 0, bounds outside 0 to 1.
 FixedWeights fixed_weights(const DecodeModel& model);
 
 // The embedding of a token with `fraction` bits behind the point: what enters the first layer.

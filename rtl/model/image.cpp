@@ -192,12 +192,11 @@ void require_tiles(std::span<const std::byte> tiles, const std::string& where) {
 
 }  // namespace
 
-Image Image::parse(std::vector<std::byte> bytes, const std::string& where) {
+void Image::read_header(std::span<const std::byte> bytes, const std::string& where) {
   require(bytes.size() >= kHeaderBytes, Fault::input, where,
           ": expected an image for the accelerator, of at least ", kHeaderBytes, " bytes, got ",
           bytes.size());
-  Image out;
-  ImageHeader& h = out.header_;
+  ImageHeader& h = header_;
   std::memcpy(&h, bytes.data(), sizeof h);
   require(h.magic == ImageHeader::kMagic, Fault::input, where,
           ": expected an image for the accelerator, which begins with \"",
@@ -206,20 +205,31 @@ Image Image::parse(std::vector<std::byte> bytes, const std::string& where) {
           ImageHeader::kVersion, " of an image, got ", h.version,
           ": write it anew with this tern's export --to rtl");
   try {
-    out.layout_ = layout_of(h.sizes, std::uint64_t(h.config_bytes) + h.tokenizer_bytes);
+    layout_ = layout_of(h.sizes, std::uint64_t(h.config_bytes) + h.tokenizer_bytes);
   } catch (const Error& e) {
     fail(Fault::input, where, ": header: ", e.what());
   }
-  ImageHeader expected =
-      header_of(h.sizes, out.layout_, h.words, h.config_bytes, h.tokenizer_bytes);
+  ImageHeader expected = header_of(h.sizes, layout_, h.words, h.config_bytes, h.tokenizer_bytes);
   expected.hash = h.hash;
   require(std::memcmp(&expected, &h, sizeof h) == 0, Fault::input, where,
           ": header: expected the places that follow from its sizes, got others: the file is "
           "damaged, or another version's");
-  require(bytes.size() == h.bytes, Fault::input, where, ": expected ", h.bytes,
-          " bytes, as its header says, got ", bytes.size(), ": the file is truncated or damaged");
   require(h.words <= kMostWords, Fault::input, where, ": expected at most ", kMostWords,
           " words of program, got ", h.words);
+}
+
+std::uint64_t Image::bytes_of(std::span<const std::byte> header, const std::string& where) {
+  Image out;
+  out.read_header(header, where);
+  return out.header_.bytes;
+}
+
+Image Image::parse(std::vector<std::byte> bytes, const std::string& where) {
+  Image out;
+  out.read_header(bytes, where);
+  const ImageHeader& h = out.header_;
+  require(bytes.size() == h.bytes, Fault::input, where, ": expected ", h.bytes,
+          " bytes, as its header says, got ", bytes.size(), ": the file is truncated or damaged");
   out.program_.resize(h.words);
   std::memcpy(out.program_.data(), bytes.data() + h.program, h.words * sizeof(std::uint64_t));
   try {

@@ -21,8 +21,7 @@ struct ImageHeader {
   std::uint32_t scalars = 0;
   std::uint64_t program = 0, layers = 0, record_bytes = 0, head = 0, table = 0, text = 0, state = 0,
                 sums = 0, bytes = 0;
-  std::array<std::byte, 16>
-      hash{};  // of all bytes, these as zeros; whoever writes the file sets it
+  std::array<std::byte, 16> hash{};  // of all bytes, these as zeros; set when a file is written
 };
 
 // With them text can be printed; both may be empty.
@@ -36,6 +35,9 @@ class Image {
   // fit 27 bits with this fraction.
   static Image of(const DecodeModel& model, std::uint32_t port_bits, const ImageText& text = {},
                   std::uint32_t fraction = 16);
+  // Of a file's first kHeaderBytes, or all of a shorter one: how many bytes it must have.
+  // Fault::input as parse().
+  static std::uint64_t bytes_of(std::span<const std::byte> header, const std::string& where);
   // Takes the bytes of a file. Fault::input for what is damaged, truncated, of others or of another
   // version, all but the hash. where: begins messages
   static Image parse(std::vector<std::byte> bytes, const std::string& where);
@@ -56,6 +58,7 @@ class Image {
   Executor executor();  // over this memory, which must stay where it is
 
  private:
+  void read_header(std::span<const std::byte> bytes, const std::string& where);
   Vector words(std::uint64_t at, std::size_t count) const;
 
   ImageHeader header_{};

@@ -55,9 +55,10 @@ void require_sizes(const ImageSizes& s) {
   within("intermediate_size", s.glu_width, 8191);
   within("num_hidden_layers", s.layers, 0xffff);
   within("vocab_size", s.vocabulary, 1'000'000);
-  require(s.fraction >= 8 && s.fraction <= 24 && s.bound <= 1, Fault::usage,
-          "the accelerator: expected 8 to 24 bits behind the point of the residual stream, got ",
-          s.fraction);
+  require(s.fraction >= kFewestResidualFraction && s.fraction <= kMostResidualFraction,
+          Fault::usage, "the accelerator: expected ", kFewestResidualFraction, " to ",
+          kMostResidualFraction, " bits behind the point of the residual stream, got ", s.fraction);
+  require(s.bound <= 1, Fault::usage, "the accelerator: bound: expected 0 or 1, got ", s.bound);
 }
 
 }  // namespace

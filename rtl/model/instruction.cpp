@@ -124,12 +124,6 @@ constexpr std::array<std::string_view, 4> kBases = {"at", "layer", "pass", "toke
 
 constexpr std::string_view kLetters = "vpsqn";  // of kinds of registers, and of lengths
 
-std::string hex(std::uint64_t word) {
-  std::ostringstream out;
-  out << "0x" << std::hex << word;
-  return out.str();
-}
-
 // Refuses a word that is no instruction.
 void require_legal(std::uint64_t word, std::string_view where) {
   const Form& form = form_of(word, where);
@@ -179,6 +173,12 @@ void require_fields(const Instruction& i, std::string_view where) {
 }
 
 }  // namespace
+
+std::string hex(std::uint64_t word) {
+  std::ostringstream out;
+  out << "0x" << std::hex << word;
+  return out.str();
+}
 
 std::string text_of(const Operand& o, std::uint64_t value) {
   if (o.kind == Kind::base) return std::string(kBases[value]);

@@ -87,6 +87,7 @@ struct Operand {
   bool may_be(std::uint64_t v) const { return v >= first && v <= last && v % multiple == 0; }
 };
 std::string text_of(const Operand& operand, std::uint64_t value);  // "v3", "layer", "17"
+std::string hex(std::uint64_t word);                               // "0x1f"
 std::string expected_of(const Operand& operand);                   // "v0 to v9", for messages
 
 // A way to write an operation; some operations have two.

@@ -60,8 +60,11 @@ int shift_to_operand(std::uint64_t largest) {
 
 NormVector norm_vector(std::span<const double> weights) {
   double largest = 0;
-  for (const double w : weights) largest = std::max(largest, std::abs(w));
-  check(std::isfinite(largest) && largest > 0, "[norm_vector] expected finite weights, not all 0");
+  for (const double w : weights) {
+    require(std::isfinite(w), Fault::input, "expected finite weights of norms, got ", w);
+    largest = std::max(largest, std::abs(w));
+  }
+  require(largest > 0, Fault::input, "expected weights of norms that are not all 0");
   NormVector out{.fraction = int(std::floor(std::log2(32767 / largest)))};
   for (const double w : weights)
     out.mantissas.push_back(std::int16_t(std::lrint(std::ldexp(w, out.fraction))));

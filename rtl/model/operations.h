@@ -11,6 +11,8 @@ namespace tern::rtl {
 
 using Vector = std::vector<std::int32_t>;
 
+// bits behind the point of x that a model may have
+inline constexpr int kFewestResidualFraction = 8, kMostResidualFraction = 24;
 inline constexpr int kResidualBits = 27;  // of x, and of what o and down read
 inline constexpr int kOperandBits = 18;   // of a multiplier's operand
 inline constexpr int kReciprocalBits = 17;
@@ -26,7 +28,8 @@ struct NormVector {
   std::vector<std::int16_t> mantissas{};
   int fraction = 0;
 };
-// The largest magnitude gets a mantissa in [2^14, 2^15).
+// The largest magnitude gets a mantissa in [2^14, 2^15). Fault::input for what is not finite, or 0
+// everywhere.
 NormVector norm_vector(std::span<const double> weights);
 
 // sigmoid(x / 2^11) as Q.17, |x| < 2^15: 128 lines over [0, 16), mirrored.

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/ternary_tiles.h"
 #include "rtl/model/assembler.h"
@@ -67,6 +69,45 @@ Image small_image(std::uint32_t port_bits) {
 
 std::vector<std::byte> bytes_of(const Image& image) {
   return {image.bytes().begin(), image.bytes().end()};
+}
+
+// Of a model one of whose parameters begins with this value.
+std::string refusal_with(const std::string& parameter, double value) {
+  SmallModel loaded(small_config(24, 40, 3, 100), DType::f32);
+  for (Parameter* p : loaded.model.parameters())
+    if (p->name == parameter) {
+      const Tensor to = p->ternary ? p->copy.scale : p->value;
+      std::vector<double> values = download_real(to);
+      values[0] = value;
+      upload_real(to, values);
+    }
+  Fault fault{};
+  const std::string text = complaint([&] {
+    try {
+      Image::of(loaded.decode(), 64);
+    } catch (const Error& e) {
+      fault = e.fault;
+      throw;
+    }
+  });
+  EXPECT_EQ(fault, Fault::input) << text;
+  return text;
+}
+
+TEST(Images, NumbersThatDoNotFitAreNamed) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInf = HUGE_VAL;
+  EXPECT_EQ(refusal_with("model.layers.1.attn_norm.weight", kNan),
+            "layer 1: expected finite weights of norms, got nan");
+  EXPECT_EQ(refusal_with("model.layers.2.mlp.down_proj.norm.weight", -kInf),
+            "layer 2: expected finite weights of norms, got -inf");
+  EXPECT_EQ(refusal_with("model.layers.0.mlp.down_proj.weight", kNan),
+            "layer 0: expected a scale of weights above 0, got nan");
+  EXPECT_EQ(refusal_with("lm_head.weight", 0),
+            "the head: expected a scale of weights above 0, got 0");
+  EXPECT_THAT(refusal_with("model.embeddings.weight", 1e6),
+              HasSubstr("embedding: expected magnitudes"));
+  EXPECT_EQ(complaint([] { norm_vector(std::vector<double>(3)); }),
+            "expected weights of norms that are not all 0");
 }
 
 TEST(Images, ComeBackAtEveryPortWidth) {

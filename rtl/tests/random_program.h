@@ -18,7 +18,7 @@ class RandomProgram {
   }
   // A word of this form; optional operands are there as often as not.
   std::uint64_t word(const Form& form, const std::function<std::uint64_t(const Operand&)>& choose) {
-    std::uint64_t present = 0, out = std::uint64_t(form.op) << 60 | form.fixed;
+    std::uint64_t present = 0, out = std::uint64_t(form.op) << kOpAt | form.fixed;
     for (const Operand& o : form.operands)
       if (draw(2)) present |= o.flag;
     for (const Operand& o : form.operands)

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/cpu/cpu_backend.h"
+#include "core/dry/dry_backend.h"
 #include "runtime/generator.h"
 #include "tests/support/complaint.h"
 
@@ -287,6 +288,28 @@ TEST_P(Streams, OneLeavesTheOthersAndComesBack) {
   ids[std::size_t(mine)] = alone.back();
   EXPECT_EQ(draw_all(parts, ids, 5), expected);
   EXPECT_EQ(values(parts), values(whole));
+}
+
+Index chunk_on(Backend& on, const ModelConfig& config) {
+  Model model(config, {});
+  InferenceWeights weights(on, model.parameters(), DType::f32, {}, DType::t2);
+  for (Parameter* p : model.parameters())
+    if (p->shape.rank() == 1) weights.set(*p, [](const Tensor&) {});
+  return prompt_chunk(model);
+}
+
+// Activations of a chunk stay small beside the weights.
+TEST(Generator, AGpuReadsMoreOfAPromptAtOnceForLargeModels) {
+  DryBackend gpu(DeviceTraits::h200()), cpu;
+  for (const auto& [name, chunk] :
+       {std::pair<const char*, Index>{"370m", 256}, {"1.3b", 256}, {"2.7b", 512}, {"13b", 1024}}) {
+    EXPECT_EQ(chunk_on(gpu, named_model(name)), chunk) << name;
+    EXPECT_EQ(chunk_on(cpu, named_model(name)), kPromptChunk) << name;
+  }
+  ModelConfig large = named_model("13b");
+  large.layers = 400;
+  EXPECT_EQ(chunk_on(gpu, large), 2048);
+  EXPECT_EQ(chunk_on(gpu, {.vocab_size = 100, .width = 64, .layers = 1}), kPromptChunk);
 }
 
 }  // namespace

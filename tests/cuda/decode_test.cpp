@@ -100,6 +100,10 @@ TEST_F(CudaDecode, GivesTheLogitsOfTheLayers) {
   expect_same_tokens(on, config_of(512, 2, 32'000, false), DType::f32);
   expect_same_tokens(on, config_of(1024, 2, 2003, true), DType::f32);
   expect_same_tokens(on, config_of(2560, 1, 501, true), DType::f32);
+  // the graph's alone: fewer groups of columns than warps, the widest rows
+  expect_same_tokens(on, config_of(64, 2, 301, true), DType::f32);
+  expect_same_tokens(on, config_of(192, 2, 301, false), DType::f32);
+  expect_same_tokens(on, config_of(5120, 1, 301, true), DType::f32);
 }
 
 TEST_F(CudaDecode, ReadsEveryFormOfTheEmbedding) {
