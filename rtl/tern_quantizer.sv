@@ -21,6 +21,7 @@ module tern_quantizer #(
   output logic [P-1:0] code_active,
   output logic [P*8-1:0] codes,
   output logic done,
+  output logic [4:0] squares_shift,  // they are those of x / 2^squares_shift
   output logic [tern_pkg::kSquaresBits-1:0] squares,
   output logic [tern_pkg::kSquaresBits-1:0] squares_of_norm,
   input  logic clear_saturated,
@@ -53,6 +54,7 @@ module tern_quantizer #(
     mantissa <= reciprocal.mantissa[tern_pkg::kMantissaBits-1:tern_pkg::kMantissaBits-R];
     code_shift <= right < E'(10) ? 5'd10 : right > E'(27) ? 5'd27 : right[4:0];
   end
+  assign squares_shift = narrow_x;
   wire [tern_pkg::kMantissaBits-R-1:0] unused_low = reciprocal.mantissa[tern_pkg::kMantissaBits-R-1:0];
 
   // the slice, its x in 27 bits
