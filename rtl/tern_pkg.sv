@@ -64,4 +64,32 @@ package tern_pkg;
     logic gate_16;
     logic bounded_16;     // SIG with a bound
   } row_control_t;
+
+  // An instruction's fields, as in rtl/model/instruction.h.
+  typedef enum logic [3:0] {
+    kOpHalt, kOpLdv, kOpStv, kOpLdp, kOpLds, kOpMul, kOpMac, kOpSig, kOpSilu, kOpScan, kOpStat, kOpQnt, kOpSop,
+    kOpTmm, kOpAmax, kOpLoop
+  } op_e;
+  typedef struct packed {
+    logic [3:0] op, vd, va, vb;
+    logic [1:0] pa, pb;
+    logic [3:0] sd, sa, flags;
+    logic [31:0] imm;
+  } instruction_t;
+  localparam int kVectors = 10, kNorms = 4, kScalars = 16, kCodes = 2, kLengths = 4;
+  localparam int kProgramBits = 8;  // of a word's index
+  localparam int kTokenBits = 20;
+  localparam int kPassBits = 16;
+
+  // What instructions read and write, a bit each: v0 .. v9, p0 .. p3, s0 .. s15, qa, qb, the statistic register.
+  localparam int kNormAt = kVectors, kScalarAt = kNormAt + kNorms, kCodeAt = kScalarAt + kScalars;
+  localparam int kStatisticAt = kCodeAt + kCodes, kResources = kStatisticAt + 1;
+
+  // The units that instructions run in.
+  localparam int kMemoryUnit = 0, kRowUnit = 1, kQuantizerUnit = 2, kScalarUnit = 3, kProductUnit = 4;
+  localparam int kArgmaxUnit = 5, kUnits = 6;
+
+  // A count of cycles for each unit, in which it is busy, and for what the issue does.
+  localparam int kIssues = 0, kFetches = 1, kWaitsForUnit = 2, kWaitsForSource = 3, kWaitsForDestination = 4;
+  localparam int kWaitsForEnd = 5, kIssueStates = 6, kCounterBits = 40;
 endpackage

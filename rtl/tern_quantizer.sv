@@ -1,8 +1,8 @@
 // QNT: a row x as codes of v = x w, P elements a cycle, and the sums of squares of x and of x times a
 // block's norm weights (quantize in rtl/model/operations.cpp). The row's statistics are known:
-// max |v|, its reciprocal as the scalar unit gives it, and max |x|; they hold from the
-// cycle before the first slice until `done`.
-// No handshake: a slice a cycle is taken; codes follow 10 cycles later, the sums $clog2(P) + 11 cycles
+// max |v|, its reciprocal as the scalar unit gives it, and max |x|; they hold from the first slice until `done`.
+// x saturates to 27 bits; `saturated` stays set until it is cleared.
+// No handshake: a slice a cycle is taken; codes follow 11 cycles later, the sums $clog2(P) + 12 cycles
 // after the last slice, with `done`. An element that is not `active` does not count in the sums.
 module tern_quantizer #(
   parameter int P = 16
@@ -11,17 +11,21 @@ module tern_quantizer #(
   input  logic rst_n,
   input  logic [2:0] marks,  // {valid, first, last}
   input  logic [P-1:0] active,
-  input  logic [P*tern_pkg::kResidualBits-1:0] x,
+  input  logic [P*tern_pkg::kWordBits-1:0] x,
   input  logic [P*tern_pkg::kWeightBits-1:0] w,
   input  logic [P*tern_pkg::kWeightBits-1:0] block,
   input  tern_pkg::scalar_t reciprocal,
   input  logic [tern_pkg::kLargestBits-1:0] largest,
   input  logic [tern_pkg::kLargestInputBits-1:0] largest_x,
   output logic [2:0] code_marks,
+  output logic [P-1:0] code_active,
   output logic [P*8-1:0] codes,
   output logic done,
+  output logic [4:0] squares_shift,  // they are those of x / 2^squares_shift
   output logic [tern_pkg::kSquaresBits-1:0] squares,
-  output logic [tern_pkg::kSquaresBits-1:0] squares_of_norm
+  output logic [tern_pkg::kSquaresBits-1:0] squares_of_norm,
+  input  logic clear_saturated,
+  output logic saturated
 );
 `include "tern_bug.svh"
   localparam int X = tern_pkg::kResidualBits;
@@ -50,17 +54,38 @@ module tern_quantizer #(
     mantissa <= reciprocal.mantissa[tern_pkg::kMantissaBits-1:tern_pkg::kMantissaBits-R];
     code_shift <= right < E'(10) ? 5'd10 : right > E'(27) ? 5'd27 : right[4:0];
   end
+  assign squares_shift = narrow_x;
   wire [tern_pkg::kMantissaBits-R-1:0] unused_low = reciprocal.mantissa[tern_pkg::kMantissaBits-R-1:0];
+
+  // the slice, its x in 27 bits
+  logic [2:0] marks_1;
+  logic [P-1:0] active_1, cut_1;
+  tern_valid to_first (.clk, .rst_n, .in(marks), .out(marks_1));
+  tern_delay #(.WIDTH(P)) active_first (.clk, .in(active), .out(active_1));
+  tern_sticky sticky (
+    .clk, .rst_n, .clear(clear_saturated), .event_in(marks_1[2] & |(cut_1 & active_1)), .flag(saturated));
 
   logic [P*B-1:0] operands, normed;
   for (genvar i = 0; i < P; i++) begin : g_lane
+    logic signed [X-1:0] near, x_1;
+    logic signed [W-1:0] w_1, block_1;
+    logic cut;
+    tern_saturate #(.IN(tern_pkg::kWordBits), .OUT(X)) to_x (
+      .value(x[i*tern_pkg::kWordBits+:tern_pkg::kWordBits]), .result(near), .saturated(cut));
+    always_ff @(posedge clk) begin
+      x_1 <= near;
+      cut_1[i] <= cut;
+      w_1 <= w[i*W+:W];
+      block_1 <= block[i*W+:W];
+    end
+
     // codes
     logic unused_v, unused_q, unused_x, unused_n;  // only what rounds up is cut
     logic signed [V-1:0] v, v_round;
     logic signed [B-1:0] s, s_next;
     logic signed [B+R:0] product, product_7, q_round;
     logic signed [7:0] q_next, q;
-    tern_multiply multiply (.clk, .x(x[i*X+:X]), .w(w[i*W+:W]), .product(v));
+    tern_multiply multiply (.clk, .x(x_1), .w(w_1), .product(v));
     tern_round #(.IN(V), .SHIFT(5)) round_v (.clk, .value(v), .shift(narrow_v), .rounded(v_round));
     tern_saturate #(.IN(V), .OUT(B), .SYMMETRIC(1)) clip_v (
       .value(v_round), .result(s_next), .saturated(unused_v));
@@ -81,10 +106,10 @@ module tern_quantizer #(
     logic signed [B-1:0] o, o_next, n, n_next;
     logic signed [W-1:0] block_3;
     logic signed [B+W-1:0] weighed, weighed_5, n_round;
-    tern_round #(.IN(X), .SHIFT(5)) round_x (.clk, .value(x[i*X+:X]), .shift(narrow_x), .rounded(x_round));
+    tern_round #(.IN(X), .SHIFT(5)) round_x (.clk, .value(x_1), .shift(narrow_x), .rounded(x_round));
     tern_saturate #(.IN(X), .OUT(B), .SYMMETRIC(1)) clip_x (
       .value(x_round), .result(o_next), .saturated(unused_x));
-    tern_delay #(.WIDTH(W), .CYCLES(3)) delay (.clk, .in(bug == 10 ? w[i*W+:W] : block[i*W+:W]), .out(block_3));
+    tern_delay #(.WIDTH(W), .CYCLES(3)) delay (.clk, .in(bug == 10 ? w_1 : block_1), .out(block_3));
     tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_5), .shift(4'd15), .rounded(n_round));
     tern_saturate #(.IN(B + W), .OUT(B)) clip_n (
       .value(n_round), .result(n_next), .saturated(unused_n));
@@ -101,10 +126,11 @@ module tern_quantizer #(
   logic [2:0] marks_3, marks_8;
   logic [P-1:0] active_3, active_8;
   logic unused_done;
-  tern_valid #(.CYCLES(10)) to_codes (.clk, .rst_n, .in(marks), .out(code_marks));
-  tern_valid #(.CYCLES(3)) to_squares (.clk, .rst_n, .in(marks), .out(marks_3));
+  tern_valid #(.CYCLES(10)) to_codes (.clk, .rst_n, .in(marks_1), .out(code_marks));
+  tern_delay #(.WIDTH(P), .CYCLES(10)) active_codes (.clk, .in(active_1), .out(code_active));
+  tern_valid #(.CYCLES(3)) to_squares (.clk, .rst_n, .in(marks_1), .out(marks_3));
   tern_valid #(.CYCLES(5)) to_normed (.clk, .rst_n, .in(marks_3), .out(marks_8));
-  tern_delay #(.WIDTH(P), .CYCLES(3)) active_x (.clk, .in(active), .out(active_3));
+  tern_delay #(.WIDTH(P), .CYCLES(3)) active_x (.clk, .in(active_1), .out(active_3));
   tern_delay #(.WIDTH(P), .CYCLES(5)) active_n (.clk, .in(active_3), .out(active_8));
   tern_square_sum #(.P(P)) sum_of_x (
     .clk, .rst_n, .marks(marks_3), .active(active_3), .x(operands), .done(unused_done), .sum(squares));

@@ -2,8 +2,8 @@
 // multiplier: lanes of a row form a tree of adders, its sum goes to the row's accumulator.
 //
 // A beat has a tile of ROWS x COLUMNS weights. Tiles of a row block follow each other, then come those of the next
-// one. Each row of a tile has COLUMNS / 4 bytes; field p of byte b is the code of column p COLUMNS / 4 + b (with 16 x 16
-// the tiles of core/ternary_tiles.h). A code is w + 1; 3 raises `illegal`, which stays set.
+// one. They are those of rtl/model/tiles.h: each row of a tile has COLUMNS / 4 bytes, field p of byte b is the code of column
+// p COLUMNS / 4 + b; with 16 x 16 also those of core/ternary_tiles.h. A code is w + 1; 3 raises `illegal`, which stays set.
 //
 // Handshake: start_*, weight_* ready/valid. Sums come in the order of rows, at most one a cycle, and
 // must be taken. A beat is refused only while no product runs, or where a row block has fewer tiles than rows.

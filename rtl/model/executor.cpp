@@ -25,7 +25,7 @@ int exponent_bits(int exponent) {
 // Memory may hold anything: what is no mantissa of 24 bits is zero.
 Scalar scalar_at(std::span<const std::byte> bytes, std::size_t i) {
   const std::uint32_t mantissa = word_at<std::uint32_t>(bytes, 2 * i) & 0xff'ffff;
-  const int exponent = exponent_bits(word_at<std::int32_t>(bytes, 2 * i + 1));
+  const auto exponent = word_at<std::int32_t>(bytes, 2 * i + 1);
   return mantissa >> 23 ? Scalar{mantissa, exponent} : Scalar{};
 }
 
@@ -148,16 +148,16 @@ void Executor::execute_row(const Instruction& i) {
       break;
     }
     default:
-      statistic_ = rtl::statistic(row(i.va, i), norm_row(i.pb, i));
+      statistic_ = rtl::statistic(row(i.va, i), norm_row(i.pb, i), saturate_);
   }
   if ((i.op == Op::mul || i.op == Op::mac) && i.has(kStatistic))
-    statistic_ = rtl::statistic(row(i.vd, i), norm_row(i.pb, i));
+    statistic_ = rtl::statistic(row(i.vd, i), norm_row(i.pb, i), saturate_);
 }
 
 void Executor::quantize_row(const Instruction& i) {
   const auto norm = i.has(kWithNorm) ? norm_row(i.pb, i) : std::span<const std::int16_t>{};
-  const QuantizedRow out =
-      quantize(row(i.va, i), norm_row(i.pa, i), norm, statistic_, reciprocal_of(scalar(i.sa)));
+  const QuantizedRow out = quantize(row(i.va, i), norm_row(i.pa, i), norm, statistic_,
+                                    reciprocal_of(scalar(i.sa)), saturate_);
   std::ranges::copy(out.q, codes_[std::size_t(i.vd)].begin());
   if (i.has(kWithSquares)) write(i.sd, scalar_of(out.squares, 2 * out.shift));
   if (i.has(kWithNorm)) write(i.vb, scalar_of(out.of_norm, 2 * out.shift));

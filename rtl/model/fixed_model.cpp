@@ -50,7 +50,7 @@ FixedModel::Product FixedModel::multiply(const FixedMatrix& m, const QuantizedRo
 
 // Of x behind the block's norm and the layer's own.
 FixedModel::Product FixedModel::normalized_product(const FixedMatrix& m, const NormVector& block) {
-  const QuantizedRow row = quantize(x_, m.into, &block);
+  const QuantizedRow row = quantize(x_, m.into, saturate_, &block);
   const int fraction = fraction_ - row.shift;
   const Scalar of_x = mean(row.squares, fraction, m.inputs);
   const Scalar of_norm = mean(row.of_norm, fraction + block.fraction - 15, m.inputs);
@@ -71,7 +71,7 @@ void FixedModel::mix_tokens(const FixedLayer& layer, Vector& state) {
   // p = S_g w_g silu(h), without g's scale and norm, which are the row's
   const Vector p = multiply_rows(g.sums, shift, weighed, 9, saturate_);
   const int fraction = kSiluFraction + layer.g_norm.fraction - 15 - 9 - shift;
-  const QuantizedRow row = quantize(p, layer.o.into);
+  const QuantizedRow row = quantize(p, layer.o.into, saturate_);
   const Scalar of_p = mean(row.squares, fraction - row.shift, inputs);
   const Scalar of_g = mean(sum_squares(g.sums, shift), -shift, inputs);
   const Scalar& eps = weights_.eps;
@@ -86,7 +86,7 @@ void FixedModel::mix_channels(const FixedLayer& layer) {
   const Vector a = silu_of_sums(both.scaled(0, H), saturate_);
   const Vector p = multiply_rows(both.scaled(H, H).sums, both.shift, a, 9, saturate_);
   const int fraction = kSiluFraction - 9 - both.shift;
-  const QuantizedRow row = quantize(p, layer.down.into);
+  const QuantizedRow row = quantize(p, layer.down.into, saturate_);
   const Scalar of_p = mean(row.squares, fraction - row.shift, layer.down.inputs);
   const Scalar all = add(of_p, divide(weights_.eps, rtl::multiply(both.g, both.g)));
   const Product down = multiply(layer.down, row, all, fraction + layer.down.into.fraction);

@@ -25,8 +25,11 @@ class Saturation {
  public:
   std::int32_t operator()(std::int64_t v, int bits) {
     const std::int64_t most = (std::int64_t(1) << (bits - 1)) - 1;
-    if (v > most) return ++count_, std::int32_t(most);
-    if (v < -most - 1) return ++count_, std::int32_t(-most - 1);
+    return clamp(v, -most - 1, most);
+  }
+  std::int32_t clamp(std::int64_t v, std::int64_t low, std::int64_t high) {
+    if (v > high) return ++count_, std::int32_t(high);
+    if (v < low) return ++count_, std::int32_t(low);
     return std::int32_t(v);
   }
   std::int64_t count() const { return count_; }

@@ -86,11 +86,13 @@ std::int32_t silu(std::int32_t x) {
       round_shift(std::int64_t(x) * sigmoid(x), kGateFraction + kSigmoidFraction - kSiluFraction));
 }
 
-Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w) {
+Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w,
+                    Saturation& saturate) {
   Statistic out;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    out.product = std::max(out.product, magnitude(std::int64_t(x[i]) * w[i]));
-    out.row = std::max(out.row, magnitude(x[i]));
+    const std::int64_t v = saturate(x[i], kResidualBits);
+    out.product = std::max(out.product, magnitude(v * w[i]));
+    out.row = std::max(out.row, magnitude(v));
   }
   return out;
 }
@@ -100,26 +102,28 @@ Reciprocal code_reciprocal(const Statistic& of) {
   return code_reciprocal(std::max<std::int64_t>(1, operand(std::int64_t(of.product), shift)));
 }
 
-QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w,
+QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w, Saturation& saturate,
                       const NormVector* block) {
-  const Statistic largest = statistic(x, w.mantissas);
+  Saturation counted;  // with the codes
+  const Statistic largest = statistic(x, w.mantissas, counted);
   return quantize(x, w.mantissas, block ? std::span(block->mantissas) : std::span<std::int16_t>{},
-                  largest, code_reciprocal(largest));
+                  largest, code_reciprocal(largest), saturate);
 }
 
 QuantizedRow quantize(std::span<const std::int32_t> x, std::span<const std::int16_t> w,
                       std::span<const std::int16_t> block, const Statistic& largest,
-                      const Reciprocal& reciprocal) {
+                      const Reciprocal& reciprocal, Saturation& saturate) {
   QuantizedRow out{.largest = largest.product, .shift = shift_to_operand(largest.row)};
   const int shift = shift_to_operand(largest.product);
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::int64_t s = operand(x[i], out.shift);
+    const std::int64_t in = saturate(x[i], kResidualBits);
+    const std::int64_t s = operand(in, out.shift);
     out.squares += std::uint64_t(s * s);
     if (!block.empty()) {
       const std::int64_t n = round_shift(s * block[i], 15);
       out.of_norm += std::uint64_t(n * n);
     }
-    const std::int64_t v = operand(std::int64_t(x[i]) * w[i], shift);
+    const std::int64_t v = operand(in * w[i], shift);
     const std::int64_t code = round_shift(v * reciprocal.mantissa, reciprocal.shift);
     out.q.push_back(std::int8_t(std::clamp<std::int64_t>(code, -127, 127)));
   }
@@ -142,7 +146,8 @@ std::int32_t scan(std::int32_t h, std::int32_t k, std::int32_t c, Saturation& sa
   constexpr int kUp = kStateFraction - kSiluFraction;
   const std::int64_t target = std::int64_t(c) << kUp;
   const std::int64_t d = saturate(round_shift(target - h, kUp), kOperandBits);
-  return std::int32_t(h + round_shift(k * d, kSigmoidFraction + kSiluFraction - kStateFraction));
+  const std::int64_t step = d * saturate.clamp(k, 0, 1 << kSigmoidFraction);
+  return std::int32_t(h + round_shift(step, kSigmoidFraction + kSiluFraction - kStateFraction));
 }
 
 namespace {

@@ -55,12 +55,13 @@ struct Statistic {
   std::uint64_t product = 0, row = 0;
   bool operator==(const Statistic&) const = default;
 };
-// STAT. w: mantissas
-Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w);
+// STAT; x saturates to 27 bits. w: mantissas
+Statistic statistic(std::span<const std::int32_t> x, std::span<const std::int16_t> w,
+                    Saturation& saturate);
 // SOP rcp: of the 18 bits that codes are made of; of a row of zeros as if its largest were 1
 Reciprocal code_reciprocal(const Statistic& of);
 
-// QNT: a row x as codes of v = x w.
+// QNT: a row x as codes of v = x w; x saturates to 27 bits.
 struct QuantizedRow {
   std::vector<std::int8_t> q{};  // round(127 v / max |v|)
   std::uint64_t largest = 0;     // max |v|
@@ -68,19 +69,19 @@ struct QuantizedRow {
   std::uint64_t squares = 0;     // the sum of their squares
   std::uint64_t of_norm = 0;     // likewise of them times `block`'s mantissas / 2^15; 0 without
 };
-QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w,
+QuantizedRow quantize(std::span<const std::int32_t> x, const NormVector& w, Saturation& saturate,
                       const NormVector* block = nullptr);
 // The same of a statistic and its reciprocal, mantissas alone. block: empty if there is none
 QuantizedRow quantize(std::span<const std::int32_t> x, std::span<const std::int16_t> w,
                       std::span<const std::int16_t> block, const Statistic& largest,
-                      const Reciprocal& reciprocal);
+                      const Reciprocal& reciprocal, Saturation& saturate);
 
 // S g as Q.fraction, before it is saturated. S: 18 bits, its shift in g
 std::int64_t scale_sum(std::int32_t sum, const Factor& g, int fraction);
 
 // SIG: (1 - bound) sigmoid(-z), Q.17. open: 1 - bound in Q.16
 std::int32_t closed_gate(std::int32_t z, std::int32_t open);
-// SCAN: h += k (c - h). h Q.24, k Q.17, c Q.13
+// SCAN: h += k (c - h). h Q.24, k Q.17 in [0, 1], where it saturates, c Q.13
 std::int32_t scan(std::int32_t h, std::int32_t k, std::int32_t c, Saturation& saturate);
 
 // Rows. What a multiplier reads is saturated to its 18 bits, which counts.

@@ -164,6 +164,19 @@ TEST_F(Programs, ScalarsOfMemoryAreNormal) {
   EXPECT_EQ(e.scalar(0), Scalar{}) << "no mantissa of 24 bits";
   EXPECT_EQ(e.scalar(1), (Scalar{0xc00000, -1})) << "12 bits of exponent";
   EXPECT_EQ(e.scalar(3), (Scalar{0x800001, 23}));
+  EXPECT_EQ(e.saturations(), 1) << "an exponent of more than 12 bits";
+}
+
+TEST_F(Programs, WordsOutsideOfTheirFormatAreCounted) {
+  put(64, Vector{1 << 17, -1, (1 << 17) + 1, 5});
+  put(128, Vector{INT32_MAX, 1 << 26, -(1 << 26), INT32_MIN});
+  Executor e = executor(
+      "ldv v1, n0, at, 64\nldv v2, n0, at, 128\nldp p1, n0, at, 64\nscan v3, v1, v0, n0\n"
+      "stat v2, n0, p1\nqnt qa, v2, n0, p1, s0\nhalt");
+  std::vector<std::int64_t> counts;
+  e.run(0, [&](const Executor& x, std::size_t) { counts.push_back(x.saturations()); });
+  EXPECT_THAT(counts, ElementsAre(0, 0, 0, 2, 5, 8, 8));
+  EXPECT_EQ(e.statistic().row, 1u << 26);
 }
 
 TEST_F(Programs, ExponentsThatDoNotFitAreCountedAndDivisionByZeroIsZero) {

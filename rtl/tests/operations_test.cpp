@@ -58,6 +58,7 @@ Vector random_row(const Rng& rng, std::uint64_t seed, std::size_t n, int bits) {
 // A code is off by one at most, and only beside an edge: 17 bits under the row's largest.
 TEST(Operations, CodesAreThoseOfTheQuotient) {
   const Rng rng(3);
+  Saturation saturate;
   std::int64_t differ = 0, codes = 0;
   for (std::uint64_t row = 0; row < 1000; ++row) {
     const Vector x = random_row(rng, row, 96, 2 + int(row % 26));
@@ -66,7 +67,7 @@ TEST(Operations, CodesAreThoseOfTheQuotient) {
     const NormVector w = norm_vector(weights), block = norm_vector({&weights[3], 1});
     NormVector all_block = block;
     all_block.mantissas.assign(x.size(), block.mantissas[0]);
-    const QuantizedRow got = quantize(x, w, &all_block);
+    const QuantizedRow got = quantize(x, w, saturate, &all_block);
     double top = 0, squares = 0, of_norm = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
       top = std::max(top, std::abs(double(x[i]) * w.mantissas[i]));
@@ -98,12 +99,14 @@ TEST(Operations, ReciprocalsHaveSeventeenBits) {
 
 TEST(Operations, CornersOfCodes) {
   const NormVector w = norm_vector(std::vector<double>(4, 1.0));
-  EXPECT_EQ(quantize(Vector{0, 0, 0, 0}, w).q, (std::vector<std::int8_t>{0, 0, 0, 0}));
-  EXPECT_EQ(quantize(Vector{0, -1, 0, 0}, w).q, (std::vector<std::int8_t>{0, -127, 0, 0}));
+  Saturation saturate;
+  EXPECT_EQ(quantize(Vector{0, 0, 0, 0}, w, saturate).q, (std::vector<std::int8_t>{0, 0, 0, 0}));
+  EXPECT_EQ(quantize(Vector{0, -1, 0, 0}, w, saturate).q,
+            (std::vector<std::int8_t>{0, -127, 0, 0}));
   // each power of two, and what rounds up to the next
   for (int bits = 1; bits < 27; ++bits)
     for (const std::int32_t top : {1 << (bits - 1), (1 << bits) - 1}) {
-      const QuantizedRow row = quantize(Vector{top, -top, top / 2, 0}, w);
+      const QuantizedRow row = quantize(Vector{top, -top, top / 2, 0}, w, saturate);
       EXPECT_EQ(row.q[0], 127) << top;
       EXPECT_EQ(row.q[1], -127) << top;
       EXPECT_NEAR(row.q[2], 127.0 * (top / 2) / top, 0.51) << top;
@@ -201,6 +204,31 @@ TEST(Operations, TheStateFollowsItsTarget) {
   EXPECT_EQ(saturate.count(), 0);
 }
 
+TEST(Operations, AGateOutsideOfZeroToOneSaturates) {
+  Saturation saturate;
+  EXPECT_EQ(scan(5, -1, 1 << 13, saturate), 5);
+  EXPECT_EQ(saturate.count(), 1);
+  EXPECT_EQ(scan(5, (1 << 17) + 1, 0, saturate), scan(5, 1 << 17, 0, saturate));
+  EXPECT_EQ(saturate.count(), 2);
+}
+
+TEST(Operations, ARowSaturatesToTwentySevenBits) {
+  const std::vector<std::int16_t> w(3, 1 << 14);
+  constexpr std::int32_t kMost = (1 << 26) - 1;
+  const Vector wide = {INT32_MAX, 1 << 26, INT32_MIN}, near = {kMost, kMost, -kMost - 1};
+  Saturation saturate, none;
+  const Statistic largest = statistic(wide, w, saturate);
+  EXPECT_EQ(saturate.count(), 3);
+  EXPECT_EQ(largest, statistic(near, w, none));
+  const QuantizedRow row = quantize(wide, w, w, largest, code_reciprocal(largest), saturate),
+                     same = quantize(near, w, w, largest, code_reciprocal(largest), none);
+  EXPECT_EQ(saturate.count(), 6);
+  EXPECT_EQ(none.count(), 0);
+  EXPECT_EQ(row.q, same.q);
+  EXPECT_EQ(row.squares, same.squares);
+  EXPECT_EQ(row.of_norm, same.of_norm);
+}
+
 // Whole numbers, and one that stands for all of them.
 class Digest {
  public:
@@ -226,7 +254,7 @@ TEST(Operations, TheSpecificationIsWhatItWas) {
     std::vector<double> weights;
     for (std::size_t i = 0; i < x.size(); ++i) weights.push_back(rng.uniform(row * 1000 + i) - 0.3);
     const NormVector w = norm_vector(weights);
-    const QuantizedRow q = quantize(x, w, &w);
+    const QuantizedRow q = quantize(x, w, saturate, &w);
     for (const std::int8_t code : q.q) rows.add(code);
     rows.add(std::int64_t(q.squares)), rows.add(std::int64_t(q.of_norm)), rows.add(q.shift);
     rows.add(std::int64_t(q.largest));

@@ -41,22 +41,27 @@ template <class Statistics, class Quantizer>
 class QuantizerBench {
  public:
   QuantizerBench(int p, std::uint64_t stream) : p_(p), statistics_(stream), quantizer_(stream + 1) {
-    statistics_->marks = quantizer_->marks = 0;
+    statistics_->marks = quantizer_->marks = quantizer_->clear_saturated = 0;
     statistics_.reset(), quantizer_.reset();
   }
   Random& random() { return statistics_.random; }
 
   void check(const Row& row, int stall) {
-    const QuantizedRow expected = quantize(row.x, row.w, &row.block);
-    const std::uint64_t largest_x = measure(row, stall);
+    Saturation saturate;
+    const QuantizedRow expected = quantize(row.x, row.w, saturate, &row.block);
+    quantizer_->clear_saturated = 1, quantizer_.tick(), quantizer_->clear_saturated = 0;
+    Row near = row;  // the statistics unit's port has 27 bits
+    for (std::int32_t& x : near.x) x = Saturation{}(x, kResidualBits);
+    const std::uint64_t largest_x = measure(near, stall);
     ASSERT_EQ(std::uint64_t(statistics_->largest), expected.largest);
     std::uint64_t exact_x = 0;
-    for (const std::int32_t x : row.x) exact_x = std::max(exact_x, std::uint64_t(std::abs(x)));
+    for (const std::int32_t x : near.x) exact_x = std::max(exact_x, std::uint64_t(std::abs(x)));
     ASSERT_EQ(largest_x, exact_x);
     make_codes(row, expected, largest_x, stall);
     if (testing::Test::HasFatalFailure()) return;
     ASSERT_EQ(std::uint64_t(quantizer_->squares), expected.squares);
     ASSERT_EQ(std::uint64_t(quantizer_->squares_of_norm), expected.of_norm);
+    ASSERT_EQ(bool(quantizer_->saturated), saturate.count() > 0);
   }
   void reset() { statistics_.reset(2), quantizer_.reset(2); }
 
@@ -65,11 +70,12 @@ class QuantizerBench {
   template <class Model>
   void put_slice(Bench<Model>& bench, const Row& row, std::size_t at, bool valid) {
     std::uint32_t active = 0;
+    constexpr int kBits = std::is_same_v<Model, Quantizer> ? 32 : kResidualBits;
     for (int i = 0; i < p_; ++i) {
       const std::size_t n = at + std::size_t(i);
       const bool inside = valid && n < row.x.size();
       active |= std::uint32_t(inside) << i;
-      put(bench->x, 27 * i, 27, inside ? std::uint64_t(row.x[n]) : bench.random.bits(27));
+      put(bench->x, kBits * i, kBits, inside ? std::uint64_t(row.x[n]) : bench.random.bits(kBits));
       put(bench->w, 16 * i, 16, inside ? std::uint64_t(row.w.mantissas[n]) : bench.random.bits(16));
       if constexpr (requires { bench->block; })
         put(bench->block, 16 * i, 16,
@@ -112,7 +118,9 @@ class QuantizerBench {
       put_slice(quantizer_, row, valid ? sent : 0, valid);
       if (valid) sent += std::size_t(p_), idle = 0, last = quantizer_.cycle;
       if (!(quantizer_->code_marks & 4)) continue;
-      ASSERT_TRUE(got > 0 || quantizer_.cycle == first + 10);
+      ASSERT_TRUE(got > 0 || quantizer_.cycle == first + 11);
+      for (std::size_t i = 0; i < std::size_t(p_); ++i)
+        ASSERT_EQ(quantizer_->code_active >> i & 1, got + i < row.x.size());
       for (std::size_t i = 0; i < std::size_t(p_) && got + i < row.x.size(); ++i)
         ASSERT_EQ(get_signed(quantizer_->codes, int(8 * i), 8), expected.q[got + i])
             << "element " << got + i << " of " << row.x.size();
@@ -120,7 +128,7 @@ class QuantizerBench {
       ASSERT_EQ(bool(quantizer_->code_marks & 1), got >= row.x.size());
     }
     ASSERT_GE(got, row.x.size());
-    ASSERT_EQ(quantizer_.cycle - last + 1, log2_of(p_) + 11);
+    ASSERT_EQ(quantizer_.cycle - last + 1, log2_of(p_) + 12);
   }
 
   const int p_;
@@ -132,7 +140,7 @@ template <class Test>
 void check_rows(Test& bench, int elements) {
   for (int done = 0, row = 0; done < elements; ++row) {
     const int count = int(bench.random().between(1, row % 10 == 0 ? 300 : 40));
-    bench.check(random_row(bench.random(), count, 2 + row % 26), kStalls[row % 4] / 2);
+    bench.check(random_row(bench.random(), count, 2 + row % 31), kStalls[row % 4] / 2);
     if (testing::Test::HasFatalFailure()) return;
     done += count;
     if (row % 100 == 0) bench.reset();

@@ -65,11 +65,8 @@ std::int32_t element(const Instruction& x, std::size_t i, Saturation& saturate) 
           x.from_state ? round_shift(x.a[i], kStateFraction - kGateFraction) : scaled();
       return saturate(silu(saturate(z, kGateBits)), kOperandBits);
     }
-    case Op::scan: {
-      const std::int32_t k = std::clamp(x.b[i], 0, 1 << kSigmoidFraction);
-      if (k != x.b[i]) saturate(2, 1);  // counts
-      return scan(x.a[i], k, x.c[i], saturate);
-    }
+    case Op::scan:
+      return scan(x.a[i], x.b[i], x.c[i], saturate);
     default:
       return saturate(x.a[i], kResidualBits);
   }

@@ -6,15 +6,14 @@
 #include <tern_tmm_8x16.h>
 #include <tern_tmm_8x8.h>
 
+#include <cstring>
+
 #include "core/ternary_tiles.h"
+#include "rtl/model/tiles.h"
 #include "rtl/tests/units/bench.h"
 
 namespace tern::rtl {
 namespace {
-
-struct Shape {
-  int rows = 16, columns = 16;
-};
 
 struct Matrix {
   int outputs = 0, inputs = 0;
@@ -39,35 +38,15 @@ Matrix random_matrix(Random& random, int outputs, int inputs, bool extreme) {
   return m;
 }
 
-// Codes of weights in the order of the file, two bits each.
-std::vector<std::uint8_t> bytes_of(const Matrix& m, const Shape& shape) {
-  std::vector<std::uint8_t> bytes;
-  if (shape.rows == 16 && shape.columns == 16) {
-    std::vector<TernaryTile> tiles(std::size_t(tiles_of(m.outputs, m.inputs)));
-    pack_tiles(tiles.data(), m.weights.data(), m.outputs, m.inputs);
-    for (const TernaryTile& t : tiles) bytes.insert(bytes.end(), t.bytes, t.bytes + 64);
-    return bytes;
-  }
-  const int quarter = shape.columns / 4;
-  for (int o = 0; o < m.outputs; o += shape.rows)
-    for (int i = 0; i < m.inputs; i += shape.columns)
-      for (int r = 0; r < shape.rows; ++r)
-        for (int b = 0; b < quarter; ++b) {
-          int byte = 0;
-          for (int p = 0; p < 4; ++p) {
-            const int column = i + p * quarter + b;
-            const bool inside = o + r < m.outputs && column < m.inputs;
-            byte |= (inside ? m.at(o + r, column) + 1 : 1) << 2 * p;
-          }
-          bytes.push_back(std::uint8_t(byte));
-        }
-  return bytes;
+// The image's tiles.
+std::vector<std::byte> bytes_of(const Matrix& m, const ArrayShape& shape) {
+  return cut_tiles(m.weights, m.outputs, m.inputs, shape);
 }
 
 template <class Model>
 class TmmBench : public Bench<Model> {
  public:
-  TmmBench(Shape shape, std::uint64_t stream) : Bench<Model>(stream), shape_(shape) {
+  TmmBench(ArrayShape shape, std::uint64_t stream) : Bench<Model>(stream), shape_(shape) {
     auto& t = this->model();
     t.start_valid = t.weight_valid = 0;
     this->reset();
@@ -76,7 +55,7 @@ class TmmBench : public Bench<Model> {
   // Sums of the product, in order; checks each one's index and the mark of the last one.
   std::vector<std::int32_t> multiply(const Matrix& m, int stall) {
     auto& t = this->model();
-    const std::vector<std::uint8_t> bytes = bytes_of(m, shape_);
+    const std::vector<std::byte> bytes = bytes_of(m, shape_);
     const int beat = shape_.rows * shape_.columns / 4;
     const int blocks = (m.inputs + shape_.columns - 1) / shape_.columns;
     std::vector<std::int32_t> sums;
@@ -89,7 +68,8 @@ class TmmBench : public Bench<Model> {
       offered |= at < bytes.size() && !this->random.chance(stall);
       t.weight_valid = offered;
       for (int i = 0; i < beat; ++i)
-        put(t.weights, 8 * i, 8, offered ? bytes[at + std::size_t(i)] : this->random.bits(8));
+        put(t.weights, 8 * i, 8,
+            offered ? std::uint64_t(bytes[at + std::size_t(i)]) : this->random.bits(8));
       this->settle();
       const bool starts = t.start_valid && t.start_ready, takes = offered && t.weight_ready;
       const int address = t.code_address;
@@ -130,13 +110,13 @@ class TmmBench : public Bench<Model> {
   std::int64_t waited() const { return cycles_ - beats_; }
 
  private:
-  const Shape shape_;
+  const ArrayShape shape_;
   std::int64_t beats_ = 0, cycles_ = 0;
 };
 
 // Sums of 16-bit x 16-bit shapes and others, with every stall, until there were so many.
 template <class Model>
-void check_sums(Shape shape, int least) {
+void check_sums(ArrayShape shape, int least) {
   TmmBench<Model> bench(shape, 7);
   int sums = 0;
   for (const int stall : kStalls) {
@@ -157,19 +137,30 @@ void check_sums(Shape shape, int least) {
 }
 
 TEST(Tmm, SumsAreExact16x16) {
-  check_sums<tern_tmm_16x16>({}, 100'000);
+  check_sums<tern_tmm_16x16>(array_shape(512), 100'000);
 }
 TEST(Tmm, SumsAreExact8x16) {
-  check_sums<tern_tmm_8x16>({8, 16}, 100'000);
+  check_sums<tern_tmm_8x16>(array_shape(256), 100'000);
 }
 TEST(Tmm, SumsAreExact4x8) {
-  check_sums<tern_tmm_4x8>({4, 8}, 100'000);
+  check_sums<tern_tmm_4x8>(array_shape(64), 100'000);
 }
 TEST(Tmm, SumsAreExact1x4) {
-  check_sums<tern_tmm_1x4>({1, 4}, 10'000);
+  check_sums<tern_tmm_1x4>(array_shape(8), 10'000);
 }
 TEST(Tmm, SumsAreExact8x8) {
-  check_sums<tern_tmm_8x8>({8, 8}, 100'000);
+  check_sums<tern_tmm_8x8>(array_shape(128), 100'000);
+}
+
+// At 512 bits a packed file's tiles are those of the array.
+TEST(Tmm, TilesOfPackedFiles) {
+  Random random(14);
+  const Matrix m = random_matrix(random, 33, 70, false);
+  std::vector<TernaryTile> tiles(std::size_t(tiles_of(m.outputs, m.inputs)));
+  pack_tiles(tiles.data(), m.weights.data(), m.outputs, m.inputs);
+  const std::vector<std::byte> bytes = bytes_of(m, array_shape(512));
+  ASSERT_EQ(bytes.size(), tiles.size() * sizeof(TernaryTile));
+  EXPECT_EQ(std::memcmp(bytes.data(), tiles.data(), bytes.size()), 0);
 }
 
 // K at which the sums are narrowed by one bit more, the models' widths, and the largest one.
@@ -222,7 +213,8 @@ TEST(CodeBuffer, GivesWhatWasWrittenLast) {
   std::vector<bool> known(expected.size());
   for (int i = 0; i < 100'000; ++i) {
     const auto group = std::size_t(bench.random.bits(8)), word = std::size_t(bench.random.bits(6));
-    bench->write = bench.random.chance(60);
+    const std::uint64_t write = bench.random.chance(60) ? bench.random.bits(4) : 0;
+    bench->write = std::uint8_t(write);
     bench->write_address = std::uint8_t(group), bench->read_address = std::uint8_t(word);
     for (int c = 0; c < 4; ++c) put(bench->write_codes, 8 * c, 8, bench.random.bits(8));
     bench.tick();
@@ -230,7 +222,8 @@ TEST(CodeBuffer, GivesWhatWasWrittenLast) {
       ASSERT_TRUE(!known[word * 16 + c] ||
                   get(bench->read_codes, int(8 * c), 8) == expected[word * 16 + c])
           << "code " << c << " of word " << word << " in step " << i;
-    for (std::size_t c = 0; bench->write && c < 4; ++c) {
+    for (std::size_t c = 0; c < 4; ++c) {
+      if (!(write >> c & 1)) continue;
       expected[group * 4 + c] = std::uint8_t(get(bench->write_codes, int(8 * c), 8));
       known[group * 4 + c] = true;
     }

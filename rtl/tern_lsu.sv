@@ -1,0 +1,169 @@
+// LDV, STV, LDP and LDS: vectors and scalars between memory and registers. `go` starts the instruction i, which holds
+// until `done`; a load is done when its last word is written, a store when memory has taken its last beat.
+module tern_lsu #(
+  parameter int W = 512,  // bits of the memory port
+  parameter int P = 16,
+  parameter int SLICES = 64,
+  parameter int BURST = 64  // beats
+) (
+  input  logic clk,
+  input  logic rst_n,
+  input  logic go,
+  input  tern_pkg::instruction_t i,
+  input  logic [tern_pkg::kColumnBits-1:0] length,
+  input  logic [31:0] layer,
+  input  logic [tern_pkg::kPassBits-1:0] pass,
+  input  logic [tern_pkg::kTokenBits-1:0] token,
+  output logic done,
+  // memory
+  output logic ask_valid,
+  input  logic ask_ready,
+  output logic [31:0] ask_address,  // counts beats
+  output logic [8:0] ask_beats,
+  input  logic beat_valid,
+  output logic beat_ready,
+  input  logic [W-1:0] beat,
+  output logic store_valid,
+  input  logic store_ready,
+  output logic [31:0] store_address,  // counts bytes
+  output logic [W-1:0] store_data,
+  output logic [W/8-1:0] store_strobe,
+  // registers
+  output logic [$clog2(SLICES)-1:0] address,  // of the slice that is stored
+  input  logic [P*32-1:0] va,
+  output logic [P-1:0] vector_write,
+  output logic [P*32-1:0] vector_data,
+  output logic [P-1:0] norm_write,
+  output logic [P*16-1:0] norm_data,
+  output logic [$clog2(SLICES)-1:0] write_address,
+  output logic scalar_write,
+  output logic [3:0] scalar_to,
+  output tern_pkg::scalar_t scalar,
+  output logic overflow
+);
+`include "tern_bug.svh"
+  localparam int C = tern_pkg::kColumnBits;
+  localparam int A = $clog2(SLICES);
+  localparam int BYTES = W / 8;
+  localparam int SHIFT = $clog2(BYTES);
+  localparam int LP = $clog2(P);
+  localparam int N = 16;  // bits of a number of bytes, of beats
+  logic is_store, is_norm, is_scalar;
+  assign is_store = i.op == tern_pkg::kOpStv;
+  assign is_norm = i.op == tern_pkg::kOpLdp;
+  assign is_scalar = i.op == tern_pkg::kOpLds;
+
+  // ---- sizes, and the address: `pass` and `token` count vectors of whole 64 bytes ----
+  logic [C-1:0] last;  // element
+  logic [C-1:0] last_lane;
+  logic [N-1:0] bytes, beats, left;
+  logic [9:0] vector_lines;
+  logic [31:0] from_base, byte_address;
+  logic go_1, go_2, ask, split_ready, unused_last;
+  logic [$clog2(BURST):0] burst_beats;
+  assign last = length - 1'b1;
+  assign last_lane = last & C'(P - 1);
+  assign bytes = is_scalar ? N'({i.va, 3'd0}) : is_norm ? N'({length, 1'b0}) : N'({length, 2'b00});
+  assign vector_lines = 10'((is_norm ? last >> 5 : last >> 4) + 1'b1);
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      go_1 <= 1'b0;
+      go_2 <= 1'b0;
+      ask <= 1'b0;
+    end else begin
+      go_1 <= go;
+      go_2 <= go_1;
+      ask <= go_2 & ~is_store | (ask & ~split_ready);
+    end
+    if (go) begin
+      beats <= (bytes + N'(BYTES - 1)) >> SHIFT;
+      unique case (i.flags[3:2])
+        2'd0: from_base <= '0;
+        2'd1: from_base <= layer;
+        2'd2: from_base <= 32'(pass) * 32'(vector_lines) << 6;
+        default: from_base <= 32'(token) * 32'(vector_lines) << 6;
+      endcase
+    end
+    byte_address <= i.imm + from_base;
+  end
+  tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
+    .clk, .rst_n, .in_valid(ask), .in_ready(split_ready), .in_address(byte_address >> SHIFT), .in_beats(beats),
+    .out_valid(ask_valid), .out_ready(ask_ready), .out_address(ask_address), .out_beats(burst_beats),
+    .out_last(unused_last));
+  assign ask_beats = 9'(burst_beats);
+
+  // ---- loads: each kind of register has slices of its own size ----
+  localparam int VP = W > P * 32 ? $clog2(W / (P * 32)) : 1;
+  localparam int NP = W > P * 16 ? $clog2(W / (P * 16)) : 1;
+  localparam int SP = W > 64 ? $clog2(W / 64) : 1;
+  logic last_beat, vector_ready, norm_ready, scalar_ready;
+  logic vector_valid, norm_valid, vector_last, norm_last, scalar_last;
+  logic [63:0] word;
+  logic [C-1:0] last_slice;
+  logic [P-1:0] lanes, last_lanes;
+  assign last_slice = last >> LP;
+  assign last_beat = left == N'(1);
+  assign beat_ready = is_scalar ? scalar_ready : is_norm ? norm_ready : vector_ready;
+  tern_resize #(.IN(W), .OUT(P * 32)) to_vector (
+    .clk, .rst_n, .in_valid(beat_valid & ~is_scalar & ~is_norm), .in_ready(vector_ready), .in_last(last_beat),
+    .in_parts(VP'(last_slice)), .in_data(beat), .out_valid(vector_valid), .out_ready(1'b1), .out_last(vector_last),
+    .out_data(vector_data));
+  tern_resize #(.IN(W), .OUT(P * 16)) to_norm (
+    .clk, .rst_n, .in_valid(beat_valid & is_norm), .in_ready(norm_ready), .in_last(last_beat),
+    .in_parts(NP'(last_slice)), .in_data(beat), .out_valid(norm_valid), .out_ready(1'b1), .out_last(norm_last),
+    .out_data(norm_data));
+  tern_resize #(.IN(W), .OUT(64)) to_scalar (
+    .clk, .rst_n, .in_valid(beat_valid & is_scalar), .in_ready(scalar_ready), .in_last(last_beat),
+    .in_parts(SP'(i.va - 4'd1)), .in_data(beat), .out_valid(scalar_write), .out_ready(1'b1), .out_last(scalar_last),
+    .out_data(word));
+  always_comb for (int l = 0; l < P; l++) last_lanes[l] = C'(l) <= last_lane;
+  assign lanes = (vector_last & vector_valid | norm_last & norm_valid) & bug != 20 ? last_lanes : '1;
+  assign vector_write = {P{vector_valid}} & lanes;
+  assign norm_write = {P{norm_valid}} & lanes;
+  always_ff @(posedge clk) begin
+    if (go_2) left <= beats;
+    else if (beat_valid & beat_ready) left <= left - 1'b1;
+    if (go_2) write_address <= '0;
+    else if (vector_valid | norm_valid) write_address <= write_address + A'(1);
+    if (go_2) scalar_to <= i.sd;
+    else if (scalar_write) scalar_to <= scalar_to + 4'd1;
+  end
+
+  // A mantissa that is not normal is zero; an exponent keeps its lowest bits.
+  localparam int E = tern_pkg::kExponentBits;
+  wire normal = word[23];
+  assign scalar.mantissa = normal ? word[23:0] : '0;
+  assign scalar.exponent = normal ? word[32+:E] : '0;
+  assign overflow = scalar_write & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
+  wire unused_word = ^word[31:24];
+
+  // ---- stores: a slice every second cycle ----
+  localparam int KP = P * 32 > W ? $clog2(P * 32 / W) : 1;
+  logic storing, have, slice_ready, at_end, store_last;
+  logic [C+1:0] last_bytes;  // of the last slice, less one
+  assign at_end = C'(address) == last_slice;
+  assign last_bytes = {last_lane, 2'b11};
+  tern_resize #(.IN(P * 32), .OUT(W)) to_memory (
+    .clk, .rst_n, .in_valid(have), .in_ready(slice_ready), .in_last(at_end), .in_parts(KP'(last_bytes >> SHIFT)),
+    .in_data(va), .out_valid(store_valid), .out_ready(store_ready), .out_last(store_last), .out_data(store_data));
+  wire [N-1:0] last_byte = (bytes - 1'b1) & N'(BYTES - 1);
+  always_comb
+    for (int b = 0; b < BYTES; b++) store_strobe[b] = ~store_last | N'(b) <= last_byte | bug == 21;
+  wire stored = store_valid & store_ready;
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      storing <= 1'b0;
+      have <= 1'b0;
+    end else begin
+      storing <= go_2 & is_store | (storing & ~(have & slice_ready & at_end));
+      have <= storing & ~(have & slice_ready);
+    end
+    if (go_2) address <= '0;
+    else if (have & slice_ready) address <= address + A'(1);
+    if (go_2) store_address <= byte_address;
+    else if (stored) store_address <= store_address + 32'(BYTES);
+    done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | scalar_write & scalar_last
+      | stored & store_last);
+  end
+  wire unused_bits = ^{i.vd, i.vb, i.pa, i.pb, i.sa, i.flags[1:0]};
+endmodule
