@@ -275,7 +275,6 @@ namespace {
 typedef std::uint64_t Wide __attribute__((vector_size(64)));
 constexpr std::size_t kLoads = 8;  // in flight at a time, each of its own sum
 constexpr std::size_t kReadStep = kLoads * sizeof(Wide);
-constexpr std::size_t kReadAhead = cpu::kTilesAhead * sizeof(TernaryTile);
 
 // Everything that was read, as one number, so that no load is left out. n: a multiple of kReadStep.
 [[gnu::always_inline]] inline std::uint64_t mixed(const std::byte* from, std::size_t n) {
@@ -283,7 +282,7 @@ constexpr std::size_t kReadAhead = cpu::kTilesAhead * sizeof(TernaryTile);
   for (const std::byte* p = from; p < from + n; p += kReadStep)
 #pragma GCC unroll 8
     for (std::size_t k = 0; k < kLoads; ++k) {
-      __builtin_prefetch(p + k * sizeof(Wide) + kReadAhead);
+      cpu::fetch_tiles(p + k * sizeof(Wide));
       sums[k] ^= *reinterpret_cast<const Wide*>(p + k * sizeof(Wide));
     }
   std::uint64_t all = 0;

@@ -12,9 +12,16 @@ namespace tern::cpu {
 inline constexpr Index kIntegerRows = 8;      // activations of one integer tile
 inline constexpr Index kIntegerColumns = 32;  // weights of one integer tile
 inline constexpr Index kTileDotsRows = 4;     // activations that share a pass over tiles
-// to fetch: more than a CPU fetches on its own, and no multiple of a page (64), with which each new
-// page is first asked for by the fetch and by the load at about the same time
-inline constexpr Index kTilesAhead = 104;
+// Into the second cache: more than a CPU fetches on its own, and no multiple of a page (64), with
+// which each new page is first asked for by the fetch and by the load at about the same time. The
+// first cache has room for few fetches under way: those from memory would fill it.
+inline constexpr Index kTilesAhead = 200;
+inline constexpr Index kTilesNear = 8;  // into the first
+[[gnu::always_inline]] inline void fetch_tiles(const void* at) {
+  const char* bytes = static_cast<const char*>(at);
+  __builtin_prefetch(bytes + kTilesAhead * sizeof(TernaryTile), 0, 2);
+  __builtin_prefetch(bytes + kTilesNear * sizeof(TernaryTile));
+}
 inline constexpr Index kFloatRows = 6;      // rows of one float tile
 inline constexpr Index kFloatColumns = 64;  // columns of one float tile
 inline constexpr Index kFloatDepth = 256;   // terms that one float tile sums at most

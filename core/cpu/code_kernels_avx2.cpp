@@ -105,7 +105,7 @@ void tile_part(std::int32_t* sums, Index sums_stride, const std::int8_t* q, Inde
   __m256i pairs[Rows][2];
   for (int r = 0; r < Rows; ++r) pairs[r][0] = pairs[r][1] = _mm256_setzero_si256();
   for (Index k = 0; k < count; ++k, q += kTileSide) {
-    __builtin_prefetch(tiles + k + kTilesAhead);
+    fetch_tiles(tiles + k);
     __m256i codes[2][4];
     for (int half = 0; half < 2; ++half) {
       const __m256i bytes = load(tiles[k].bytes + 32 * half);

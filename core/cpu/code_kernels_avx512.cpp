@@ -80,7 +80,7 @@ void tile_dots_of(const TileDots& a) {
     for (int r = 0; r < Rows; ++r)
       for (int p = 0; p < 4; ++p) sums[r][p] = _mm512_setzero_si512();
     for (Index i = 0; i < a.I; i += kTileSide, ++tile) {
-      __builtin_prefetch(tile + kTilesAhead);
+      fetch_tiles(tile);
       const __m512i bytes = _mm512_loadu_si512(tile->bytes);
 #pragma GCC unroll 4
       for (int p = 0; p < 4; ++p) {

@@ -73,7 +73,7 @@ void tile_part(std::int32_t* sums, Index outputs, const std::int8_t* q, const st
   for (int r = 0; r < Rows; ++r)
     for (int p = 0; p < 4; ++p) parts[r][p] = _mm256_setzero_si256();
   for (Index i = 0; i < I; i += kTileSide, bytes += sizeof(TernaryTile)) {
-    __builtin_prefetch(bytes + kTilesAhead * sizeof(TernaryTile));
+    fetch_tiles(bytes);
     const __m256i packed = load(bytes);
 #pragma GCC unroll 4
     for (int p = 0; p < 4; ++p) {

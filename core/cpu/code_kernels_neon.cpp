@@ -116,7 +116,7 @@ void tile_part(std::int32_t* sums, Index outputs, const std::int8_t* q, const st
                Index I) {
   FieldSums parts[Rows][Vectors];
   for (Index i = 0; i < I; i += kTileSide, bytes += sizeof(TernaryTile)) {
-    __builtin_prefetch(bytes + kTilesAhead * sizeof(TernaryTile));
+    fetch_tiles(bytes);
     int8x16_t rows[Rows];
     for (int r = 0; r < Rows; ++r) rows[r] = load(q + r * I + i);
     for (int v = 0; v < Vectors; ++v) {

@@ -21,9 +21,9 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr int kMostThreads = 1024;
-constexpr auto kSpin = microseconds(50);      // how long a thread looks for work before it sleeps
-constexpr auto kTolerated = microseconds(5);  // loss of one loop that has no consequence
-constexpr int kLossFactor = 16;               // losses are at most 1/16 of the time
+constexpr auto kSpin = microseconds(50);        // how long a thread looks for work before it sleeps
+constexpr auto kTolerated = microseconds(200);  // losses that have no consequence: some wake-ups
+constexpr int kLossFactor = 16;                 // losses are at most 1/16 of the time
 constexpr auto kLongestAlone = milliseconds(100);
 
 void pause() {
@@ -107,10 +107,9 @@ class Pool {
     body(0);
     const Index mine = 1 + take_all(0), theirs = n - mine;
     if (theirs == 0) return judge(waking);
-    if (done_.load(std::memory_order_acquire) == theirs) return judge(Clock::duration::min());
     const Clock::time_point end = Clock::now();
     const auto done = [&] { return done_.load(std::memory_order_acquire) == theirs; };
-    if (!spin(done))
+    if (!done() && !spin(done))
       while (!done()) std::this_thread::yield();
     judge(Clock::now() - end - (end - start) * theirs / mine);
   }
@@ -147,16 +146,17 @@ class Pool {
     return count;
   }
 
-  // loss: what this loop took longer than this thread alone would have needed, by its own speed.
-  // Such losses come in numbers where other processes need the cores, so the pool does without the
-  // others for some times as long, and longer each time that it has tried them in vain.
+  // loss: what this loop took longer than this thread alone would have needed, by its own speed; a
+  // gain is negative. Loops share their losses, since a thread that was woken too late for one is
+  // there for the next. Where other processes need the cores losses add up: then the pool does
+  // without the others for some times as long, and longer each time that it has tried in vain.
   void judge(Clock::duration loss) {
-    if (loss <= kTolerated) {
-      if (loss < Clock::duration::zero()) alone_ = {};
-      return;
-    }
-    alone_ = std::min<Clock::duration>(std::max(kLossFactor * loss, 2 * alone_), kLongestAlone);
+    losses_ += loss;
+    if (losses_ < Clock::duration::zero()) losses_ = alone_ = {};
+    if (losses_ <= kTolerated) return;
+    alone_ = std::min<Clock::duration>(std::max(kLossFactor * losses_, 2 * alone_), kLongestAlone);
     alone_until_ = Clock::now() + alone_;
+    losses_ = {};
   }
 
   // As many as the system gives -> whether there are any
@@ -190,7 +190,7 @@ class Pool {
   std::atomic<bool> running_{false};
   // Of the caller:
   int workers_ = 0, most_ = kMostThreads;
-  Clock::duration alone_{};
+  Clock::duration losses_{}, alone_{};
   Clock::time_point alone_until_{};
   // Of all. A claimed index keeps its loop from ending, so what it finds here belongs to that loop.
   LoopBody body_ = LoopBody(kNothing);
