@@ -1,10 +1,14 @@
 // Blocks share every product: its panels of 16 rows are dealt to them. What one product leaves,
 // every block needs whole: blocks write it as words that carry the number of their step, and read
 // those of all others until that number is there. So a word is its own flag, and no barrier or
-// fence is needed. A copying warp brings tiles to shared memory as far ahead as there is room, two
-// more warps sum what only scales need. Few warps compute, and the code of a stage is written for
-// it alone: a stage is so short that the instructions which every warp needs for itself would take
-// most of its time.
+// fence is needed. A copying warp brings tiles and the weights of norms to shared memory as far
+// ahead as there is room, two more warps sum what only scales need. Few warps compute, and the code
+// of a stage is written for it alone: a stage is so short that the instructions which every warp
+// needs for itself would take most of its time.
+//
+// All that a block reads comes through one port, in the order in which it was asked for. What is
+// needed now must not wait for what is needed later, so few copies are under way at a time, and a
+// thread that looks for words a second time asks for the missing ones only.
 #include <algorithm>
 
 #include "cuda/common/check.h"
@@ -31,28 +35,49 @@ struct Place {
   Shared& s;
   std::int8_t* codes;
   float* x;
+  const char* ring;
   const ExchangeWord* received;  // this thread's first
   int warp, lane, thread;
 };
+
+// The weights of a stage's norms, which come in front of its tiles, from this slot on. all: of the
+// last word of W, whether this warp has it.
+template <int W, int P>
+__device__ inline void read_norms(const Place& p, const Layout& layout, const StageShape& shape,
+                                  int slot, unsigned phase, bool all, float2 (&y)[P][W]) {
+#pragma unroll 1
+  for (int k = 0; k < P * shape.norm_pieces; ++k) {
+    const bool over = slot + k >= layout.slots;
+    hopper::wait_barrier(shared_address(&p.s.full[over ? slot + k - layout.slots : slot + k]),
+                         phase ^ over);
+  }
+  const int end = layout.slots * layout.slot_bytes;
+#pragma unroll
+  for (int k = 0; k < P; ++k) {
+    int first = slot + k * shape.norm_pieces;
+    if (first >= layout.slots) first -= layout.slots;
+    first = first * layout.slot_bytes + p.thread * int(sizeof(float2));
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+      const int at = first + i * kThreads * int(sizeof(float2));
+      y[k][i] = {0, 0};
+      if (i + 1 < W || all)
+        y[k][i] = *reinterpret_cast<const float2*>(p.ring + (at < end ? at : at - end));
+    }
+  }
+}
 
 // Reads a row, which comes with the number of this step or, the first of a token, is the
 // embedding's; leaves the codes of its products with P rows of weights. W: words for a thread, the
 // last of them perhaps only for the first warps.
 template <int W, int P>
-__device__ inline void receive(const Place& p, const DecodeArguments& a, const StageShape& shape,
-                               const float* into, unsigned step, bool keep, bool beside_first,
-                               bool embedding, Stamp& stamp) {
+__device__ inline void receive(const Place& p, const DecodeArguments& a, const Layout& layout,
+                               const StageShape& shape, const StageRow& now, unsigned step,
+                               bool keep, bool beside_first, bool embedding, Stamp& stamp) {
   const bool all = (W - 1) * kThreads + p.warp * 32 < shape.inputs / 2;  // of a warp alike
   const auto has = [&](int i) { return i + 1 < W || all; };
   float2 y[P][W];
-  into += 2 * p.thread;
-#pragma unroll
-  for (int k = 0; k < P; ++k)
-#pragma unroll
-    for (int i = 0; i < W; ++i) {
-      y[k][i] = {0, 0};
-      if (has(i)) y[k][i] = load_now(into + k * shape.inputs + 2 * i * kThreads);
-    }
+  read_norms(p, layout, shape, now.slot, now.phase, all, y);
   ExchangeWord w[W];
   stamp();
   if (embedding) {
@@ -66,14 +91,14 @@ __device__ inline void receive(const Place& p, const DecodeArguments& a, const S
         if (k == i) w[k] = made;
     }
   } else {
+#pragma unroll
+    for (int i = 0; i < W; ++i) w[i] = {0, 0, 0, has(i) ? step - 1 : step};
     bool ready;
     do {
-      ready = true;
 #pragma unroll
-      for (int i = 0; i < W; ++i) {
-        w[i] = {0, 0, 0, step};
-        if (has(i)) w[i] = load_word(p.received + i * kThreads);
-      }
+      for (int i = 0; i < W; ++i)
+        if (w[i].step != step) w[i] = load_word(p.received + i * kThreads);
+      ready = true;
 #pragma unroll
       for (int i = 0; i < W; ++i) ready = ready && w[i].step == step;
     } while (!__all_sync(~0u, ready));
@@ -129,7 +154,11 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
   const int j = now.first + task * int(gridDim.x);
   const int out_row = j * kPanelRows + row;
   const int panels = tasks * shape.panels;
-  Share share = share_of(shape, layout.slots, now.slot, now.phase, min(shape.most, panels), warp);
+  const int norms = shape.rows * shape.norm_pieces;
+  int slot = now.slot + norms, done = 0;  // of the products
+  unsigned phase = now.phase;
+  if (slot >= layout.slots) slot -= layout.slots, phase ^= 1;
+  Share share = share_of(shape, layout.slots, slot, phase, min(shape.most, panels), warp);
   float* state = now.of.state[a.from ^ 1] + out_row;
   const float* own = x + out_row;
   ExchangeWord* send = exchange + ((step + 1) & 1) * half + j * kPanelWords + row / 2;
@@ -140,14 +169,16 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
       if (kind == kGates)
         second = now.of.state[a.from][out_row], third = now.of.beside[shape.inputs + out_row];
     }
-    const Place place{s, codes, x, exchange + (step & 1) * half + thread, warp, lane, thread};
-    const float* into = now.of.into;
+    const Place place{
+        s,    codes, x,     memory + layout.ring, exchange + (step & 1) * half + thread,
+        warp, lane,  thread};
     if (kind == kGates)
-      receive<D, 3>(place, a, shape, into, step, true, false, begins, stamp);
+      receive<D, 3>(place, a, layout, shape, now, step, true, false, begins, stamp);
     else if (kind == kDown)
-      receive<H, 1>(place, a, shape, into, step, false, false, false, stamp);
+      receive<H, 1>(place, a, layout, shape, now, step, false, false, false, stamp);
     else
-      receive<D, 1>(place, a, shape, into, step, kind == kGlu, kind == kOutput, false, stamp);
+      receive<D, 1>(place, a, layout, shape, now, step, kind == kGlu, kind == kOutput, false,
+                    stamp);
 
       // the next stage's sums: last read before this stage's first meeting
 #pragma unroll
@@ -163,11 +194,10 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
   } else {
     sync<kQuantized>();
     stamp();
+    free_slots(s, layout, now.slot, norms, lane);
     sum_codes(s, codes, shape, lane);
     stamp();
   }
-  int slot = now.slot, done = 0;
-  unsigned phase = now.phase;
 #pragma unroll 1
   while (true) {
     const int n = min(shape.most, panels - done);
@@ -177,12 +207,7 @@ __device__ __forceinline__ void run_stage(const DecodeArguments& a, const Layout
     sync<kMultiplied>();
     if (!done) stamp();
     const int used = n * shape.pieces;
-    if (warp == kCodeWarp)
-#pragma unroll 1
-      for (int i = lane; i < used; i += 32) {
-        const int at = slot + i;
-        hopper::arrive(shared_address(&s.empty[at < layout.slots ? at : at - layout.slots]));
-      }
+    if (warp == kCodeWarp) free_slots(s, layout, slot, used, lane);
     slot += used, done += n;
     if (slot >= layout.slots) slot -= layout.slots, phase ^= 1;
     if (done >= panels) break;
@@ -258,7 +283,7 @@ __global__ void __launch_bounds__(kAllThreads, 1)
   if (thread / 32 != kCopyWarp)
     compute<D, H>(a, layout, s, memory);
   else if (thread % 32 == 0)
-    copy_tiles(a, layout, s, memory);
+    copy_weights(a, layout, s, memory);
 }
 
 constexpr int kMostShared = 227 << 10;
@@ -285,6 +310,7 @@ Layout layout_of(int width, int hidden, int layers, int vocabulary, int blocks) 
     s.most = std::max(1, l.slots / 2 / s.pieces);
     s.inverse_size = (65535 + s.size) / s.size;
     s.inverse_pieces = (65535 + s.pieces) / s.pieces;
+    s.norm_pieces = (inputs * int(sizeof(float)) + l.slot_bytes - 1) / l.slot_bytes;
     s.inverse_inputs = 1.f / float(inputs);
   };
   stage(kGates, width, 3, 3, width);
@@ -323,8 +349,8 @@ bool can_decode(int width, int hidden, int layers, int vocabulary, int multiproc
   const Layout l = layout_of(width, hidden, layers, vocabulary, multiprocessors);
   const StageShape &glu = l.stage[kGlu], &down = l.stage[kDown], &head = l.stage[kHead];
   constexpr int kTasks = kThreads / kPanelRows;  // that one pass of the last part takes
-  return l.slots >= 2 * down.pieces && glu.whole < kTasks && 2 * (glu.whole + 1) <= kMaxPanels &&
-         head.whole + 1 <= kMaxPanels;
+  return l.slots >= 2 * down.pieces + down.norm_pieces && l.slots > kInFlight &&
+         glu.whole < kTasks && 2 * (glu.whole + 1) <= kMaxPanels && head.whole + 1 <= kMaxPanels;
 }
 
 std::size_t decode_exchange_bytes(int width, int hidden) {

@@ -17,6 +17,7 @@ inline constexpr int kPanelRows = 16;
 inline constexpr int kPanelWords = 8;  // of an exchanged vector: two rows each
 inline constexpr int kMaxPanels = 64;  // of one product in a block
 inline constexpr int kMaxSlots = 64;
+inline constexpr int kInFlight = 2;  // slots that are being filled at most
 
 using hopper::Address;
 using hopper::shared_address;
@@ -39,13 +40,15 @@ __device__ inline void sync() {
 
 // Of a matrix, 16 rows are a panel: its tiles lie one after the other. A task is the panels of the
 // same rows of all matrices of a stage; tasks are dealt to the blocks. A panel comes to shared
-// memory in pieces, one in a slot of the ring. A unit, 8 tiles, is what a warp reads at once.
+// memory in pieces, one in a slot of the ring, and so does a row of norms' weights. A unit, 8
+// tiles, is what a warp reads at once.
 struct StageShape {
   int inputs, rows;         // of what is quantised: columns, and rows
   int panels;               // of a task
   int tasks;                // all blocks'
   int whole, rest;          // tasks / blocks, tasks % blocks
   int units, pieces, size;  // of a panel: units, pieces in the ring, units of a piece at most
+  int norm_pieces;          // in the ring, of a row of the norms' weights
   int most;                 // panels between two barriers
   int inverse_size, inverse_pieces;  // 65536 / n, rounded up
   float inverse_inputs;
@@ -62,7 +65,7 @@ struct Layout {
 struct alignas(16) StageRow {
   DecodeStage of;
   int first, tasks;  // of this block: the first task, and how many
-  int slot;          // of its first piece
+  int slot;          // of its first piece, of a norm
   unsigned phase;
 };
 
@@ -88,7 +91,7 @@ __device__ inline void fill_row(StageRow& row, const DecodeArguments& a, const L
   row.of = a.stages[stage];
   row.first = j < 0 ? j + blocks : j;
   row.tasks = s.whole + (row.first < s.rest);
-  row.slot = row.tasks * s.panels * s.pieces;
+  row.slot = s.rows * s.norm_pieces + row.tasks * s.panels * s.pieces;
 }
 
 // from pieces of each stage to where it begins
@@ -113,15 +116,33 @@ __device__ inline void place_rows(StageRow* rows, int stages, int slots) {
 
 // ---- the copying warp ----
 
-__device__ inline void copy_tiles(const DecodeArguments& a, const Layout& layout, Shared& s,
-                                  char* memory) {
+__device__ inline void copy_weights(const DecodeArguments& a, const Layout& layout, Shared& s,
+                                    char* memory) {
   const auto* rows = reinterpret_cast<const StageRow*>(memory + layout.rows);
-  int slot = 0;
+  int slot = 0, before = -kInFlight;  // this one, and the one that must be full first
   unsigned phase = 1;
+  const auto copy = [&](const void* from, int bytes) {
+    hopper::wait_barrier(shared_address(&s.empty[slot]), phase);
+    if (before >= 0)
+      hopper::wait_barrier(shared_address(&s.full[before]), before < slot ? phase ^ 1 : phase);
+    if (++before == layout.slots) before = 0;
+    const Address full = shared_address(&s.full[slot]);
+    hopper::arrive_and_expect(full, unsigned(bytes));
+    copy_bulk(shared_address(memory + layout.ring + slot * layout.slot_bytes), from,
+              unsigned(bytes), full);
+    if (++slot == layout.slots) slot = 0, phase ^= 1;
+  };
 #pragma unroll 1
   for (int stage = 0; stage <= 4 * a.layers; ++stage) {
     const StageRow& row = rows[stage];
     const StageShape& shape = layout.stage[stage == 4 * a.layers ? kHead : stage & 3];
+    const int norm_bytes = shape.inputs * int(sizeof(float));
+#pragma unroll 1
+    for (int k = 0; k < shape.rows; ++k)
+#pragma unroll 1
+      for (int at = 0; at < norm_bytes; at += layout.slot_bytes)
+        copy(reinterpret_cast<const char*>(row.of.into + k * shape.inputs) + at,
+             min(layout.slot_bytes, norm_bytes - at));
     int j = row.first;
 #pragma unroll 1
     for (int n = row.tasks; n > 0; --n, j += gridDim.x)
@@ -130,16 +151,18 @@ __device__ inline void copy_tiles(const DecodeArguments& a, const Layout& layout
         const char* from =
             static_cast<const char*>(row.of.tiles[m]) + std::size_t(j) * shape.units * kUnit;
 #pragma unroll 1
-        for (int u = 0; u < shape.units; u += shape.size) {
-          const unsigned bytes = min(shape.size, shape.units - u) * kUnit;
-          hopper::wait_barrier(shared_address(&s.empty[slot]), phase);
-          const Address full = shared_address(&s.full[slot]);
-          hopper::arrive_and_expect(full, bytes);
-          copy_bulk(shared_address(memory + layout.ring + slot * layout.slot_bytes),
-                    from + u * kUnit, bytes, full);
-          if (++slot == layout.slots) slot = 0, phase ^= 1;
-        }
+        for (int u = 0; u < shape.units; u += shape.size)
+          copy(from + u * kUnit, min(shape.size, shape.units - u) * kUnit);
       }
+  }
+}
+
+// The copying warp may fill these slots again.
+__device__ inline void free_slots(Shared& s, const Layout& layout, int first, int count, int lane) {
+#pragma unroll 1
+  for (int i = lane; i < count; i += 32) {
+    const int at = first + i;
+    hopper::arrive(shared_address(&s.empty[at < layout.slots ? at : at - layout.slots]));
   }
 }
 

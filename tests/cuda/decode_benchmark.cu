@@ -189,7 +189,7 @@ class RandomModel {
 void print_stages(const std::vector<long long>& times, int layers) {
   constexpr int kStamps = 9;
   std::printf(
-      "| cycles of one block | ask | wait for the vector | sums | barrier | codes | barrier | "
+      "| cycles of one block | norms | wait for the vector | sums | barrier | codes | barrier | "
       "products | "
       "meet "
       "| result, send |\n|---|---|---|---|---|---|---|---|---|---|\n");
