@@ -30,9 +30,9 @@ test-aarch64:
 	scripts/install_packages.sh g++-aarch64-linux-gnu qemu-user googletest
 	scripts/test_aarch64.sh $(CMAKE_ARGS)
 
-rtl:
+rtl: packages
 	scripts/install_packages.sh verilator yosys z3
-	scripts/test_rtl.sh build-rtl $(CMAKE_ARGS)
+	scripts/test_rtl.sh $(BUILD) $(CMAKE_ARGS)
 
 # where there is an NVIDIA GPU; elsewhere every case is skipped by name
 test-gpu: build
@@ -58,4 +58,4 @@ format-check:
 	@$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
 
 clean:
-	rm -rf $(BUILD) build-sanitize build-fuzz build-aarch64 build-rtl
+	rm -rf $(BUILD) build-sanitize build-fuzz build-aarch64

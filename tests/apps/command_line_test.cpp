@@ -47,7 +47,7 @@ TEST(Fault211, InfoDescribesTheBuildAndTheMachine) {
   EXPECT_EQ(o.exit_code, 0) << o.err;
   for (const char* part :
        {"\ncompiler ", "\nCPU ", "\ninstructions ", "\nCPU kernels ", "\nmemory ", "\nGPU",
-        "\nCUDA plugin ", "\nNCCL plugin ", "\nMPI plugin ", "HDF5 1.", "Eigen 3."})
+        "\nCUDA plugin ", "\nNCCL plugin ", "\nMPI plugin ", "\nRTL plugin ", "HDF5 1.", "Eigen 3."})
     EXPECT_THAT(o.out, HasSubstr(part));
 }
 
