@@ -42,13 +42,15 @@ using Fault325Run = RtlRun;
 
 TEST_F(RtlRun, WithoutThePluginOneLineSaysWhatIsMissing) {
   export_image(model(), image_, 512);
+  const fs::path tern = sibling_program("tern");
   const fs::path bin = room_.path() / "bin", lib = room_.path() / "lib";
   fs::create_directory(bin), fs::create_directory(lib);
-  fs::copy_file(sibling_program("tern"), bin / "tern");
-  for (const auto& entry : fs::directory_iterator(fs::path(sibling_program("tern")) / "../../lib"))
-    if (const fs::path name = entry.path().filename();
-        name.string().find(".so.") != name.string().npos)
-      fs::create_symlink(fs::canonical(entry.path()), lib / name);
+  fs::copy_file(tern, bin / "tern");
+  for (const auto& entry : fs::directory_iterator(tern.parent_path().parent_path() / "lib")) {
+    const fs::path path = entry.path();  // libraries, no plugins
+    if (path.filename().string().find(".so.") != std::string::npos)
+      fs::create_symlink(fs::canonical(path), lib / path.filename());
+  }
   expect_refused({image_, "--prompt", "a"}, 2, "libtern_rtl_sim.so: cannot open shared object file",
                  bin / "tern");
   expect_refused({image_, "--prompt", "a"}, 2, "-DTERN_RTL=ON", bin / "tern");

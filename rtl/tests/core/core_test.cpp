@@ -152,8 +152,8 @@ const ModelConfig kDemonstration = small_config(256, 768, 6, 1024);
 TEST(Core, DemonstrationOf64Tokens512) {
   check_model<tern_core_512>(kDemonstration, 512, 64, {});
 }
-TEST(Core, DemonstrationOf4Tokens8) {
-  check_model<tern_core_8>(kDemonstration, 8, 4, {});
+TEST(Core, DemonstrationOf12Tokens8) {
+  check_model<tern_core_8>(kDemonstration, 8, 12, {});
 }
 
 // Cycles of a token, which each layer's weights bound from below.
