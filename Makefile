@@ -4,7 +4,7 @@
 #   make test-python   the exported PyTorch model in transformers 4 and 5; installs 7 GB outside the clone once
 #   make fuzz    what is read from files and from other ranks, fuzzed with clang 19 under sanitizers for FUZZ_SECONDS=60 each
 #   make test-aarch64   the core's tests for AArch64, cross-compiled, in QEMU's emulation
-#   make rtl   the accelerator's SystemVerilog against its specification, in Verilator, and proofs; four minutes, from nothing 10 to 20
+#   make rtl   the accelerator's SystemVerilog against its specification, in Verilator, tern rtl run, and proofs; in the build of make test
 #   make test-gpu, make sanitize-gpu   the GPU's tests alone; the same under compute-sanitizer
 # All install missing Debian packages first. PREFIX=DIR: build against libraries in DIR, as any
 # user and without apt. CMAKE_ARGS: for the configuration, for instance -DTERN_MARCH=x86-64-v3.
@@ -30,9 +30,9 @@ test-aarch64:
 	scripts/install_packages.sh g++-aarch64-linux-gnu qemu-user googletest
 	scripts/test_aarch64.sh $(CMAKE_ARGS)
 
-rtl:
+rtl: packages
 	scripts/install_packages.sh verilator yosys z3
-	scripts/test_rtl.sh build-rtl $(CMAKE_ARGS)
+	scripts/test_rtl.sh $(BUILD) $(CMAKE_ARGS)
 
 # where there is an NVIDIA GPU; elsewhere every case is skipped by name
 test-gpu: build
@@ -58,4 +58,4 @@ format-check:
 	@$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
 
 clean:
-	rm -rf $(BUILD) build-sanitize build-fuzz build-aarch64 build-rtl
+	rm -rf $(BUILD) build-sanitize build-fuzz build-aarch64

@@ -190,7 +190,7 @@ module tern_core #(
   assign saturated = scalars_saturated | row_saturated | quantizer_saturated;
   wire unused_address = ^code_address[C-1:$clog2(WORDS/COLUMNS)];
 
-`ifdef VERILATOR
+`ifdef TERN_TRACE
   import "DPI-C" function void tern_trace_word(input int number, input int word, input int value);
   import "DPI-C" function void tern_trace_scalar(input int number, input int mantissa, input int exponent);
   import "DPI-C" function void tern_trace_statistic(input longint product, input int row);

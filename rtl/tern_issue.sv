@@ -133,7 +133,7 @@ module tern_issue (
     assign counters[c*tern_pkg::kCounterBits+:tern_pkg::kCounterBits] = count;
   end
 
-`ifdef VERILATOR
+`ifdef TERN_TRACE
   // Two cycles after it is done, when the trace has what it wrote.
   import "DPI-C" function void tern_trace_done(input int unit, input int word);
   for (genvar u = 0; u < U; u++) begin : g_trace
@@ -147,6 +147,10 @@ module tern_issue (
       done_2 <= done_1;
       if (done_2) tern_trace_done(u, 32'(at_2));
     end
+  end
+`endif
+`ifdef VERILATOR
+  for (genvar u = 0; u < U; u++) begin : g_check
     a_busy: assert property (@(posedge clk) disable iff (!rst_n) done[u] |-> busy[u]);
   end
   c_unit: cover property (@(posedge clk) disable iff (!rst_n) state == kReady && unit_waits);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Configures and builds.     scripts/build.sh BUILD_DIRECTORY [CMAKE_ARGUMENT...]
-# PREFIX=DIR: libraries and tools are looked for in DIR and DIR/usr first.
+# PREFIX=DIR: libraries and tools are looked for in DIR and DIR/usr first. TARGET=NAME: that and what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1
@@ -28,4 +28,4 @@ fi
 [ "$(cat "$build/prefix" 2>/dev/null)" = "${prefix:-}" ] || set -- --fresh "$@"
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@"
 printf '%s' "${prefix:-}" >"$build/prefix"
-cmake --build "$build" --parallel "$(nproc)"
+cmake --build "$build" --parallel "$(nproc)" --target "${TARGET:-all}"

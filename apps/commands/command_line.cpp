@@ -316,6 +316,7 @@ void add_commands(CLI::App& tern, const std::vector<std::string>& command_line) 
   add_generate(tern);
   add_export(tern);
   add_import(tern);
+  add_rtl(tern);
   add_plot(tern);
   add_sweep(tern);
   add_runs(tern);

@@ -31,6 +31,7 @@ void add_plan(CLI::App& tern);
 void add_plot(CLI::App& tern);
 void add_prepare(CLI::App& tern);
 void add_report(CLI::App& tern);
+void add_rtl(CLI::App& tern);
 void add_runs(CLI::App& tern);
 void add_scaling(CLI::App& tern);
 void add_scaling_plan(CLI::App& scaling);  // a part of it

@@ -2,12 +2,10 @@
 #include <cmath>
 
 #include "apps/commands/command_line.h"
+#include "apps/commands/prompt_options.h"
 #include "apps/console/standard_streams.h"
-#include "apps/console/terminal.h"
 #include "apps/run/interactive.h"
 #include "apps/run/open_model.h"
-#include "data/text/documents.h"
-#include "data/text/utf8.h"
 #include "runtime/state_file.h"
 
 namespace tern {
@@ -15,7 +13,8 @@ namespace {
 
 struct GenerateOptions {
   std::string checkpoint, tokenizer, device = "cpu";
-  std::optional<std::string> prompt{}, prompt_file{}, state_in{}, state_out{};
+  PromptOptions prompt{};
+  std::optional<std::string> state_in{}, state_out{};
   std::vector<std::string> stops{};
   std::int64_t tokens = 100;
   bool interactive = false;
@@ -29,33 +28,12 @@ void check_options(const GenerateOptions& o) {
   require(s.top_p > 0 && s.top_p <= 1, Fault::usage, "--top-p: expected 0 < p <= 1, got ", s.top_p);
   require(s.top_k >= 0, Fault::usage, "--top-k: expected k >= 0 (0: all), got ", s.top_k);
   require(o.tokens >= 0, Fault::usage, "-n: expected a number >= 0, got ", o.tokens);
-  require(!o.prompt || !o.prompt_file, Fault::usage,
-          "expected --prompt or --prompt-file, got both");
-  require(!o.interactive || o.prompt_file != kStandardInput, Fault::usage,
+  check_prompt_options(o.prompt);
+  require(!o.interactive || o.prompt.file != kStandardInput, Fault::usage,
           "--prompt-file: expected a file beside --interactive, which reads standard input, got -");
   for (const std::string& stop : o.stops)
     require(!stop.empty(), Fault::usage, "--stop: expected a text, got an empty one");
   if (o.state_out) require_state_place(*o.state_out);
-}
-
-void show(const std::string& text) {
-  write_output(isatty(STDOUT_FILENO) ? printable(text) : text);
-}
-
-std::string read_text(const std::string& path) {
-  std::string text = read_input(path, kMaxDocumentBytes);
-  require(!text.starts_with("\xff\xfe") && !text.starts_with("\xfe\xff"), Fault::input,
-          path == kStandardInput ? "standard input" : path,
-          ": is UTF-16: convert it, for example with iconv -f UTF-16 -t UTF-8");
-  return text;
-}
-
-// Without an option: standard input, unless a person sits there.
-std::string prompt_of(const GenerateOptions& o) {
-  if (o.prompt) return *o.prompt;
-  if (o.prompt_file) return read_text(*o.prompt_file);
-  const bool piped = !o.interactive && !isatty(STDIN_FILENO);
-  return piped ? read_text(std::string(kStandardInput)) : "";
 }
 
 void generate(const GenerateOptions& options) {
@@ -67,7 +45,7 @@ void generate(const GenerateOptions& options) {
   if (options.state_in || options.state_out) owner = owner_of(saved);
   std::optional<StateFile> before;
   if (options.state_in) before = StateFile::open(*options.state_in, *owner, saved.config.model);
-  const std::string prompt = prompt_of(options);
+  const std::string prompt = prompt_of(options.prompt, !options.interactive);
   const std::int64_t positions =
       (before ? before->positions() + 1 : 0) +
       std::int64_t(prompt_ids(tokenizer, saved.documents, prompt).size()) +
@@ -80,28 +58,15 @@ void generate(const GenerateOptions& options) {
   if (before) before->load(text);
   const TextGenerator::Limits limits{.tokens = options.tokens, .stops = options.stops};
   if (!options.interactive || !prompt.empty())
-    text.read(prompt, options.prompt ? show : ShowText());
+    text.read(prompt, options.prompt.text ? show_text : ShowText());
   if (options.interactive) {
-    if (options.prompt) show("\n");
-    write_in_turns(text, limits, show);
+    if (options.prompt.text) show_text("\n");
+    write_in_turns(text, limits, show_text);
   } else {
-    text.write(limits, show);
-    show((options.state_out ? "" : text.take_held()) + '\n');
+    text.write(limits, show_text);
+    show_text((options.state_out ? "" : text.take_held()) + '\n');
   }
   if (options.state_out) save_state(*options.state_out, text, *owner);
-}
-
-void add_prompt_options(CLI::App& command, GenerateOptions& o) {
-  command.add_option("--prompt", o.prompt, "beginning of the text; shown in front of what follows");
-  command
-      .add_option("--prompt-file", o.prompt_file,
-                  "the same from a file, to its last byte, or from standard input (-);\nnot shown. "
-                  "Without --prompt and this: standard input, if it is no terminal")
-      ->transform(path_argument());
-  command.add_flag("--interactive", o.interactive,
-                   "read lines of standard input in turn, each on top of the text so far,\n"
-                   "and go on behind each; Ctrl-C ends an answer, Ctrl-D the program.\n"
-                   "A backslash at the end of a line: the next line belongs to it");
 }
 
 }  // namespace
@@ -115,7 +80,11 @@ void add_generate(CLI::App& tern) {
   command
       .add_option("--tokenizer", o->tokenizer, "for a Hugging Face folder that has none: its file")
       ->transform(path_argument());
-  add_prompt_options(command, *o);
+  add_prompt_options(command, o->prompt);
+  command.add_flag("--interactive", o->interactive,
+                   "read lines of standard input in turn, each on top of the text so far,\n"
+                   "and go on behind each; Ctrl-C ends an answer, Ctrl-D the program.\n"
+                   "A backslash at the end of a line: the next line belongs to it");
   command.add_option("-n,--tokens", o->tokens, "number of tokens to generate")
       ->capture_default_str();
   add_list(command, "--stop", o->stops,

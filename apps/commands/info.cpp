@@ -108,6 +108,7 @@ void info() {
   row("CUDA plugin", plugin("libtern_cuda.so", "tern_device_plugin", nothing));
   row("NCCL plugin", plugin("libtern_nccl.so", "tern_communicator_plugin", nccl_version));
   row("MPI plugin", plugin("libtern_mpi.so", "tern_communicator_plugin", mpi_version));
+  row("RTL plugin", plugin("libtern_rtl_sim.so", "tern_rtl_plugin", nothing));
   std::string libraries;
   for (const auto& [name, version] : here.libraries)
     libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, version);

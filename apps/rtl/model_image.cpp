@@ -95,7 +95,8 @@ ModelImage open_image(const fs::path& path) {
   require(expected == got, Fault::input, where, ": expected the hash ", expected, ", got ", got,
           ": the file is damaged", kHowToMend);
   const std::string config = where + ": configuration";
-  out.config = read_huggingface_config(parse_json(out.image.config(), config), config).model;
+  const auto read = read_huggingface_config(parse_json(out.image.config(), config), config);
+  out.config = read.model, out.documents = read.facts.documents;
   require_sizes(out.image.header().sizes, out.config, where);
   if (out.image.tokenizer().empty()) return out;
   out.tokenizer = Tokenizer::parse(std::string(out.image.tokenizer()), path);

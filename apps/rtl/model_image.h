@@ -21,6 +21,7 @@ struct ModelImage {
   rtl::Image image{};
   ModelConfig config{};
   std::optional<Tokenizer> tokenizer{};
+  DocumentLayout documents{};  // how those begin and end that it was trained on
 };
 // Reads and checks all of a file, every byte by its hash. Fault::input in one line for what is
 // damaged, truncated, of others or of another version.

@@ -2,6 +2,7 @@
 # what is installed, and an installed tree can be moved.
 #   bin/tern   lib/libtern_*.a   lib/libsentencepiece*.so*, libgomp.so*   include/tern/FOLDER/*.h
 #   lib/libtern_cuda.so and share/tern/algorithms.txt, which it looks for there, where nvcc was found
+#   lib/libtern_rtl_sim.so with TERN_RTL=ON
 #   share/man/man1/tern.1   share/bash-completion/completions/tern
 #   lib/cmake/tern: find_package(tern) with tern::core, autograd, layers, optim, data, runtime
 include(CMakePackageConfigHelpers)

@@ -45,9 +45,9 @@ TEST(Fault211, TheVersionIsPrinted) {
 TEST(Fault211, InfoDescribesTheBuildAndTheMachine) {
   const Outcome o = tern_with({"info"});
   EXPECT_EQ(o.exit_code, 0) << o.err;
-  for (const char* part :
-       {"\ncompiler ", "\nCPU ", "\ninstructions ", "\nCPU kernels ", "\nmemory ", "\nGPU",
-        "\nCUDA plugin ", "\nNCCL plugin ", "\nMPI plugin ", "HDF5 1.", "Eigen 3."})
+  for (const char* part : {"\ncompiler ", "\nCPU ", "\ninstructions ", "\nCPU kernels ",
+                           "\nmemory ", "\nGPU", "\nCUDA plugin ", "\nNCCL plugin ",
+                           "\nMPI plugin ", "\nRTL plugin ", "HDF5 1.", "Eigen 3."})
     EXPECT_THAT(o.out, HasSubstr(part));
 }
 

@@ -6,20 +6,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <deque>
 #include <map>
 
 #include "rtl/model/assembler.h"
+#include "rtl/model/counters.h"
 #include "rtl/model/executor.h"
+#include "rtl/simulation/memory.h"
 #include "rtl/tests/units/bench.h"
 
 namespace tern::rtl {
-
-// Those of the units in tern_pkg.
-enum class Unit { memory, row, quantizer, scalar, product, argmax, count };
-enum class Issue { issues, fetches, unit, source, destination, end, count };
-constexpr int kCounterBits = 40;
 
 inline int unit_of(Op op) {
   switch (op) {
@@ -76,7 +72,7 @@ class Trace {
 
  private:
   Registers registers_{};
-  std::array<std::deque<Step>, std::size_t(Unit::count)> expected_{};
+  std::array<std::deque<Step>, kUnits> expected_{};
   std::int64_t compared_ = 0;  // instructions
 };
 inline Trace* trace = nullptr;  // of the core that runs
@@ -86,77 +82,12 @@ struct BusOptions {
   int latency = 1;
 };
 
-// A memory behind the core's port.
-template <class Model>
-class Memory {
- public:
-  Memory(std::span<std::byte> bytes, int beat_bytes, Random& random)
-      : bytes_(bytes), beat_(std::size_t(beat_bytes)), random_(random) {}
-  BusOptions options{};
-
-  // Before the clock's edge, and with what the edge takes.
-  void offer(Model& t) {
-    t.read_ready = !random_.chance(options.stall);
-    t.store_ready = !random_.chance(options.stall);
-    if (!offered_)
-      offered_ = !reads_.empty() && reads_.front().due <= cycle_ && !random_.chance(options.stall);
-    t.beat_valid = offered_;
-    const std::uint64_t noise = random_.bits(64);
-    for (std::size_t i = 0; i < beat_; ++i)
-      put(t.beat, int(8 * i), 8,
-          offered_ ? std::uint64_t(reads_.front().bytes[i]) : noise >> i % 56);
-  }
-  void take(const Model& t) {
-    ++cycle_;
-    if (t.beat_valid && t.beat_ready) reads_.pop_front(), offered_ = false;
-    if (held_) {
-      EXPECT_TRUE(t.read_valid && t.read_address == address_ && t.read_beats == beats_);
-    }
-    held_ = t.read_valid && !t.read_ready, address_ = t.read_address, beats_ = t.read_beats;
-    if (t.read_valid && t.read_ready) read(t.read_address, t.read_beats);
-    if (t.store_valid && t.store_ready) store(t);
-  }
-  std::int64_t beats_read = 0;
-
- private:
-  struct Beat {
-    std::vector<std::byte> bytes;
-    std::int64_t due;
-  };
-  void read(std::uint64_t address, std::uint64_t beats) {
-    ASSERT_GT(beats, 0u);
-    const std::uint64_t end = address + beats * beat_;
-    ASSERT_EQ(address / 4096, (end - 1) / 4096) << "a burst crosses 4 KB";
-    ASSERT_LE(end, bytes_.size());
-    beats_read += std::int64_t(beats);
-    for (; address < end; address += beat_) {
-      const auto from = bytes_.subspan(address, beat_);
-      reads_.push_back({{from.begin(), from.end()}, cycle_ + options.latency});
-    }
-  }
-  void store(const Model& t) {
-    for (std::size_t i = 0; i < beat_; ++i)
-      if (get(t.store_strobe, int(i), 1)) {
-        ASSERT_LT(t.store_address + i, bytes_.size());
-        bytes_[t.store_address + i] = std::byte(get(t.store_data, int(8 * i), 8));
-      }
-  }
-
-  std::span<std::byte> bytes_;
-  const std::size_t beat_;
-  Random& random_;
-  std::deque<Beat> reads_{};
-  bool offered_ = false, held_ = false;
-  std::uint64_t address_ = 0, beats_ = 0;
-  std::int64_t cycle_ = 0;
-};
-
 template <class Model>
 class CoreBench : public Bench<Model> {
  public:
   // memory: outlives this; starts as the executor's does
-  CoreBench(std::span<std::byte> memory, int port_bits, std::uint64_t stream)
-      : Bench<Model>(stream), memory_(memory, port_bits / 8, this->random) {
+  CoreBench(std::span<std::byte> memory, std::uint64_t stream)
+      : Bench<Model>(stream), memory_(memory) {
     trace = &trace_;
     Model& t = this->model();
     t.start = t.program_write = t.beat_valid = t.read_ready = t.store_ready = 0;
@@ -183,7 +114,8 @@ class CoreBench : public Bench<Model> {
       trace_.expect(e.program()[at], step_of(e, at));
     });
     Model& t = this->model();
-    memory_.options = bus;
+    memory_.latency = bus.latency;
+    memory_.stalls = [this, stall = bus.stall] { return this->random.chance(stall); };
     t.start = 1, t.token = token;
     cycle(), t.start = 0;
     for (cycles = 0; t.running; cycle()) {
@@ -197,25 +129,30 @@ class CoreBench : public Bench<Model> {
     EXPECT_EQ(t.found ? std::int32_t(t.likeliest) : -1, executor.likeliest());
     EXPECT_FALSE(t.illegal);
   }
-  std::int64_t counter(Unit unit) { return counter(int(unit)); }
-  std::int64_t counter(Issue state) { return counter(int(Unit::count) + int(state)); }
+  template <class Counted>  // a Unit or an Issue
+  std::int64_t counter(Counted of) {
+    return std::int64_t(
+        get(this->model().counters, kCounterBits * int(counter_of(of)), kCounterBits));
+  }
   std::int64_t compared() const { return trace_.compared(); }
-  std::int64_t beats_read() const { return memory_.beats_read; }
   std::int64_t cycles = 0;  // of the last run
 
  private:
-  std::int64_t counter(int number) {
-    return std::int64_t(get(this->model().counters, kCounterBits * number, kCounterBits));
-  }
   void cycle() {
-    memory_.offer(this->model());
+    Model& t = this->model();
+    memory_.offer(t);
+    if (!t.beat_valid) {
+      const std::uint64_t noise = this->random.bits(64);
+      for (std::size_t i = 0; i < PortMemory<Model>::kBeatBytes; ++i)
+        put(t.beat, int(8 * i), 8, noise >> i % 56);
+    }
     this->settle();
-    memory_.take(this->model());
+    memory_.take(t);
     this->tick();
   }
 
   Trace trace_{};
-  Memory<Model> memory_;
+  PortMemory<Model> memory_;
 };
 
 }  // namespace tern::rtl

@@ -72,7 +72,7 @@ void check_programs(int port_bits, int programs, std::uint64_t first_seed) {
     const std::vector<std::uint64_t> program = random_program(random, 50);
     std::vector<std::byte> expected = random_memory(random), memory = expected;
     Executor executor(program, expected, kSizes, array_shape(port_bits));
-    CoreBench<Model> bench(memory, port_bits, first_seed + std::uint64_t(seed));
+    CoreBench<Model> bench(memory, first_seed + std::uint64_t(seed));
     bench.load(program, kSizes);
     for (const std::uint32_t token : {0, 3}) {
       bench.run(executor, token,
@@ -103,7 +103,7 @@ void check_model(const ModelConfig& config, std::uint32_t port_bits, int tokens,
   Image image = Image::of(decode, port_bits);
   std::vector<std::byte> memory(image.bytes().begin(), image.bytes().end());
   Executor executor = image.executor();
-  CoreBench<Model> bench(memory, int(port_bits), 7);
+  CoreBench<Model> bench(memory, 7);
   bench.load(image.program(), image.header().lengths);
   for (int t = 0; t < tokens; ++t) {
     bench.run(executor, std::uint32_t(t * t * 7 % config.vocab_size), bus);
@@ -147,6 +147,15 @@ TEST(Core, WholeModels8) {
   check_model<tern_core_8>(kConfigs[3], 8, 4, {.stall = 50, .latency = 17});
 }
 
+// The demonstration's sizes (configs/demo.toml). A token at 8 bits is 1.3 million cycles.
+const ModelConfig kDemonstration = small_config(256, 768, 6, 1024);
+TEST(Core, DemonstrationOf64Tokens512) {
+  check_model<tern_core_512>(kDemonstration, 512, 64, {});
+}
+TEST(Core, DemonstrationOf12Tokens8) {
+  check_model<tern_core_8>(kDemonstration, 8, 12, {});
+}
+
 // Cycles of a token, which each layer's weights bound from below.
 std::int64_t cycles_of(std::int64_t width, std::int64_t hidden, std::int64_t layers, int latency) {
   SmallModel loaded(small_config(width, hidden, layers), DType::f32);
@@ -154,7 +163,7 @@ std::int64_t cycles_of(std::int64_t width, std::int64_t hidden, std::int64_t lay
   Image image = Image::of(decode, 512);
   std::vector<std::byte> memory(image.bytes().begin(), image.bytes().end());
   Executor executor = image.executor();
-  CoreBench<tern_core_512> bench(memory, 512, 7);
+  CoreBench<tern_core_512> bench(memory, 7);
   bench.load(image.program(), image.header().lengths);
   bench.run(executor, 3, {.stall = 0, .latency = latency});
   return bench.cycles;
