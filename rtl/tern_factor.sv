@@ -1,6 +1,6 @@
 // A scalar g as a factor of sums (factor_of and scale_sum in rtl/model): S g as Q.fraction is
 // S mantissa 2^20 / 2^shift, rounded, with offset = fraction + what the sums were shifted by.
-// Latency 2.
+// Latency 1.
 module tern_factor (
   input  logic clk,
   input  tern_pkg::scalar_t g,
@@ -11,12 +11,10 @@ module tern_factor (
   localparam int E = tern_pkg::kExponentBits;
   localparam int DROPPED = tern_pkg::kMantissaBits - tern_pkg::kFactorBits;
   logic signed [E+1:0] right;
-  logic [tern_pkg::kFactorBits-1:0] mantissa_1;
   always_ff @(posedge clk) begin
     right <= (E + 2)'(20 - DROPPED) - (E + 2)'(g.exponent) - (E + 2)'({1'b0, offset});
-    mantissa_1 <= g.mantissa[tern_pkg::kMantissaBits-1:DROPPED];
-    mantissa <= mantissa_1;
-    shift <= right < 0 ? 6'd0 : right > (E + 2)'(56) ? 6'd56 : right[5:0];
+    mantissa <= g.mantissa[tern_pkg::kMantissaBits-1:DROPPED];
   end
+  assign shift = right < 0 ? 6'd0 : right > (E + 2)'(56) ? 6'd56 : right[5:0];
   wire [DROPPED-1:0] unused_low = g.mantissa[DROPPED-1:0];
 endmodule

@@ -8,7 +8,7 @@
 // With `statistics` the largest |y| and |y norm| of the row follow (of MUL, MAC, STAT), with `squares` the
 // sum of squares of a, shifted to 18 bits.
 // Handshake: in_* ready/valid, a slice a cycle; settings belong to the slice. Results must be taken: they come
-// 14 cycles later, those of SIG and SILU 26; other operations wait until these are out, so that
+// 14 cycles later, those of SIG and SILU 27; other operations wait until these are out, so that
 // results keep their order. Statistics are done $clog2(P) + 18 cycles after the last slice, squares
 // $clog2(P) + 9. `saturated` stays set until it is cleared.
 module tern_row #(
@@ -48,7 +48,7 @@ module tern_row #(
   input  logic clear_saturated,
   output logic saturated
 );
-  localparam int SHORT = 12;  // the last stage before the result
+  localparam int SHORT = 11;  // two stages before the result
   localparam int LONG = 24;
   function automatic logic is_long(input logic [2:0] o);
     is_long = o == tern_pkg::kRowGate | o == tern_pkg::kRowSilu;
@@ -66,8 +66,6 @@ module tern_row #(
   // ---- stage 0: the slice; memories and what selects one of them are in front of it ----
   logic [P*32-1:0] a_0, b_0, c_0;
   logic [P*16-1:0] weight_0, norm_0;
-  logic with_weight_0;
-  logic [3:0] narrow_0;
   logic [5:0] shift_0;
   always_ff @(posedge clk) begin
     a_0 <= a;
@@ -75,16 +73,14 @@ module tern_row #(
     c_0 <= c;
     weight_0 <= weight;
     norm_0 <= norm;
-    with_weight_0 <= with_weight;
-    narrow_0 <= narrow;
     shift_0 <= shift;
   end
 
   // ---- what belongs to a slice, along the stages ----
-  logic [2:0] op_at[0:LONG];  // row_op_e
-  logic from_state_at[0:LONG], bounded_at[0:LONG], statistics_at[0:LONG], squares_at[0:LONG];
-  logic [2:0] marks[0:LONG];
-  logic [P-1:0] active_at[0:LONG];
+  logic [2:0] op_at[0:LONG+1];  // row_op_e
+  logic from_state_at[0:LONG+1], bounded_at[0:LONG+1], statistics_at[0:LONG+1], squares_at[0:LONG+1];
+  logic [2:0] marks[0:LONG+1];
+  logic [P-1:0] active_at[0:LONG+1];
   always_ff @(posedge clk) begin
     op_at[0] <= op;
     from_state_at[0] <= op == tern_pkg::kRowSilu & from_state;
@@ -94,7 +90,7 @@ module tern_row #(
     marks[0] <= {rst_n & take, in_first, in_last};
     active_at[0] <= active;
   end
-  for (genvar i = 1; i <= LONG; i++) begin : g_at
+  for (genvar i = 1; i <= LONG + 1; i++) begin : g_at
     always_ff @(posedge clk) begin
       op_at[i] <= op_at[i-1];
       from_state_at[i] <= from_state_at[i-1];
@@ -106,40 +102,42 @@ module tern_row #(
     end
   end
 
-  logic [tern_pkg::kFactorBits-1:0] mantissa_1;
-  logic [5:0] factor_shift_1, other_shift_1, shift_1, shift_7;
-  logic factor_1;
+  logic [tern_pkg::kFactorBits-1:0] mantissa;
+  logic [5:0] factor_shift, shift_6;
+  logic factor_0;
+  tern_factor factor (.clk, .g, .offset, .mantissa, .shift(factor_shift));
+  assign factor_0 = op_at[0] == tern_pkg::kRowAccumulate | is_long(op_at[0]);
+  tern_delay #(.WIDTH(6), .CYCLES(6)) delay_shift (
+    .clk, .in(factor_0 ? factor_shift : op_at[0] == tern_pkg::kRowScan ? 6'd26 : shift_0 > 6'd36 ? 6'd56 : 6'd20 + shift_0),
+    .out(shift_6));
   tern_pkg::row_control_t control;
-  tern_factor factor (.clk, .g, .offset, .mantissa(mantissa_1), .shift(factor_shift_1));
-  always_ff @(posedge clk)
-    other_shift_1 <= op_at[0] == tern_pkg::kRowScan ? 6'd26 : shift_0 > 6'd36 ? 6'd56 : 6'd20 + shift_0;
-  assign factor_1 = op_at[1] == tern_pkg::kRowAccumulate | is_long(op_at[1]);
-  assign shift_1 = factor_1 ? factor_shift_1 : other_shift_1;
-  tern_delay #(.WIDTH(6), .CYCLES(6)) delay_shift (.clk, .in(shift_1), .out(shift_7));
   wire long_24 = marks[LONG][2] & is_long(op_at[LONG]);
-  wire short_12 = marks[SHORT][2] & ~is_long(op_at[SHORT]) & op_at[SHORT] != tern_pkg::kRowStatistics;
-  always_comb begin
-    control.scan_0 = op_at[0] == tern_pkg::kRowScan;
-    control.weight_0 = with_weight_0;
-    control.narrow_0 = control.scan_0 ? 4'd11 : from_state_at[0] ? 4'd13 : narrow_0;
-    control.multiply_1 = op_at[1] == tern_pkg::kRowMultiply;
-    control.scan_1 = op_at[1] == tern_pkg::kRowScan;
-    control.factor_1 = factor_1;
-    control.mantissa_1 = mantissa_1;
-    control.state_4 = from_state_at[4];
-    control.statistics_4 = op_at[4] == tern_pkg::kRowStatistics;
-    control.shift_7 = shift_7;
-    control.multiply_10 = op_at[10] == tern_pkg::kRowMultiply;
-    control.state_10 = from_state_at[10];
-    control.gate_10 = is_long(op_at[10]) & ~from_state_at[10];
-    control.gate_11 = op_at[11] == tern_pkg::kRowGate;
-    control.statistics_11 = op_at[11] == tern_pkg::kRowStatistics;
-    control.onto_a_11 = control.statistics_11 | op_at[11] == tern_pkg::kRowScan;
-    control.multiply_12 = op_at[12] == tern_pkg::kRowMultiply;
-    control.accumulate_12 = op_at[12] == tern_pkg::kRowAccumulate | op_at[12] == tern_pkg::kRowStatistics;
-    control.gate_19 = op_at[19] == tern_pkg::kRowGate;
-    control.bounded_19 = bounded_at[19];
-    control.long_24 = long_24;
+  wire short_11 = marks[SHORT][2] & ~is_long(op_at[SHORT]) & op_at[SHORT] != tern_pkg::kRowStatistics;
+  logic long_25, short_12;
+  always_ff @(posedge clk) begin
+    control.scan_0 <= op == tern_pkg::kRowScan;
+    control.weight_0 <= with_weight;
+    control.narrow_0 <= op == tern_pkg::kRowScan ? 4'd11 : op == tern_pkg::kRowSilu & from_state ? 4'd13 : narrow;
+    control.multiply_1 <= op_at[0] == tern_pkg::kRowMultiply;
+    control.scan_1 <= op_at[0] == tern_pkg::kRowScan;
+    control.factor_1 <= factor_0;
+    control.mantissa_1 <= mantissa;
+    control.state_4 <= from_state_at[3];
+    control.statistics_4 <= op_at[3] == tern_pkg::kRowStatistics;
+    control.shift_7 <= shift_6;
+    control.multiply_10 <= op_at[9] == tern_pkg::kRowMultiply;
+    control.state_10 <= from_state_at[9];
+    control.gate_10 <= is_long(op_at[9]) & ~from_state_at[9];
+    control.gate_11 <= op_at[10] == tern_pkg::kRowGate;
+    control.statistics_11 <= op_at[10] == tern_pkg::kRowStatistics;
+    control.onto_a_11 <= op_at[10] == tern_pkg::kRowStatistics | op_at[10] == tern_pkg::kRowScan;
+    control.multiply_12 <= op_at[11] == tern_pkg::kRowMultiply;
+    control.accumulate_12 <= op_at[11] == tern_pkg::kRowAccumulate | op_at[11] == tern_pkg::kRowStatistics;
+    control.gate_20 <= op_at[19] == tern_pkg::kRowGate;
+    control.bounded_20 <= bounded_at[19];
+    control.long_25 <= long_24;
+    long_25 <= rst_n & long_24;
+    short_12 <= rst_n & short_11;
   end
 
   // ---- lanes ----
@@ -156,9 +154,9 @@ module tern_row #(
 
   // ---- results ----
   always_ff @(posedge clk) begin
-    out_valid <= rst_n & (long_24 | short_12);
-    out_last <= long_24 ? marks[LONG][0] : marks[SHORT][0];
-    out_active <= long_24 ? active_at[LONG] : active_at[SHORT];
+    out_valid <= rst_n & (long_25 | short_12);
+    out_last <= long_25 ? marks[LONG+1][0] : marks[SHORT+1][0];
+    out_active <= long_25 ? active_at[LONG+1] : active_at[SHORT+1];
   end
 
   logic [P*16-1:0] norm_13;
@@ -180,7 +178,7 @@ module tern_row #(
     .clk, .rst_n, .clear(clear_saturated), .event_in(any_5 | any_11 | any_13), .flag(saturated));
 
 `ifdef VERILATOR
-  a_order: assert property (@(posedge clk) disable iff (!rst_n) !(long_24 && short_12));
+  a_order: assert property (@(posedge clk) disable iff (!rst_n) !(long_25 && short_12));
   c_wait: cover property (@(posedge clk) disable iff (!rst_n) in_valid && !in_ready);
 `endif
 endmodule

@@ -1,6 +1,6 @@
 // One lane of the row unit: what MUL, MAC, SIG, SILU and SCAN do with one element (operations.cpp), in three
 // multipliers of 18 x 18 beside the sigmoid's. y belongs to what came 13 cycles before, of
-// SIG and SILU to what came 25 cycles before. Control bits end in the stage that they belong to.
+// SIG and SILU to what came 26 cycles before. Control bits end in the stage that they belong to.
 // overflow_*: the value of that stage was saturated where the specification counts it.
 module tern_row_lane (
   input  logic clk,
@@ -97,37 +97,37 @@ module tern_row_lane (
     added <= 35'(onto) + (control.statistics_11 ? '0 : 35'(step));
   end
 
-  // ---- 12 .. 24: the sigmoid and what it is multiplied with ----
+  // ---- 12 .. 25: the sigmoid and what it is multiplied with ----
   logic [17:0] sigmoid;
-  logic signed [15:0] z_19;
-  logic [15:0] open_19;
-  logic signed [17:0] times, times_20, silu;
-  logic signed [35:0] gated, gated_21, gated_24;
-  logic [4:0] shift_20, shift_21;
-  logic one_20, gate_24;
+  logic signed [15:0] z_20;
+  logic [15:0] open_20;
+  logic signed [17:0] times, times_21, silu;
+  logic signed [35:0] gated, gated_22, gated_25;
+  logic [4:0] shift_21, shift_22;
+  logic one_21, gate_25;
   logic unused_silu;  // |z| <= 2^15 gives 18 bits
   tern_sigmoid sigmoid_unit (.clk, .z, .negate(control.gate_11), .sigmoid);
-  tern_delay #(.WIDTH(16), .CYCLES(8)) delay_z (.clk, .in(z), .out(z_19));
-  tern_delay #(.WIDTH(16), .CYCLES(19)) delay_open (.clk, .in(weight), .out(open_19));
-  tern_delay #(.WIDTH(1), .CYCLES(5)) delay_gate (.clk, .in(control.gate_19), .out(gate_24));
+  tern_delay #(.WIDTH(16), .CYCLES(9)) delay_z (.clk, .in(z), .out(z_20));
+  tern_delay #(.WIDTH(16), .CYCLES(20)) delay_open (.clk, .in(weight), .out(open_20));
+  tern_delay #(.WIDTH(1), .CYCLES(5)) delay_gate (.clk, .in(control.gate_20), .out(gate_25));
   tern_round #(.IN(36), .SHIFT(5)) round_gated (
-    .clk, .value(gated_21), .shift(shift_21), .rounded(gated_24));
+    .clk, .value(gated_22), .shift(shift_22), .rounded(gated_25));
   tern_saturate #(.IN(36), .OUT(18)) to_silu (
-    .value(gated_24), .result(silu), .saturated(unused_silu));
-  assign times = ~control.gate_19 ? 18'(z_19)
-    : control.bounded_19 & bug != 11 ? {2'b0, open_19} : 18'h10000;
+    .value(gated_25), .result(silu), .saturated(unused_silu));
+  assign times = ~control.gate_20 ? 18'(z_20)
+    : control.bounded_20 & bug != 11 ? {2'b0, open_20} : 18'h10000;
   always_ff @(posedge clk) begin
     gated <= times * $signed({1'b0, sigmoid[16:0]});
-    times_20 <= times;
-    one_20 <= sigmoid[17];
-    shift_20 <= control.gate_19 ? 5'd16 : 5'd15;
-    gated_21 <= gated + (one_20 ? 36'($signed({times_20, 17'd0})) : '0);
-    shift_21 <= shift_20;
+    times_21 <= times;
+    one_21 <= sigmoid[17];
+    shift_21 <= control.gate_20 ? 5'd16 : 5'd15;
+    gated_22 <= gated + (one_21 ? 36'($signed({times_21, 17'd0})) : '0);
+    shift_22 <= shift_21;
   end
 
-  // ---- 13 or 25: the result ----
+  // ---- 13 or 26: the result ----
   always_ff @(posedge clk) begin
-    if (control.long_24) y <= gate_24 ? 32'({1'b0, gated_24[17:0]}) : 32'(silu);
+    if (control.long_25) y <= gate_25 ? 32'({1'b0, gated_25[17:0]}) : 32'(silu);
     else y <= control.multiply_12 ? 32'(multiplied_12) : control.accumulate_12 ? 32'(accumulated) : added[31:0];
     overflow_13 <= control.accumulate_12 & accumulated_cut;
   end
