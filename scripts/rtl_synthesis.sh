@@ -51,7 +51,7 @@ area() {
     set -- ${entry##*: }
     quiet "$read $(with_parameters "$@") synth_xilinx -family xcup -flatten -top $1; tee -o $room/stat stat"
     line=$(awk -v name="$name" '
-      function grouped(n) { return n < 1000 ? n : int(n / 1000) "," sprintf("%03d", n % 1000) }
+      function grouped(n) { return n < 1000 ? n + 0 : int(n / 1000) "," sprintf("%03d", n % 1000) }
       $1 ~ /^LUT[1-6]$/ { lut += $2 }
       $1 ~ /^RAM(32M|64M|32M16|64M8)$/ { lut += $2 * ($1 ~ /M16|M8/ ? 8 : 4) }
       $1 ~ /^FD[CPRS]E$/ { ff += $2 }
