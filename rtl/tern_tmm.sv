@@ -40,12 +40,13 @@ module tern_tmm #(
   // ---- which beat this is ----
   logic running;
   logic [tern_pkg::kRowBits-1:0] rows_left;  // from the running row block on
-  logic [tern_pkg::kColumnBits-1:0] blocks, block;
+  logic [tern_pkg::kColumnBits-1:0] last_block, block, next_block;
   logic bank;           // of accumulators: one sums while the other one is read
   logic [RB-1:0] busy;  // cycles in which the other bank is still read
-  logic last_rows, ends_rows, take;
+  logic ends_rows;      // `block` is the last one; a register, as weight_ready depends on it
+  logic last_rows, take;
 
-  assign ends_rows = block == blocks - 1'b1;
+  assign next_block = ends_rows ? '0 : block + 1'b1;
   assign last_rows = rows_left <= (tern_pkg::kRowBits)'(ROWS);
   assign weight_ready = running & ~(ends_rows & busy != '0);
   assign start_ready = ~running;
@@ -65,10 +66,12 @@ module tern_tmm #(
     end
     if (start_valid & start_ready) begin
       rows_left <= start_rows;
-      blocks <= start_blocks;
+      last_block <= start_blocks - 1'b1;
       block <= '0;
+      ends_rows <= start_blocks == (tern_pkg::kColumnBits)'(1);
     end else if (take) begin
-      block <= ends_rows ? '0 : block + 1'b1;
+      block <= next_block;
+      ends_rows <= next_block == last_block;
       if (ends_rows) rows_left <= rows_left - (tern_pkg::kRowBits)'(ROWS);
     end
   end
