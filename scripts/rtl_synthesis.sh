@@ -62,7 +62,7 @@ area() {
     echo "$line"
     awk -F ' *[|] *' -v line="$line" '
       BEGIN { split(line, is) }
-      $2 == is[2] {
+      NF == 7 && $2 == is[2] {
         found = 1
         for (i = 3; i <= 6; i++) {
           said = $i; gsub(",", "", said); gsub(",", "", is[i])
