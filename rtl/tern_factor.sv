@@ -11,10 +11,10 @@ module tern_factor (
   localparam int E = tern_pkg::kExponentBits;
   localparam int DROPPED = tern_pkg::kMantissaBits - tern_pkg::kFactorBits;
   logic signed [E+1:0] right;
-  assign right = (E + 2)'(20 - DROPPED) - (E + 2)'(g.exponent) - (E + 2)'({1'b0, offset});
   always_ff @(posedge clk) begin
+    right <= (E + 2)'(20 - DROPPED) - (E + 2)'(g.exponent) - (E + 2)'({1'b0, offset});
     mantissa <= g.mantissa[tern_pkg::kMantissaBits-1:DROPPED];
-    shift <= right < 0 ? 6'd0 : right > (E + 2)'(56) ? 6'd56 : right[5:0];
   end
+  assign shift = right < 0 ? 6'd0 : right > (E + 2)'(56) ? 6'd56 : right[5:0];
   wire [DROPPED-1:0] unused_low = g.mantissa[DROPPED-1:0];
 endmodule

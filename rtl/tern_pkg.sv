@@ -50,19 +50,20 @@ package tern_pkg;
     logic scan_1;
     logic factor_1;       // the second one is the mantissa of g
     logic [kFactorBits-1:0] mantissa_1;
-    logic state_3;        // SILU of a state
-    logic statistics_3;
-    logic [5:0] shift_6;  // of the product, 20 more than the specification's
-    logic multiply_8;
-    logic gate_8;         // a sigmoid reads the product
-    logic state_8;
-    logic gate_9;         // SIG
-    logic onto_a_9;       // a is added to, not b
-    logic statistics_9;
+    logic state_4;        // SILU of a state
+    logic statistics_4;
+    logic [5:0] shift_7;  // of the product, 20 more than the specification's
     logic multiply_10;
-    logic accumulate_10;  // MAC, and STAT's 27 bits
-    logic gate_16;
-    logic bounded_16;     // SIG with a bound
+    logic gate_10;        // a sigmoid reads the product
+    logic state_10;
+    logic gate_11;        // SIG
+    logic onto_a_11;      // a is added to, not b
+    logic statistics_11;
+    logic multiply_12;
+    logic accumulate_12;  // MAC, and STAT's 27 bits
+    logic gate_20;
+    logic bounded_20;     // SIG with a bound
+    logic long_25;        // the result is SIG's or SILU's
   } row_control_t;
 
   // An instruction's fields, as in rtl/model/instruction.h.

@@ -2,7 +2,7 @@
 // block's norm weights (quantize in rtl/model/operations.cpp). The row's statistics are known:
 // max |v|, its reciprocal as the scalar unit gives it, and max |x|; they hold from the first slice until `done`.
 // x saturates to 27 bits; `saturated` stays set until it is cleared.
-// No handshake: a slice a cycle is taken; codes follow 11 cycles later, the sums $clog2(P) + 12 cycles
+// No handshake: a slice a cycle is taken; codes follow 14 cycles later, the sums $clog2(P) + 15 cycles
 // after the last slice, with `done`. An element that is not `active` does not count in the sums.
 module tern_quantizer #(
   parameter int P = 16
@@ -36,106 +36,111 @@ module tern_quantizer #(
 
   // x / 2^narrow_x and v / 2^narrow_v have 18 bits; q = v R / 2^code_shift. Any scalar is taken for R.
   localparam int E = tern_pkg::kExponentBits + 1;
-  logic [4:0] narrow_x, narrow_x_next, narrow_v, narrow_v_next, code_shift;
+  localparam int L = tern_pkg::kLargestBits;
+  logic [4:0] narrow_x, narrow_v, code_shift;
   logic [R-1:0] mantissa;
   logic signed [E-1:0] right;
-  assign right = -(E'(reciprocal.exponent) + E'(tern_pkg::kMantissaBits - R));
-  always_comb begin
-    narrow_x_next = '0;
-    narrow_v_next = '0;
-    for (int i = B - 1; i < tern_pkg::kLargestInputBits; i++)
-      if (largest_x[i]) narrow_x_next = 5'(i - (B - 2));
-    for (int i = B - 1; i < tern_pkg::kLargestBits; i++)
-      if (largest[i]) narrow_v_next = 5'(i - (B - 2));
-  end
+  logic [L-1:0] from_x, from_v;  // one of the bits from this one on is set
+  function automatic logic [L-1:0] from(input logic [L-1:0] number);
+    for (int i = 0; i < L; i++) from[i] = |(number >> i);
+  endfunction
+  function automatic logic [4:0] narrow(input logic [L-1:0] from_here);
+    narrow = '0;
+    for (int i = B - 1; i < L; i++)
+      narrow |= 5'(i - (B - 2)) & {5{from_here[i] & (i == L - 1 | ~from_here[(i+1)%L])}};
+  endfunction
   always_ff @(posedge clk) begin
-    narrow_x <= narrow_x_next;
-    narrow_v <= narrow_v_next;
+    from_x <= from(L'(largest_x));
+    from_v <= from(largest);
+    narrow_x <= narrow(from_x);
+    narrow_v <= narrow(from_v);
+    right <= -(E'(reciprocal.exponent) + E'(tern_pkg::kMantissaBits - R));
     mantissa <= reciprocal.mantissa[tern_pkg::kMantissaBits-1:tern_pkg::kMantissaBits-R];
     code_shift <= right < E'(10) ? 5'd10 : right > E'(27) ? 5'd27 : right[4:0];
   end
   assign squares_shift = narrow_x;
   wire [tern_pkg::kMantissaBits-R-1:0] unused_low = reciprocal.mantissa[tern_pkg::kMantissaBits-R-1:0];
 
-  // the slice, its x in 27 bits
-  logic [2:0] marks_1;
-  logic [P-1:0] active_1, cut_1;
-  tern_valid to_first (.clk, .rst_n, .in(marks), .out(marks_1));
-  tern_delay #(.WIDTH(P)) active_first (.clk, .in(active), .out(active_1));
+  // 1: the slice; memories and what selects one of them are in front of it. 2: its x in 27 bits
+  logic [2:0] marks_2;
+  logic [P-1:0] active_2, cut_2;
+  tern_valid #(.CYCLES(2)) to_x_marks (.clk, .rst_n, .in(marks), .out(marks_2));
+  tern_delay #(.WIDTH(P), .CYCLES(2)) to_x_active (.clk, .in(active), .out(active_2));
   tern_sticky sticky (
-    .clk, .rst_n, .clear(clear_saturated), .event_in(marks_1[2] & |(cut_1 & active_1)), .flag(saturated));
+    .clk, .rst_n, .clear(clear_saturated), .event_in(marks_2[2] & |(cut_2 & active_2)), .flag(saturated));
 
   logic [P*B-1:0] operands, normed;
   for (genvar i = 0; i < P; i++) begin : g_lane
-    logic signed [X-1:0] near, x_1;
-    logic signed [W-1:0] w_1, block_1;
+    logic signed [tern_pkg::kWordBits-1:0] x_1;
+    logic signed [X-1:0] near, x_2;
+    logic signed [W-1:0] w_2, block_2, block_6;
     logic cut;
     tern_saturate #(.IN(tern_pkg::kWordBits), .OUT(X)) to_x (
-      .value(x[i*tern_pkg::kWordBits+:tern_pkg::kWordBits]), .result(near), .saturated(cut));
+      .value(x_1), .result(near), .saturated(cut));
+    tern_delay #(.WIDTH(2 * W), .CYCLES(2)) weights (
+      .clk, .in({w[i*W+:W], block[i*W+:W]}), .out({w_2, block_2}));
     always_ff @(posedge clk) begin
-      x_1 <= near;
-      cut_1[i] <= cut;
-      w_1 <= w[i*W+:W];
-      block_1 <= block[i*W+:W];
+      x_1 <= x[i*tern_pkg::kWordBits+:tern_pkg::kWordBits];
+      x_2 <= near;
+      cut_2[i] <= cut;
     end
 
-    // codes
+    // .. 14: codes
     logic unused_v, unused_q, unused_x, unused_n;  // only what rounds up is cut
     logic signed [V-1:0] v, v_round;
     logic signed [B-1:0] s, s_next;
-    logic signed [B+R:0] product, product_7, q_round;
+    logic signed [B+R:0] product, product_10, q_round;
     logic signed [7:0] q_next, q;
-    tern_multiply multiply (.clk, .x(x_1), .w(w_1), .product(v));
+    tern_multiply multiply (.clk, .x(x_2), .w(w_2), .product(v));
     tern_round #(.IN(V), .SHIFT(5)) round_v (.clk, .value(v), .shift(narrow_v), .rounded(v_round));
     tern_saturate #(.IN(V), .OUT(B), .SYMMETRIC(1)) clip_v (
       .value(v_round), .result(s_next), .saturated(unused_v));
     tern_round #(.IN(B + R + 1), .SHIFT(5)) code (
-      .clk, .value(product_7), .shift(code_shift), .rounded(q_round));
+      .clk, .value(product_10), .shift(code_shift), .rounded(q_round));
     tern_saturate #(.IN(B + R + 1), .OUT(8), .SYMMETRIC(1)) clip_q (
       .value(q_round), .result(q_next), .saturated(unused_q));
     always_ff @(posedge clk) begin
       s <= s_next;
       product <= s * $signed({1'b0, mantissa});
-      product_7 <= product;
+      product_10 <= product;
       q <= q_next;
     end
     assign codes[i*8+:8] = q;
 
-    // squares
+    // .. 6: operands of squares; .. 12: the same times the block's norm
     logic signed [X-1:0] x_round;
     logic signed [B-1:0] o, o_next, n, n_next;
-    logic signed [W-1:0] block_3;
-    logic signed [B+W-1:0] weighed, weighed_5, n_round;
-    tern_round #(.IN(X), .SHIFT(5)) round_x (.clk, .value(x_1), .shift(narrow_x), .rounded(x_round));
+    logic signed [B+W-1:0] weighed, weighed_8, n_round;
+    tern_round #(.IN(X), .SHIFT(5)) round_x (.clk, .value(x_2), .shift(narrow_x), .rounded(x_round));
     tern_saturate #(.IN(X), .OUT(B), .SYMMETRIC(1)) clip_x (
       .value(x_round), .result(o_next), .saturated(unused_x));
-    tern_delay #(.WIDTH(W), .CYCLES(3)) delay (.clk, .in(bug == 10 ? w_1 : block_1), .out(block_3));
-    tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_5), .shift(4'd15), .rounded(n_round));
+    tern_delay #(.WIDTH(W), .CYCLES(4)) delay (.clk, .in(bug == 10 ? w_2 : block_2), .out(block_6));
+    tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_8), .shift(4'd15), .rounded(n_round));
     tern_saturate #(.IN(B + W), .OUT(B)) clip_n (
       .value(n_round), .result(n_next), .saturated(unused_n));
     always_ff @(posedge clk) begin
       o <= o_next;
-      weighed <= o * block_3;
-      weighed_5 <= weighed;
+      weighed <= o * block_6;
+      weighed_8 <= weighed;
       n <= n_next;
     end
     assign operands[i*B+:B] = o;
     assign normed[i*B+:B] = n;
   end
 
-  logic [2:0] marks_3, marks_8;
-  logic [P-1:0] active_3, active_8;
+  logic [2:0] marks_6, marks_12;
+  logic [P-1:0] active_6, active_12;
   logic unused_done;
-  tern_valid #(.CYCLES(10)) to_codes (.clk, .rst_n, .in(marks_1), .out(code_marks));
-  tern_delay #(.WIDTH(P), .CYCLES(10)) active_codes (.clk, .in(active_1), .out(code_active));
-  tern_valid #(.CYCLES(3)) to_squares (.clk, .rst_n, .in(marks_1), .out(marks_3));
-  tern_valid #(.CYCLES(5)) to_normed (.clk, .rst_n, .in(marks_3), .out(marks_8));
-  tern_delay #(.WIDTH(P), .CYCLES(3)) active_x (.clk, .in(active_1), .out(active_3));
-  tern_delay #(.WIDTH(P), .CYCLES(5)) active_n (.clk, .in(active_3), .out(active_8));
+  tern_valid #(.CYCLES(12)) to_codes (.clk, .rst_n, .in(marks_2), .out(code_marks));
+  tern_delay #(.WIDTH(P), .CYCLES(12)) active_codes (.clk, .in(active_2), .out(code_active));
+  tern_valid #(.CYCLES(4)) to_squares (.clk, .rst_n, .in(marks_2), .out(marks_6));
+  tern_valid #(.CYCLES(6)) to_normed (.clk, .rst_n, .in(marks_6), .out(marks_12));
+  tern_delay #(.WIDTH(P), .CYCLES(4)) active_x (.clk, .in(active_2), .out(active_6));
+  tern_delay #(.WIDTH(P), .CYCLES(6)) active_n (.clk, .in(active_6), .out(active_12));
   tern_square_sum #(.P(P)) sum_of_x (
-    .clk, .rst_n, .marks(marks_3), .active(active_3), .x(operands), .done(unused_done), .sum(squares));
+    .clk, .rst_n, .marks(marks_6), .active(active_6), .x(operands), .done(unused_done), .sum(squares));
   tern_square_sum #(.P(P)) sum_of_norm (
-    .clk, .rst_n, .marks(marks_8), .active(active_8), .x(normed), .done, .sum(squares_of_norm));
+    .clk, .rst_n, .marks(marks_12), .active(active_12), .x(normed), .done, .sum(squares_of_norm));
 
 `ifdef VERILATOR
   for (genvar i = 0; i < P; i++) begin : g_check

@@ -2,7 +2,7 @@
 // and the reciprocal R / 2^k that makes codes of a row with the largest |v| `integer_in` (code_reciprocal in
 // rtl/model/operations.cpp), as a scalar whose upper 17 bits are R. A quotient by zero is zero.
 // Handshake: in_* and out_* ready/valid, one operation at a time. Latency from taking operands to out_valid:
-// multiply and add 27, divide 29, root 28, of an integer 12, reciprocal 37.
+// multiply 27, add 28, divide 29, root 28, of an integer 13, reciprocal 38.
 module tern_scalar (
   input  logic clk,
   input  logic rst_n,
@@ -24,6 +24,7 @@ module tern_scalar (
   localparam int I = tern_pkg::kSquaresBits;
   localparam int R = tern_pkg::kFactorBits;
   localparam int X = E + 2;  // exponents while they are added
+  localparam logic [4:0] PREPARED = 5'd3;
   typedef enum logic [2:0] {kIdle, kNormalise, kPrepare, kRun, kFinish, kDone} state_e;
 
   state_e state;
@@ -71,7 +72,7 @@ module tern_scalar (
   assign a_is_high = b.mantissa == '0 | (a.mantissa != '0 & ~distance[X-1]);
   assign odd = a.exponent[0] ^ M[0];
 
-  wire start = state == kPrepare & count == 5'd2;
+  wire start = state == kPrepare & count == PREPARED;
   wire reciprocal_op = op == tern_pkg::kScalarReciprocal;
   tern_divider #(.BITS(M)) divider (
     .clk, .rst_n, .start,
@@ -89,6 +90,7 @@ module tern_scalar (
       tern_pkg::kScalarDivide, tern_pkg::kScalarReciprocal: run_ends = divide_done;
       tern_pkg::kScalarRoot: run_ends = root_done;
       tern_pkg::kScalarOfInteger: run_ends = 1'b1;
+      tern_pkg::kScalarAdd: run_ends = count == 5'(M);
       default: run_ends = count == 5'(M - 1);
     endcase
 
@@ -98,7 +100,7 @@ module tern_scalar (
       unique case (state)
         kIdle: if (in_valid) state <= of_integer(op_in) ? kNormalise : kPrepare;
         kNormalise: if (count == 5'd5) state <= kPrepare;
-        kPrepare: if (count == 5'd2) state <= kRun;
+        kPrepare: if (count == PREPARED) state <= kRun;
         kRun: if (run_ends) state <= kFinish;
         kFinish: state <= kDone;
         default: if (out_ready) state <= kIdle;
@@ -106,8 +108,8 @@ module tern_scalar (
     count <= count + 1'b1;
     unique case (state)
       kIdle: begin
-        // scalars need one cycle of kPrepare, an integer's rounding takes three
-        count <= of_integer(op_in) ? 5'd0 : 5'd2;
+        // scalars need one cycle of kPrepare, an integer's rounding takes four
+        count <= of_integer(op_in) ? 5'd0 : PREPARED;
         op <= op_in;
         a <= a_in;
         b <= b_in;
@@ -123,7 +125,7 @@ module tern_scalar (
         if (count == 5'd5) count <= 5'd0;
       end
       kPrepare: begin
-        if (count == 5'd2) count <= 5'd0;
+        if (count == PREPARED) count <= 5'd0;
         product <= {(M + 1)'(0), b.mantissa};
         high <= a_is_high ? a.mantissa : b.mantissa;
         low <= a.mantissa == '0 | b.mantissa == '0 ? '0 : a_is_high ? b.mantissa : a.mantissa;
@@ -141,48 +143,56 @@ module tern_scalar (
     endcase
   end
 
-  // ---- results ----
+  // ---- results: a mantissa of 24 bits or zero, and an exponent that counts one more where it was longer ----
   logic signed [E-1:0] exponent_of_integer;
   logic [M:0] sum;
   logic [M-1:0] mantissa;
-  logic signed [X-1:0] at;
-  assign sum = {1'b0, high} + {1'b0, low};
-  always_comb begin
-    mantissa = '0;
-    at = '0;
+  logic signed [X-1:0] base, at;
+  logic longer;
+  wire normal_result = mantissa[M-1];  // else zero
+  assign at = base + X'($signed({1'b0, longer}));
+  always_comb
     unique case (op)
       tern_pkg::kScalarMultiply: begin
-        mantissa = product[2*M-1] ? product[2*M-1:M] : product[2*M-2:M-1];
-        at = X'(a.exponent) + X'(b.exponent) + X'(M - 1) + X'(product[2*M-1]);
+        longer = product[2*M-1];
+        mantissa = longer ? product[2*M-1:M] : product[2*M-2:M-1];
       end
       tern_pkg::kScalarAdd: begin
-        mantissa = sum[M] ? sum[M:1] : sum[M-1:0];
-        at = X'(exponent) + X'(sum[M]);
+        longer = sum[M];
+        mantissa = longer ? sum[M:1] : sum[M-1:0];
       end
       tern_pkg::kScalarDivide: begin
-        if (a.mantissa != '0 && b.mantissa != '0) mantissa = quotient;
-        at = distance - X'(M) + X'(divider_whole);
+        longer = divider_whole;
+        mantissa = a.mantissa[M-1] & b.mantissa[M-1] ? quotient : '0;
       end
       tern_pkg::kScalarRoot: begin
-        if (a.mantissa != '0) mantissa = root;
-        at = (X'(a.exponent) - X'(M) + X'($signed({1'b0, odd}))) >>> 1;
+        longer = 1'b0;
+        mantissa = a.mantissa[M-1] ? root : '0;
       end
       tern_pkg::kScalarReciprocal: begin
+        longer = divider_whole;
         mantissa = {quotient[M-1:M-R] + R'(bug == 7), (M - R)'(0)};
-        at = X'(divider_whole) - X'(normal_length) - X'(10 + M - R);
       end
       default: begin
+        longer = 1'b0;
         mantissa = number[I-1:I-M];
-        at = X'(exponent_of_integer) + X'(length) - X'(M);
       end
     endcase
-  end
   always_ff @(posedge clk) begin
     if (state == kIdle) exponent_of_integer <= exponent_in;
+    sum <= {1'b0, high} + {1'b0, low};
+    unique case (op)
+      tern_pkg::kScalarMultiply: base <= X'(a.exponent) + X'(b.exponent) + X'(M - 1);
+      tern_pkg::kScalarAdd: base <= X'(exponent);
+      tern_pkg::kScalarDivide: base <= distance - X'(M);
+      tern_pkg::kScalarRoot: base <= (X'(a.exponent) - X'(M) + X'($signed({1'b0, odd}))) >>> 1;
+      tern_pkg::kScalarReciprocal: base <= X'(R - M - 10) - X'(normal_length);
+      default: base <= X'(exponent_of_integer) + X'(length) - X'(M);
+    endcase
     if (state == kFinish) begin
       result.mantissa <= mantissa;
-      result.exponent <= mantissa == '0 ? '0 : at[E-1:0];
-      overflow <= mantissa != '0 & at != X'($signed(at[E-1:0]));
+      result.exponent <= normal_result ? at[E-1:0] : '0;
+      overflow <= normal_result & at != X'($signed(at[E-1:0]));
     end
   end
 

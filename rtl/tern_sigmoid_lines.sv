@@ -1,6 +1,6 @@
 // The lines of sigmoid(-x) over x = 0 .. 16, 128 of them, Q.17: where a segment begins, and how far it falls
 // over the segment; the values of make_lines() in rtl/model/operations.cpp, to which the tests hold every
-// argument. Latency 1.
+// argument. Latency 2, of which the second may be the output register of a block RAM.
 module tern_sigmoid_lines (
   input  logic clk,
   input  logic [6:0] segment,
@@ -8,7 +8,7 @@ module tern_sigmoid_lines (
   output logic [11:0] fall
 );
   logic [27:0] line;
-  assign {base, fall} = line;
+  always_ff @(posedge clk) {base, fall} <= line;
   always_ff @(posedge clk)
     case (segment)
       7'd0: line <= {16'd65535, 12'd4091};

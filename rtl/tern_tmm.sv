@@ -8,7 +8,7 @@
 // Handshake: start_*, weight_* ready/valid. Sums come in the order of rows, at most one a cycle, and
 // must be taken. A beat is refused only while no product runs, or where a row block has fewer tiles than rows.
 // code_address belongs to the beat that is taken; `codes` has those columns one cycle later.
-// Latency from a row block's last beat to its first sum: $clog2(COLUMNS) + 4.
+// Latency from a row block's last beat to its first sum: $clog2(COLUMNS) + 5.
 module tern_tmm #(
   parameter int ROWS = 16,
   parameter int COLUMNS = 16
@@ -40,12 +40,13 @@ module tern_tmm #(
   // ---- which beat this is ----
   logic running;
   logic [tern_pkg::kRowBits-1:0] rows_left;  // from the running row block on
-  logic [tern_pkg::kColumnBits-1:0] blocks, block;
+  logic [tern_pkg::kColumnBits-1:0] last_block, block, next_block;
   logic bank;           // of accumulators: one sums while the other one is read
   logic [RB-1:0] busy;  // cycles in which the other bank is still read
-  logic last_rows, ends_rows, take;
+  logic ends_rows;      // `block` is the last one; a register, as weight_ready depends on it
+  logic last_rows, take;
 
-  assign ends_rows = block == blocks - 1'b1;
+  assign next_block = ends_rows ? '0 : block + 1'b1;
   assign last_rows = rows_left <= (tern_pkg::kRowBits)'(ROWS);
   assign weight_ready = running & ~(ends_rows & busy != '0);
   assign start_ready = ~running;
@@ -65,22 +66,25 @@ module tern_tmm #(
     end
     if (start_valid & start_ready) begin
       rows_left <= start_rows;
-      blocks <= start_blocks;
+      last_block <= start_blocks - 1'b1;
       block <= '0;
+      ends_rows <= start_blocks == (tern_pkg::kColumnBits)'(1);
     end else if (take) begin
-      block <= ends_rows ? '0 : block + 1'b1;
+      block <= next_block;
+      ends_rows <= next_block == last_block;
       if (ends_rows) rows_left <= rows_left - (tern_pkg::kRowBits)'(ROWS);
     end
   end
 
   // ---- the beat, and what it means, along the tree ----
-  logic valid_at[0:LEVELS+1], first_at[0:LEVELS+1], ends_at[0:LEVELS+1], bank_at[0:LEVELS+1];
-  logic last_at[0:LEVELS+1];
-  logic [RB-1:0] rows_at[0:LEVELS+1];  // of the row block, those that are wanted
-  logic [ROWS*COLUMNS*2-1:0] weights_1;
+  logic valid_at[0:LEVELS+2], first_at[0:LEVELS+2], ends_at[0:LEVELS+2], bank_at[0:LEVELS+2];
+  logic last_at[0:LEVELS+2];
+  logic [RB-1:0] rows_at[0:LEVELS+2];  // of the row block, those that are wanted
+  logic [ROWS*COLUMNS*2-1:0] weights_1, weights_2;
 
   always_ff @(posedge clk) begin
     weights_1 <= weights;
+    weights_2 <= weights_1;
     valid_at[0] <= rst_n & take & ~(bug == 5 & ends_rows);
     first_at[0] <= block == '0 & ~(bug == 4);
     ends_at[0] <= rst_n & take & ends_rows;
@@ -88,7 +92,7 @@ module tern_tmm #(
     rows_at[0] <= last_rows ? RB'(rows_left) : RB'(ROWS);
     bank_at[0] <= bank;
   end
-  for (genvar i = 1; i <= LEVELS + 1; i++) begin : g_along
+  for (genvar i = 1; i <= LEVELS + 2; i++) begin : g_along
     always_ff @(posedge clk) begin
       valid_at[i] <= rst_n & valid_at[i-1];
       ends_at[i] <= rst_n & ends_at[i-1];
@@ -103,7 +107,7 @@ module tern_tmm #(
   logic [COLUMNS*8-1:0] lane_codes;
   for (genvar b = 0; b < ROW_BYTES; b++) begin : g_byte
     for (genvar p = 0; p < 4; p++) begin : g_field
-      assign lane_codes[(4*b+p)*8+:8] = codes[(p*ROW_BYTES+b)*8+:8];
+      always_ff @(posedge clk) lane_codes[(4*b+p)*8+:8] <= codes[(p*ROW_BYTES+b)*8+:8];
     end
   end
 
@@ -118,7 +122,7 @@ module tern_tmm #(
       for (genvar c = 0; c < N; c++) begin : g_sum
         if (l == 0) begin : g_leaf
           // code 0: -q, 1: nothing, 2: q; |q| <= 127, so -q has 8 bits
-          wire [1:0] code = weights_1[2*(r*COLUMNS+c)+:2];
+          wire [1:0] code = weights_2[2*(r*COLUMNS+c)+:2];
           wire [7:0] q = lane_codes[8*c+:8];
           wire minus = ~code[1] ^ (bug == 6);
           always_ff @(posedge clk)
@@ -131,10 +135,10 @@ module tern_tmm #(
     end
     logic signed [tern_pkg::kSumBits-1:0] accumulator[0:1];
     logic signed [tern_pkg::kSumBits-1:0] previous;
-    wire at = bank_at[LEVELS+1];
-    assign previous = first_at[LEVELS+1] ? '0 : accumulator[at];
+    wire at = bank_at[LEVELS+2];
+    assign previous = first_at[LEVELS+2] ? '0 : accumulator[at];
     always_ff @(posedge clk)
-      if (valid_at[LEVELS+1])
+      if (valid_at[LEVELS+2])
         accumulator[at] <= previous + (tern_pkg::kSumBits)'(g_level[LEVELS].s[0]);
     assign row_sum[r] = accumulator[read_bank];
   end
@@ -150,13 +154,13 @@ module tern_tmm #(
       sum_row <= '0;
       sum_valid <= 1'b0;
     end else begin
-      to_read <= ends_at[LEVELS+1] ? rows_at[LEVELS+1] : to_read - RB'(to_read != '0);
+      to_read <= ends_at[LEVELS+2] ? rows_at[LEVELS+2] : to_read - RB'(to_read != '0);
       sum_valid <= to_read != '0;
       if (sum_valid) sum_row <= sum_last ? '0 : sum_row + 1'b1;
     end
-    if (ends_at[LEVELS+1]) begin
-      read_bank <= bank_at[LEVELS+1];
-      last_of_all <= last_at[LEVELS+1];
+    if (ends_at[LEVELS+2]) begin
+      read_bank <= bank_at[LEVELS+2];
+      last_of_all <= last_at[LEVELS+2];
       read_lane <= '0;
     end else if (to_read != '0) read_lane <= read_lane + 1'b1;
     sum <= row_sum[read_lane];
@@ -173,7 +177,7 @@ module tern_tmm #(
 
 `ifdef VERILATOR
   a_code: assert property (@(posedge clk) disable iff (!rst_n) !any_three);
-  wire ends_now = ends_at[LEVELS+1];
+  wire ends_now = ends_at[LEVELS+2];
   a_drained: assert property (@(posedge clk) disable iff (!rst_n) ends_now |-> (to_read >> 1) == '0);
   c_wait: cover property (@(posedge clk) disable iff (!rst_n) weight_valid && running && !weight_ready);
 `endif

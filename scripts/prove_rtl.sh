@@ -7,7 +7,7 @@ room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 
 proofs=( # module, steps, its parameters
-  "tern_round 3 IN 8 SHIFT 4"
+  "tern_round 4 IN 8 SHIFT 4"
   "tern_saturate 1 IN 12 OUT 5"
   "tern_saturate 1 IN 12 OUT 5 SYMMETRIC 1"
   "tern_skid 2 WIDTH 4"
@@ -53,7 +53,7 @@ for proof in "${proofs[@]}"; do
   printf 'proved %s (%s) in %d s\n' "$module" "$parameters" $((SECONDS - started))
 done
 
-for planted in "1 tern_round 3 IN 8 SHIFT 4" "2 tern_skid 2 WIDTH 4" "3 tern_fifo 2 WIDTH 4 DEPTH 4" \
+for planted in "1 tern_round 4 IN 8 SHIFT 4" "2 tern_skid 2 WIDTH 4" "3 tern_fifo 2 WIDTH 4 DEPTH 4" \
   "13 tern_burst_splitter 2 ADDRESS 8 LENGTH 6 BURST 4"; do
   read -r bug module steps parameters <<<"$planted"
   [ $# = 0 ] || [[ " $* " = *" $module "* ]] || continue

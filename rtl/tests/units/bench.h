@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <verilated_cov.h>
 
 #include <cstdlib>
 #include <memory>
@@ -52,6 +53,16 @@ class Random {
   std::mt19937_64 engine_;
 };
 
+// With TERN_RTL_COVERAGE: the lines that a unit's simulation reached, into a file of its own.
+#ifdef TERN_RTL_COVERAGE
+inline void write_coverage(VerilatedContext& context) {
+  static int files = 0;
+  context.coveragep()->write((TERN_RTL_COVERAGE + std::to_string(++files) + ".dat").c_str());
+}
+#else
+inline void write_coverage(VerilatedContext&) {}
+#endif
+
 // A Verilated unit. Its registers begin with random bits, and are random again in every reset.
 template <class Model>
 class Bench {
@@ -70,6 +81,7 @@ class Bench {
   ~Bench() {
     Verilated::threadContextp(&context_);  // a model leaves the context that the thread used last
     model_->final();
+    write_coverage(context_);
     model_.reset();
   }
   Bench(const Bench&) = delete;

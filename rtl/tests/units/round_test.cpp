@@ -3,6 +3,8 @@
 #include <tern_saturate.h>
 #include <tern_saturate_symmetric.h>
 
+#include <deque>
+
 #include "rtl/model/fixed_point.h"
 #include "rtl/tests/units/bench.h"
 
@@ -13,23 +15,23 @@ constexpr int kBits = 55;
 
 class Rounder {
  public:
-  // what the unit gave for what went in two cycles before
+  // what the unit gave for what went in three cycles before
   void next(std::int64_t value, int shift) {
     put(bench_->value, 0, kBits, std::uint64_t(value));
     bench_->shift = std::uint8_t(shift);
     bench_.tick();
-    if (cases_++ > 0) {
-      ASSERT_EQ(get_signed(bench_->rounded, 0, kBits), round_shift(value_, std::min(shift_, 62)))
-          << value_ << " / 2^" << shift_;
-    }
-    value_ = value, shift_ = shift;
+    inside_.push_back({value, shift});
+    if (inside_.size() < 3) return;
+    const auto [first, by] = inside_.front();
+    inside_.pop_front();
+    ASSERT_EQ(get_signed(bench_->rounded, 0, kBits), round_shift(first, std::min(by, 62)))
+        << first << " / 2^" << by;
   }
   Random& random() { return bench_.random; }
 
  private:
   Bench<tern_round> bench_{1};
-  std::int64_t value_ = 0;
-  int shift_ = 0, cases_ = 0;
+  std::deque<std::pair<std::int64_t, int>> inside_{};
 };
 
 TEST(Round, HalvesGoToEven) {
