@@ -13,7 +13,7 @@ module tern_register #(
   input  logic [$clog2(SLICES)-1:0] read_address,
   output logic [LANES*BITS-1:0] read_data
 );
-`ifdef VERILATOR
+`ifdef TERN_TRACE
   // What the memory holds behind a write, a cycle later.
   import "DPI-C" function void tern_trace_word(input int number, input int word, input int value);
 `endif
@@ -23,7 +23,7 @@ module tern_register #(
       if (write[i]) memory[write_address] <= write_data[i*BITS+:BITS];
       read_data[i*BITS+:BITS] <= memory[read_address];
     end
-`ifdef VERILATOR
+`ifdef TERN_TRACE
     logic written = 1'b0;
     logic [$clog2(SLICES)-1:0] at;
     always_ff @(posedge clk) begin

@@ -18,7 +18,8 @@ namespace tern::rtl {
 
 // Those of the units in tern_pkg.
 enum class Unit { memory, row, quantizer, scalar, product, argmax, count };
-enum class Issue { issues, fetches, unit, source, destination, end, count };
+enum class Issue { issues, fetches, queue, end, count };
+enum class Array { multiplies, tiles, codes, count };
 constexpr int kCounterBits = 40;
 
 inline int unit_of(Op op) {
@@ -199,6 +200,9 @@ class CoreBench : public Bench<Model> {
   }
   std::int64_t counter(Unit unit) { return counter(int(unit)); }
   std::int64_t counter(Issue state) { return counter(int(Unit::count) + int(state)); }
+  std::int64_t counter(Array state) {
+    return counter(int(Unit::count) + int(Issue::count) + int(state));
+  }
   std::int64_t compared() const { return trace_.compared(); }
   std::int64_t beats_read() const { return memory_.beats_read; }
   std::int64_t cycles = 0;  // of the last run
