@@ -1,11 +1,5 @@
-// The program, and its instructions on their way: each goes, in order, to the queue of its unit, where it waits for as many
-// completions of the other units as what it conflicts with is away. A conflict: it reads what the other one writes, or
-// writes what the other one reads or writes; or both read a register that is a memory, whose port to read serves one unit.
-//
-// Two may go while what they read is still written, and follow the writer: the row unit the sums of a product, a product
-// the codes of the quantiser. The product's second instruction goes when the array is free, while the first one's sums are
-// still written; its tiles are asked for as soon as it is in the queue.
-// LOOP's counters are here. Counts what each cycle was.
+// The program, and the issue of its instructions in order: each goes to the scoreboard, to the queue of its unit, when that
+// has room. LOOP's counters are here. Counts what each cycle was.
 module tern_issue (
   input  logic clk,
   input  logic rst_n,
@@ -33,8 +27,6 @@ module tern_issue (
   localparam int U = tern_pkg::kUnits;
   localparam int R = tern_pkg::kResources;
   localparam int B = tern_pkg::kProgramBits;
-  localparam int K = tern_pkg::kWorkBits;
-  localparam int PRODUCT = tern_pkg::kProductUnit;
   typedef enum logic [1:0] {kIdle, kFetch, kDecode, kReady} state_e;
   state_e state;
   assign running = state != kIdle;
@@ -93,52 +85,10 @@ module tern_issue (
     end
   end
 
-  // ---- what the next instruction waits for, and the queues ----
-  // scalars and the statistic register are flip-flops, which any number of units reads
-  localparam logic [R-1:0] ONE_PORT = {1'b0, 1'b0, 2'b11, 16'd0, 14'h3fff};
-  localparam logic [R-1:0] TILES = R'(1) << tern_pkg::kTilesAt;  // a store does not wait for products before it
-  logic [2*U-1:0] waits_next;
-  logic [U-1:0] overwrites;  // what this unit's instructions read or write
-  logic [1:0] leads[0:U-1];
-  for (genvar u = 0; u < U; u++) begin : g_unit
-    tern_pkg::work_t work_1, work_2;
-    logic [1:0] held, went, meets;
-    logic [R-1:0] reads_1, reads_2, writes_1, writes_2;
-    logic [2*U-1:0] waits_1, waits_2;
-    for (genvar s = 0; s < 2; s++) begin : g_met
-      wire [R-1:0] its_reads = s == 0 ? reads_1 : reads_2;
-      wire [R-1:0] its_writes = s == 0 ? writes_1 : writes_2;
-      wire [R-1:0] source = reads & ((its_writes & ~{R{bug == 17}}) | (its_reads & ONE_PORT));
-      wire [R-1:0] destination = writes & ~TILES & its_reads & ~{R{bug == 18}};
-      assign meets[s] = held[s] & (|(writes & its_writes) | (~units[u] & |(source | destination)));
-    end
-    assign waits_next[2*u+:2] = (meets[1] & bug != 23 ? 2'd2 : {1'b0, |meets}) - {1'b0, done[u] & |meets};
-    assign overwrites[u] = |(writes & ({R{held[0]}} & (reads_1 | writes_1) | {R{held[1]}} & (reads_2 | writes_2)));
-    localparam int LEADER = u == tern_pkg::kRowUnit ? PRODUCT : u == PRODUCT ? tern_pkg::kQuantizerUnit : u;
-    tern_queue #(.UNIT(u), .LEADER(LEADER), .AHEAD(u == PRODUCT)) queue (
-      .clk, .rst_n, .put(goes & units[u]), .work({instruction, layer, pass}), .reads, .writes, .waits(waits_next),
-      .follows(LEADER != u & ~overwrites[LEADER]), .done, .ready(u != PRODUCT | array_free), .go(go[u]), .held, .went,
-      .work_1, .work_2, .reads_1, .reads_2, .writes_1, .writes_2, .waits_1, .waits_2, .leads(leads[u]));
-    assign full[u] = held[1];
-    assign empty[u] = ~held[0];
-    assign busy[u] = went[0];
-    assign work[u*K+:K] = bug == 27 ? {work_1.i, layer, pass} : work_1;
-    assign unit_reads[u*R+:R] = reads_1 & {R{went[0]}};
-    wire unused_bits = ^{work_2, waits_1, waits_2, went[1]};  // but the product's
-  end
-  assign product_next = g_unit[PRODUCT].work_2;
-  assign row_follows = leads[tern_pkg::kRowUnit][0];
-  assign product_follows = leads[PRODUCT][g_unit[PRODUCT].went[1]];
-
-  // ---- tiles, in the order of the products: not while a store before them is not done ----
-  logic [1:0] asked, ask_at, stored;
-  assign stored[0] = g_unit[PRODUCT].waits_1[2*tern_pkg::kMemoryUnit+:2] == 2'd0 | bug == 24;
-  assign stored[1] = g_unit[PRODUCT].waits_2[2*tern_pkg::kMemoryUnit+:2] == 2'd0 | bug == 24;
-  assign ask_at[0] = g_unit[PRODUCT].held[0] & fetch_ready & stored[0] & ~asked[0];
-  assign ask_at[1] = g_unit[PRODUCT].held[1] & fetch_ready & stored[1] & ~asked[1] & asked[0];
-  assign fetch = |ask_at;
-  assign fetch_next = asked[0];
-  always_ff @(posedge clk) asked <= {2{rst_n}} & (asked | ask_at) >> done[PRODUCT];
+  tern_scoreboard scoreboard (
+    .clk, .rst_n, .put(units & {U{goes}}), .next({instruction, layer, pass}), .reads, .writes, .full, .empty, .work,
+    .product_next, .go, .done, .busy, .row_follows, .product_follows, .unit_reads, .array_free, .fetch, .fetch_next,
+    .fetch_ready);
 
   // ---- counters ----
   logic [tern_pkg::kIssueStates-1:0] now;
@@ -164,7 +114,7 @@ module tern_issue (
     c_full: cover property (@(posedge clk) disable iff (!rst_n) state == kReady && units[u] && full[u]);
   end
   c_sums: cover property (@(posedge clk) disable iff (!rst_n) busy[tern_pkg::kRowUnit] && row_follows);
-  c_codes: cover property (@(posedge clk) disable iff (!rst_n) busy[PRODUCT] && product_follows);
+  c_codes: cover property (@(posedge clk) disable iff (!rst_n) busy[tern_pkg::kProductUnit] && product_follows);
 `endif
 `ifdef TERN_TRACE
   // Two cycles after it is done, when the trace has what it wrote.

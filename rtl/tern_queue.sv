@@ -3,6 +3,7 @@
 // first one went. One that `follows` the unit LEADER goes while it waits for one completion of that.
 // Handshake: `put` only while there is room; `go` for a cycle while `ready`. Latency: goes from the cycle after `put` on.
 module tern_queue #(
+  parameter int R = tern_pkg::kResources,
   parameter int UNIT = 0,
   parameter int LEADER = 0,
   parameter bit AHEAD = 0
@@ -11,8 +12,8 @@ module tern_queue #(
   input  logic rst_n,
   input  logic put,
   input  tern_pkg::work_t work,
-  input  logic [tern_pkg::kResources-1:0] reads,
-  input  logic [tern_pkg::kResources-1:0] writes,
+  input  logic [R-1:0] reads,
+  input  logic [R-1:0] writes,
   input  logic [2*tern_pkg::kUnits-1:0] waits,  // behind this cycle, two bits for each unit
   input  logic follows,
   input  logic [tern_pkg::kUnits-1:0] done,
@@ -22,17 +23,17 @@ module tern_queue #(
   output logic [1:0] went,
   output tern_pkg::work_t work_1,
   output tern_pkg::work_t work_2,
-  output logic [tern_pkg::kResources-1:0] reads_1,
-  output logic [tern_pkg::kResources-1:0] reads_2,
-  output logic [tern_pkg::kResources-1:0] writes_1,
-  output logic [tern_pkg::kResources-1:0] writes_2,
+  output logic [R-1:0] reads_1,
+  output logic [R-1:0] reads_2,
+  output logic [R-1:0] writes_1,
+  output logic [R-1:0] writes_2,
   output logic [2*tern_pkg::kUnits-1:0] waits_1,
   output logic [2*tern_pkg::kUnits-1:0] waits_2,
-  output logic [1:0] leads  // that is followed still runs, or is to come
+  output logic [1:0] follower
 );
   localparam int U = tern_pkg::kUnits;
   logic leaves, put_1;
-  logic [1:0] follower, put_at, go_at;
+  logic [1:0] put_at, go_at;
   logic [2*U-1:0] left_1, left_2;  // waits behind this cycle
   logic [U-1:0] stay_1, stay_2;
   assign leaves = done[UNIT];
@@ -44,7 +45,6 @@ module tern_queue #(
     assign stay_1[w] = waits_1[2*w+1] | (waits_1[2*w] & ~(w == LEADER & follower[0]));
     assign stay_2[w] = waits_2[2*w+1] | (waits_2[2*w] & ~(w == LEADER & follower[1]));
   end
-  assign leads = {|waits_2[2*LEADER+:2], |waits_1[2*LEADER+:2]};
   assign go_at[0] = held[0] & ~went[0] & ready & stay_1 == '0;
   assign go_at[1] = AHEAD & held[1] & ~went[1] & ready & stay_2 == '0 & went[0];
   assign go = |go_at;
@@ -70,5 +70,19 @@ module tern_queue #(
 `ifdef VERILATOR
   a_room: assert property (@(posedge clk) disable iff (!rst_n) put |-> !held[1]);
   a_done: assert property (@(posedge clk) disable iff (!rst_n) leaves |-> went[0]);
+`endif
+`ifdef FORMAL
+  logic past_reset = 1'b0;
+  always_ff @(posedge clk) past_reset <= 1'b1;
+  always_comb if (past_reset) begin
+    assert (held != 2'b10);
+    assert ((went & ~held) == '0 && went != 2'b10);
+  end
+  for (genvar w = 0; w < U; w++) begin : g_prove
+    always_comb if (past_reset) begin
+      if (went[0]) assert (waits_1[2*w+:2] == 2'd0 || (w == LEADER && follower[0] && waits_1[2*w+:2] == 2'd1));
+      if (went[1]) assert (waits_2[2*w+:2] == 2'd0 || (w == LEADER && follower[1] && waits_2[2*w+:2] == 2'd1));
+    end
+  end
 `endif
 endmodule

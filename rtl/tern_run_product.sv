@@ -8,7 +8,8 @@ module tern_run_product #(
   parameter int P = 16,
   parameter int SLICES = 64,
   parameter int BURST = 32,  // beats
-  parameter int QUEUE = 512  // beats that may be under way or wait
+  parameter int QUEUE = 512,  // beats that may be under way or wait
+  parameter int UNDER_WAY = 4 * BURST  // of them: hides a latency of 3 bursts
 ) (
   input  logic clk,
   input  logic rst_n,
@@ -68,20 +69,26 @@ module tern_run_product #(
     if (fetch_1) tiles <= N'(row_blocks * N'(column_blocks));
   end
 
-  // ---- bursts, while the queue has room for what they bring ----
+  // ---- bursts, while the queue has room for what they bring; few under way, as loads come behind them ----
   logic burst_valid, room, pop, unused_last;
   logic [$clog2(BURST):0] burst_beats;
-  logic [Q-1:0] reserved;
+  logic [Q-1:0] reserved, under_way;
   tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
     .clk, .rst_n, .in_valid(ask), .in_ready(split_ready), .in_address(address), .in_beats(tiles),
     .out_valid(burst_valid), .out_ready(ask_ready & room), .out_address(ask_address), .out_beats(burst_beats),
     .out_last(unused_last));
-  assign room = reserved <= Q'(QUEUE - BURST);
+  assign room = reserved <= Q'(QUEUE - BURST) & under_way <= Q'(UNDER_WAY - BURST);
   assign ask_valid = burst_valid & room;
   assign ask_beats = 9'(burst_beats);
+  wire [Q-1:0] more = ask_valid & ask_ready ? Q'(burst_beats) : '0;
   always_ff @(posedge clk)
-    if (!rst_n) reserved <= '0;
-    else reserved <= reserved + (ask_valid & ask_ready ? Q'(burst_beats) : '0) - Q'(pop);
+    if (!rst_n) begin
+      reserved <= '0;
+      under_way <= '0;
+    end else begin
+      reserved <= reserved + more - Q'(pop);
+      under_way <= under_way + more - Q'(beat_valid);
+    end
 
   // ---- the product ----
   logic tile_valid, array_ready, there, sum_valid, sum_last;
@@ -128,7 +135,7 @@ module tern_run_product #(
     else if (sum_valid & sum_lane == (tern_pkg::kRowBits)'(P - 1)) written <= written + 1'b1;
 
 `ifdef VERILATOR
-  wire overrun = beat_valid & ~beat_ready;  // room was reserved
+  wire overrun = beat_valid & ~beat_ready;  // room is reserved
   a_room: assert property (@(posedge clk) disable iff (!rst_n) !overrun);
 `endif
   wire unused_bits = ^{fetched.i.op, fetched.i.vd, fetched.i.va, fetched.i.vb, fetched.i.pa, fetched.i.pb, fetched.i.sd,
