@@ -122,7 +122,7 @@ module tern_core #(
   end
 
   // ---- scalars, and the statistic register ----
-  tern_pkg::scalar_t s[0:tern_pkg::kScalars-1];
+  logic [tern_pkg::kMantissaBits+tern_pkg::kExponentBits-1:0] s[0:tern_pkg::kScalars-1];  // scalar_t
   tern_pkg::scalar_t loaded, result;
   logic loads, computes, statistics_done, load_overflow, scalar_overflow;
   logic [3:0] loads_to, computes_to;
