@@ -3,7 +3,8 @@
 //
 // Memory port: requests of bursts of beats, which never cross 4 KB; what was read comes in the order of the requests; a
 // write is one beat with a bit for each byte. A read gives what every write that was taken before its request left.
-// The weights of a product are asked for while a store may not run. All handshakes are ready/valid.
+// The weights of a product are asked for when the stores before it are done, and are not those that a store behind it
+// changes. All handshakes are ready/valid.
 module tern_core #(
   parameter int W = 512,  // bits of the memory port
   parameter int ROWS = 16,
@@ -25,7 +26,7 @@ module tern_core #(
   output logic [tern_pkg::kIndexBits-1:0] likeliest,
   output logic saturated,  // something did in this token
   output logic illegal,    // a tile had a code that is none; stays set until the reset
-  output logic [(tern_pkg::kUnits+tern_pkg::kIssueStates)*tern_pkg::kCounterBits-1:0] counters,
+  output logic [tern_pkg::kCounters*tern_pkg::kCounterBits-1:0] counters,
   output logic read_valid,
   input  logic read_ready,
   output logic [31:0] read_address,
@@ -48,29 +49,31 @@ module tern_core #(
   localparam int SCALAR = tern_pkg::kScalarUnit, PRODUCT = tern_pkg::kProductUnit, ARGMAX = tern_pkg::kArgmaxUnit;
   if (W != 2 * ROWS * COLUMNS) $error("W: expected a beat for each tile");
 
-  // ---- issue; each unit keeps its instruction, and goes a cycle later ----
+  // ---- issue ----
+  localparam int K = tern_pkg::kWorkBits;
   logic begins;
-  logic [U-1:0] issue, go, done, busy;
+  logic [U-1:0] go, done, busy;
   logic [U*R-1:0] unit_reads;
-  logic [31:0] layer;
-  logic [tern_pkg::kPassBits-1:0] pass;
+  logic [U*K-1:0] work;
   logic [tern_pkg::kTokenBits-1:0] token_now;
-  tern_pkg::instruction_t instruction;
-  assign begins = start & ~running;
+  logic [tern_pkg::kArrayStates-1:0] array;
+  logic row_follows, product_follows, array_free, fetch, fetch_next, fetch_ready;
+  tern_pkg::work_t of_memory, of_row, of_quantizer, of_scalar, of_product, of_argmax, next_product, fetched;
+  tern_pkg::instruction_t starts;
   tern_issue issuer (
-    .clk, .rst_n, .program_write, .program_address, .program_word, .start, .running, .instruction, .issue, .done, .busy,
-    .unit_reads, .layer, .pass, .counters);
-  tern_pkg::instruction_t of_memory, of_row, of_quantizer, of_scalar, of_product, of_argmax;
-  always_ff @(posedge clk) begin
-    go <= {U{rst_n}} & issue;
-    if (begins) token_now <= token;
-    if (issue[MEMORY]) of_memory <= instruction;
-    if (issue[ROW]) of_row <= instruction;
-    if (issue[QUANTIZER]) of_quantizer <= instruction;
-    if (issue[SCALAR]) of_scalar <= instruction;
-    if (issue[PRODUCT]) of_product <= instruction;
-    if (issue[ARGMAX]) of_argmax <= instruction;
-  end
+    .clk, .rst_n, .program_write, .program_address, .program_word, .start, .running, .work, .product_next(next_product),
+    .go, .done, .busy, .row_follows, .product_follows, .unit_reads, .array_free, .fetch, .fetch_next, .fetch_ready,
+    .array, .counters);
+  assign begins = start & ~running;
+  always_ff @(posedge clk) if (begins) token_now <= token;
+  assign of_memory = work[MEMORY*K+:K];
+  assign of_row = work[ROW*K+:K];
+  assign of_quantizer = work[QUANTIZER*K+:K];
+  assign of_scalar = work[SCALAR*K+:K];
+  assign of_product = work[PRODUCT*K+:K];
+  assign of_argmax = work[ARGMAX*K+:K];
+  assign starts = busy[PRODUCT] ? next_product.i : of_product.i;
+  assign fetched = fetch_next ? next_product : of_product;
   logic [C-1:0] n[0:tern_pkg::kLengths-1];
   for (genvar i = 0; i < tern_pkg::kLengths; i++) begin : g_length
     assign n[i] = lengths[i*C+:C];
@@ -83,12 +86,13 @@ module tern_core #(
   logic [P*32-1:0] memory_data, row_data;
   logic [P*16-1:0] norm_data;
   logic [31:0] product_word;
+  logic [A:0] written_sums, written_codes;  // slices, so far
   logic [P*32-1:0] v[0:15];
   logic [P*16-1:0] p[0:tern_pkg::kNorms-1];
   for (genvar r = 0; r < tern_pkg::kVectors; r++) begin : g_vector
-    wire by_row = busy[ROW] & of_row.vd == 4'(r);
-    wire by_product = busy[PRODUCT] & of_product.vd == 4'(r);
-    wire by_memory = busy[MEMORY] & of_memory.vd == 4'(r);
+    wire by_row = busy[ROW] & of_row.i.vd == 4'(r);
+    wire by_product = busy[PRODUCT] & of_product.i.vd == 4'(r);
+    wire by_memory = busy[MEMORY] & of_memory.i.vd == 4'(r);
     wire [P-1:0] write = {P{by_row}} & row_write | {P{by_product}} & product_write | {P{by_memory}} & memory_write;
     tern_register #(.LANES(P), .BITS(32), .SLICES(SLICES), .NUMBER(r)) words (
       .clk, .write, .write_address(by_row & |row_write ? row_at : by_product & |product_write ? product_at : memory_at),
@@ -102,22 +106,23 @@ module tern_core #(
   end
   for (genvar r = 0; r < tern_pkg::kNorms; r++) begin : g_norm
     tern_register #(.LANES(P), .BITS(16), .SLICES(SLICES), .NUMBER(16 + r)) words (
-      .clk, .write(of_memory.pa == 2'(r) ? norm_write : '0), .write_address(memory_at), .write_data(norm_data),
+      .clk, .write(of_memory.i.pa == 2'(r) ? norm_write : '0), .write_address(memory_at), .write_data(norm_data),
       .read_address(unit_reads[ROW*R+tern_pkg::kNormAt+r] ? row_address : quantizer_address), .read_data(p[r]));
   end
 
   // ---- codes ----
-  logic [P*8-1:0] written_codes;
+  logic [P*8-1:0] codes_out;
+  logic code_buffer_now;
   logic [C-1:0] code_address;
   logic [COLUMNS*8-1:0] codes[0:1];
   for (genvar q = 0; q < tern_pkg::kCodes; q++) begin : g_codes
     tern_code_buffer #(.IN(P), .OUT(COLUMNS), .DEPTH(WORDS / COLUMNS)) buffer (
-      .clk, .write(of_quantizer.vd[0] == 1'(q) ? quantizer_write : '0), .write_address(quantizer_at),
-      .write_codes(written_codes), .read_address(code_address[$clog2(WORDS/COLUMNS)-1:0]), .read_codes(codes[q]));
+      .clk, .write(of_quantizer.i.vd[0] == 1'(q) ? quantizer_write : '0), .write_address(quantizer_at),
+      .write_codes(codes_out), .read_address(code_address[$clog2(WORDS/COLUMNS)-1:0]), .read_codes(codes[q]));
   end
 
   // ---- scalars, and the statistic register ----
-  tern_pkg::scalar_t s[0:tern_pkg::kScalars-1];
+  logic [tern_pkg::kMantissaBits+tern_pkg::kExponentBits-1:0] s[0:tern_pkg::kScalars-1];  // scalar_t
   tern_pkg::scalar_t loaded, result;
   logic loads, computes, statistics_done, load_overflow, scalar_overflow;
   logic [3:0] loads_to, computes_to;
@@ -144,10 +149,11 @@ module tern_core #(
     .b_beats(beats_b), .b_beat_valid(beat_b), .b_beat_ready(beat_b_ready), .read_valid, .read_ready, .read_address,
     .read_beats, .beat_valid, .beat_ready);
   tern_lsu #(.W(W), .P(P), .SLICES(SLICES), .BURST(BURST)) lsu (
-    .clk, .rst_n, .go(go[MEMORY]), .i(of_memory), .length(n[of_memory.flags[1:0]]), .layer, .pass, .token(token_now),
+    .clk, .rst_n, .go(go[MEMORY]), .i(of_memory.i), .length(n[of_memory.i.flags[1:0]]), .layer(of_memory.layer),
+    .pass(of_memory.pass), .token(token_now),
     .done(done[MEMORY]), .ask_valid(ask_a), .ask_ready(ask_a_ready), .ask_address(address_a), .ask_beats(beats_a),
     .beat_valid(beat_a), .beat_ready(beat_a_ready), .beat, .store_valid, .store_ready, .store_address, .store_data,
-    .store_strobe, .address(memory_address), .va(v[of_memory.va]), .vector_write(memory_write),
+    .store_strobe, .address(memory_address), .va(v[of_memory.i.va]), .vector_write(memory_write),
     .vector_data(memory_data), .norm_write, .norm_data, .write_address(memory_at), .scalar_write(loads),
     .scalar_to(loads_to), .scalar(loaded), .overflow(load_overflow));
 
@@ -156,38 +162,41 @@ module tern_core #(
   logic signed [tern_pkg::kExponentBits-1:0] quantizer_exponent;
   logic [3:0] quantizer_to;
   tern_run_row #(.P(P), .SLICES(SLICES)) row (
-    .clk, .rst_n, .go(go[ROW]), .i(of_row), .length(n[of_row.flags[1:0]]), .later(pass != '0), .g(s[of_row.sa]),
-    .done(done[ROW]), .address(row_address), .va(v[of_row.va]), .vb(v[of_row.vb]), .vd(v[of_row.vd]), .pa(p[of_row.pa]),
-    .pb(p[of_row.pb]), .write(row_write), .write_address(row_at), .write_data(row_data), .statistics_done,
+    .clk, .rst_n, .go(go[ROW]), .i(of_row.i), .length(n[of_row.i.flags[1:0]]), .later(of_row.pass != '0),
+    .g(s[of_row.i.sa]), .follows(row_follows), .written(written_sums), .done(done[ROW]), .address(row_address),
+    .va(v[of_row.i.va]), .vb(v[of_row.i.vb]), .vd(v[of_row.i.vd]), .pa(p[of_row.i.pa]), .pb(p[of_row.i.pb]), .write(row_write), .write_address(row_at), .write_data(row_data), .statistics_done,
     .largest(row_largest), .largest_y(row_largest_y), .convert_valid(row_sum), .convert(row_squares),
     .convert_done(row_sum_done), .clear_saturated(begins), .saturated(row_saturated));
   tern_run_quantizer #(.P(P), .SLICES(SLICES)) quantizer (
-    .clk, .rst_n, .go(go[QUANTIZER]), .i(of_quantizer), .length(n[of_quantizer.flags[1:0]]),
-    .reciprocal(s[of_quantizer.sa]), .largest, .largest_x, .done(done[QUANTIZER]), .address(quantizer_address),
-    .va(v[of_quantizer.va]), .pa(p[of_quantizer.pa]), .pb(p[of_quantizer.pb]), .write(quantizer_write),
-    .write_address(quantizer_at), .write_codes(written_codes), .convert_valid(quantizer_sum),
+    .clk, .rst_n, .go(go[QUANTIZER]), .i(of_quantizer.i), .length(n[of_quantizer.i.flags[1:0]]),
+    .reciprocal(s[of_quantizer.i.sa]), .largest, .largest_x, .done(done[QUANTIZER]), .address(quantizer_address),
+    .va(v[of_quantizer.i.va]), .pa(p[of_quantizer.i.pa]), .pb(p[of_quantizer.i.pb]), .write(quantizer_write),
+    .write_address(quantizer_at), .write_codes(codes_out), .written(written_codes), .convert_valid(quantizer_sum),
     .convert(quantizer_squares), .convert_exponent(quantizer_exponent), .convert_to(quantizer_to),
     .convert_done(quantizer_sum_done), .clear_saturated(begins), .saturated(quantizer_saturated));
   tern_run_scalar scalar (
-    .clk, .rst_n, .go(go[SCALAR]), .i(of_scalar), .sa(s[of_scalar.sa]), .sb(s[of_scalar.vb]), .largest,
-    .done(done[SCALAR]), .row_valid(row_sum), .row_sum(row_squares), .row_to(of_row.sd), .row_done(row_sum_done),
+    .clk, .rst_n, .go(go[SCALAR]), .i(of_scalar.i), .sa(s[of_scalar.i.sa]), .sb(s[of_scalar.i.vb]), .largest,
+    .done(done[SCALAR]), .row_valid(row_sum), .row_sum(row_squares), .row_to(of_row.i.sd), .row_done(row_sum_done),
     .quantizer_valid(quantizer_sum), .quantizer_sum(quantizer_squares), .quantizer_exponent, .quantizer_to,
     .quantizer_done(quantizer_sum_done), .write(computes), .write_to(computes_to), .result, .overflow(scalar_overflow));
-  tern_run_product #(
-    .W(W), .ROWS(ROWS), .COLUMNS(COLUMNS), .P(P), .SLICES(SLICES), .BURST(BURST), .QUEUE(4 * BURST)) product (
-    .clk, .rst_n, .go(go[PRODUCT]), .i(of_product), .rows(n[of_product.flags[1:0]]), .columns(n[of_product.pa]),
-    .layer, .done(done[PRODUCT]), .ask_valid(ask_b), .ask_ready(ask_b_ready), .ask_address(address_b),
-    .ask_beats(beats_b), .beat_valid(beat_b), .beat_ready(beat_b_ready), .beat, .code_address,
-    .codes(codes[of_product.va[0]]), .write(product_write), .write_address(product_at), .write_word(product_word),
-    .illegal);
+  tern_run_product #(.W(W), .ROWS(ROWS), .COLUMNS(COLUMNS), .P(P), .SLICES(SLICES), .BURST(BURST)) product (
+    .clk, .rst_n, .fetch, .fetch_ready, .fetched, .fetched_rows(n[fetched.i.flags[1:0]]),
+    .fetched_columns(n[fetched.i.pa]), .go(go[PRODUCT]), .go_ready(array_free), .code_buffer(starts.va[0]),
+    .rows(n[starts.flags[1:0]]), .columns(n[starts.pa]), .done(done[PRODUCT]), .ask_valid(ask_b),
+    .ask_ready(ask_b_ready), .ask_address(address_b), .ask_beats(beats_b), .beat_valid(beat_b),
+    .beat_ready(beat_b_ready), .beat, .code_buffer_now, .code_address, .codes(codes[code_buffer_now]),
+    .follows(product_follows), .written_codes, .write(product_write), .write_address(product_at),
+    .write_word(product_word), .written(written_sums), .array, .illegal);
   tern_run_argmax #(.P(P), .SLICES(SLICES)) argmax (
-    .clk, .rst_n, .clear(begins), .go(go[ARGMAX]), .i(of_argmax), .length(n[of_argmax.flags[1:0]]), .pass,
-    .done(done[ARGMAX]), .address(argmax_address), .va(v[of_argmax.va]), .found, .likeliest);
+    .clk, .rst_n, .clear(begins), .go(go[ARGMAX]), .i(of_argmax.i), .length(n[of_argmax.i.flags[1:0]]),
+    .pass(of_argmax.pass), .done(done[ARGMAX]), .address(argmax_address), .va(v[of_argmax.i.va]), .found, .likeliest);
 
   logic scalars_saturated;
   tern_sticky sticky (
     .clk, .rst_n, .clear(begins), .event_in(load_overflow | scalar_overflow), .flag(scalars_saturated));
   assign saturated = scalars_saturated | row_saturated | quantizer_saturated;
+  wire unused_work = ^{of_row.layer, of_argmax.layer, of_quantizer.layer, of_quantizer.pass, of_scalar.layer,
+    of_scalar.pass, starts};
   wire unused_address = ^code_address[C-1:$clog2(WORDS/COLUMNS)];
 
 `ifdef TERN_TRACE
@@ -200,7 +209,7 @@ module tern_core #(
     if (statistics_done) tern_trace_statistic(64'(row_largest), 32'(row_largest_y));
     for (int i = 0; i < P; i++)
       if (quantizer_write[i])
-        tern_trace_word(24 + 32'(of_quantizer.vd[0]), 32'(quantizer_at) * P + i, 32'($signed(written_codes[i*8+:8])));
+        tern_trace_word(24 + 32'(of_quantizer.i.vd[0]), 32'(quantizer_at) * P + i, 32'($signed(codes_out[i*8+:8])));
   end
 `endif
 endmodule

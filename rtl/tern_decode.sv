@@ -1,4 +1,4 @@
-// The unit that an instruction runs in, and the registers that it reads and writes. HALT and LOOP have no unit.
+// The unit that an instruction runs in, and what it reads and writes. HALT and LOOP have no unit.
 // Combinational.
 module tern_decode (
   input  tern_pkg::instruction_t i,
@@ -17,6 +17,7 @@ module tern_decode (
     scalar = R'(1) << (tern_pkg::kScalarAt + 32'(s));
   endfunction
   localparam logic [R-1:0] STATISTIC = R'(1) << tern_pkg::kStatisticAt;
+  localparam logic [R-1:0] TILES = R'(1) << tern_pkg::kTilesAt;
 
   // LDS writes so many scalars from sd on, s0 behind s15
   logic [31:0] loaded;
@@ -41,7 +42,11 @@ module tern_decode (
     endcase
     unique case (i.op)
       tern_pkg::kOpLdv: writes = vector(i.vd);
-      tern_pkg::kOpStv, tern_pkg::kOpAmax: reads = vector(i.va);
+      tern_pkg::kOpStv: begin
+        reads = vector(i.va);
+        writes = TILES;
+      end
+      tern_pkg::kOpAmax: reads = vector(i.va);
       tern_pkg::kOpLdp: writes = norm(i.pa);
       tern_pkg::kOpLds: writes[tern_pkg::kScalarAt+:tern_pkg::kScalars] = loaded[15:0] | loaded[31:16];
       tern_pkg::kOpMul: begin
@@ -78,6 +83,7 @@ module tern_decode (
         writes = scalar(i.sd);
       end
       tern_pkg::kOpTmm: begin
+        reads = TILES;
         reads[tern_pkg::kCodeAt+:2] = 2'd1 << i.va[0];
         writes = vector(i.vd);
       end

@@ -82,15 +82,26 @@ package tern_pkg;
   localparam int kTokenBits = 20;
   localparam int kPassBits = 16;
 
-  // What instructions read and write, a bit each: v0 .. v9, p0 .. p3, s0 .. s15, qa, qb, the statistic register.
+  // An instruction, and LOOP's counters when it was issued.
+  typedef struct packed {
+    instruction_t i;
+    logic [31:0] layer;
+    logic [kPassBits-1:0] pass;
+  } work_t;
+  localparam int kWorkBits = 64 + 32 + kPassBits;
+
+  // What instructions read and write, a bit each: v0 .. v9, p0 .. p3, s0 .. s15, qa, qb, the statistic register, and
+  // memory with tiles, which stores write and products read.
   localparam int kNormAt = kVectors, kScalarAt = kNormAt + kNorms, kCodeAt = kScalarAt + kScalars;
-  localparam int kStatisticAt = kCodeAt + kCodes, kResources = kStatisticAt + 1;
+  localparam int kStatisticAt = kCodeAt + kCodes, kTilesAt = kStatisticAt + 1, kResources = kTilesAt + 1;
 
   // The units that instructions run in.
   localparam int kMemoryUnit = 0, kRowUnit = 1, kQuantizerUnit = 2, kScalarUnit = 3, kProductUnit = 4;
   localparam int kArgmaxUnit = 5, kUnits = 6;
 
-  // A count of cycles for each unit, in which it is busy, and for what the issue does.
-  localparam int kIssues = 0, kFetches = 1, kWaitsForUnit = 2, kWaitsForSource = 3, kWaitsForDestination = 4;
-  localparam int kWaitsForEnd = 5, kIssueStates = 6, kCounterBits = 40;
+  // Counts of cycles: for each unit those in which an instruction runs, for each state of the issue, and for what the
+  // array of the product does.
+  localparam int kIssues = 0, kFetches = 1, kWaitsForQueue = 2, kWaitsForEnd = 3, kIssueStates = 4;
+  localparam int kMultiplies = 0, kWaitsForTiles = 1, kWaitsForCodes = 2, kArrayStates = 3;
+  localparam int kCounters = kUnits + kIssueStates + kArrayStates, kCounterBits = 40;
 endpackage

@@ -28,7 +28,7 @@ module tern_run_argmax #(
     if (!rst_n | clear) found <= 1'b0;
     else if (done) found <= 1'b1;
   end
-  tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go_1), .length, .address, .marks, .active);
+  tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go_1), .length, .address, .there(1'b1), .marks, .active);
   tern_argmax #(.P(P)) argmax (
     .clk, .rst_n, .marks({marks[2], marks[1] & ~found, marks[0]}), .active,
     .base((tern_pkg::kIndexBits)'(first)), .x(va), .done, .index(likeliest), .largest(unused_largest));

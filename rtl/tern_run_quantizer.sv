@@ -20,6 +20,7 @@ module tern_run_quantizer #(
   output logic [P-1:0] write,
   output logic [$clog2(SLICES)-1:0] write_address,
   output logic [P*8-1:0] write_codes,
+  output logic [$clog2(SLICES):0] written,  // slices of this instruction's codes; all bits set: all of them
   output logic convert_valid,
   output logic [tern_pkg::kSquaresBits-1:0] convert,
   output logic signed [tern_pkg::kExponentBits-1:0] convert_exponent,
@@ -33,7 +34,7 @@ module tern_run_quantizer #(
   logic [tern_pkg::kSquaresBits-1:0] squares, squares_of_norm;
   logic [4:0] squares_shift;
   logic [2:0] marks, code_marks;
-  wire unused_marks = ^code_marks[1:0];
+  wire unused_mark = code_marks[1];
   logic [P-1:0] active, code_active;
   assign ends = running & ~(sums | of_x | of_norm);
   assign convert_valid = running & ~sums & (of_x | of_norm);
@@ -41,6 +42,7 @@ module tern_run_quantizer #(
   assign convert_exponent = (tern_pkg::kExponentBits)'({squares_shift, 1'b0});
   assign convert_to = of_x ? i.sd : i.vb;
   assign write = {P{code_marks[2]}} & code_active;
+  assign write_address = written[A-1:0];
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       running <= 1'b0;
@@ -52,11 +54,11 @@ module tern_run_quantizer #(
     sums <= go | (sums & ~sums_done);
     of_x <= go ? i.flags[3] : of_x & ~convert_done;
     of_norm <= go ? i.flags[2] : of_norm & ~(convert_done & ~of_x);
-    if (go) write_address <= '0;
-    else if (code_marks[2]) write_address <= write_address + A'(1);
+    if (!rst_n | done) written <= '0;
+    else if (code_marks[2]) written <= code_marks[0] ? '1 : written + 1'b1;
   end
 
-  tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go), .length, .address, .marks, .active);
+  tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go), .length, .address, .there(1'b1), .marks, .active);
   tern_quantizer #(.P(P)) quantizer (
     .clk, .rst_n, .marks, .active, .x(va), .w(pa), .block(pb), .reciprocal, .largest, .largest_x, .code_marks,
     .code_active, .codes(write_codes), .done(sums_done), .squares_shift, .squares, .squares_of_norm,

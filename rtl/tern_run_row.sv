@@ -1,5 +1,6 @@
 // MUL, MAC, SIG, SILU, SCAN and STAT of whole vectors: reads slices, passes them through tern_row and writes the
-// results. `go` starts the instruction i, which holds until `done`, as do its operands.
+// results. `go` starts the instruction i, which holds until `done`, as do its operands; with `follows` only so many of
+// their slices are there. `done` comes with the last result, in the cycle before it can be read.
 module tern_run_row #(
   parameter int P = 16,
   parameter int SLICES = 64
@@ -11,6 +12,8 @@ module tern_run_row #(
   input  logic [tern_pkg::kColumnBits-1:0] length,
   input  logic later,  // the loop is not in its first pass, when it goes
   input  tern_pkg::scalar_t g,
+  input  logic follows,
+  input  logic [$clog2(SLICES):0] written,
   output logic done,
   // operands, a cycle behind their address
   output logic [$clog2(SLICES)-1:0] address,
@@ -32,6 +35,7 @@ module tern_run_row #(
   input  logic clear_saturated,
   output logic saturated
 );
+`include "tern_bug.svh"
   localparam int A = $clog2(SLICES);
   logic is_mul, is_mac, is_scan, is_stat, scaled, statistics, squares;
   tern_pkg::row_op_e op;
@@ -53,23 +57,25 @@ module tern_run_row #(
     endcase
 
   // ---- what is not done yet ----
-  logic running, results, of_statistics, of_squares, ends, bounded, squares_done;
+  logic running, results, of_statistics, of_squares, bounded, squares_done;
+  logic results_left, statistics_left, squares_left;
   logic out_valid, out_last;
   logic [P-1:0] out_active;
-  assign ends = running & ~(results | of_statistics | of_squares);
+  assign results_left = results & ~(out_valid & out_last);
+  assign statistics_left = of_statistics & ~statistics_done;
+  assign squares_left = of_squares & ~convert_done;
+  assign done = running & ~(results_left | statistics_left | squares_left);
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       running <= 1'b0;
-      done <= 1'b0;
       convert_valid <= 1'b0;
     end else begin
-      running <= go | (running & ~ends);
-      done <= ends;
+      running <= go | (running & ~done);
       convert_valid <= squares_done | (convert_valid & ~convert_done);
     end
-    results <= go ? ~is_stat : results & ~(out_valid & out_last);
-    of_statistics <= go ? statistics : of_statistics & ~statistics_done;
-    of_squares <= go ? squares : of_squares & ~convert_done;
+    results <= go ? ~is_stat : results_left;
+    of_statistics <= go ? statistics : statistics_left;
+    of_squares <= go ? squares : squares_left;
     if (go) bounded <= i.flags[2] & (later | ~i.flags[3]);
     if (go) write_address <= '0;
     else if (out_valid) write_address <= write_address + A'(1);
@@ -79,7 +85,8 @@ module tern_run_row #(
   logic [2:0] marks;
   logic [P-1:0] active;
   logic in_ready;
-  tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go), .length, .address, .marks, .active);
+  wire there = ~follows | {1'b0, address} < written | bug == 25;
+  tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go), .length, .address, .there, .marks, .active);
   tern_row #(.P(P)) row (
     .clk, .rst_n, .in_valid(marks[2]), .in_ready, .in_first(marks[1]), .in_last(marks[0]), .active, .op,
     .with_weight(i.flags[2]), .from_state(i.flags[2]), .bounded, .statistics, .squares,

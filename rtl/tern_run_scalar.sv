@@ -36,13 +36,13 @@ module tern_run_scalar (
         3'd4: op = tern_pkg::kScalarReciprocal;
         default: op = tern_pkg::kScalarOfInteger;
       endcase
-  assign in_valid = ~busy & (row_valid | quantizer_valid | waiting);
+  assign in_valid = ~busy & (row_valid | quantizer_valid | waiting | go);
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       waiting <= 1'b0;
       busy <= 1'b0;
     end else begin
-      waiting <= go | (waiting & ~(in_valid & in_ready & ~row_valid & ~quantizer_valid));
+      waiting <= (waiting | go) & ~(in_valid & in_ready & ~row_valid & ~quantizer_valid);
       busy <= in_valid & in_ready | (busy & ~out_valid);
     end
     if (in_valid & in_ready) begin

@@ -1,5 +1,5 @@
-// Walks over the slices of a vector, one a cycle: the address to read, and a cycle later, with what was read,
-// the marks of the slice and its elements that are active.
+// Walks over the slices of a vector, one a cycle while `there`: the address to read, and a cycle later, with what was
+// read, the marks of the slice and its elements that are active.
 module tern_walk #(
   parameter int P = 16,
   parameter int SLICES = 64
@@ -9,22 +9,24 @@ module tern_walk #(
   input  logic start,
   input  logic [tern_pkg::kColumnBits-1:0] length,  // > 0, holds
   output logic [$clog2(SLICES)-1:0] address,
+  input  logic there,  // the slice at `address` may be read
   output logic [2:0] marks,  // {valid, first, last}
   output logic [P-1:0] active
 );
   localparam int C = tern_pkg::kColumnBits;
   localparam int A = $clog2(SLICES);
-  logic running, at_end;
+  logic running, at_end, step;
   logic [C-1:0] last, last_lane;
   assign last = length - 1'b1;
   assign last_lane = last & C'(P - 1);
   assign at_end = C'(address) == last >> $clog2(P);
+  assign step = running & there;
   always_ff @(posedge clk) begin
     if (!rst_n) running <= 1'b0;
-    else running <= start | (running & ~at_end);
+    else running <= start | (running & ~(step & at_end));
     if (start) address <= '0;
-    else if (running) address <= address + A'(1);
-    marks <= {rst_n & running, address == '0, at_end};
+    else if (step) address <= address + A'(1);
+    marks <= {rst_n & step, address == '0, at_end};
     for (int i = 0; i < P; i++) active[i] <= ~at_end | C'(i) <= last_lane;
   end
 endmodule

@@ -87,6 +87,7 @@ std::string Simulation::report(double clock) const {
   };
   table("unit, busy", rtl::kUnitNames, 0);
   table("issue", rtl::kIssueNames, rtl::kUnitNames.size());
+  table("array of products", rtl::kArrayNames, rtl::kUnitNames.size() + rtl::kIssueNames.size());
   return text;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/rng.h"
+#include "cuda/backend/device_query.h"
 #include "cuda/decode/decode_step.h"
 #include "layers/decode_model.h"
 #include "tests/cuda/gpu.h"
@@ -11,8 +12,15 @@
 namespace tern {
 namespace {
 
-using CudaDecode = GpuTest;
 using cuda::DecodeForm;
+
+class CudaDecode : public GpuTest {
+ protected:
+  void SetUp() override {
+    GpuTest::SetUp();
+    if (!IsSkipped() && !cuda::is_hopper(0)) GTEST_SKIP() << "no kernels for Hopper here";
+  }
+};
 
 // Weights as functions of their names, so that two devices have the same.
 double value_of(const Parameter& p, Index i) {
