@@ -164,7 +164,8 @@ module tern_core #(
   tern_run_row #(.P(P), .SLICES(SLICES)) row (
     .clk, .rst_n, .go(go[ROW]), .i(of_row.i), .length(n[of_row.i.flags[1:0]]), .later(of_row.pass != '0),
     .g(s[of_row.i.sa]), .follows(row_follows), .written(written_sums), .done(done[ROW]), .address(row_address),
-    .va(v[of_row.i.va]), .vb(v[of_row.i.vb]), .vd(v[of_row.i.vd]), .pa(p[of_row.i.pa]), .pb(p[of_row.i.pb]), .write(row_write), .write_address(row_at), .write_data(row_data), .statistics_done,
+    .va(v[of_row.i.va]), .vb(v[of_row.i.vb]), .vd(v[of_row.i.vd]), .pa(p[of_row.i.pa]), .pb(p[of_row.i.pb]),
+    .write(row_write), .write_address(row_at), .write_data(row_data), .statistics_done,
     .largest(row_largest), .largest_y(row_largest_y), .convert_valid(row_sum), .convert(row_squares),
     .convert_done(row_sum_done), .clear_saturated(begins), .saturated(row_saturated));
   tern_run_quantizer #(.P(P), .SLICES(SLICES)) quantizer (

@@ -101,7 +101,8 @@ module tern_scoreboard #(
 
 `ifdef FORMAL
   // For a register and two units that the solver chooses: of instructions that conflict, one waits for the other, so none
-  // runs while the other writes what it reads or writes, or reads what it writes; but one that follows reads what is written.
+  // runs while the other writes what it reads or writes, or reads what it writes; but one that follows reads what is
+  // written.
   (* anyconst *) logic [2:0] one, other;
   logic past_reset = 1'b0;
   always_ff @(posedge clk) past_reset <= 1'b1;

@@ -33,8 +33,8 @@ translate() {
     ${set:+chparam$set $module;} prep -flatten -top $module; write_smt2 -wires $file"
 }
 
-# scoreboard BUG: the core's scoreboard, for three registers (a memory, a flip-flop, memory with tiles) and any instructions. It is
-# too large for z3 and small for the solver in yosys.
+# scoreboard BUG: the core's scoreboard, for three registers (a memory, a flip-flop, memory with tiles) and any
+# instructions. It is too large for z3 and small for the solver in yosys.
 scoreboard() {
   timeout 500 yosys -p "read_verilog -sv -formal -DTERN_BUG=$1 tern_pkg.sv tern_queue.sv tern_scoreboard.sv;
     chparam -set R 3 -set ONE_PORT 1 tern_scoreboard; prep -flatten -top tern_scoreboard; opt -full;
@@ -43,7 +43,8 @@ scoreboard() {
 
 for unit in "$@"; do
   if ! printf '%s\n' "${proofs[@]}" tern_scoreboard' ' | grep -q "^$unit "; then
-    echo "prove_rtl: $unit: expected one of $(printf '%s\n' "${proofs[@]}" tern_scoreboard | cut -d' ' -f1 | sort -u | xargs)" >&2
+    echo "prove_rtl: $unit: expected one of" \
+      "$(printf '%s\n' "${proofs[@]}" tern_scoreboard | cut -d' ' -f1 | sort -u | xargs)" >&2
     exit 2
   fi
 done

@@ -1,6 +1,7 @@
 // How many cycles tern_core takes for a token, from a model's sizes. The bus never stalls: memory
-// takes a request a cycle and answers it after `latency` cycles, a beat a cycle. Holds where each
-// product takes longer than what runs beside it (docs/accelerator.md); no cycle depends on data.
+// takes a request a cycle and answers it after `latency` cycles, below three bursts, a beat a
+// cycle. Holds where each product takes longer than what runs beside it (docs/accelerator.md); no
+// cycle depends on data.
 #pragma once
 
 #include "rtl/model/image_layout.h"
