@@ -68,13 +68,13 @@ class Clock {
 
  private:
   static constexpr Cycles kQueue = 512;      // beats
-  static constexpr Cycles kSumLatency = 4;   // tern_tmm, beside its tree
+  static constexpr Cycles kSumLatency = 5;   // tern_tmm, beside its tree
   static constexpr Cycles kSlice = 1;        // from a slice's address to the unit
-  static constexpr Cycles kStatistic = 15;   // tern_row, beside the tree
-  static constexpr Cycles kReciprocal = 38;  // tern_scalar, with the step to it
-  static constexpr Cycles kCodes = 14;       // tern_quantizer, with the steps to and from it
+  static constexpr Cycles kStatistic = 18;   // tern_row, beside the tree
+  static constexpr Cycles kReciprocal = 39;  // tern_scalar, with the step to it
+  static constexpr Cycles kCodes = 17;       // tern_quantizer, with the steps to and from it
   static constexpr Cycles kOfSquares = 5;
-  static constexpr Cycles kArgmax = 5, kStore = 8;
+  static constexpr Cycles kArgmax = 6, kStore = 8;
 
   Cycles row_and_codes(Cycles n) const {
     const Cycles behind = quotient_up(n, core_.lanes) - quotient_up(n, array_.columns);

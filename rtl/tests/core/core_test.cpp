@@ -115,7 +115,7 @@ TEST(Core, TilesThatWereStored) {
   program.push_back(encode({}));
   std::vector<std::byte> expected = random_memory(random), memory = expected;
   Executor executor(program, expected, kSizes, array_shape(64));
-  CoreBench<tern_core_64> bench(memory, 64, 6000);
+  CoreBench<tern_core_64> bench(memory, 6000);
   bench.load(program, kSizes);
   bench.run(executor, 0, {.stall = 90, .latency = 1});
 }
