@@ -27,18 +27,19 @@ module tern_issue (
   localparam int U = tern_pkg::kUnits;
   localparam int R = tern_pkg::kResources;
   localparam int B = tern_pkg::kProgramBits;
-  typedef enum logic [1:0] {kIdle, kFetch, kDecode, kReady} state_e;
+  typedef enum logic [2:0] {kIdle, kFetch, kRead, kDecode, kReady} state_e;
   state_e state;
   assign running = state != kIdle;
 
-  // ---- the program: in kDecode `word` is that of pc, in kReady the next one ----
+  // ---- the program: a word comes two cycles behind its address; in kDecode it is that of pc ----
   logic [63:0] memory[0:(1<<B)-1];
-  logic [63:0] word;
+  logic [63:0] read_word, word;
   logic [B-1:0] pc, read_at;
   assign read_at = state == kFetch ? pc : pc + 1'b1;
   always_ff @(posedge clk) begin
     if (program_write) memory[program_address] <= program_word;
-    word <= memory[read_at];
+    read_word <= memory[read_at];
+    word <= read_word;
   end
 
   // ---- the next instruction ----
@@ -60,7 +61,8 @@ module tern_issue (
     else
       unique case (state)
         kIdle: if (start) state <= kFetch;
-        kFetch: state <= kDecode;
+        kFetch: state <= kRead;
+        kRead: state <= kDecode;
         kDecode: state <= kReady;
         default:
           if (is_halt) state <= &empty ? kIdle : kReady;
@@ -95,7 +97,7 @@ module tern_issue (
   always_comb begin
     now = '0;
     now[tern_pkg::kIssues] = goes;
-    now[tern_pkg::kFetches] = state == kFetch | state == kDecode;
+    now[tern_pkg::kFetches] = state == kFetch | state == kRead | state == kDecode;
     now[tern_pkg::kWaitsForQueue] = state == kReady & ~goes & ~is_halt;
     now[tern_pkg::kWaitsForEnd] = state == kReady & is_halt;
   end

@@ -54,36 +54,33 @@ module tern_lsu #(
   assign is_scalar = i.op == tern_pkg::kOpLds;
 
   // ---- sizes, and the address: `pass` and `token` count vectors of whole 64 bytes ----
+  // In a cycle each: the length and what counts vectors; lines and beats; the product; the address.
   logic [C-1:0] last;  // element
   logic [C-1:0] last_lane;
   logic [N-1:0] bytes, beats, left;
   logic [9:0] vector_lines;
+  logic [tern_pkg::kTokenBits-1:0] vectors;
+  logic [25:0] lines;
   logic [31:0] from_base, byte_address;
-  logic go_1, go_2, ask, split_ready, unused_last;
+  logic [4:1] went;  // `go`, so many cycles ago
+  logic ask, split_ready, unused_last;
   logic [$clog2(BURST):0] burst_beats;
-  assign last = length - 1'b1;
   assign last_lane = last & C'(P - 1);
-  assign bytes = is_scalar ? N'({i.va, 3'd0}) : is_norm ? N'({length, 1'b0}) : N'({length, 2'b00});
-  assign vector_lines = 10'((is_norm ? last >> 5 : last >> 4) + 1'b1);
+  assign from_base = i.flags[3] ? {lines, 6'd0} : i.flags[2] ? layer : '0;
   always_ff @(posedge clk) begin
     if (!rst_n) begin
-      go_1 <= 1'b0;
-      go_2 <= 1'b0;
+      went <= '0;
       ask <= 1'b0;
     end else begin
-      go_1 <= go;
-      go_2 <= go_1;
-      ask <= go_2 & ~is_store | (ask & ~split_ready);
+      went <= {went[3:1], go};
+      ask <= went[3] & ~is_store | (ask & ~split_ready);
     end
-    if (go) begin
-      beats <= (bytes + N'(BYTES - 1)) >> SHIFT;
-      unique case (i.flags[3:2])
-        2'd0: from_base <= '0;
-        2'd1: from_base <= layer;
-        2'd2: from_base <= 32'(pass) * 32'(vector_lines) << 6;
-        default: from_base <= 32'(token) * 32'(vector_lines) << 6;
-      endcase
-    end
+    last <= length - 1'b1;
+    bytes <= is_scalar ? N'({i.va, 3'd0}) : is_norm ? N'({length, 1'b0}) : N'({length, 2'b00});
+    vectors <= i.flags[2] ? token : (tern_pkg::kTokenBits)'(pass);
+    vector_lines <= 10'((is_norm ? last >> 5 : last >> 4) + 1'b1);
+    beats <= (bytes + N'(BYTES - 1)) >> SHIFT;
+    lines <= 26'(vectors) * 26'(vector_lines);
     byte_address <= i.imm + from_base;
   end
   tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
@@ -121,11 +118,11 @@ module tern_lsu #(
   assign vector_write = {P{vector_valid}} & lanes;
   assign norm_write = {P{norm_valid}} & lanes;
   always_ff @(posedge clk) begin
-    if (go_2) left <= beats;
+    if (went[3]) left <= beats;
     else if (beat_valid & beat_ready) left <= left - 1'b1;
-    if (go_2) write_address <= '0;
+    if (went[3]) write_address <= '0;
     else if (vector_valid | norm_valid) write_address <= write_address + A'(1);
-    if (go_2) scalar_to <= i.sd;
+    if (went[3]) scalar_to <= i.sd;
     else if (scalar_write) scalar_to <= scalar_to + 4'd1;
   end
 
@@ -137,9 +134,9 @@ module tern_lsu #(
   assign overflow = scalar_write & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
   wire unused_word = ^word[31:24];
 
-  // ---- stores: a slice every second cycle ----
+  // ---- stores: a slice every third cycle ----
   localparam int KP = P * 32 > W ? $clog2(P * 32 / W) : 1;
-  logic storing, have, slice_ready, at_end, store_last;
+  logic storing, have_1, have, slice_ready, at_end, store_last;
   logic [C+1:0] last_bytes;  // of the last slice, less one
   assign at_end = C'(address) == last_slice;
   assign last_bytes = {last_lane, 2'b11};
@@ -149,18 +146,21 @@ module tern_lsu #(
   wire [N-1:0] last_byte = (bytes - 1'b1) & N'(BYTES - 1);
   always_comb
     for (int b = 0; b < BYTES; b++) store_strobe[b] = ~store_last | N'(b) <= last_byte | bug == 21;
+  wire taken = have & slice_ready;
   wire stored = store_valid & store_ready;
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       storing <= 1'b0;
+      have_1 <= 1'b0;
       have <= 1'b0;
     end else begin
-      storing <= go_2 & is_store | (storing & ~(have & slice_ready & at_end));
-      have <= storing & ~(have & slice_ready);
+      storing <= went[3] & is_store | (storing & ~(taken & at_end));
+      have_1 <= storing & ~taken;
+      have <= have_1 & ~taken;
     end
-    if (go_2) address <= '0;
-    else if (have & slice_ready) address <= address + A'(1);
-    if (go_2) store_address <= byte_address;
+    if (went[3]) address <= '0;
+    else if (taken) address <= address + A'(1);
+    if (went[4]) store_address <= byte_address;
     else if (stored) store_address <= store_address + 32'(BYTES);
     done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | scalar_write & scalar_last
       | stored & store_last);

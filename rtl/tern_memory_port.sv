@@ -27,7 +27,7 @@ module tern_memory_port #(
 );
   localparam int SHIFT = $clog2(W / 8);
   logic skid_ready, order_ready, known, of_b, last;
-  logic [8:0] beats, at;
+  logic [8:0] last_at, at;
   logic [$clog2(PENDING)+1:0] unused_count;
   assign a_ready = skid_ready & order_ready;
   assign b_ready = a_ready & ~a_valid;
@@ -38,12 +38,12 @@ module tern_memory_port #(
     .clk, .rst_n, .in_valid(valid), .in_ready(skid_ready), .in_data({address << SHIFT, length}), .out_valid(read_valid),
     .out_ready(read_ready), .out_data({read_address, read_beats}));
   tern_fifo #(.WIDTH(10), .DEPTH(PENDING)) order (
-    .clk, .rst_n, .in_valid(valid), .in_ready(order_ready), .in_data({~a_valid, length}), .out_valid(known),
-    .out_ready(last), .out_data({of_b, beats}), .count(unused_count));
+    .clk, .rst_n, .in_valid(valid), .in_ready(order_ready), .in_data({~a_valid, length - 1'b1}), .out_valid(known),
+    .out_ready(last), .out_data({of_b, last_at}), .count(unused_count));
   assign a_beat_valid = beat_valid & known & ~of_b;
   assign b_beat_valid = beat_valid & known & of_b;
   assign beat_ready = known & (of_b ? b_beat_ready : a_beat_ready);
-  assign last = beat_valid & beat_ready & at == beats - 1'b1;
+  assign last = beat_valid & beat_ready & at == last_at;
   always_ff @(posedge clk)
     if (!rst_n) at <= '0;
     else if (beat_valid & beat_ready) at <= last ? '0 : at + 1'b1;

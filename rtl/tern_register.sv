@@ -1,5 +1,5 @@
 // A vector register: LANES words a slice, each with its own write enable, one port to read and one to write.
-// Read latency 1; what is written in the cycle of a read is read as it was.
+// Read latency 2, with a register behind the memory; what is written in the cycle of a read is read as it was.
 module tern_register #(
   parameter int LANES = 16,
   parameter int BITS = 32,
@@ -19,9 +19,11 @@ module tern_register #(
 `endif
   for (genvar i = 0; i < LANES; i++) begin : g_lane
     logic [BITS-1:0] memory[0:SLICES-1];
+    logic [BITS-1:0] word;
     always_ff @(posedge clk) begin
       if (write[i]) memory[write_address] <= write_data[i*BITS+:BITS];
-      read_data[i*BITS+:BITS] <= memory[read_address];
+      word <= memory[read_address];
+      read_data[i*BITS+:BITS] <= word;
     end
 `ifdef TERN_TRACE
     logic written = 1'b0;

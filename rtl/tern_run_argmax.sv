@@ -16,14 +16,19 @@ module tern_run_argmax #(
   output logic found,
   output logic [tern_pkg::kIndexBits-1:0] likeliest
 );
-  logic go_1;
+  logic go_1, go_2;
+  logic [tern_pkg::kColumnBits-1:0] length_1;
+  logic [31:0] passed;  // elements of the passes before
   logic [2:0] marks;
   logic [P-1:0] active;
   logic [31:0] first;
   logic signed [31:0] unused_largest;
   always_ff @(posedge clk) begin
     go_1 <= rst_n & go;
-    if (go) first <= i.imm + (i.flags[3] ? 32'(pass) * 32'(length) : '0);
+    go_2 <= rst_n & go_1;
+    length_1 <= length;
+    passed <= 32'(pass) * 32'(length_1);
+    if (go_2) first <= i.imm + (i.flags[3] ? passed : '0);
     else if (marks[2]) first <= first + 32'(P);
     if (!rst_n | clear) found <= 1'b0;
     else if (done) found <= 1'b1;

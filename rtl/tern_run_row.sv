@@ -15,7 +15,7 @@ module tern_run_row #(
   input  logic follows,
   input  logic [$clog2(SLICES):0] written,
   output logic done,
-  // operands, a cycle behind their address
+  // operands, two cycles behind their address
   output logic [$clog2(SLICES)-1:0] address,
   input  logic [P*32-1:0] va,
   input  logic [P*32-1:0] vb,

@@ -1,5 +1,5 @@
-// Walks over the slices of a vector, one a cycle while `there`: the address to read, and a cycle later, with what was
-// read, the marks of the slice and its elements that are active.
+// Walks over the slices of a vector, one a cycle while `there`: the address to read, and two cycles later, with what
+// was read, the marks of the slice and its elements that are active.
 module tern_walk #(
   parameter int P = 16,
   parameter int SLICES = 64
@@ -17,16 +17,20 @@ module tern_walk #(
   localparam int A = $clog2(SLICES);
   logic running, at_end, step;
   logic [C-1:0] last, last_lane;
-  assign last = length - 1'b1;
+  logic [2:0] marks_1;
+  logic [P-1:0] active_1;
   assign last_lane = last & C'(P - 1);
   assign at_end = C'(address) == last >> $clog2(P);
   assign step = running & there;
   always_ff @(posedge clk) begin
     if (!rst_n) running <= 1'b0;
     else running <= start | (running & ~(step & at_end));
+    last <= length - 1'b1;
     if (start) address <= '0;
     else if (step) address <= address + A'(1);
-    marks <= {rst_n & step, address == '0, at_end};
-    for (int i = 0; i < P; i++) active[i] <= ~at_end | C'(i) <= last_lane;
+    marks_1 <= {rst_n & step, address == '0, at_end};
+    marks <= {rst_n & marks_1[2], marks_1[1:0]};
+    for (int i = 0; i < P; i++) active_1[i] <= ~at_end | C'(i) <= last_lane;
+    active <= active_1;
   end
 endmodule

@@ -63,13 +63,13 @@ class Clock {
     const Cycles last_rows = rows - (quotient_up(rows, array_.rows) - 1) * array_.rows;
     now += log2_of(array_.columns) + kSumLatency + last_rows;
     now += slices + log2_of(core_.lanes) + kArgmax;
-    now += std::max(2 * slices, quotient_up(4 * rows, beat_bytes_)) + kStore;
+    now += std::max(3 * slices, quotient_up(4 * rows, beat_bytes_)) + kStore;
   }
 
  private:
   static constexpr Cycles kQueue = 512;      // beats
   static constexpr Cycles kSumLatency = 5;   // tern_tmm, beside its tree
-  static constexpr Cycles kSlice = 1;        // from a slice's address to the unit
+  static constexpr Cycles kSlice = 2;        // from a slice's address to the unit
   static constexpr Cycles kStatistic = 18;   // tern_row, beside the tree
   static constexpr Cycles kReciprocal = 39;  // tern_scalar, with the step to it
   static constexpr Cycles kCodes = 17;       // tern_quantizer, with the steps to and from it
