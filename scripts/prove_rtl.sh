@@ -19,8 +19,8 @@ proofs=( # module, steps, its parameters
 
 # solve FILE STEPS: holds from the reset on, and from any state that it held in before
 solve() {
-  timeout 300 yosys-smtbmc --noprogress -s z3 -t "$2" "$1" >"$1.base" &&
-    timeout 300 yosys-smtbmc --noprogress -s z3 -i -t "$2" "$1" >"$1.induction"
+  timeout 900 yosys-smtbmc --noprogress -s z3 -t "$2" "$1" >"$1.base" &&
+    timeout 900 yosys-smtbmc --noprogress -s z3 -i -t "$2" "$1" >"$1.induction"
 }
 
 # translate FILE BUG MODULE [PARAMETER VALUE]...

@@ -115,7 +115,7 @@ TEST_F(RtlRun, TheReportHasTheClockAndWhatCyclesWere) {
   const std::string at_60 = output(any_image(), {"--prompt", "a", "-n", "2"});
   for (const char* part :
        {" tokens/s at 60 MHz\n", "memory latency 1 cycle\n", "MB/s of the port's ", "\nunit, busy ",
-        "\nproduct ", "\nissue ", "\nwaits for source "})
+        "\nproduct ", "\nissue ", "\nwaits for a queue ", "\narray of products "})
     EXPECT_THAT(at_60, HasSubstr(part));
   const std::string at_250 =
       output(any_image(), {"--prompt", "a", "-n", "2", "--clock", "250", "--latency", "40"});
