@@ -98,7 +98,11 @@ module tern_run_product #(
   logic signed [tern_pkg::kSumBits-1:0] sum;
   logic [C-1:0] columns_now, blocks;
   assign blocks = C'(((C + 1)'(columns) + (C + 1)'(COLUMNS - 1)) >> LC);
-  assign there = ~follows | (A + 1)'((C + 1)'({code_address, {LC{1'b1}}}) >> LP) < written_codes | bug == 26;
+  // A register says whether the codes of the next tile are there: of this block, or of the one behind it.
+  wire [C-1:0] written_blocks = C'((C + 1)'(written_codes) >> (LC - LP));
+  wire this_there = code_address < written_blocks;
+  wire next_there = code_address + 1'b1 < written_blocks;
+  always_ff @(posedge clk) there <= ~go & (~follows | (pop ? next_there : this_there) | bug == 26);
   assign pop = tile_valid & there & array_ready;
   assign array = {array_ready & ~there, array_ready & there & ~tile_valid, pop};
   // Codes behind the row are those of an older one: they count as 0, whatever weights they meet.
