@@ -1,5 +1,5 @@
-// A memory behind the core's port: it answers requests in their order, a beat a cycle, and any
-// handshake may stall.
+// What is around a core: its program, and a memory behind its port, which answers requests in their
+// order, a beat a cycle, and any handshake may stall.
 #pragma once
 
 #include <array>
@@ -9,9 +9,25 @@
 #include <span>
 
 #include "core/check.h"
+#include "rtl/model/executor.h"
 #include "rtl/simulation/ports.h"
 
 namespace tern::rtl {
+
+// Gives a core that does not run its lengths and program. tick: a cycle of its clock.
+template <class Model, class Tick>
+void load_program(Model& t, std::span<const std::uint64_t> program,
+                  const Executor::Lengths& lengths, Tick tick) {
+  constexpr int kLengthBits = 13;
+  for (std::size_t i = 0; i < kLengths; ++i)
+    put(t.lengths, kLengthBits * int(i), kLengthBits, lengths[i]);
+  t.program_write = 1;
+  for (std::size_t i = 0; i < program.size(); ++i) {
+    t.program_address = std::uint8_t(i), t.program_word = program[i];
+    tick();
+  }
+  t.program_write = 0;
+}
 
 // Model: tern_core of any width, as Verilator makes it.
 template <class Model>

@@ -24,15 +24,9 @@ class Core final : public SimulatedCore {
     if (!setup.waveform.empty()) open_waveform(setup.waveform);
     Model& t = *model_;
     t.rst_n = t.start = t.program_write = t.beat_valid = t.read_ready = t.store_ready = 0;
-    for (std::size_t i = 0; i < kLengths; ++i)
-      put(t.lengths, kLengthBits * int(i), kLengthBits, setup.lengths[i]);
     for (int i = 0; i < 3; ++i) tick();
-    t.rst_n = t.program_write = 1;
-    for (std::size_t i = 0; i < setup.program.size(); ++i) {
-      t.program_address = std::uint8_t(i), t.program_word = setup.program[i];
-      tick();
-    }
-    t.program_write = 0;
+    t.rst_n = 1;
+    load_program(t, setup.program, setup.lengths, [this] { tick(); });
   }
   ~Core() override {
     Verilated::threadContextp(&context_);  // a model leaves the context that the thread used last
@@ -60,7 +54,6 @@ class Core final : public SimulatedCore {
   }
 
  private:
-  static constexpr int kLengthBits = 13;
   static_assert(sizeof(Model::counters) ==
                 (Counters{}.size() * std::size_t(kCounterBits) + 31) / 32 * 4);
 

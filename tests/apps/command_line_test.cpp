@@ -8,7 +8,7 @@
 
 #include "apps/system/environment.h"
 #include "core/check.h"
-#include "tests/support/process.h"
+#include "tests/support/refusal.h"
 #include "tests/support/temporary_directory.h"
 
 namespace tern {
@@ -24,13 +24,9 @@ Outcome tern_with(std::vector<std::string> args, const std::string& directory = 
   return run({.args = args, .directory = directory});
 }
 
-// one line on stderr, which holds the text, and nothing on stdout
 void expect_refused(const std::vector<std::string>& args, const std::string& text) {
-  const Outcome o = tern_with(args);
-  EXPECT_EQ(o.exit_code, 2) << testing::PrintToString(args);
-  EXPECT_EQ(o.out, "");
-  EXPECT_THAT(o.err, HasSubstr(text));
-  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+  SCOPED_TRACE(testing::PrintToString(args));
+  tern::expect_refused(tern_with(args), 2, text);
 }
 
 TEST(Fault211, TheVersionIsPrinted) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "tests/apps/tiny_run.h"
+#include "tests/support/refusal.h"
 
 namespace tern::test {
 namespace {
@@ -38,12 +39,6 @@ class Generate : public testing::Test {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_EQ(outcome.err, "");
     return outcome.out;
-  }
-  static void expect_refused(const Outcome& outcome, int code, const std::string& what) {
-    EXPECT_EQ(outcome.exit_code, code);
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_THAT(outcome.err, HasSubstr(what));
-    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
   }
 
   static TinyRun* tiny_;

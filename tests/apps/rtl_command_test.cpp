@@ -1,17 +1,15 @@
 // tern rtl run where the simulation is not reached: no plugin, bad options, damaged images. With
 // the plugin: rtl/tests/run.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/rtl/model_image.h"
 #include "apps/run/open_model.h"
 #include "tests/apps/tiny_run.h"
+#include "tests/support/refusal.h"
 
 namespace tern::test {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 class RtlRun : public testing::Test {
@@ -26,11 +24,7 @@ class RtlRun : public testing::Test {
   static void expect_refused(std::vector<std::string> args, int code, const std::string& what,
                              const std::string& tern = sibling_program("tern")) {
     args.insert(args.begin(), {tern, "rtl", "run"});
-    const Outcome outcome = run({.args = args});
-    EXPECT_EQ(outcome.exit_code, code);
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_THAT(outcome.err, HasSubstr(what));
-    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    tern::expect_refused(run({.args = args}), code, what);
   }
 
   static TinyRun* tiny_;

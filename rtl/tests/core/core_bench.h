@@ -97,14 +97,7 @@ class CoreBench : public Bench<Model> {
   ~CoreBench() { trace = nullptr; }
 
   void load(std::span<const std::uint64_t> program, const Executor::Lengths& lengths) {
-    Model& t = this->model();
-    for (std::size_t i = 0; i < kLengths; ++i) put(t.lengths, int(13 * i), 13, lengths[i]);
-    t.program_write = 1;
-    for (std::size_t i = 0; i < program.size(); ++i) {
-      t.program_address = std::uint8_t(i), t.program_word = program[i];
-      this->tick();
-    }
-    t.program_write = 0;
+    load_program(this->model(), program, lengths, [this] { this->tick(); });
   }
 
   // A token, in the executor and then here, with its memory and flags afterwards.

@@ -1,24 +1,16 @@
-// One token of a model of random weights in tern_core, simulated, beside the executor and the
+// One token of a model of random weights in the core of `tern rtl run`, beside the executor and the
 // formula of its cycles.
 //   measure_cycles 8|512 WIDTH LAYERS [LATENCY]     for example 512 2560 32; H as in the models of
 //   the paper, V = 32,000
 // Layers are one random record, repeated. docs/results/accelerator.md has the table.
-#include <tern_measured_512.h>
-#include <tern_measured_8.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <deque>
+#include <random>
 
 #include "rtl/model/cycles.h"
 #include "rtl/model/program.h"
-#include "rtl/tests/units/bench.h"
-
-void vl_stop(const char* file, int line, const char*) {
-  std::fprintf(stderr, "%s:%d: an assertion failed\n", file, line);
-  std::exit(1);
-}
+#include "rtl/model/simulation.h"
 
 namespace tern::rtl {
 namespace {
@@ -98,60 +90,6 @@ class RandomMemory {
   std::mt19937_64 engine_{1};
 };
 
-struct Run {
-  std::int64_t cycles = 0, likeliest = -1;
-  bool saturated = false;
-  double seconds = 0;
-};
-
-// On a bus that never stalls.
-template <class Model>
-Run simulate(RandomMemory& memory, std::span<const std::uint64_t> program, const ImageSizes& sizes,
-             int latency) {
-  const std::size_t beat = sizes.port_bits / 8;
-  struct Burst {
-    std::uint64_t address, beats;
-    std::int64_t due;
-  };
-  std::deque<Burst> bursts;
-  Bench<Model> bench(1);
-  Model& t = bench.model();
-  t.start = t.program_write = t.beat_valid = 0, t.read_ready = t.store_ready = 1;
-  bench.reset();
-  for (std::size_t i = 0; i < kLengths; ++i)
-    put(t.lengths, int(13 * i), 13, memory.layout().lengths[i]);
-  t.program_write = 1;
-  for (std::size_t i = 0; i < program.size(); ++i) {
-    t.program_address = std::uint8_t(i), t.program_word = program[i];
-    bench.tick();
-  }
-  t.program_write = 0, t.start = 1, t.token = 0;
-  bench.settle(), bench.tick();
-  t.start = 0;
-  Run out;
-  const auto begin = std::chrono::steady_clock::now();
-  for (; t.running; ++out.cycles) {
-    t.beat_valid = !bursts.empty() && bursts.front().due <= out.cycles;
-    if (t.beat_valid) std::memcpy(&t.beat, &memory.bytes()[bursts.front().address], beat);
-    bench.settle();
-    if (t.beat_valid && t.beat_ready) {
-      Burst& b = bursts.front();
-      b.address += beat;
-      if (--b.beats == 0) bursts.pop_front();
-    }
-    if (t.read_valid) bursts.push_back({t.read_address, t.read_beats, out.cycles + 1 + latency});
-    if (t.store_valid)
-      for (std::size_t i = 0; i < beat; ++i)
-        if (get(t.store_strobe, int(i), 1))
-          memory.bytes()[t.store_address + i] = std::byte(get(t.store_data, int(8 * i), 8));
-    bench.tick();
-  }
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  out.likeliest = t.found ? std::int64_t(t.likeliest) : -1;
-  out.saturated = t.saturated;
-  return out;
-}
-
 int measure(const ImageSizes& sizes, int latency) {
   RandomMemory memory(sizes);
   const std::vector<std::uint64_t> program = token_program(sizes, memory.layout());
@@ -160,11 +98,17 @@ int measure(const ImageSizes& sizes, int latency) {
   const std::vector<std::byte> expected(
       memory.bytes().begin() + std::ptrdiff_t(memory.layout().state), memory.bytes().end());
   memory.clear_state();
-  const Run run = sizes.port_bits == 8
-                      ? simulate<tern_measured_8>(memory, program, sizes, latency)
-                      : simulate<tern_measured_512>(memory, program, sizes, latency);
+  const auto core = tern_rtl_plugin()->open({.memory = memory.bytes(),
+                                             .program = program,
+                                             .lengths = memory.layout().lengths,
+                                             .port_bits = int(sizes.port_bits),
+                                             .latency = latency});
+  const auto begin = std::chrono::steady_clock::now();
+  const SimulatedToken run = core->run(0);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const bool same = run.likeliest == executor.likeliest() &&
-                    run.saturated == (executor.saturations() > 0) &&
+                    run.saturated == (executor.saturations() > 0) && !run.illegal &&
                     std::ranges::equal(expected, memory.bytes().subspan(memory.layout().state));
   const TokenCycles formula =
       token_cycles(sizes, {.lanes = sizes.port_bits == 8 ? 1 : 16, .latency = latency});
@@ -180,8 +124,7 @@ int measure(const ImageSizes& sizes, int latency) {
       static_cast<long long>(formula.total), 100 * (double(formula.total) / double(run.cycles) - 1),
       static_cast<long long>(formula.layer), 100 * (double(formula.layer) / layer - 1),
       double(formula.layer) / 60e3, double(formula.layer) / 52e3,
-      same ? "equal the executor's" : "DIFFER", run.seconds,
-      double(run.cycles) / run.seconds / 1e6);
+      same ? "equal the executor's" : "DIFFER", seconds, double(run.cycles) / seconds / 1e6);
   return same ? 0 : 1;
 }
 

@@ -13,6 +13,7 @@
 #include "rtl/tests/small_model.h"
 #include "runtime/text_generator.h"
 #include "tests/apps/tiny_run.h"
+#include "tests/support/refusal.h"
 
 namespace tern::test {
 namespace {
@@ -65,11 +66,6 @@ class RtlRun : public testing::Test {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_EQ(outcome.err, "");
     return outcome.out;
-  }
-  static void expect_refused(const Outcome& outcome, int code, const std::string& what) {
-    EXPECT_EQ(outcome.exit_code, code);
-    EXPECT_THAT(outcome.err, HasSubstr(what));
-    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
   }
 
   static TinyRun* tiny_;
