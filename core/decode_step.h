@@ -38,6 +38,8 @@ class DecodeStep {
   // Reads ids (B) i32, negative ones as 0: from each layer's state[from], 0 or 1, to its other one,
   // so that they can be taken back; logits (B, V) f32 of what follows them.
   virtual void run(const Tensor& logits, const Tensor& ids, int from) = 0;
+  // run() returns before the token is there: the next one can be begun meanwhile.
+  virtual bool is_asynchronous() const { return false; }
 };
 
 }  // namespace tern

@@ -38,7 +38,7 @@ std::vector<std::int32_t> Decoding::next(std::span<const std::int32_t> ids, std:
   if (!ahead_)
     launch(upload_ids(model_.backend(), {Index(ids.size()), 1}, {ids.begin(), ids.end()}), drawn);
   const std::unique_ptr<Snapshot> answer = std::move(on_its_way_);
-  ahead_ = step_ != nullptr;
+  ahead_ = step_ && step_->is_asynchronous();
   if (ahead_) launch(drawn_.reshape({Index(ids.size()), 1}), drawn + 1);
   last_ = tokens_of(*answer);
   return last_;

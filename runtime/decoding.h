@@ -14,8 +14,8 @@ struct Sampling {
 };
 
 // Sequences that go on together, token by token, each drawn on the device. Where the device has a
-// DecodeStep for this model and number of sequences, all of a token is computed at once, and the
-// next one while the host looks at the last.
+// DecodeStep for this model and number of sequences, all of a token is computed at once, and, if it
+// is asynchronous, the next one while the host looks at the last.
 class Decoding {
  public:
   // state: of B sequences. Both must outlive this. Others may change the state's values after

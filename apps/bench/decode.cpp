@@ -25,19 +25,6 @@ constexpr double kRaplUpdate = 1e-3;  // seconds
 
 // --- a model of random weights ---
 
-struct Free {
-  void operator()(std::byte* p) const { std::free(p); }
-};
-using Memory = std::unique_ptr<std::byte[], Free>;
-
-Memory take(std::size_t bytes) {
-  const std::size_t lines = (bytes + 63) / 64;
-  Memory memory(static_cast<std::byte*>(std::aligned_alloc(64, 64 * lines)));
-  require(memory != nullptr, Fault::memory, "out of host memory: requested ", bytes,
-          " B for random weights");
-  return memory;
-}
-
 // Of a tile's fields a quarter is 0, half 1, a quarter 2: the 3 of random bits becomes 1.
 void fill_codes(std::byte* to, std::size_t bytes, std::uint64_t stream) {
   const Rng rng(stream);
@@ -58,9 +45,22 @@ std::vector<float> random_reals() {
   return block;
 }
 
+// In large pages, as a file system maps a file of weights that is in memory already.
 struct RandomMemory {
-  std::vector<Memory> parts{};
-  std::byte* add(std::size_t bytes) { return parts.emplace_back(take(bytes)).get(); }
+  explicit RandomMemory(const Model& model) : memory(std::size_t(most_bytes(model))) {}
+  static Index most_bytes(const Model& model) {
+    constexpr Index kRounding = 1024;  // of one weight and its scale
+    Index bytes = 0;
+    for (const Parameter* p : model.parameters())
+      bytes +=
+          kRounding + (p->ternary ? tiles_of(p->shape[0], p->shape[1]) * Index(sizeof(TernaryTile))
+                                  : p->shape.elements() * Index(sizeof(float)));
+    return bytes;
+  }
+  std::byte* add(std::size_t bytes) {
+    return static_cast<std::byte*>(memory.pool().allocate(bytes));
+  }
+  CpuBackend memory;
 };
 
 MappedWeights::Weight random_weight(const Parameter& p, RandomMemory& memory,
@@ -87,7 +87,7 @@ MappedWeights::Weight random_weight(const Parameter& p, RandomMemory& memory,
 }
 
 MappedWeights random_codes(const Model& model) {
-  const auto memory = std::make_shared<RandomMemory>();
+  const auto memory = std::make_shared<RandomMemory>(model);
   const std::vector<float> reals = random_reals();
   MappedWeights weights{.owner = memory};
   std::uint64_t stream = 1;

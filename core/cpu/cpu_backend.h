@@ -21,6 +21,7 @@ class CpuBackend final : public Backend {
   void copy(const Tensor& to, const Tensor& from) override;
   void fill(const Tensor& to, double value) override;
   const void* host_address(const Tensor& t) const override { return t.raw(); }
+  std::unique_ptr<DecodeStep> decode_step(const DecodeModel& model) override;
 
 #define TERN_RUN(Kernel) void run(const Kernel&) override;
   TERN_KERNELS(TERN_RUN)

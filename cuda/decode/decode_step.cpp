@@ -116,6 +116,7 @@ class KernelDecodeStep final : public DecodeStep {
     launch_decode(a_, on_.traits().multiprocessors, static_cast<cudaStream_t>(on_.stream()));
     a_.step += decode_steps(a_.layers);
   }
+  bool is_asynchronous() const override { return true; }
 
  private:
   CudaBackend& on_;
@@ -144,6 +145,7 @@ class GraphDecodeStep final : public DecodeStep {
     a_.logits = logits.data<float>();
     graph_->launch(a_, stream());
   }
+  bool is_asynchronous() const override { return true; }
 
  private:
   cudaStream_t stream() const { return static_cast<cudaStream_t>(on_.stream()); }

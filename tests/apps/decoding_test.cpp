@@ -8,6 +8,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/dry/dry_backend.h"
+#include "layers/decode_model.h"
 #include "runtime/generator.h"
 #include "tests/support/complaint.h"
 
@@ -55,6 +56,7 @@ class SteppingBackend final : public Backend {
         on.copy(inside.layers[l].state[from ^ 1], state[l].tensors[0]);
       ++on.steps_;
     }
+    bool is_asynchronous() const override { return true; }
     SteppingBackend& on;
     const DecodeModel inside;
   };
@@ -75,7 +77,7 @@ struct Loaded {
         const Rng rng(5, stream_of(p->name));
         std::vector<double> values;
         for (Index i = 0; i < p->shape.elements(); ++i)
-          values.push_back(p->shape.rank() == 1 ? 1 : rng.uniform(std::uint64_t(i)) - 0.5);
+          values.push_back(rng.uniform(std::uint64_t(i)) + (p->shape.rank() == 1 ? 0.5 : -0.5));
         upload_real(to, values);
       });
   }
@@ -237,6 +239,43 @@ TEST_P(Streams, OneAmongManyHasTheBitsOfThatOneAlone) {
     const Index at = Index(s);
     EXPECT_EQ(values(select(batch, {&at, 1})), values(alone[s])) << s;
   }
+}
+
+// Tables in f32, bf16 and int8; a negative id is read as 0.
+TEST_P(Streams, AStepHasTheBitsOfTheLayers) {
+  const auto embeddings = *std::ranges::find(model.parameters(), "model.embeddings.weight",
+                                             [](const Parameter* p) { return p->name; });
+  const auto compare = [&](Index B) {
+    ModelState layers = model.new_state(B), state = model.new_state(B);
+    const auto inside = decode_model(model, state);
+    ASSERT_TRUE(inside);
+    const auto step = cpu.decode_step(*inside);
+    for (int t = 0; t < 4; ++t) {
+      Ids ids = random_ids(B, 300 + std::uint64_t(t));
+      ids.back() = 0;
+      const Tensor expected = model.next_logits({}, column(ids), &layers);
+      ids.back() = -7;
+      const Tensor logits(cpu, expected.shape(), DType::f32);
+      step->run(logits, column(ids), t % 2);
+      EXPECT_EQ(download_real(logits), download_real(expected)) << B << " sequences, token " << t;
+      for (std::size_t l = 0; l < layers.size(); ++l)
+        EXPECT_EQ(download_real(inside->layers[l].state[(t + 1) % 2]),
+                  download_real(layers[l].tensors[0]))
+            << "layer " << l;
+    }
+  };
+  for (const Index B : {1, 3, 17}) compare(B);
+  const Tensor bf16(cpu, embeddings->shape, DType::bf16);
+  upload_real(bf16, download_real(embeddings->value));
+  embeddings->value = bf16;
+  compare(2);
+  const Index V = embeddings->shape[0], D = embeddings->shape[1];
+  embeddings->table = {Tensor(cpu, {V, D}, DType::i8), Tensor(cpu, {V}, DType::f32)};
+  Tensor real(cpu, {V, D}, DType::f32);
+  upload_real(real, download_real(bf16));
+  cpu.run(QuantizeRows{.y = embeddings->table, .x = real});
+  embeddings->value = {};
+  compare(2);
 }
 
 // 64 prompts read at once, in short chunks, leave the states of each read alone in long ones.
