@@ -124,10 +124,10 @@ class Pieces {
     }
     tensors.push_back({kPackedHashes, StoredType::u8, packed_hashes_shape(bytes)});
     SafetensorsWriter writer(file, tensors, metadata);
-    const std::uint64_t header = file.size();
+    const std::size_t header = writer.written()->bytes().size();
     for (const Piece& piece : pieces_)
       piece.write([&](std::span<const std::byte> part) { writer.append(part); });
-    writer.append(bytes_of(packed_hashes(MappedFile::map(file)->bytes(), header)));
+    writer.append(bytes_of(packed_hashes(writer.written()->bytes(), header)));
     writer.finish();
   }
 

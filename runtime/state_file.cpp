@@ -137,7 +137,7 @@ void save_state(const fs::path& to, const TextGenerator& from, const StateOwner&
       t.backend().download(bytes.data(), t);
       writer.append(bytes);
     }
-    writer.append(hash_bytes(MappedFile::map(file)->bytes()));
+    writer.append(hash_bytes(writer.written()->bytes()));
     writer.finish();
   });
 }

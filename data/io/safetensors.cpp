@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::uint64_t kMaxHeader = 100'000'000;
 constexpr std::size_t kMaxTensors = 100'000;
-constexpr std::size_t kMaxName = 512;  // bytes
+constexpr std::size_t kLargePage = std::size_t(2) << 20;  // bytes
+constexpr std::size_t kMaxName = 512;                     // bytes
 constexpr std::int64_t kMaxDimension = std::int64_t(1) << 31;
 
 std::optional<StoredType> type_of(const std::string& dtype) {
@@ -215,19 +216,40 @@ SafetensorsWriter::SafetensorsWriter(File& file, std::span<const SafetensorsTens
   const std::uint64_t before = sizeof length + length;
   length += (kSafetensorsAlignment - before % kSafetensorsAlignment) % kSafetensorsAlignment;
   text.resize(length, ' ');
-  file_.write_all(std::as_bytes(std::span(&length, 1)));
-  file_.write_all(std::as_bytes(std::span(text)));
+  write(std::as_bytes(std::span(&length, 1)));
+  write(std::as_bytes(std::span(text)));
+}
+
+void SafetensorsWriter::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), kLargePage - end_ % kLargePage));
+    block_.insert(block_.end(), part.begin(), part.end());
+    end_ += part.size();
+    if (end_ % kLargePage == 0) flush();
+    bytes = bytes.subspan(part.size());
+  }
+}
+
+void SafetensorsWriter::flush() {
+  file_.write_all(block_);
+  block_.clear();
 }
 
 void SafetensorsWriter::append(std::span<const std::byte> bytes) {
   check(bytes.size() <= missing_, "[safetensors] expected at most ", missing_, " B more, got ",
         bytes.size());
-  file_.write_all(bytes);
+  write(bytes);
   missing_ -= bytes.size();
 }
 
-void SafetensorsWriter::finish() const {
+std::shared_ptr<const MappedFile> SafetensorsWriter::written() {
+  flush();
+  return MappedFile::map(file_);
+}
+
+void SafetensorsWriter::finish() {
   check(missing_ == 0, "[safetensors] ", missing_, " B of tensors were not written");
+  flush();
 }
 
 }  // namespace tern

@@ -61,7 +61,8 @@ struct SafetensorsTensor {
 };
 
 // Writes into an empty file, which the caller syncs: the header, then all tensors' bytes in the
-// order of the list. They begin at a multiple of kSafetensorsAlignment. Fault::disk.
+// order of the list. They begin at a multiple of kSafetensorsAlignment. Written in whole blocks of
+// a large page, which is what a file system then keeps the file in. Fault::disk.
 inline constexpr std::uint64_t kSafetensorsAlignment = 64;
 class SafetensorsWriter {
  public:
@@ -70,11 +71,17 @@ class SafetensorsWriter {
                     const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 
   void append(std::span<const std::byte> bytes);  // the next ones, any number
-  void finish() const;                            // after the last: checks that none is missing
+  std::shared_ptr<const MappedFile> written();    // the file with all of them so far
+  void finish();                                  // after the last: checks that none is missing
 
  private:
+  void write(std::span<const std::byte> bytes);
+  void flush();
+
   File& file_;
-  std::uint64_t missing_ = 0;  // bytes
+  std::uint64_t missing_ = 0;       // bytes of tensors
+  std::vector<std::byte> block_{};  // not in the file yet
+  std::uint64_t end_ = 0;           // of the file with them
 };
 
 }  // namespace tern

@@ -64,9 +64,9 @@ void write(const Parts& parts, const fs::path& path) {
   }
   tensors.push_back({kPackedHashes, StoredType::u8, packed_hashes_shape(bytes)});
   SafetensorsWriter writer(file, tensors, parts.metadata);
-  const std::uint64_t header = file.size();
+  const std::size_t header = writer.written()->bytes().size();
   for (const auto& part : parts.tensors) writer.append(std::as_bytes(std::span(part.bytes)));
-  const std::vector<HashBytes> hashes = packed_hashes(MappedFile::map(file)->bytes(), header);
+  const std::vector<HashBytes> hashes = packed_hashes(writer.written()->bytes(), header);
   writer.append(std::as_bytes(std::span(hashes)));
   writer.finish();
 }
@@ -248,6 +248,7 @@ TEST_F(Fault319, HashesAreTheLastTensorAndThereAreEnough) {
   }
   SafetensorsWriter writer(file, tensors, parts.metadata);
   writer.append(std::as_bytes(std::span(bytes)));
+  writer.finish();
   EXPECT_THAT(refusal(), HasSubstr("'hashes': expected U8 [1,16] at the end of the file"));
 }
 

@@ -31,7 +31,8 @@ void write_again(const fs::path& from, const fs::path& to,
   SafetensorsWriter writer(out, tensors, facts);
   for (std::size_t i = 0; i + 1 < tensors.size(); ++i)
     writer.append(std::vector<std::byte>(tensors[i].bytes()));
-  writer.append(hash_bytes(MappedFile::map(out)->bytes()));
+  writer.append(hash_bytes(writer.written()->bytes()));
+  writer.finish();
 }
 
 class StateFault : public testing::Test {
