@@ -85,10 +85,10 @@ Var swiglu(const Var& ab, bool recompute = false);
 inline constexpr Index kMaxExactInputs = (1 << 24) / 127;
 
 // y (N, O) = dequantised x (N, I) times dequantised w (O, I) transposed; the integer sum is exact.
-// With empty scales (nothing quantised) a plain matmul. y is of x's value dtype. fp8_dx: the
-// gradient of x is made of dy rounded to fp8 (core/kernels/product.h), which is faster on some
-// GPUs. Weights at two bits (t2) have no backward pass: then x and w are on no tape.
-Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx = false);
+// With empty scales (nothing quantised) a plain matmul. y is of x's value dtype. backward: which
+// gradients are made of dy rounded to fp8 (core/kernels/product.h), faster on some GPUs. Weights at
+// two bits (t2) have no backward pass: then x and w are on no tape.
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProducts backward = {});
 
 // y = ternary_product(quantise(rms_norm(x, norm_weight)), w);  x (N, I), norm_weight (I), y (N, O)
 Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps = 1e-6);

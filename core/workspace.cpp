@@ -118,25 +118,71 @@ std::size_t workspace_bytes(const TernaryProduct& a, const DeviceTraits&) {
 
 bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  return a.fp8_dx && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 && I % 16 == 0 &&
-         !a.dx.add;
+  return rounds_dx(a.backward) && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 &&
+         I % 16 == 0 && !a.dx.add;
 }
+
+bool library_fp8_dw(const TernaryProductBackward& a, const DeviceTraits& device) {
+  const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  return rounds_dw(a.backward) && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 &&
+         I % 16 == 0;
+}
+
+namespace {
+
+// Pieces of memory one behind the other, each in whole 256 bytes.
+struct Pieces {
+  std::size_t take(std::size_t size) {
+    const std::size_t at = bytes;
+    bytes += (size + 255) / 256 * 256;
+    return at;
+  }
+  std::size_t bytes = 0;
+};
+
+constexpr Index kMostOperands = Index(256) << 20, kOperandTile = 128;
+
+// N rows in equal parts of whole tiles, each at most kMostOperands if a row takes `bytes`
+Index rows_of_part(Index N, Index bytes) {
+  const Index parts = std::max<Index>(1, pieces(N * bytes, kMostOperands));
+  return std::min(N, pieces(pieces(N, parts), kOperandTile) * kOperandTile);
+}
+
+}  // namespace
 
 Fp8Operands fp8_operands(const TernaryProductBackward& a) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  constexpr Index kMost = Index(256) << 20, kTile = 128;
-  const Index parts = std::max<Index>(1, pieces(N * O, kMost));
-  Fp8Operands out{.rows = std::min(N, pieces(pieces(N, parts), kTile) * kTile)};
-  const auto take = [&](std::size_t bytes) {
-    const std::size_t at = out.bytes;
-    out.bytes += (bytes + 255) / 256 * 256;
-    return at;
-  };
-  out.weights = take(std::size_t(I * O));
-  out.column_factors = take(bytes_of(I));
-  if (a.dy_fp8) return out;
-  out.dy = take(std::size_t(out.rows * O));
-  out.row_factors = take(bytes_of(out.rows));
+  Fp8Operands out{.rows = rows_of_part(N, O)};
+  Pieces space;
+  out.weights = space.take(std::size_t(I * O));
+  out.column_factors = space.take(bytes_of(I));
+  if (!a.dy_fp8) {
+    out.dy = space.take(std::size_t(out.rows * O));
+    out.row_factors = space.take(bytes_of(out.rows));
+  }
+  out.bytes = space.bytes;
+  return out;
+}
+
+Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTraits& device) {
+  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  const bool library = library_fp8_dw(a, device);
+  Fp8DwOperands out{.rows = library ? rows_of_part(N, O + I) : N};
+  Pieces space;
+  out.factors = space.take(bytes_of(N));
+  out.scalars = space.take(bytes_of(5));
+  if (library) {
+    out.dy_transposed = space.take(std::size_t(O * turned_rows(out.rows)));
+    out.x_transposed = space.take(std::size_t(I * turned_rows(out.rows)));
+    if (a.dw.to.dtype() == DType::bf16 && out.rows < N) out.sums = space.take(bytes_of(O * I));
+  } else {
+    out.x = space.take(bytes_of(N * I));
+  }
+  if (!library || !a.dy_fp8) {
+    out.dy = space.take(std::size_t(N * O) * (library ? 1 : sizeof(float)));
+    out.row_factors = space.take(bytes_of(N));
+  }
+  out.bytes = space.bytes;
   return out;
 }
 
@@ -147,13 +193,16 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
   std::size_t dx = 0, dw = 0;
   if (a.dx && library_fp8_product(a, device))
     dx = fp8_operands(a).bytes;
-  else if (a.dx && a.fp8_dx)
+  else if (a.dx && rounds_dx(a.backward))
     dx = bytes_of(N * O);
   else if (a.dx && library)
     dx = bytes_of_bf16(O * I);
   const bool expands = a.x.q.dtype() == DType::i8;
-  if (a.dw && library && expands) dw = bytes_of_bf16(rows_expanded(N, I) * I);
-  if (a.dw && library && sums_parts(a)) dw += bytes_of(O * I);
+  if (a.dw && rounds_dw(a.backward))
+    dw = fp8_dw_operands(a, device).bytes;
+  else if (a.dw && library)
+    dw = (expands ? bytes_of_bf16(rows_expanded(N, I) * I) : 0) +
+         (sums_parts(a) ? bytes_of(O * I) : 0);
   return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw);
 }
 

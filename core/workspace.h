@@ -30,7 +30,7 @@ Index rows_expanded(Index N, Index I);
 // Whether the parts of dw are added in f32 workspace, since dw would be rounded for each of them.
 bool sums_parts(const TernaryProductBackward&);
 
-// Whether the library computes dx with fp8_dx, in 8-bit floats: it needs rows of whole 16 bytes
+// Whether the library computes dx in 8-bit floats: it needs rows of whole 16 bytes
 // and cannot add to dx. Else a plain kernel multiplies an f32 copy of dy, rounded the same way.
 bool library_fp8_product(const TernaryProductBackward&, const DeviceTraits&);
 // Its operands behind the two factors, in bytes, and how many rows of dy (N, O) it takes at a time:
@@ -45,6 +45,29 @@ struct Fp8Operands {
   std::size_t bytes = 0;           // of all
 };
 Fp8Operands fp8_operands(const TernaryProductBackward&);
+
+// Whether the library computes dw in 8-bit floats: as for dx, and it may add. Else a plain kernel
+// multiplies f32 copies of the same numbers.
+bool library_fp8_dw(const TernaryProductBackward&, const DeviceTraits&);
+// Its operands behind the two factors, in bytes, some rows of dy (N, O) and x (N, I) at a time: at
+// most 256 MB of both, in equal parts.
+struct Fp8DwOperands {
+  Index rows = 0;                 // of a part
+  std::size_t factors = 0;        // (N) f32, of the rows of x
+  std::size_t scalars = 0;        // (5) f32: the first part's alpha and beta, the others', s
+  std::size_t dy_transposed = 0;  // (O, turned_rows(rows)) e4m3, for the library
+  std::size_t x_transposed = 0;   // (I, turned_rows(rows)) e4m3, for the library
+  std::size_t sums = 0;           // (O, I) f32, of parts of a dw in bf16
+  std::size_t x = 0;              // (N, I) f32, for the plain kernel
+  std::size_t dy = 0;             // (N, O) e4m3, unless it comes so, or f32 for the plain kernel
+  std::size_t row_factors = 0;    // (N) f32 beside it
+  std::size_t bytes = 0;          // of all
+};
+Fp8DwOperands fp8_dw_operands(const TernaryProductBackward&, const DeviceTraits&);
+// of rows that were turned to columns, with zeros behind them
+constexpr Index turned_rows(Index rows) {
+  return (rows + 127) / 128 * 128;
+}
 
 // Whether the device's library computes attention: in bf16, without earlier positions, of heads of
 // whole 16 bytes up to 128 channels, from 64 steps on. Backward it overwrites, and holds a head's

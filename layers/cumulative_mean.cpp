@@ -42,14 +42,14 @@ Residual CumulativeMean::operator()(const Pass& pass, Residual in, Parameter& no
   const NormQuantized u =
       normalized_inputs(pass, std::move(in), norm, {&key_, &value_, &gate_}, with);
   const auto project = [&](const char* name, BitLinear& layer, const QuantizedVar& x) {
-    return reshape(layer(pass, name, x, with.fp8_dx), steps);  // (B, T, D)
+    return reshape(layer(pass, name, x, with.backward), steps);  // (B, T, D)
   };
   const Var h =
       cumulative_mean(project("key", key_, u.rows[0]), project("value", value_, u.rows[1]),
                       project("gate", gate_, u.rows[2]), with.state);
   const NormQuantized v = norm_quantize(reshape(h, u.sum.value.shape()), {}, {},
                                         {leaf(tape, out_.norm_weight)}, with.eps, with.quantized);
-  return {.x = u.sum, .branch = out_(pass, "out", v.rows[0], with.fp8_dx)};
+  return {.x = u.sum, .branch = out_(pass, "out", v.rows[0], with.backward)};
 }
 
 std::vector<StateSpec> CumulativeMean::state(const StateRequest& request) const {

@@ -15,11 +15,11 @@ Glu::Glu(const ModelConfig& config) {
 Residual Glu::operator()(const Pass& pass, Residual in, Parameter& norm, const MixerInput& with) {
   NormQuantized u = normalized_inputs(pass, std::move(in), norm, {&gate_proj_}, with);
   const Var ab =
-      gate_proj_(pass, "gate_proj", std::exchange(u.rows[0], {}), with.fp8_dx);  // (N, 2H)
+      gate_proj_(pass, "gate_proj", std::exchange(u.rows[0], {}), with.backward);  // (N, 2H)
   QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(pass.tape, down_proj_.norm_weight), with.eps,
                                              with.quantized, with.recompute);  // (N, H)
   return {.x = u.sum,
-          .branch = down_proj_(pass, "down_proj", std::exchange(hidden, {}), with.fp8_dx)};
+          .branch = down_proj_(pass, "down_proj", std::exchange(hidden, {}), with.backward)};
 }
 
 void Glu::members(const std::string& prefix, const ParameterVisitor& f) {

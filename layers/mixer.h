@@ -42,7 +42,7 @@ struct MixerInput {
   bool quantized = true;
   DType activations = DType::f32;  // of what products write and branches carry
   bool recompute = false;          // norms, quantisers and the scan run again in backward
-  bool fp8_dx = false;             // products' gradients by x from dy rounded to fp8
+  BackwardProducts backward{};     // of the blocks' ternary products
 };
 
 // What projections read of the stream: in.x + in.branch through the block's norm, then for each of

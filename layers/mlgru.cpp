@@ -33,7 +33,7 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   if (gated) layers.push_back(&g_proj_);
   NormQuantized u = normalized_inputs(pass, std::move(in), norm, layers, with);
   const auto project = [&](const char* name, BitLinear& layer, QuantizedVar& x) {
-    return layer(pass, name, std::exchange(x, {}), with.fp8_dx);  // (N, D)
+    return layer(pass, name, std::exchange(x, {}), with.backward);  // (N, D)
   };
   const Var i = project("i_proj", i_proj_, u.rows[0]);
   const Var f = project("f_proj", f_proj_, u.rows[1]);

@@ -136,7 +136,7 @@ Residual Model::run_block(const Pass& pass, Index layer, Residual in, const Mixe
 }
 
 QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state) {
-  require_supported(config_, options_.fp8_dx, ids.backend().traits());
+  require_supported(config_, options_.backward, ids.backend().traits());
   const auto [B, T] = dims<2>(ids, "[Model] ids (B, T)");
   const Index D = config_.width;
   MixerInput common{.batch = B,
@@ -145,7 +145,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
                     .quantized = config_.quantize == Quantize::ternary,
                     .activations = activations(),
                     .recompute = options_.recompute == Recompute::cheap && pass.tape,
-                    .fp8_dx = options_.fp8_dx};
+                    .backward = options_.backward};
   const Var bounds = gate_bounds(pass.tape);
   const Quantized& rows = embeddings_.table;
   const Var table = rows.q ? Var{rows.q} : leaf(pass.tape, embeddings_);

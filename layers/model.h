@@ -13,7 +13,7 @@ struct ModelOptions {
   std::optional<DType> residual{};     // of the stream that blocks add to: dtype, or bf16
   Index loss_rows = 1024;              // rows of logits that exist at a time
   Recompute recompute = Recompute::none;
-  bool fp8_dx = false;  // gradients by the blocks' inputs from dy rounded to fp8; not in the head
+  BackwardProducts backward{};  // of the blocks' ternary products; not in the head
 };
 
 using ModelState = std::vector<LayerState>;  // of each layer's token mixer

@@ -26,7 +26,7 @@ void require_row(const char* key, std::int64_t value, std::int64_t row,
                  const DeviceTraits& device) {
   require(device.takes_row(row), Fault::usage, key, ": expected rows of at most ", kGpuRow,
           " elements on a GPU, or ", kGpuOddRow, " where they are no multiple of 4, got ", row,
-          row == value ? "" : " with precision.backward = \"fp8_dx\"",
+          row == value ? "" : " with precision.backward = \"fp8_dx\" or \"fp8\"",
           ": choose a smaller model, or --device cpu");
 }
 
@@ -114,12 +114,13 @@ double flop_per_token(const ModelConfig& model, std::int64_t context) {
   return double(gemm_flop_per_token(model) + attention_flop_per_token(model, context));
 }
 
-void require_supported(const ModelConfig& model, bool fp8_dx, const DeviceTraits& device) {
+void require_supported(const ModelConfig& model, BackwardProducts backward,
+                       const DeviceTraits& device) {
   const std::int64_t D = model.width, H = model.glu_width();
   require_row("model.hidden_size", D, D, device);
   require_row("model.intermediate_size", H, H, device);
   // the gradient of gate and candidate together, rounded to 8-bit floats
-  if (fp8_dx) require_row("model.intermediate_size", H, 2 * H, device);
+  if (rounds_dx(backward)) require_row("model.intermediate_size", H, 2 * H, device);
 }
 
 std::string slow_sizes(const ModelConfig& model, const DeviceTraits& device) {

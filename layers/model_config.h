@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/device_traits.h"
+#include "core/kernels/product.h"
 
 namespace tern {
 
@@ -91,7 +92,8 @@ double flop_per_token(const ModelConfig& model, std::int64_t context);
 // What a device's kernels ask of the sizes of a model.
 
 // Fault::usage naming the key if a model of these sizes cannot be computed on the device.
-void require_supported(const ModelConfig& model, bool fp8_dx, const DeviceTraits& device);
+void require_supported(const ModelConfig& model, BackwardProducts backward,
+                       const DeviceTraits& device);
 
 // Which keys have values that the device computes slowly, and what is fast; empty: none.
 std::string slow_sizes(const ModelConfig& model, const DeviceTraits& device);

@@ -95,7 +95,6 @@ struct BatchSection {
 
 enum class Precision { f32, f64 };
 enum class Activations { automatic, f32, bf16 };
-enum class BackwardProducts { bf16, fp8_dx };
 
 struct LoggingSection {
   std::int64_t interval = 10;  // steps, here and below; 0: never
@@ -152,7 +151,7 @@ struct RunConfig {
   Precision dtype = Precision::f32;
   Activations activations = Activations::automatic;  // of products; automatic: bf16 on GPUs
   Activations residual = Activations::automatic;     // of the stream; automatic: as activations
-  BackwardProducts backward = BackwardProducts::bf16;
+  BackwardProducts backward{};
   Recompute recompute = Recompute::none;
   LoggingSection logging{};
   CheckpointSection checkpoint{};

@@ -80,9 +80,8 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device) 
       "precision.activations: \"bf16\" runs on --device cuda only: expected \"auto\" or \"f32\"");
   require(bf16 || !bf16_residual, Fault::usage,
           "precision.residual: \"bf16\" needs bf16 activations");
-  const bool fp8_dx = config.backward == BackwardProducts::fp8_dx;
-  require(!(gpu && fp8_dx) || device.fp8, Fault::usage,
-          "precision.backward: \"fp8_dx\" needs a GPU of compute capability 9.0 (H100, H200): "
+  require(!(gpu && rounds_dx(config.backward)) || device.fp8, Fault::usage,
+          "precision.backward: 8-bit products need a GPU of compute capability 9.0 (H100, H200): "
           "expected \"bf16\"");
   const DType real = f64 ? DType::f64 : DType::f32;
   return {.dtype = real,
@@ -90,7 +89,7 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device) 
           .residual = bf16_residual ? DType::bf16 : real,
           .loss_rows = gpu ? 8192 : 1024,
           .recompute = config.recompute,
-          .fp8_dx = fp8_dx};
+          .backward = config.backward};
 }
 
 double loss_weight(std::span<const std::int32_t> targets) {

@@ -45,13 +45,16 @@ Yardstick device_yardstick(Backend& on) {
 
 constexpr int kRounds = 15;
 
-// f(step) for bf16, for bf16 gradients of parameters and, where the device can, for fp8_dx
+// f(step) for bf16, for bf16 gradients of parameters and, where the device can, for 8-bit products
 template <class F>
 void with_each_precision(Backend& backend, const RunConfig& config, F&& f) {
   std::vector<RunConfig> all{config, config};
   all[1].optimizer.gradients = Stored::bf16;
   if (backend.traits().fp8 && config.model.quantize == Quantize::ternary)
-    all.push_back(config), all[2].backward = BackwardProducts::fp8_dx;
+    for (const auto backward : {BackwardProducts::fp8_dx, BackwardProducts::fp8}) {
+      all.push_back(config);
+      all.back().backward = backward;
+    }
   for (const RunConfig& precision : all) {
     TrainingStep step(backend, precision, config.batch.micro_batch);
     f(step);

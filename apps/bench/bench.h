@@ -162,7 +162,7 @@ std::size_t bench_bytes(const BenchSetup& setup, const DeviceTraits& device);
 // --- the products of a training step: those that the device's library computes, each kind once,
 // and forward the device's own kernel beside the library ---
 
-// Every kind of product that a step of this run asks the library for, and again with fp8_dx.
+// Every kind of product that a step of this run asks the library for, and again in 8 bits.
 void run_training_products(Backend& backend, const RunConfig& config);
 std::size_t training_products_bytes(const RunConfig& config, const DeviceTraits& device);
 

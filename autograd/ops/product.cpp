@@ -2,7 +2,7 @@
 
 namespace tern {
 
-Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProducts backward) {
   if (!x.scale && !w.scale) return matmul(x.codes, w.codes);
   const auto [N, I] = dims<2>(x.codes.value, "[ternary_product] x (N, I)");
   const auto [O, Iw] = dims<2>(w.codes.value, "[ternary_product] w (O, I)");
@@ -21,17 +21,18 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, bool fp8_dx) {
   const Tensor y(on, {N, O}, x.value_dtype());
   on.run(TernaryProduct{.y = y, .x = {.q = x.codes.value, .row_scale = x.scale}, .w = wt});
   const Var product = record("ternary_product", std::vector{y}, {x.codes, w.codes},
-                             [&on, q = in_backward(x.codes), scale = x.scale, wt, fp8_dx](
+                             [&on, q = in_backward(x.codes), scale = x.scale, wt, backward](
                                  Tape::Upstream dy, Tape::Grads d) {
                                on.run(TernaryProductBackward{.dx = d[0],
                                                              .dw = d.stored(1),
                                                              .dy = dy[0],
                                                              .x = {.q = q(), .row_scale = scale},
                                                              .w = wt,
-                                                             .fp8_dx = fp8_dx,
+                                                             .backward = backward,
                                                              .dy_fp8 = dy.fp8(0)});
                              })[0];
-  if (fp8_dx && x.codes.slot >= 0) product.tape->want_fp8(product);
+  const bool rounds = x.codes.slot >= 0 ? rounds_dx(backward) : rounds_dw(backward);
+  if (product.tape && rounds) product.tape->want_fp8(product);
   return product;
 }
 

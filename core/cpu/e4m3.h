@@ -75,21 +75,39 @@ struct Fp8Writer {
   R* factors;
 };
 
+// So many rows of dy (N, O) in 8-bit floats, as numbers: codes (rows, O) and factors (rows), 0 and
+// NaN of a row that is not finite.
+template <class R>
+void fp8_rows(R* codes, R* factors, const TernaryProductBackward& a, Index first, Index rows) {
+  const Index O = a.dy.shape()[1];
+  for (Index n = 0; n < rows; ++n) {
+    R* to = codes + n * O;
+    if (a.dy_fp8) {
+      const E4m3* from = a.dy_fp8.codes.data<E4m3>() + (first + n) * O;
+      for (Index i = 0; i < O; ++i) to[i] = R(value_of(from[i]));
+      factors[n] = a.dy_fp8.factors.data<R>()[first + n];
+      continue;
+    }
+    const R *from = a.dy.data<R>() + (first + n) * O, scale = e4m3_scale(from, O);
+    factors[n] = 1 / scale;
+    if (std::isnan(scale)) {
+      std::fill_n(to, O, R(0));
+      continue;
+    }
+#pragma omp simd
+    for (Index i = 0; i < O; ++i) to[i] = round_e4m3(from[i] * scale);
+  }
+}
+
 // so many rows of dy (N, O) as dx is made of them, rounded ones in this thread's scratch memory
 template <class R>
 const R* dy_of_dx(const TernaryProductBackward& a, Index first, Index rows) {
   const Index O = a.dy.shape()[1];
-  const R* dy = a.dy.data<R>() + first * O;
-  if (!a.fp8_dx) return dy;
-  R* to = scratch<R, 3>(rows * O);
-  if (!a.dy_fp8) {
-    for (Index n = 0; n < rows; ++n) round_row_e4m3(to + n * O, dy + n * O, O);
-    return to;
-  }
-  const E4m3* codes = a.dy_fp8.codes.data<E4m3>() + first * O;
-  const R* factors = a.dy_fp8.factors.data<R>() + first;
+  if (!rounds_dx(a.backward)) return a.dy.data<R>() + first * O;
+  R *to = scratch<R, 3>(rows * O), *factors = scratch<R, 4>(rows);
+  fp8_rows(to, factors, a, first, rows);
   for (Index n = 0; n < rows; ++n)
-    for (Index i = n * O; i < (n + 1) * O; ++i) to[i] = R(value_of(codes[i])) * factors[n];
+    for (Index i = n * O; i < (n + 1) * O; ++i) to[i] *= factors[n];
   return to;
 }
 

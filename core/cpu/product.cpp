@@ -171,7 +171,61 @@ void CpuBackend::run(const TernaryProduct& a) {
   });
 }
 
-void CpuBackend::run(const TernaryProductBackward& a) {
+namespace {
+
+// The largest power of two with 127 s max(top, 1e-30) <= 448.
+template <class R>
+R power_for(R top) {
+  int exponent = 0;
+  const R mantissa = std::frexp(std::max(top, R(1e-30)), &exponent);  // in [1/2, 1)
+  return std::ldexp(R(1), (127 * mantissa <= 112 ? 2 : 1) - exponent);
+}
+
+// x' (N, I) with dw = codes^T x', of dy's codes and factors: core/kernels/product.h, p / s
+template <class R>
+std::vector<R> fp8_inputs(const TernaryProductBackward& a, const std::vector<R>& factors) {
+  const Index N = Index(factors.size()), I = a.x.q.shape()[1];
+  const bool codes = a.x.q.dtype() == DType::i8;
+  const R* row_scale = a.x.row_scale.data<R>();
+  R top = 0;
+  for (Index n = 0; n < N; ++n) {
+    const R g = factors[n] / row_scale[n];
+    if (std::isnan(g)) return std::vector<R>(std::size_t(N * I), g);
+    top = std::max(top, g);
+  }
+  const R s = power_for(top);
+  std::vector<R> out(std::size_t(N * I));
+  for_chunks(N, 16, [&](Index, Index begin, Index end) {
+    for (Index n = begin; n < end; ++n) {
+      const R factor = (codes ? factors[n] / row_scale[n] : factors[n]) * s;
+      for (Index i = n * I; i < (n + 1) * I; ++i) {
+        const R x = codes ? R(a.x.q.data<std::int8_t>()[i]) : a.x.q.data<R>()[i];
+        out[i] = round_e4m3(x * factor) / s;
+      }
+    }
+  });
+  return out;
+}
+
+template <class R>
+void product_backward_w_fp8(const TernaryProductBackward& a) {
+  const Index N = a.dy.shape()[0], O = a.dy.shape()[1];
+  std::vector<R> codes(std::size_t(N * O)), factors(static_cast<std::size_t>(N));
+  for_chunks(N, 16, [&](Index, Index begin, Index end) {
+    fp8_rows(codes.data() + begin * O, factors.data() + begin, a, begin, end - begin);
+  });
+  const std::vector<R> x = fp8_inputs(a, factors);
+  product_backward_w(a.dw, codes.data(), RealRows<R>{x.data(), a.x.q.shape()[1]}, N, O);
+}
+
+}  // namespace
+
+void CpuBackend::run(const TernaryProductBackward& all) {
+  TernaryProductBackward a = all;
+  if (a.dw && rounds_dw(a.backward)) {
+    visit_real(a.dy.dtype(), [&]<class R>() { product_backward_w_fp8<R>(a); });
+    a.dw = {};
+  }
   const bool codes = a.x.q.dtype() == DType::i8;
   const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.w.t);
   if (codes && kernels) return ternary_product_backward(*kernels, a);

@@ -26,22 +26,37 @@ struct TernaryProduct {
   Quantized x{};      // in  (N, I) i8, row_scale (N) real
   TernaryWeight w{};  // in  (O, I) i8 or t2, scale (1) real
 };
+// In which numbers the backward products are computed: of dy as it is stored, or rounded to 8-bit
+// floats, for dx alone or for both.
+enum class BackwardProducts { stored, fp8_dx, fp8 };
+constexpr bool rounds_dx(BackwardProducts p) {
+  return p != BackwardProducts::stored;
+}
+constexpr bool rounds_dw(BackwardProducts p) {
+  return p == BackwardProducts::fp8;
+}
+
 // Straight-through: dx = dy . (t / scale) is the gradient of the dequantised x,
 // dw = dy^T . (q / row_scale) that of the latent weight.
 //
-// With fp8_dx the dy of dx (not that of dw) is rounded, row by row, to e4m3(dy r) (1 / r) with
-// r = 448 / max(absmax of the row, 1e-30): 8-bit floats of 4 exponent and 3 mantissa bits, halves
-// to even. A row that is not finite becomes NaN. The kernel that writes dy may supply them
-// (dy_fp8): codes e4m3(dy r) and factors 1 / r of dy as stored, 0 and NaN where a row is not
-// finite. This changes no bit of dx.
+// With fp8_dx the dy of dx (not that of dw) is rounded, row by row, to c f with c = e4m3(dy r),
+// f = 1 / r and r = 448 / max(absmax of the row, 1e-30): 8-bit floats of 4 exponent and 3 mantissa
+// bits, halves to even. A row that is not finite becomes NaN. The kernel that writes dy may supply
+// them (dy_fp8): codes c and factors f of dy as stored, 0 and NaN where a row is not finite. This
+// changes no bit of dx.
+//
+// With fp8 dw is a product of 8-bit floats too, c^T . p / s with p = e4m3(q g s), where
+// g = f / row_scale of each row and s is the largest power of two with 127 s max(g, 1e-30) <= 448.
+// So what a row's own scale undoes is in its activations, and one number undoes the rest: s, which
+// rounds nothing. A row that is not finite makes all of dw NaN. Of quotients p = e4m3(x f s).
 struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
   Grad dw{};          // out (O, I) stored
   Tensor dy{};        // in  (N, O) real
   Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
   TernaryWeight w{};  // in  as in the forward pass, i8
-  bool fp8_dx = false;
-  Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats for fp8_dx; empty: computed from dy
+  BackwardProducts backward{};
+  Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats; empty: computed from dy
 };
 
 }  // namespace tern

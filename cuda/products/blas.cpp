@@ -54,12 +54,13 @@ Description make_description(const BlasKey& key) {
   set(description, CUBLASLT_MATMUL_DESC_TRANSB, key.shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(description, CUBLASLT_MATMUL_DESC_POINTER_MODE,
       key.device_factors ? CUBLASLT_POINTER_MODE_DEVICE : CUBLASLT_POINTER_MODE_HOST);
-  if (!key.fp8) return description;
+  if (key.operands != Operands::scaled_fp8) return description;
   constexpr auto outer = std::int32_t(CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
   set(description, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, outer);
   set(description, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, outer);
   // Sums stay in the tensor cores' own registers, which drop the last bits of an f32: far less than
-  // the rounding of the operands costs, for 1.14 to 1.28 times the speed.
+  // the rounding of the operands costs, for 1.14 to 1.28 times the speed. Not over all tokens, as
+  // in dw: they round toward zero (docs/numerics.md).
   set(description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t(1));
   return description;
 }
@@ -98,7 +99,8 @@ Preference make_preference() {
 
 std::string to_text(const BlasKey& key) {
   const ProductShape& s = key.shape;
-  const char* operand = key.fp8 ? "\te4m3" : "\tbf16";
+  constexpr const char* names[] = {"\tbf16", "\te4m3", "\te4m3 in f32"};
+  const char* operand = names[int(key.operands)];
   std::ostringstream text;
   text << s.M << '\t' << s.N << '\t' << s.K << operand << (s.transpose_a ? "^T" : "") << operand
        << (s.transpose_b ? "^T" : "") << '\t' << (key.add ? "+" : "") << name_of(key.type) << '\t'
@@ -125,11 +127,11 @@ const Blas::Plan& Blas::plan(const BlasProduct& product) {
   const BlasKey& key = product.key;
   std::unique_ptr<const Plan>& kept = plans_[key];
   if (kept) {
-    if (key.fp8) set_scales(kept->description, product);
+    if (key.operands == Operands::scaled_fp8) set_scales(kept->description, product);
     return *kept;
   }
   const ProductShape& s = key.shape;
-  const cudaDataType_t operand = key.fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+  const cudaDataType_t operand = key.operands == Operands::bf16 ? CUDA_R_16BF : CUDA_R_8F_E4M3;
   const auto stored = [&](bool transposed, Index rows, Index columns) {
     return transposed ? make_layout(operand, columns, rows) : make_layout(operand, rows, columns);
   };
@@ -138,7 +140,7 @@ const Blas::Plan& Blas::plan(const BlasProduct& product) {
                .a = stored(s.transpose_a, s.M, s.K),
                .b = stored(s.transpose_b, s.K, s.N),
                .c = make_layout(key.type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, s.M, s.N)});
-  if (key.fp8) set_scales(made->description, product);
+  if (key.operands == Operands::scaled_fp8) set_scales(made->description, product);
   made->algorithm = choose_algorithm(key, *made);
   kept = std::move(made);
   return *kept;

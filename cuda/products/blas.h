@@ -18,19 +18,23 @@ struct ProductShape {
   auto operator<=>(const ProductShape&) const = default;
 };
 
+// bf16; or e4m3 with a transposed b: scaled by row and by column and summed in the tensor cores'
+// own registers, or not scaled and summed in f32.
+enum class Operands { bf16, scaled_fp8, fp8 };
+
 // Everything that decides how a product is computed, and so its bits.
 struct BlasKey {
   ProductShape shape{};
   DType type = DType::bf16;     // of c: bf16 or f32
   bool add = false;             // add to c instead of overwriting it
   bool device_factors = false;  // the factors lie on the device
-  bool fp8 = false;             // a and b are e4m3, scaled by row and by column; b is transposed
+  Operands operands{};          // types of a and b
   auto operator<=>(const BlasKey&) const = default;
 };
 std::string to_text(const BlasKey& key);  // the fields of the table, separated by tabs
 
-// c = alpha a b + beta c; rows of what is stored and pointers are multiples of 16 bytes. fp8: row m
-// of a is multiplied by row_scales[m], column n of b by column_scales[n].
+// c = alpha a b + beta c; rows of what is stored and pointers are multiples of 16 bytes.
+// scaled_fp8: row m of a is multiplied by row_scales[m], column n of b by column_scales[n].
 struct BlasProduct {
   BlasKey key{};
   void* c = nullptr;

@@ -118,7 +118,7 @@ void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
     }
     library.blas.run({.key = {.shape = {.M = rows, .N = I, .K = O, .transpose_b = true},
                               .type = a.dx.to.dtype(),
-                              .fp8 = true},
+                              .operands = Operands::scaled_fp8},
                       .c = a.dx.to.slice(n, rows).raw(),
                       .a = dy,
                       .b = weights,
@@ -132,7 +132,7 @@ void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
 // dx by the plain kernel from an f32 copy of dy, rounded
 void backward_x_rounded(const TernaryProductBackward& a, float* copy, cudaStream_t stream) {
   const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
-  round_rows_through_fp8(copy, a.dy, stream);
+  round_rows_through_fp8(copy, nullptr, a.dy, stream);
   by_plain_kernel(a.dx, shape_of_dx(N, O, a.w.t.shape()[1]), {.data = copy, .type = DType::f32},
                   plain(a.w.t), stream, a.w.scale.data<float>());
 }
@@ -165,6 +165,87 @@ void backward_w(const TernaryProductBackward& a, const Library& library) {
   }
   if (!sums) return;
   (a.dw.add ? add_to_bf16 : round_to_bf16)(a.dw.to.data<bf16>(), sum, O * I, library.stream);
+}
+
+// dw = dy^T x in 8-bit floats, both operands transposed, so many rows at a time.
+void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
+                    const Library& library) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const Index I = a.x.q.shape()[1];
+  const auto floats = [&](std::size_t offset) {
+    return library.at_byte<float>(Library::kCopies + offset);
+  };
+  const auto codes = [&](std::size_t offset) {
+    return library.at_byte<std::uint8_t>(Library::kCopies + offset);
+  };
+  const std::uint8_t* dy = codes(at.dy);
+  const float* dy_factors = floats(at.row_factors);
+  if (a.dy_fp8) {
+    dy = static_cast<const std::uint8_t*>(a.dy_fp8.codes.raw());
+    dy_factors = a.dy_fp8.factors.data<float>();
+  } else {
+    round_rows_fp8({.to = codes(at.dy),
+                    .factors = floats(at.row_factors),
+                    .dy = a.dy.data<bf16>(),
+                    .rows = N,
+                    .columns = O},
+                   library.stream);
+  }
+  const bool sums = at.sums != 0;
+  float *factors = floats(at.factors), *scalars = floats(at.scalars);
+  fold_factors({.factors = factors,
+                .scalars = scalars,
+                .dy_factors = dy_factors,
+                .row_scale = a.x.row_scale.data<float>(),
+                .N = N,
+                .quotients = a.x.q.dtype() == DType::bf16,
+                .add = !sums && a.dw.add},
+               library.stream);
+  for (Index n = 0; n < N; n += at.rows) {
+    const Index rows = std::min(at.rows, N - n);
+    std::uint8_t *dy_turned = codes(at.dy_transposed), *x_turned = codes(at.x_transposed);
+    transpose_codes_fp8({.to = dy_turned, .rows = rows, .columns = O}, dy + n * O, library.stream);
+    transpose_inputs_fp8({.to = x_turned, .rows = rows, .columns = I}, a.x.q.slice(n, rows),
+                         factors + n, library.stream);
+    const bool add = n > 0 || (!sums && a.dw.add);
+    library.blas.run(
+        {.key = {.shape = {.M = O, .N = I, .K = turned_rows(rows), .transpose_b = true},
+                 .type = sums ? DType::f32 : a.dw.to.dtype(),
+                 .add = add,
+                 .device_factors = true,
+                 .operands = Operands::fp8},
+         .c = sums ? floats(at.sums) : a.dw.to.raw(),
+         .a = dy_turned,
+         .b = x_turned,
+         .factors = scalars + (n > 0 ? 2 : 0),
+         .workspace = library.space.raw()},
+        library.stream);
+  }
+  if (!sums) return;
+  (a.dw.add ? add_to_bf16 : round_to_bf16)(a.dw.to.data<bf16>(), floats(at.sums), O * I,
+                                           library.stream);
+}
+
+// The same by the plain kernel, of f32 copies.
+void backward_w_rounded(const TernaryProductBackward& a, const Fp8DwOperands& at, void* space,
+                        cudaStream_t stream) {
+  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const Index I = a.x.q.shape()[1];
+  const auto floats = [&](std::size_t offset) {
+    return reinterpret_cast<float*>(static_cast<std::byte*>(space) + offset);
+  };
+  float *dy = floats(at.dy), *x = floats(at.x), *scalars = floats(at.scalars);
+  round_rows_through_fp8(dy, floats(at.row_factors), a.dy, stream);
+  fold_factors({.factors = floats(at.factors),
+                .scalars = scalars,
+                .dy_factors = floats(at.row_factors),
+                .row_scale = a.x.row_scale.data<float>(),
+                .N = N,
+                .quotients = a.x.q.dtype() != DType::i8},
+               stream);
+  scale_inputs_fp8(x, a.x.q, floats(at.factors), stream);
+  by_plain_kernel(a.dw, shape_of_dw(N, O, I), {.data = dy, .type = DType::f32},
+                  {.data = x, .type = DType::f32}, stream, scalars + 4);
 }
 
 }  // namespace
@@ -201,7 +282,7 @@ void CudaBackend::run(const TernaryProductBackward& a) {
   const Library library{*blas_, space, stream_};
   if (a.dx && library_fp8_product(a, traits_))
     backward_x_fp8(a, library);
-  else if (a.dx && a.fp8_dx)
+  else if (a.dx && rounds_dx(a.backward))
     backward_x_rounded(a, library.at_byte<float>(by_library ? Library::kCopies : 0), stream_);
   else if (a.dx && by_library)
     backward_x(a, library);
@@ -212,7 +293,12 @@ void CudaBackend::run(const TernaryProductBackward& a) {
                       .type = a.x.q.dtype(),
                       .row_scale = a.x.row_scale.data<float>(),
                       .dequantized = a.dy.dtype()};
-  if (a.dw && by_library)
+  if (a.dw && library_fp8_dw(a, traits_))
+    backward_w_fp8(a, fp8_dw_operands(a, traits_), library);
+  else if (a.dw && rounds_dw(a.backward))
+    backward_w_rounded(a, fp8_dw_operands(a, traits_),
+                       library.at_byte<std::byte>(by_library ? Library::kCopies : 0), stream_);
+  else if (a.dw && by_library)
     backward_w(a, library);
   else if (a.dw)
     by_plain_kernel(a.dw, shape_of_dw(N, O, I), plain(a.dy), x, stream_);

@@ -41,8 +41,9 @@ struct RoundRows {
 };
 void round_rows_fp8(const RoundRows& round, cudaStream_t stream);
 
-// to (N, O) f32 = e4m3(dy r) (1 / r), any size; dy f32 or bf16
-void round_rows_through_fp8(float* to, const Tensor& dy, cudaStream_t stream);
+// to (N, O) f32 = e4m3(dy r) (1 / r), or with factors (N) codes and factors apart, 0 and NaN where
+// a row is not finite; any size; dy f32 or bf16
+void round_rows_through_fp8(float* to, float* factors, const Tensor& dy, cudaStream_t stream);
 
 // The ternary weights (O, I) as e4m3, exactly and transposed, and for each of the I columns of dx
 // the factor that undoes their scale. O and I: multiples of 16.
@@ -54,6 +55,30 @@ struct TransposeTernary {
   Index O = 0, I = 0;
 };
 void transpose_ternary_fp8(const TransposeTernary& transpose, cudaStream_t stream);
+
+// Of dw in 8-bit floats (core/kernels/product.h): g = f / row_scale of each row, and s.
+struct FoldFactors {
+  float* factors = nullptr;           // out (N) g s, of quotients f s
+  float* scalars = nullptr;           // out (5) 1 / s, add ? 1 : 0, 1 / s, 1, s; s is NaN if a row
+                                      // is not finite
+  const float* dy_factors = nullptr;  // in  (N) f
+  const float* row_scale = nullptr;   // in  (N)
+  Index N = 0;
+  bool quotients = false, add = false;
+};
+void fold_factors(const FoldFactors& fold, cudaStream_t stream);
+
+// Rows turned to columns, with zeros behind the last row. columns: a multiple of 16.
+struct TransposeRows {
+  std::uint8_t* to = nullptr;  // out (columns, turned_rows(rows)) e4m3
+  Index rows = 0, columns = 0;
+};
+void transpose_codes_fp8(const TransposeRows& to, const std::uint8_t* codes, cudaStream_t stream);
+// e4m3(x factors[row]); x (rows, columns) i8, or bf16
+void transpose_inputs_fp8(const TransposeRows& to, const Tensor& x, const float* factors,
+                          cudaStream_t stream);
+// to (N, I) f32 = e4m3(x factors[row]), NaN where the factor is; any size; x i8, bf16 or f32
+void scale_inputs_fp8(float* to, const Tensor& x, const float* factors, cudaStream_t stream);
 
 // Matrix products for every size and alignment, on sm_80 and later. All matrices are row-major.
 

@@ -41,7 +41,7 @@ TEST(Fault50, Fp8NeedsTernaryWeights) {
   const std::string text = std::string(kValid) + "[precision]\nbackward = \"fp8_dx\"\n";
   EXPECT_EQ(complaint(text), "accepted");
   EXPECT_THAT(complaint(text, {"model.quantize=none"}),
-              HasSubstr("a.toml:11:12: precision.backward: \"fp8_dx\" needs ternary weights"));
+              HasSubstr("a.toml:11:12: precision.backward: 8-bit products need ternary weights"));
 }
 
 TEST(Fault50, UnknownTablesGetASuggestion) {

@@ -131,24 +131,29 @@ TEST(Train, OtherAlgorithmsThanTheCheckpointsAreSaid) {
   EXPECT_EQ(losses(tiny.directory("other")), losses(tiny.directory("same")));
 }
 
-TEST(Train, Fp8DxTrainsOnACpuAndIsRefusedByOlderGpus) {
-  RunConfig config;
-  config.backward = BackwardProducts::fp8_dx;
-  EXPECT_TRUE(model_options(config, {}).fp8_dx);
-  EXPECT_TRUE(model_options(config, DeviceTraits::h200()).fp8_dx);
-  try {
-    model_options(config, {.multiprocessors = 108});
-    FAIL() << "accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.fault, Fault::usage);
-    EXPECT_THAT(e.what(), HasSubstr("precision.backward: \"fp8_dx\" needs a GPU"));
-  }
+TEST(Train, EightBitProductsTrainOnACpuAndAreRefusedByOlderGpus) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("exact")).exit_code, 0);
-  ASSERT_EQ(run(tiny.command("fp8", {"precision.backward=fp8_dx"})).exit_code, 0);
-  const auto exact = losses(tiny.directory("exact")), rounded = losses(tiny.directory("fp8"));
-  EXPECT_NE(exact, rounded);
-  EXPECT_NEAR(exact.rbegin()->second, rounded.rbegin()->second, 0.1);
+  std::vector<std::map<int, double>> all{losses(tiny.directory("exact"))};
+  for (const auto& [name, backward] :
+       {std::pair("fp8_dx", BackwardProducts::fp8_dx), std::pair("fp8", BackwardProducts::fp8)}) {
+    RunConfig config;
+    config.backward = backward;
+    EXPECT_EQ(model_options(config, {}).backward, backward);
+    EXPECT_EQ(model_options(config, DeviceTraits::h200()).backward, backward);
+    try {
+      model_options(config, {.multiprocessors = 108});
+      FAIL() << "accepted";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.fault, Fault::usage);
+      EXPECT_THAT(e.what(), HasSubstr("precision.backward: 8-bit products need a GPU"));
+    }
+    ASSERT_EQ(run(tiny.command(name, {std::string("precision.backward=") + name})).exit_code, 0);
+    const auto rounded = losses(tiny.directory(name));
+    for (const auto& other : all) EXPECT_NE(other, rounded) << name;
+    EXPECT_NEAR(all[0].rbegin()->second, rounded.rbegin()->second, 0.1) << name;
+    all.push_back(rounded);
+  }
 }
 
 // Half the bytes in the checkpoint, and a run that loses its last one comes to the same bits again.

@@ -95,7 +95,7 @@ TEST_F(Fp8ByHand, ProductReadsTheCodes) {
                                  .dy = tensor({1, 1}, {1}),
                                  .x = {.q = q, .row_scale = tensor({1}, {1})},
                                  .w = {.t = t, .scale = tensor({1}, {0.5})},
-                                 .fp8_dx = true,
+                                 .backward = BackwardProducts::fp8_dx,
                                  .dy_fp8 = fp8};
   cpu_.run(product);
   expect(download_real(dx), {1.125});
@@ -149,8 +149,12 @@ class Fp8Tape : public testing::Test {
     parameters_.back().grad.tensor = Tensor(dry_, shape, DType::f32);
     return tape_.leaf(parameters_.back());
   }
-  Var product(bool fp8_dx = true) {
-    return ternary_product(quantize_rows(leaf({4, 8})), quantize_ternary(leaf({8, 8})), fp8_dx);
+  Var product(BackwardProducts backward = BackwardProducts::fp8_dx) {
+    return ternary_product(quantize_rows(leaf({4, 8})), quantize_ternary(leaf({8, 8})), backward);
+  }
+  Var product_of_constant(BackwardProducts backward) {
+    const Var x{Tensor(dry_, {4, 8}, DType::f32)};
+    return ternary_product(quantize_rows(x), quantize_ternary(leaf({8, 8})), backward);
   }
   Var gated(const Var& g) {
     return gated_norm_quantize(g, leaf({4, 8}), leaf({8}), leaf({8}), 1e-6).codes;
@@ -173,15 +177,18 @@ TEST_F(Fp8Tape, EachOfTheThreeOpsMakesThem) {
 }
 
 TEST_F(Fp8Tape, NotWhereNobodyWantsThem) {
-  tape_.backward(gated(product(false)));
+  tape_.backward(gated(product({})));
   EXPECT_THAT(dry_.got, ElementsAre(false));
 }
 
-// Nor for a product whose input wants no gradient: dw reads dy itself.
+// A product whose input wants no gradient wants them if dw is made of them.
 TEST_F(Fp8Tape, NotForTheWeightAlone) {
-  const Var x{Tensor(dry_, {4, 8}, DType::f32)};
-  tape_.backward(gated(ternary_product(quantize_rows(x), quantize_ternary(leaf({8, 8})), true)));
+  tape_.backward(gated(product_of_constant(BackwardProducts::fp8_dx)));
   EXPECT_THAT(dry_.got, ElementsAre(false));
+}
+TEST_F(Fp8Tape, ForTheWeightAloneThatIsMadeOfThem) {
+  tape_.backward(gated(product_of_constant(BackwardProducts::fp8)));
+  EXPECT_THAT(dry_.got, ElementsAre(true));
 }
 
 // Whether the one that can make them writes first or last: what others add to has none.
@@ -215,7 +222,7 @@ TEST_F(Fp8Tape, AnOpThatCannotMakeThemLeavesThemToTheProduct) {
 // They live from the op that makes them to the end of the product's backward: before that of scale
 // nothing is left of them.
 TEST_F(Fp8Tape, AreLetGoWithTheGradient) {
-  const auto used = [](bool fp8_dx) {
+  const auto used = [](BackwardProducts backward) {
     const OpCase op{.name = "chain",
                     .inputs = {{.name = "x", .shape = {16, 32}},
                                {.name = "w", .shape = {32, 32}, .parameter = true},
@@ -223,15 +230,15 @@ TEST_F(Fp8Tape, AreLetGoWithTheGradient) {
                     .apply = [=](auto in) {
                       const Var x = scale(in[0], 2);
                       const Var y =
-                          ternary_product(quantize_rows(x), quantize_ternary(in[1]), fp8_dx);
+                          ternary_product(quantize_rows(x), quantize_ternary(in[1]), backward);
                       return Vars{dequantize(gated_norm_quantize(y, x, in[2], in[2], 1e-6))};
                     }};
     Watch dry;
     run_case(dry, DType::f32, op, sample(op));
-    EXPECT_THAT(dry.got, ElementsAre(fp8_dx));
+    EXPECT_THAT(dry.got, ElementsAre(rounds_dx(backward)));
     return dry.used;
   };
-  EXPECT_EQ(used(true), used(false));
+  EXPECT_EQ(used(BackwardProducts::fp8_dx), used({}));
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ class Fp8Dx : public testing::TestWithParam<DType> {
                                     .dy = real({N, D}, dy),
                                     .x = {.q = q, .row_scale = real({N}, Values(N, 1))},
                                     .w = {.t = t, .scale = real({1}, {scale})},
-                                    .fp8_dx = true});
+                                    .backward = BackwardProducts::fp8_dx});
     return download_real(dx);
   }
   CpuBackend cpu_{std::size_t(16) << 20};
@@ -150,6 +150,53 @@ TEST_P(Fp8Dx, WhatIsNotFiniteDoesNotHide) {
     }
 }
 
+// dw (1, 1) of tokens of one input each, with fp8
+class Fp8Dw : public testing::TestWithParam<DType> {
+ protected:
+  double dw_of(const Values& dy, const std::vector<std::int8_t>& q, const Values& row_scale) {
+    const Index N = Index(dy.size());
+    const auto real = [&](const Shape& shape, const Values& values) {
+      const Tensor t(cpu_, shape, GetParam());
+      upload_real(t, values);
+      return t;
+    };
+    const Tensor codes(cpu_, {N, 1}, DType::i8), t(cpu_, {1, 1}, DType::i8);
+    cpu_.upload(codes, q.data());
+    cpu_.fill(t, 1);
+    const Tensor dw(cpu_, {1, 1}, GetParam());
+    cpu_.run(TernaryProductBackward{.dw = {dw},
+                                    .dy = real({N, 1}, dy),
+                                    .x = {.q = codes, .row_scale = real({N}, row_scale)},
+                                    .w = {.t = t, .scale = real({1}, {1})},
+                                    .backward = BackwardProducts::fp8});
+    return download_real(dw)[0];
+  }
+  CpuBackend cpu_{std::size_t(16) << 20};
+};
+
+TEST_P(Fp8Dw, PutsTheRowsFactorsIntoTheInputs) {
+  // codes 448, factors 1 and 1/2, s = 2: inputs 127 * 2 to 256, and 3 * 1/2 * 2
+  EXPECT_EQ(dw_of({448, 224}, {127, 3}, {1, 1}), 448 * (256 + 3) / 2.0);
+  // a row's scale is in its factor; the largest decides: 16 here, s = 1/8
+  EXPECT_EQ(dw_of({448, 224}, {127, 3}, {1 / 16.0, 1 / 2.0}), 448 * (256 + 0.375) * 8);
+  // a token 2^20 times smaller than the largest: nothing is left of it; 200 is a half and goes to
+  // 192
+  EXPECT_EQ(dw_of({448, 448 * 0x1p-20}, {100, 100}, {1, 1}), 448 * 192 / 2.0);
+}
+
+TEST_P(Fp8Dw, ZeroRowsAndTinyOnes) {
+  EXPECT_EQ(dw_of({0, -0.0}, {127, 5}, {1, 1}), 0);
+  EXPECT_NEAR(dw_of({1e-20, 0}, {127, 5}, {1, 1}) / 127e-20, 1, 1 / 16.0);
+}
+
+TEST_P(Fp8Dw, WhatIsNotFiniteDoesNotHide) {
+  for (const double bad : {double(NAN), double(INFINITY), -double(INFINITY)})
+    EXPECT_TRUE(std::isnan(dw_of({1, bad, 1}, {1, 0, 1}, {1, 1, 1}))) << bad;
+  EXPECT_TRUE(std::isnan(dw_of({1, 1}, {1, 0}, {1, NAN})));
+}
+
+INSTANTIATE_TEST_SUITE_P(Real, Fp8Dw, testing::Values(DType::f32, DType::f64),
+                         [](const auto& p) { return name_of(p.param); });
 INSTANTIATE_TEST_SUITE_P(Real, Fp8Dx, testing::Values(DType::f32, DType::f64),
                          [](const auto& p) { return name_of(p.param); });
 

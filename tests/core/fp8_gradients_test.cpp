@@ -40,7 +40,7 @@ TEST(Fp8Gradients, AreNotInTheProductsWorkspaceAgain) {
       .dy = Tensor(dry, {N, O}, DType::bf16),
       .x = {.q = Tensor(dry, {N, I}, DType::i8), .row_scale = Tensor(dry, {N}, DType::f32)},
       .w = {.t = Tensor(dry, {O, I}, DType::i8), .scale = Tensor(dry, {1}, DType::f32)},
-      .fp8_dx = true};
+      .backward = BackwardProducts::fp8_dx};
   const std::size_t before = workspace_bytes(a, dry.traits());
   a.dy_fp8 = {.codes = Tensor(dry, {N, O}, DType::e4m3), .factors = Tensor(dry, {N}, DType::f32)};
   EXPECT_EQ(before - workspace_bytes(a, dry.traits()), std::size_t(319 + 5) * 256);

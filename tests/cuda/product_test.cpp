@@ -89,7 +89,8 @@ std::vector<double> fp8_dx(Backend& on, DType dtype, const Codes& c, const std::
   on.upload(w.scale, c.scale.data());
   upload_real(from, dy);
   on.fill(dx, -1);
-  on.run(TernaryProductBackward{.dx = {dx}, .dy = from, .x = x, .w = w, .fp8_dx = true});
+  on.run(TernaryProductBackward{
+      .dx = {dx}, .dy = from, .x = x, .w = w, .backward = BackwardProducts::fp8_dx});
   return download_real(dx);
 }
 
@@ -164,7 +165,7 @@ TEST_F(CudaProduct, Fp8DxOfManyRowsIsThatOfTheirHalves) {
                                   .dy = dy.slice(first, rows),
                                   .x = {.q = x.q.slice(first, rows), .row_scale = x.row_scale},
                                   .w = w,
-                                  .fp8_dx = true});
+                                  .backward = BackwardProducts::fp8_dx});
   };
   const Tensor whole(on, {N, I}, DType::bf16), halves(on, {N, I}, DType::bf16);
   on.fill(whole, -1);

@@ -89,7 +89,9 @@ const Formats kSingle{};
 const Formats kHalf{.model = {.activations = DType::bf16}};
 const Formats kHalfStream{.model = {.activations = DType::bf16, .residual = DType::bf16}};
 const Formats kHalfGradients{.model = kHalfStream.model, .gradients = DType::bf16};
-const Formats kFp8{.model = {.activations = DType::bf16, .residual = DType::bf16, .fp8_dx = true}};
+const Formats kFp8{.model = {.activations = DType::bf16,
+                             .residual = DType::bf16,
+                             .backward = BackwardProducts::fp8_dx}};
 
 // Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
 // everything after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence
@@ -104,7 +106,7 @@ TEST_F(CudaTraining, TenLossesAreTheCpus) {
     EXPECT_LE(largest_difference(on_gpu(kHalfStream, 10, width).losses, want.losses), 0.05);
     EXPECT_LE(largest_difference(on_gpu(kHalfGradients, 10, width).losses, want.losses), 0.05);
     Formats rounding = kSingle;
-    rounding.model.fp8_dx = true;
+    rounding.model.backward = BackwardProducts::fp8_dx;
     const Training rounded = train(cpu, rounding, 10, width);
     EXPECT_NE(rounded.losses, want.losses);
     EXPECT_LE(largest_difference(on_gpu(kFp8, 10, width).losses, rounded.losses), 0.05);

@@ -163,17 +163,43 @@ Var Rounding::constant(const Var& x) {
   return {uploaded(x.value.backend(), x.value.shape(), DType::f64, before)};
 }
 
+namespace {
+
+double largest(const Values& x, std::size_t row, Index columns, double least) {
+  for (Index i = 0; i < columns; ++i) least = std::max(least, std::abs(x[row + i]));
+  return least;
+}
+
+double nearest_e4m3(double x) {
+  const double step = std::ldexp(1, std::max(std::ilogb(x), -6) - 3);
+  return std::clamp(std::nearbyint(x / step) * step, -448.0, 448.0);
+}
+
+}  // namespace
+
 Values rounded_to_fp8(const Values& dy, Index D) {
   Values out(dy.size());
   for (std::size_t row = 0; row < dy.size(); row += D) {
-    double top = 1e-30;
-    for (Index i = 0; i < D; ++i) top = std::max(top, std::abs(dy[row + i]));
-    for (Index i = 0; i < D; ++i) {
-      const double x = dy[row + i] * (448 / top);
-      const double step = std::ldexp(1, std::max(std::ilogb(x), -6) - 3);
-      out[row + i] = std::clamp(std::nearbyint(x / step) * step, -448.0, 448.0) / (448 / top);
-    }
+    const double scale = 448 / largest(dy, row, D, 1e-30);
+    for (Index i = 0; i < D; ++i) out[row + i] = nearest_e4m3(dy[row + i] * scale) / scale;
   }
+  return out;
+}
+
+Values inputs_in_fp8(const Values& x, const Values& dy, Index I, Index O) {
+  const std::size_t N = dy.size() / std::size_t(O);
+  Values factor(N), g(N), out(x.size());
+  for (std::size_t n = 0; n < N; ++n) {
+    factor[n] = largest(dy, n * O, O, 1e-30) / 448;
+    g[n] = factor[n] * largest(x, n * I, I, 1e-5) / 127;
+  }
+  double s = 1;
+  const double top = 127 * *std::ranges::max_element(g);
+  while (s * top > 448) s /= 2;
+  while (2 * s * top <= 448) s *= 2;
+  for (std::size_t n = 0; n < N; ++n)
+    for (std::size_t i = n * I; i < (n + 1) * I; ++i)
+      out[i] = nearest_e4m3(x[i] * factor[n] * s) / s / factor[n];
   return out;
 }
 

@@ -41,6 +41,8 @@ class Rounding {
 
 // rows of D values as products with fp8_dx round the gradient that arrives
 Values rounded_to_fp8(const Values& dy, Index D);
+// x (N, I), dequantised, as products with fp8 round it for the weights' gradient of dy (N, O)
+Values inputs_in_fp8(const Values& x, const Values& dy, Index I, Index O);
 
 Values rounded_to_bf16(Values values);
 

@@ -20,7 +20,8 @@ OpCase gated_norm_quantize_case(Index N, Index D, bool quantized = true);
 // together: gate and up projection side by side
 OpCase swiglu_norm_quantize_case(Index N, Index H, bool quantized = true, bool together = true);
 OpCase ternary_product_case(Index N, Index O, Index I);
-OpCase fp8_dx_case(Index N, Index O, Index I);
+// In 8-bit floats.
+OpCase fp8_case(Index N, Index O, Index I, BackwardProducts backward);
 // Products with fp8_dx whose gradients come from the three ops that make 8-bit floats of them. On
 // views they do not, so the products must; that changes no bit.
 OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views);

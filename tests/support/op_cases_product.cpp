@@ -37,30 +37,38 @@ OpCase ternary_product_case(Index N, Index O, Index I) {
           .rounds = true};
 }
 
-// The frozen op has, by x, the slope that the rounded gradient sees; by w that of the gradient.
-OpCase fp8_dx_case(Index N, Index O, Index I) {
+// The frozen op has, by x and, with fp8, by w, the slopes that the rounded operands see; else by w
+// that of the gradient.
+OpCase fp8_case(Index N, Index O, Index I, BackwardProducts backward) {
   OpCase op = ternary_product_case(N, O, I);
-  op.name = size_name("ternary_product_fp8_dx", N, O, I);
-  op.apply = [](auto in) {
-    return Vars{ternary_product(quantize_rows(in[0]), quantize_ternary(in[1]), true)};
+  op.name =
+      size_name(rounds_dw(backward) ? "ternary_product_fp8" : "ternary_product_fp8_dx", N, O, I);
+  op.apply = [=](auto in) {
+    return Vars{ternary_product(quantize_rows(in[0]), quantize_ternary(in[1]), backward)};
   };
   const Values dy = projection(op, 0, N * O);
   Values ratio = rounded_to_fp8(dy, O);
   for (std::size_t i = 0; i < dy.size(); ++i) ratio[i] /= dy[i];
   op.composed = [=](auto in, Rounding& r) {
-    const Var x = r.rows(in[0]), w = r.ternary(in[1]);
+    const auto constant = [&on = in[0].value.backend()](const Shape& shape, const Values& values) {
+      const Tensor t(on, shape, DType::f64);
+      upload_real(t, values);
+      return Var{t};
+    };
+    const Var x = r.rows(in[0]), w = r.ternary(in[1]), share = constant({N, O}, ratio);
     const Var x0 = r.constant(x), w0 = r.constant(w), y = matmul(x0, w0);
-    const Tensor share(y.value.backend(), {N, O}, DType::f64);
-    upload_real(share, ratio);
-    const Var by_x = multiply(subtract(matmul(x, w0), y), {share});
-    return Vars{add(add(y, by_x), subtract(matmul(x0, w), y))};
+    const Var by_x = multiply(subtract(matmul(x, w0), y), share);
+    if (!rounds_dw(backward)) return Vars{add(add(y, by_x), subtract(matmul(x0, w), y))};
+    const Var x1 = constant({N, I}, inputs_in_fp8(download_real(x0.value), dy, I, O));
+    const Var by_w = multiply(subtract(matmul(x1, w), matmul(x1, w0)), share);
+    return Vars{add(add(y, by_x), by_w)};
   };
   return op;
 }
 
 OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views) {
   const auto times = [=](const QuantizedVar& x, const Var& w) {
-    const Var y = ternary_product(x, quantize_ternary(w), true);
+    const Var y = ternary_product(x, quantize_ternary(w), BackwardProducts::fp8_dx);
     return on_views ? reshape(y, y.value.shape()) : y;
   };
   return {.name = size_name("fp8_rows", N, D, H) + (on_views ? "_on_views" : ""),
@@ -186,13 +194,20 @@ std::vector<OpCase> product_cases() {
       ternary_product_case(5, 520, 7),
       ternary_product_case(3, 5, 16),  // multiples of 16 inputs: the code kernels
       ternary_product_case(67, 130, 48),
-      fp8_dx_case(3, 4, 8),
-      fp8_dx_case(1, 1, 1),
-      fp8_dx_case(5, 520, 7),
-      fp8_dx_case(67, 33, 37),
-      fp8_dx_case(259, 48, 19),
-      fp8_dx_case(67, 128, 48),  // multiples of 16 both: the library's on a GPU
-      fp8_dx_case(300, 272, 144),
+      fp8_case(3, 4, 8, BackwardProducts::fp8_dx),
+      fp8_case(1, 1, 1, BackwardProducts::fp8_dx),
+      fp8_case(5, 520, 7, BackwardProducts::fp8_dx),
+      fp8_case(67, 33, 37, BackwardProducts::fp8_dx),
+      fp8_case(259, 48, 19, BackwardProducts::fp8_dx),
+      fp8_case(67, 128, 48,
+               BackwardProducts::fp8_dx),  // multiples of 16 both: the library's on a GPU
+      fp8_case(300, 272, 144, BackwardProducts::fp8_dx),
+      fp8_case(3, 4, 8, BackwardProducts::fp8),
+      fp8_case(1, 1, 1, BackwardProducts::fp8),
+      fp8_case(5, 520, 7, BackwardProducts::fp8),
+      fp8_case(67, 33, 37, BackwardProducts::fp8),
+      fp8_case(70, 144, 80, BackwardProducts::fp8),
+      fp8_case(300, 272, 144, BackwardProducts::fp8),
       bit_linear_case(3, 4, 8),
       bit_linear_case(1, 5, 67),
       bit_linear_case(67, 33, 37),
