@@ -49,20 +49,24 @@ module tern_lsu #(
   localparam int LP = $clog2(P);
   localparam int N = 16;  // bits of a number of bytes, of beats
   logic is_store, is_norm, is_scalar;
-  assign is_store = i.op == tern_pkg::kOpStv;
-  assign is_norm = i.op == tern_pkg::kOpLdp;
-  assign is_scalar = i.op == tern_pkg::kOpLds;
+  always_ff @(posedge clk) begin
+    is_store <= i.op == tern_pkg::kOpStv;
+    is_norm <= i.op == tern_pkg::kOpLdp;
+    is_scalar <= i.op == tern_pkg::kOpLds;
+  end
 
   // ---- sizes, and the address: `pass` and `token` count vectors of whole 64 bytes ----
-  // In a cycle each: the length and what counts vectors; lines and beats; the product; the address.
+  // In a cycle each: the length and what counts vectors; lines and beats; the product, and its sum; the address.
   logic [C-1:0] last;  // element
   logic [C-1:0] last_lane;
   logic [N-1:0] bytes, beats, left;
   logic [9:0] vector_lines;
   logic [tern_pkg::kTokenBits-1:0] vectors;
+  logic [26:0] lines_low;
+  logic [12:0] lines_high;
   logic [25:0] lines;
   logic [31:0] from_base, byte_address;
-  logic [4:1] went;  // `go`, so many cycles ago
+  logic [5:1] went;  // `go`, so many cycles ago
   logic ask, split_ready, unused_last;
   logic [$clog2(BURST):0] burst_beats;
   assign last_lane = last & C'(P - 1);
@@ -72,15 +76,17 @@ module tern_lsu #(
       went <= '0;
       ask <= 1'b0;
     end else begin
-      went <= {went[3:1], go};
-      ask <= went[3] & ~is_store | (ask & ~split_ready);
+      went <= {went[4:1], go};
+      ask <= went[4] & ~is_store | (ask & ~split_ready);
     end
     last <= length - 1'b1;
     bytes <= is_scalar ? N'({i.va, 3'd0}) : is_norm ? N'({length, 1'b0}) : N'({length, 2'b00});
     vectors <= i.flags[2] ? token : (tern_pkg::kTokenBits)'(pass);
     vector_lines <= 10'((is_norm ? last >> 5 : last >> 4) + 1'b1);
     beats <= (bytes + N'(BYTES - 1)) >> SHIFT;
-    lines <= 26'(vectors) * 26'(vector_lines);
+    lines_low <= 27'(vectors[16:0]) * 27'(vector_lines);
+    lines_high <= 13'(vectors[tern_pkg::kTokenBits-1:17]) * 13'(vector_lines);
+    lines <= 26'(lines_low) + {lines_high[8:0], 17'd0};
     byte_address <= i.imm + from_base;
   end
   tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
@@ -134,36 +140,36 @@ module tern_lsu #(
   assign overflow = scalar_write & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
   wire unused_word = ^word[31:24];
 
-  // ---- stores: a slice every third cycle ----
+  // ---- stores: a slice every fifth cycle ----
   localparam int KP = P * 32 > W ? $clog2(P * 32 / W) : 1;
-  logic storing, have_1, have, slice_ready, at_end, store_last;
+  logic storing, slice_ready, at_end, store_last;
+  logic [3:0] have;  // the address of the slice, so many cycles ago and one
   logic [C+1:0] last_bytes;  // of the last slice, less one
   assign at_end = C'(address) == last_slice;
   assign last_bytes = {last_lane, 2'b11};
   tern_resize #(.IN(P * 32), .OUT(W)) to_memory (
-    .clk, .rst_n, .in_valid(have), .in_ready(slice_ready), .in_last(at_end), .in_parts(KP'(last_bytes >> SHIFT)),
+    .clk, .rst_n, .in_valid(have[3]), .in_ready(slice_ready), .in_last(at_end), .in_parts(KP'(last_bytes >> SHIFT)),
     .in_data(va), .out_valid(store_valid), .out_ready(store_ready), .out_last(store_last), .out_data(store_data));
   wire [N-1:0] last_byte = (bytes - 1'b1) & N'(BYTES - 1);
   always_comb
     for (int b = 0; b < BYTES; b++) store_strobe[b] = ~store_last | N'(b) <= last_byte | bug == 21;
-  wire taken = have & slice_ready;
+  wire taken = have[3] & slice_ready;
   wire stored = store_valid & store_ready;
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       storing <= 1'b0;
-      have_1 <= 1'b0;
-      have <= 1'b0;
+      have <= '0;
     end else begin
       storing <= went[3] & is_store | (storing & ~(taken & at_end));
-      have_1 <= storing & ~taken;
-      have <= have_1 & ~taken;
+      have <= {have[2:0], storing} & {4{~taken}};
     end
     if (went[3]) address <= '0;
     else if (taken) address <= address + A'(1);
-    if (went[4]) store_address <= byte_address;
+    if (went[5]) store_address <= byte_address;
     else if (stored) store_address <= store_address + 32'(BYTES);
     done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | scalar_write & scalar_last
       | stored & store_last);
   end
+  wire unused_lines = ^{lines_low[26], lines_high[12:9]};
   wire unused_bits = ^{i.vd, i.vb, i.pa, i.pb, i.sa, i.flags[1:0]};
 endmodule

@@ -1,5 +1,6 @@
 // A vector register: LANES words a slice, each with its own write enable, one port to read and one to write.
-// Read latency 2, with a register behind the memory; what is written in the cycle of a read is read as it was.
+// Read latency 3, with a register before the memory and one behind it; what is written in the cycle after that of the
+// address is read as it was.
 module tern_register #(
   parameter int LANES = 16,
   parameter int BITS = 32,
@@ -19,10 +20,12 @@ module tern_register #(
 `endif
   for (genvar i = 0; i < LANES; i++) begin : g_lane
     logic [BITS-1:0] memory[0:SLICES-1];
+    logic [$clog2(SLICES)-1:0] at_read;
     logic [BITS-1:0] word;
     always_ff @(posedge clk) begin
       if (write[i]) memory[write_address] <= write_data[i*BITS+:BITS];
-      word <= memory[read_address];
+      at_read <= read_address;
+      word <= memory[at_read];
       read_data[i*BITS+:BITS] <= word;
     end
 `ifdef TERN_TRACE

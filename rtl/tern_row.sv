@@ -133,8 +133,8 @@ module tern_row #(
     control.onto_a_11 <= op_at[10] == tern_pkg::kRowStatistics | op_at[10] == tern_pkg::kRowScan;
     control.multiply_12 <= op_at[11] == tern_pkg::kRowMultiply;
     control.accumulate_12 <= op_at[11] == tern_pkg::kRowAccumulate | op_at[11] == tern_pkg::kRowStatistics;
-    control.gate_20 <= op_at[19] == tern_pkg::kRowGate;
-    control.bounded_20 <= bounded_at[19];
+    control.gate_19 <= op_at[18] == tern_pkg::kRowGate;
+    control.bounded_19 <= bounded_at[18];
     control.long_25 <= long_24;
     long_25 <= rst_n & long_24;
     short_12 <= rst_n & short_11;

@@ -99,28 +99,29 @@ module tern_row_lane (
 
   // ---- 12 .. 25: the sigmoid and what it is multiplied with ----
   logic [17:0] sigmoid;
-  logic signed [15:0] z_20;
-  logic [15:0] open_20;
+  logic signed [15:0] z_19;
+  logic [15:0] open_19;
   logic signed [17:0] times, times_21, silu;
   logic signed [35:0] gated, gated_22, gated_25;
   logic [4:0] shift_21, shift_22;
+  logic gate_20;
   logic one_21, gate_25;
   logic unused_silu;  // |z| <= 2^15 gives 18 bits
   tern_sigmoid sigmoid_unit (.clk, .z, .negate(control.gate_11), .sigmoid);
-  tern_delay #(.WIDTH(16), .CYCLES(9)) delay_z (.clk, .in(z), .out(z_20));
-  tern_delay #(.WIDTH(16), .CYCLES(20)) delay_open (.clk, .in(weight), .out(open_20));
-  tern_delay #(.WIDTH(1), .CYCLES(5)) delay_gate (.clk, .in(control.gate_20), .out(gate_25));
+  tern_delay #(.WIDTH(16), .CYCLES(8)) delay_z (.clk, .in(z), .out(z_19));
+  tern_delay #(.WIDTH(16), .CYCLES(19)) delay_open (.clk, .in(weight), .out(open_19));
+  tern_delay #(.WIDTH(1), .CYCLES(6)) delay_gate (.clk, .in(control.gate_19), .out(gate_25));
   tern_round #(.IN(36), .SHIFT(5)) round_gated (
     .clk, .value(gated_22), .shift(shift_22), .rounded(gated_25));
   tern_saturate #(.IN(36), .OUT(18)) to_silu (
     .value(gated_25), .result(silu), .saturated(unused_silu));
-  assign times = ~control.gate_20 ? 18'(z_20)
-    : control.bounded_20 & bug != 11 ? {2'b0, open_20} : 18'h10000;
   always_ff @(posedge clk) begin
+    times <= ~control.gate_19 ? 18'(z_19) : control.bounded_19 & bug != 11 ? {2'b0, open_19} : 18'h10000;
+    gate_20 <= control.gate_19;
     gated <= times * $signed({1'b0, sigmoid[16:0]});
     times_21 <= times;
     one_21 <= sigmoid[17];
-    shift_21 <= control.gate_20 ? 5'd16 : 5'd15;
+    shift_21 <= gate_20 ? 5'd16 : 5'd15;
     gated_22 <= gated + (one_21 ? 36'($signed({times_21, 17'd0})) : '0);
     shift_22 <= shift_21;
   end
