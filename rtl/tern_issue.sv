@@ -53,7 +53,7 @@ module tern_issue (
   // for LOOP, in registers from kReady on: whether there is another pass, and the counters of that
   logic [tern_pkg::kPassBits-1:0] looped_pass;
   logic [31:0] looped_layer;
-  logic is_halt, is_loop, again, goes;
+  logic is_halt, is_loop, again, goes, put;
   tern_decode decode (.i(word), .units(units_next), .reads(reads_next), .writes(writes_next));
   assign is_halt = instruction.op == tern_pkg::kOpHalt;
   assign is_loop = instruction.op == tern_pkg::kOpLoop;
@@ -63,6 +63,7 @@ module tern_issue (
     again <= next_pass < {1'b0, instruction.vd, instruction.va, instruction.vb, instruction.pa, instruction.pb};
     looped_pass <= next_pass[tern_pkg::kPassBits-1:0];
     looped_layer <= layer + instruction.imm + (bug == 19 ? 32'd64 : '0);
+    put <= rst_n & goes;  // while the instruction is still there
     if (!rst_n) state <= kIdle;
     else
       unique case (state)
@@ -95,7 +96,7 @@ module tern_issue (
   end
 
   tern_scoreboard scoreboard (
-    .clk, .rst_n, .put(goes), .units, .next({instruction, layer, pass}), .reads, .writes, .full, .empty, .work,
+    .clk, .rst_n, .put, .units, .next({instruction, layer, pass}), .reads, .writes, .full, .empty, .work,
     .product_next, .go, .product_second, .done, .busy, .row_follows, .product_follows, .unit_reads, .unit_writes,
     .array_free, .fetch, .fetch_next, .fetch_ready);
 
@@ -131,11 +132,11 @@ module tern_issue (
   for (genvar u = 0; u < U; u++) begin : g_trace
     logic [B-1:0] pc_1, pc_2, at_1, at_2;
     logic done_1 = 1'b0, done_2 = 1'b0;
-    wire put = goes & units[u];
-    wire put_1 = put & (empty[u] | done[u]);
+    wire put_here = put & units[u];
+    wire put_1 = put_here & (empty[u] | done[u]);
     always_ff @(posedge clk) begin
-      if (put_1 | done[u]) pc_1 <= put_1 ? pc : pc_2;
-      if (put) pc_2 <= pc;
+      if (put_1 | done[u]) pc_1 <= put_1 ? pc - 1'b1 : pc_2;
+      if (put_here) pc_2 <= pc - 1'b1;
       at_1 <= pc_1;
       at_2 <= at_1;
       done_1 <= rst_n & done[u];

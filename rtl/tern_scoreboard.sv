@@ -60,9 +60,9 @@ module tern_scoreboard #(
     for (genvar s = 0; s < 2; s++) begin : g_met
       wire [R-1:0] its_reads = s == 0 ? reads_1 : reads_2;
       wire [R-1:0] its_writes = s == 0 ? writes_1 : writes_2;
-      wire [R-1:0] source = reads & ((its_writes & ~{R{bug == 17}}) | (its_reads & ONE_PORT));
-      wire [R-1:0] destination = writes & ~TILES & its_reads & ~{R{bug == 18}};
-      assign meets_next[s] = held[s] & (|(writes & its_writes) | (~units[u] & |(source | destination)));
+      wire [R-1:0] source = reads & its_writes & ~{R{bug == 17}};
+      wire [R-1:0] its = (reads & ONE_PORT | writes & ~TILES & ~{R{bug == 18}}) & its_reads;
+      assign meets_next[s] = held[s] & (|(writes & its_writes) | (~units[u] & |(source | its)));
       assign more_next[s] = held[s] & |(writes & (its_reads | its_writes) | reads & its_reads & ONE_PORT);
     end
     always_ff @(posedge clk) begin
