@@ -33,7 +33,7 @@ module tern_issue (
   assign running = state != kIdle;
 
   // ---- the program: a word comes two cycles behind its address; in kDecode it is that of pc ----
-  logic [63:0] memory[0:(1<<B)-1];
+  (* no_rw_check *) logic [63:0] memory[0:(1<<B)-1];
   logic [63:0] read_word, word;
   logic [B-1:0] pc, read_at;
   assign read_at = state == kFetch ? pc : pc + 1'b1;
@@ -53,7 +53,8 @@ module tern_issue (
   // for LOOP, in registers from kReady on: whether there is another pass, and the counters of that
   logic [tern_pkg::kPassBits-1:0] looped_pass;
   logic [31:0] looped_layer;
-  logic is_halt, is_loop, again, goes, put;
+  logic is_halt, is_loop, again, goes, went;
+  logic [U-1:0] put;  // a cycle after it goes, while the instruction is still there
   tern_decode decode (.i(word), .units(units_next), .reads(reads_next), .writes(writes_next));
   assign is_halt = instruction.op == tern_pkg::kOpHalt;
   assign is_loop = instruction.op == tern_pkg::kOpLoop;
@@ -63,7 +64,8 @@ module tern_issue (
     again <= next_pass < {1'b0, instruction.vd, instruction.va, instruction.vb, instruction.pa, instruction.pb};
     looped_pass <= next_pass[tern_pkg::kPassBits-1:0];
     looped_layer <= layer + instruction.imm + (bug == 19 ? 32'd64 : '0);
-    put <= rst_n & goes;  // while the instruction is still there
+    went <= rst_n & goes;
+    put <= {U{rst_n & goes}} & units;
     if (!rst_n) state <= kIdle;
     else
       unique case (state)
@@ -101,19 +103,25 @@ module tern_issue (
     .array_free, .fetch, .fetch_next, .fetch_ready);
 
   // ---- counters ----
+  logic begun, fetched, waited;  // in the cycle before, as `went`; the last cycles are those of HALT
   logic [tern_pkg::kIssueStates-1:0] now;
+  always_ff @(posedge clk) begin
+    begun <= state == kIdle & start;
+    fetched <= state == kFetch | state == kRead | state == kDecode | state == kMeet;
+    waited <= state == kReady & ~goes & ~is_halt;
+  end
   always_comb begin
     now = '0;
-    now[tern_pkg::kIssues] = goes;
-    now[tern_pkg::kFetches] = state == kFetch | state == kRead | state == kDecode | state == kMeet;
-    now[tern_pkg::kWaitsForQueue] = state == kReady & ~goes & ~is_halt;
+    now[tern_pkg::kIssues] = went;
+    now[tern_pkg::kFetches] = fetched;
+    now[tern_pkg::kWaitsForQueue] = waited;
     now[tern_pkg::kWaitsForEnd] = state == kReady & is_halt;
   end
   wire [tern_pkg::kCounters-1:0] counted = {array, now, busy};
   for (genvar c = 0; c < tern_pkg::kCounters; c++) begin : g_counter
     logic [tern_pkg::kCounterBits-1:0] count;
     always_ff @(posedge clk)
-      if (state == kIdle & start) count <= '0;
+      if (begun) count <= '0;
       else count <= count + (tern_pkg::kCounterBits)'(counted[c]);
     assign counters[c*tern_pkg::kCounterBits+:tern_pkg::kCounterBits] = count;
   end
@@ -132,11 +140,10 @@ module tern_issue (
   for (genvar u = 0; u < U; u++) begin : g_trace
     logic [B-1:0] pc_1, pc_2, at_1, at_2;
     logic done_1 = 1'b0, done_2 = 1'b0;
-    wire put_here = put & units[u];
-    wire put_1 = put_here & (empty[u] | done[u]);
+    wire put_1 = put[u] & (empty[u] | done[u]);
     always_ff @(posedge clk) begin
       if (put_1 | done[u]) pc_1 <= put_1 ? pc - 1'b1 : pc_2;
-      if (put_here) pc_2 <= pc - 1'b1;
+      if (put[u]) pc_2 <= pc - 1'b1;
       at_1 <= pc_1;
       at_2 <= at_1;
       done_1 <= rst_n & done[u];

@@ -36,7 +36,7 @@ module tern_lsu #(
   output logic [P-1:0] norm_write,
   output logic [P*16-1:0] norm_data,
   output logic [$clog2(SLICES)-1:0] write_address,
-  output logic scalar_write,
+  output logic scalar_write,  // a cycle later than the rest
   output logic [3:0] scalar_to,
   output tern_pkg::scalar_t scalar,
   output logic overflow
@@ -99,25 +99,31 @@ module tern_lsu #(
   localparam int VP = W > P * 32 ? $clog2(W / (P * 32)) : 1;
   localparam int NP = W > P * 16 ? $clog2(W / (P * 16)) : 1;
   localparam int SP = W > 64 ? $clog2(W / 64) : 1;
-  logic last_beat, vector_ready, norm_ready, scalar_ready;
+  logic last_beat, vector_ready, norm_ready, scalar_ready, got, taken_beat;
+  logic [W-1:0] data;
   logic vector_valid, norm_valid, vector_last, norm_last, scalar_last;
   logic [63:0] word;
+  logic word_valid;
+  logic [3:0] word_to;
   logic [C-1:0] last_slice;
   logic [P-1:0] lanes, last_lanes;
   assign last_slice = last >> LP;
   assign last_beat = left == N'(1);
-  assign beat_ready = is_scalar ? scalar_ready : is_norm ? norm_ready : vector_ready;
+  assign taken_beat = is_scalar ? scalar_ready : is_norm ? norm_ready : vector_ready;
+  tern_skid #(.WIDTH(W)) beats_in (
+    .clk, .rst_n, .in_valid(beat_valid), .in_ready(beat_ready), .in_data(beat), .out_valid(got), .out_ready(taken_beat),
+    .out_data(data));
   tern_resize #(.IN(W), .OUT(P * 32)) to_vector (
-    .clk, .rst_n, .in_valid(beat_valid & ~is_scalar & ~is_norm), .in_ready(vector_ready), .in_last(last_beat),
-    .in_parts(VP'(last_slice)), .in_data(beat), .out_valid(vector_valid), .out_ready(1'b1), .out_last(vector_last),
+    .clk, .rst_n, .in_valid(got & ~is_scalar & ~is_norm), .in_ready(vector_ready), .in_last(last_beat),
+    .in_parts(VP'(last_slice)), .in_data(data), .out_valid(vector_valid), .out_ready(1'b1), .out_last(vector_last),
     .out_data(vector_data));
   tern_resize #(.IN(W), .OUT(P * 16)) to_norm (
-    .clk, .rst_n, .in_valid(beat_valid & is_norm), .in_ready(norm_ready), .in_last(last_beat),
-    .in_parts(NP'(last_slice)), .in_data(beat), .out_valid(norm_valid), .out_ready(1'b1), .out_last(norm_last),
+    .clk, .rst_n, .in_valid(got & is_norm), .in_ready(norm_ready), .in_last(last_beat),
+    .in_parts(NP'(last_slice)), .in_data(data), .out_valid(norm_valid), .out_ready(1'b1), .out_last(norm_last),
     .out_data(norm_data));
   tern_resize #(.IN(W), .OUT(64)) to_scalar (
-    .clk, .rst_n, .in_valid(beat_valid & is_scalar), .in_ready(scalar_ready), .in_last(last_beat),
-    .in_parts(SP'(i.va - 4'd1)), .in_data(beat), .out_valid(scalar_write), .out_ready(1'b1), .out_last(scalar_last),
+    .clk, .rst_n, .in_valid(got & is_scalar), .in_ready(scalar_ready), .in_last(last_beat),
+    .in_parts(SP'(i.va - 4'd1)), .in_data(data), .out_valid(word_valid), .out_ready(1'b1), .out_last(scalar_last),
     .out_data(word));
   always_comb for (int l = 0; l < P; l++) last_lanes[l] = C'(l) <= last_lane;
   assign lanes = (vector_last & vector_valid | norm_last & norm_valid) & bug != 20 ? last_lanes : '1;
@@ -125,19 +131,23 @@ module tern_lsu #(
   assign norm_write = {P{norm_valid}} & lanes;
   always_ff @(posedge clk) begin
     if (went[3]) left <= beats;
-    else if (beat_valid & beat_ready) left <= left - 1'b1;
+    else if (got & taken_beat) left <= left - 1'b1;
     if (went[3]) write_address <= '0;
     else if (vector_valid | norm_valid) write_address <= write_address + A'(1);
-    if (went[3]) scalar_to <= i.sd;
-    else if (scalar_write) scalar_to <= scalar_to + 4'd1;
+    if (went[3]) word_to <= i.sd;
+    else if (word_valid) word_to <= word_to + 4'd1;
   end
 
   // A mantissa that is not normal is zero; an exponent keeps its lowest bits.
   localparam int E = tern_pkg::kExponentBits;
   wire normal = word[23];
-  assign scalar.mantissa = normal ? word[23:0] : '0;
-  assign scalar.exponent = normal ? word[32+:E] : '0;
-  assign overflow = scalar_write & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
+  always_ff @(posedge clk) begin
+    scalar_write <= rst_n & word_valid;
+    scalar_to <= word_to;
+    scalar.mantissa <= normal ? word[23:0] : '0;
+    scalar.exponent <= normal ? word[32+:E] : '0;
+    overflow <= rst_n & word_valid & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
+  end
   wire unused_word = ^word[31:24];
 
   // ---- stores: a slice every fifth cycle ----
@@ -167,7 +177,7 @@ module tern_lsu #(
     else if (taken) address <= address + A'(1);
     if (went[5]) store_address <= byte_address;
     else if (stored) store_address <= store_address + 32'(BYTES);
-    done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | scalar_write & scalar_last
+    done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | word_valid & scalar_last
       | stored & store_last);
   end
   wire unused_lines = ^{lines_low[26], lines_high[12:9]};

@@ -7,7 +7,7 @@ module tern_row_lane (
   input  tern_pkg::row_control_t control,
   input  logic signed [31:0] a,
   input  logic signed [31:0] b,
-  input  logic signed [31:0] c,
+  input  logic signed [21:0] c,
   input  logic [15:0] weight,
   output logic signed [17:0] operand,  // at 5
   output logic signed [31:0] y,
@@ -17,10 +17,6 @@ module tern_row_lane (
 );
 `include "tern_bug.svh"
   // ---- 1 .. 5: the first operand; h's difference to c in SCAN, an argument of SILU in Q.11 ----
-  // c - h saturates to 18 bits in Q.13, so 22 bits of c are enough
-  logic signed [21:0] near_c;
-  logic unused_c;
-  tern_saturate #(.IN(32), .OUT(22)) to_near (.value(c), .result(near_c), .saturated(unused_c));
   logic signed [33:0] first, first_4;
   logic second_cut_4;
   logic [3:0] narrow_1;
@@ -31,7 +27,7 @@ module tern_row_lane (
   tern_saturate #(.IN(34), .OUT(18)) to_operand (.value(first_4), .result(operand_next), .saturated(operand_cut));
   tern_saturate #(.IN(34), .OUT(16)) to_state (.value(first_4), .result(state_next), .saturated(state_cut));
   always_ff @(posedge clk) begin
-    first <= control.scan_0 ? 34'($signed({near_c, 11'd0})) - 34'(a) : 34'(a);
+    first <= control.scan_0 ? 34'($signed({c, 11'd0})) - 34'(a) : 34'(a);
     narrow_1 <= control.narrow_0 ^ 4'(bug == 16);
     operand <= control.state_4 ? 18'(state_next) : operand_next;
     overflow_5 <= second_cut_4 | (control.state_4 ? state_cut : operand_cut & ~control.statistics_4);

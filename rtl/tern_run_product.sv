@@ -86,14 +86,16 @@ module tern_run_product #(
     .out_last(unused_last));
   assign ask_valid = burst_valid & room;
   assign ask_beats = 9'(burst_beats);
-  wire [Q-1:0] more = ask_valid & ask_ready ? Q'(burst_beats) : '0;
-  // A burst comes two cycles behind the one before it, which `room`, a register, counts by then.
-  always_ff @(posedge clk) room <= reserved <= Q'(QUEUE - BURST) & under_way <= Q'(UNDER_WAY - BURST);
+  // A burst is counted in the second cycle behind it, and there is room for the next one in the third.
+  logic [Q-1:0] more;
+  always_ff @(posedge clk) room <= more == '0 & reserved <= Q'(QUEUE - BURST) & under_way <= Q'(UNDER_WAY - BURST);
   always_ff @(posedge clk)
     if (!rst_n) begin
+      more <= '0;
       reserved <= '0;
       under_way <= '0;
     end else begin
+      more <= ask_valid & ask_ready ? Q'(burst_beats) : '0;
       reserved <= reserved + more - Q'(pop);
       under_way <= under_way + more - Q'(beat_valid);
     end
@@ -109,9 +111,16 @@ module tern_run_product #(
   assign blocks = C'(((C + 1)'(columns_now) + (C + 1)'(COLUMNS - 1)) >> LC);
   assign go_ready = tmm_ready & ~starts;
   // A register says whether the codes of the next tile are there: of this block, or of the one behind it.
-  wire [C-1:0] written_blocks = C'((C + 1)'(written_codes) >> (LC - LP));
+  logic [C-1:0] written_blocks, last_written;
+  logic any_written;
+  wire [C-1:0] blocks_now = C'((C + 1)'(written_codes) >> (LC - LP));
+  always_ff @(posedge clk) begin
+    written_blocks <= blocks_now;
+    last_written <= blocks_now - 1'b1;
+    any_written <= blocks_now != '0;
+  end
   wire this_there = code_address < written_blocks;
-  wire next_there = code_address + 1'b1 < written_blocks;
+  wire next_there = any_written & code_address < last_written;
   always_ff @(posedge clk) there <= ~starts & (~follows | (pop ? next_there : this_there) | bug == 26);
   assign pop = tile_valid & there & array_ready;
   always_ff @(posedge clk) array <= {array_ready & ~there, array_ready & there & ~tile_valid, pop};

@@ -6,7 +6,7 @@
 // the codes of the quantiser. The product's second instruction goes when the array is free, while the first one's sums are
 // still written; its tiles are asked for as soon as it is in the queue and no store before it is left.
 // Handshake: `put` one for a cycle, to the unit that `units` says, when that is not full; it goes from the next cycle on.
-// What it conflicts with is in registers: units, reads and writes hold from the cycle before, in which none is put.
+// What it waits for is found in two cycles: units, reads and writes hold from two cycles before, in which none is put.
 module tern_scoreboard #(
   parameter int R = tern_pkg::kResources,  // the last one: memory with tiles
   // registers that are memories; scalars and the statistic register are flip-flops, which any number of units reads
@@ -14,8 +14,8 @@ module tern_scoreboard #(
 ) (
   input  logic clk,
   input  logic rst_n,
-  input  logic put,
-  input  logic [tern_pkg::kUnits-1:0] units,  // one bit, or none
+  input  logic [tern_pkg::kUnits-1:0] put,    // `units` for a cycle
+  input  logic [tern_pkg::kUnits-1:0] units,  // of `next`: one bit, or none
   input  tern_pkg::work_t next,
   input  logic [R-1:0] reads,
   input  logic [R-1:0] writes,
@@ -49,11 +49,14 @@ module tern_scoreboard #(
 
   // ---- what the next instruction waits for, and the queues ----
   localparam logic [R-1:0] TILES = R'(1) << (R - 1);  // a store does not wait for products before it
+  localparam int G = 3, PART = (R + G - 1) / G;  // of the resources, compared apart
   logic [2*U-1:0] waits_next;
   for (genvar u = 0; u < U; u++) begin : g_unit
     logic [K-1:0] work_1, work_2;  // work_t
-    logic [1:0] held, went, follower, meets, meets_next;
-    logic [1:0] more, more_next;  // conflicts than in reading what this unit's two instructions write
+    logic [1:0] held, went, follower, meets, more;  // more: than in reading what this unit's two instructions write
+    logic [G-1:0] parts[0:1], parts_next[0:2], more_parts[0:1], more_next[0:2];
+    logic [1:0] waits_now;
+    logic any_more;
     logic [R-1:0] reads_1, reads_2, writes_1, writes_2;
     logic [2*U-1:0] waits_1, waits_2;
     logic go_second;
@@ -62,18 +65,31 @@ module tern_scoreboard #(
       wire [R-1:0] its_writes = s == 0 ? writes_1 : writes_2;
       wire [R-1:0] source = reads & its_writes & ~{R{bug == 17}};
       wire [R-1:0] its = (reads & ONE_PORT | writes & ~TILES & ~{R{bug == 18}}) & its_reads;
-      assign meets_next[s] = held[s] & (|(writes & its_writes) | (~units[u] & |(source | its)));
-      assign more_next[s] = held[s] & |(writes & (its_reads | its_writes) | reads & its_reads & ONE_PORT);
+      wire [R-1:0] conflicts = {R{held[s]}} & (writes & its_writes | {R{~units[u]}} & (source | its));
+      wire [R-1:0] others = {R{held[s]}} & (writes & (its_reads | its_writes) | reads & its_reads & ONE_PORT);
+      for (genvar g = 0; g < G; g++) begin : g_part
+        localparam int N = g == G - 1 ? R - g * PART : PART;
+        assign parts_next[s][g] = |conflicts[g*PART+:N];
+        assign more_next[s][g] = |others[g*PART+:N];
+      end
+      assign meets[s] = |(done[u] ? s == 0 ? parts[1] : '0 : parts[s]);
+      assign more[s] = |more_parts[s];
     end
+    assign parts_next[2] = '0;
+    assign more_next[2] = '0;
     always_ff @(posedge clk) begin
-      meets <= {2{rst_n}} & meets_next >> done[u];
-      more <= more_next >> done[u];
+      for (int s = 0; s < 2; s++) begin
+        parts[s] <= {G{rst_n}} & (done[u] ? parts_next[s+1] : parts_next[s]);
+        more_parts[s] <= done[u] ? more_next[s+1] : more_next[s];
+      end
+      waits_now <= {2{rst_n}} & (meets[1] & bug != 23 ? 2'd2 : {1'b0, |meets});
+      any_more <= done[u] ? more[1] : |more;
     end
-    assign waits_next[2*u+:2] = (meets[1] & bug != 23 ? 2'd2 : {1'b0, |meets}) - {1'b0, done[u] & |meets};
+    assign waits_next[2*u+:2] = waits_now - {1'b0, done[u] & waits_now != 2'd0};
     localparam int LEADER = u == ROW ? PRODUCT : u == PRODUCT ? QUANTIZER : u;
     tern_queue #(.R(R), .UNIT(u), .LEADER(LEADER), .AHEAD(u == PRODUCT)) queue (
-      .clk, .rst_n, .put(put & units[u]), .work(next), .reads, .writes, .waits(waits_next),
-      .follows(LEADER != u & g_unit[LEADER].more == 2'd0), .done, .ready(u != PRODUCT | array_free), .go(go[u]),
+      .clk, .rst_n, .put(put[u]), .work(next), .reads, .writes, .waits(waits_next),
+      .follows(LEADER != u & ~g_unit[LEADER].any_more), .done, .ready(u != PRODUCT | array_free), .go(go[u]),
       .go_second, .held, .went, .work_1, .work_2, .reads_1, .reads_2, .writes_1, .writes_2, .waits_1, .waits_2, .follower);
 `ifdef FORMAL
     assign held_of[2*u+:2] = held;
@@ -90,7 +106,7 @@ module tern_scoreboard #(
     assign work[u*K+:K] = bug == 27 ? {work_1[K-1-:64], next[0+:K-64]} : work_1;
     always_ff @(posedge clk) unit_reads[u*R+:R] <= reads_1 & {R{went[0]}};
     assign unit_writes[u*R+:R] = writes_1 & {R{went[0]}};
-    wire unused_bits = ^{work_2, waits_1, waits_2, went[1], follower, go_second, more};  // but the product's
+    wire unused_bits = ^{work_2, waits_1, waits_2, went[1], follower, go_second, any_more};  // but the product's
   end
   assign product_next = g_unit[PRODUCT].work_2;
   assign product_second = g_unit[PRODUCT].go_second;
@@ -110,26 +126,29 @@ module tern_scoreboard #(
 
 `ifdef VERILATOR
   a_compared: assert property (@(posedge clk) disable iff (!rst_n)
-    put |-> !$past(put) && $stable(units) && $stable(reads) && $stable(writes));
+    |put |-> !$past(|put) && !$past(|put, 2) && {units, reads, writes} == $past({units, reads, writes})
+    && {units, reads, writes} == $past({units, reads, writes}, 2));
 `endif
 `ifdef FORMAL
   // For a register and two units that the solver chooses: of instructions that conflict, one waits for the other, so none
   // runs while the other writes what it reads or writes, or reads what it writes; but one that follows reads what is
   // written.
   (* anyconst *) logic [2:0] one, other;
-  logic past_reset = 1'b0, put_1;
-  logic [U-1:0] units_1;
-  logic [R-1:0] reads_1, writes_1;
+  logic past_reset = 1'b0, put_1, put_2;
+  logic [U-1:0] units_1, units_2;
+  logic [R-1:0] reads_1, writes_1, reads_2, writes_2;
   always_ff @(posedge clk) begin
     past_reset <= 1'b1;
-    {put_1, units_1, reads_1, writes_1} <= {put, units, reads, writes};
+    {put_1, units_1, reads_1, writes_1} <= {|put, units, reads, writes};
+    {put_2, units_2, reads_2, writes_2} <= {put_1, units_1, reads_1, writes_1};
   end
   always_comb begin
     assume (chosen < ($clog2(R))'(R - 1));
     assume (one < 3'(U) && other < 3'(U) && one != other);
     assume ((done & ~busy) == '0);
-    assume ((units & (units - 1'b1)) == '0 && !(put && (units & full) != '0));
-    assume (!put || (!put_1 && units == units_1 && reads == reads_1 && writes == writes_1));
+    assume ((units & (units - 1'b1)) == '0 && (put == '0 || put == units) && (put & full) == '0);
+    assume (put == '0 || (!put_1 && !put_2 && units == units_1 && reads == reads_1 && writes == writes_1
+      && units == units_2 && reads == reads_2 && writes == writes_2));
     if (!past_reset) assume (!rst_n);
   end
   for (genvar k = 0; k < 8; k++) begin : g_prove
