@@ -20,13 +20,7 @@ module tern_argmax #(
   localparam int LEVELS = $clog2(P);
   // the slice; memories and what selects one of them are in front of it
   logic [2:0] marks_1;
-  logic [P-1:0] active_1;
-  logic [P*S-1:0] x_1;
   tern_valid slice (.clk, .rst_n, .in(marks), .out(marks_1));
-  always_ff @(posedge clk) begin
-    active_1 <= active;
-    x_1 <= x;
-  end
 
   // {value with its sign turned, so that unsigned ones compare; not the later one}: inactive ones are 0
   for (genvar l = 0; l <= LEVELS; l++) begin : g_level
@@ -34,7 +28,7 @@ module tern_argmax #(
     logic [LEVELS:0] lane[0:(P>>l)-1];
     for (genvar i = 0; i < (P >> l); i++) begin : g_value
       if (l == 0) begin : g_in
-        assign value[i] = active_1[i] ? {1'b1, ~x_1[i*S+S-1], x_1[i*S+:S-1]} : '0;
+        always_ff @(posedge clk) value[i] <= active[i] ? {1'b1, ~x[i*S+S-1], x[i*S+:S-1]} : '0;
         assign lane[i] = (LEVELS + 1)'(i);
       end else begin : g_max
         wire second = g_level[l-1].value[2*i+1] > g_level[l-1].value[2*i]

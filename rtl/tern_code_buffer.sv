@@ -1,5 +1,6 @@
 // A row's codes: written IN at a time by the quantiser, each where its bit of `write` is set, and read OUT at a time by the
 // ternary product. What was not written since is old; the product's padding weights are 0. Read latency 1; no handshake.
+// What is written while it is read does not count, as in tern_register.
 module tern_code_buffer #(
   parameter int IN = 16,
   parameter int OUT = 16,    // a multiple of IN
@@ -25,7 +26,7 @@ module tern_code_buffer #(
       assign here = write_address[S-1:0] == S'(i);
     end
     for (genvar c = 0; c < IN; c++) begin : g_code
-      logic [7:0] memory[0:DEPTH-1];
+      (* ram_style = "block", no_rw_check *) logic [7:0] memory[0:DEPTH-1];
       always_ff @(posedge clk) begin
         if (write[c] & here) memory[write_address[A+S-1:S]] <= write_codes[c*8+:8];
         read_codes[(i*IN+c)*8+:8] <= memory[read_address];

@@ -51,9 +51,9 @@ module tern_core #(
 
   // ---- issue ----
   localparam int K = tern_pkg::kWorkBits;
-  logic begins;
-  logic [U-1:0] go, done, busy;
-  logic [U*R-1:0] unit_reads;
+  logic begins, product_second;
+  logic [U-1:0] go, done;
+  logic [U*R-1:0] unit_reads, unit_writes;
   logic [U*K-1:0] work;
   logic [tern_pkg::kTokenBits-1:0] token_now;
   logic [tern_pkg::kArrayStates-1:0] array;
@@ -62,8 +62,8 @@ module tern_core #(
   tern_pkg::instruction_t starts;
   tern_issue issuer (
     .clk, .rst_n, .program_write, .program_address, .program_word, .start, .running, .work, .product_next(next_product),
-    .go, .done, .busy, .row_follows, .product_follows, .unit_reads, .array_free, .fetch, .fetch_next, .fetch_ready,
-    .array, .counters);
+    .go, .product_second, .done, .row_follows, .product_follows, .unit_reads, .unit_writes, .array_free, .fetch,
+    .fetch_next, .fetch_ready, .array, .counters);
   assign begins = start & ~running;
   always_ff @(posedge clk) if (begins) token_now <= token;
   assign of_memory = work[MEMORY*K+:K];
@@ -72,14 +72,22 @@ module tern_core #(
   assign of_scalar = work[SCALAR*K+:K];
   assign of_product = work[PRODUCT*K+:K];
   assign of_argmax = work[ARGMAX*K+:K];
-  assign starts = busy[PRODUCT] ? next_product.i : of_product.i;
+  assign starts = product_second ? next_product.i : of_product.i;
   assign fetched = fetch_next ? next_product : of_product;
   logic [C-1:0] n[0:tern_pkg::kLengths-1];
   for (genvar i = 0; i < tern_pkg::kLengths; i++) begin : g_length
     assign n[i] = lengths[i*C+:C];
   end
+  // An instruction goes a cycle after it is the first of its unit, at least: what it chooses is in registers by then.
+  logic [C-1:0] memory_length, row_length, quantizer_length, argmax_length;
+  always_ff @(posedge clk) begin
+    memory_length <= n[of_memory.i.flags[1:0]];
+    row_length <= n[of_row.i.flags[1:0]];
+    quantizer_length <= n[of_quantizer.i.flags[1:0]];
+    argmax_length <= n[of_argmax.i.flags[1:0]];
+  end
 
-  // ---- vector registers ----
+  // ---- vector registers: what a unit writes is written a cycle later ----
   logic [A-1:0] memory_address, row_address, quantizer_address, argmax_address;  // to read
   logic [A-1:0] memory_at, row_at, quantizer_at, product_at;                     // to write
   logic [P-1:0] memory_write, norm_write, row_write, quantizer_write, product_write;
@@ -87,28 +95,60 @@ module tern_core #(
   logic [P*16-1:0] norm_data;
   logic [31:0] product_word;
   logic [A:0] written_sums, written_codes;  // slices, so far
-  logic [P*32-1:0] v[0:15];
-  logic [P*16-1:0] p[0:tern_pkg::kNorms-1];
+  localparam int V = tern_pkg::kVectors, N = tern_pkg::kNorms;
+  logic [V*P*32-1:0] v;
+  logic [N*P*16-1:0] p;
+  logic [A-1:0] memory_at_1, row_at_1;
+  logic [P-1:0] memory_write_1, norm_write_1, row_write_1;
+  logic [P*32-1:0] memory_data_1, row_data_1;
+  logic [P*16-1:0] norm_data_1;
+  always_ff @(posedge clk) begin
+    memory_write_1 <= memory_write;
+    norm_write_1 <= norm_write;
+    row_write_1 <= row_write;
+    memory_at_1 <= memory_at;
+    row_at_1 <= row_at;
+    memory_data_1 <= memory_data;
+    norm_data_1 <= norm_data;
+    row_data_1 <= row_data;
+  end
   for (genvar r = 0; r < tern_pkg::kVectors; r++) begin : g_vector
-    wire by_row = busy[ROW] & of_row.i.vd == 4'(r);
-    wire by_product = busy[PRODUCT] & of_product.i.vd == 4'(r);
-    wire by_memory = busy[MEMORY] & of_memory.i.vd == 4'(r);
-    wire [P-1:0] write = {P{by_row}} & row_write | {P{by_product}} & product_write | {P{by_memory}} & memory_write;
+    logic by_row, by_memory;  // for longer than they write
+    wire by_product = unit_writes[PRODUCT*R+r];
+    always_ff @(posedge clk) begin
+      by_row <= unit_writes[ROW*R+r];
+      by_memory <= unit_writes[MEMORY*R+r];
+    end
+    wire [P-1:0] write = {P{by_row}} & row_write_1 | {P{by_product}} & product_write | {P{by_memory}} & memory_write_1;
     tern_register #(.LANES(P), .BITS(32), .SLICES(SLICES), .NUMBER(r)) words (
-      .clk, .write, .write_address(by_row & |row_write ? row_at : by_product & |product_write ? product_at : memory_at),
-      .write_data(by_row & |row_write ? row_data : by_product & |product_write ? {P{product_word}} : memory_data),
+      .clk, .write, .write_address(by_row ? row_at_1 : by_memory ? memory_at_1 : product_at),
+      .write_data(by_row ? row_data_1 : by_memory ? memory_data_1 : {P{product_word}}),
       .read_address(unit_reads[ROW*R+r] ? row_address : unit_reads[QUANTIZER*R+r] ? quantizer_address
         : unit_reads[ARGMAX*R+r] ? argmax_address : memory_address),
-      .read_data(v[r]));
-  end
-  for (genvar r = tern_pkg::kVectors; r < 16; r++) begin : g_none
-    assign v[r] = '0;
+      .read_data(v[r*P*32+:P*32]));
   end
   for (genvar r = 0; r < tern_pkg::kNorms; r++) begin : g_norm
     tern_register #(.LANES(P), .BITS(16), .SLICES(SLICES), .NUMBER(16 + r)) words (
-      .clk, .write(of_memory.i.pa == 2'(r) ? norm_write : '0), .write_address(memory_at), .write_data(norm_data),
-      .read_address(unit_reads[ROW*R+tern_pkg::kNormAt+r] ? row_address : quantizer_address), .read_data(p[r]));
+      .clk, .write(of_memory.i.pa == 2'(r) ? norm_write_1 : '0), .write_address(memory_at_1), .write_data(norm_data_1),
+      .read_address(unit_reads[ROW*R+tern_pkg::kNormAt+r] ? row_address : quantizer_address), .read_data(p[r*P*16+:P*16]));
   end
+  wire of_scan = of_row.i.op == tern_pkg::kOpScan;
+  logic [P*32-1:0] memory_v, row_a, row_b, row_vb, quantizer_v, argmax_v;
+  logic [P*16-1:0] row_pa, row_pb, quantizer_pa, quantizer_pb;
+  tern_choose #(.N(V), .WIDTH(P * 32)) to_memory (.clk, .choice(of_memory.i.va), .values(v), .chosen(memory_v));
+  tern_choose #(.N(V), .WIDTH(P * 32)) to_row_a (
+    .clk, .choice(of_scan ? of_row.i.vd : of_row.i.va), .values(v), .chosen(row_a));
+  tern_choose #(.N(V), .WIDTH(P * 32)) to_row_b (
+    .clk, .choice(of_scan ? of_row.i.va : of_row.i.vb), .values(v), .chosen(row_b));
+  tern_choose #(.N(V), .WIDTH(P * 32)) to_row_vb (.clk, .choice(of_row.i.vb), .values(v), .chosen(row_vb));
+  tern_choose #(.N(V), .WIDTH(P * 32)) to_quantizer (.clk, .choice(of_quantizer.i.va), .values(v), .chosen(quantizer_v));
+  tern_choose #(.N(V), .WIDTH(P * 32)) to_argmax (.clk, .choice(of_argmax.i.va), .values(v), .chosen(argmax_v));
+  tern_choose #(.N(N), .WIDTH(P * 16)) to_row_pa (.clk, .choice(4'(of_row.i.pa)), .values(p), .chosen(row_pa));
+  tern_choose #(.N(N), .WIDTH(P * 16)) to_row_pb (.clk, .choice(4'(of_row.i.pb)), .values(p), .chosen(row_pb));
+  tern_choose #(.N(N), .WIDTH(P * 16)) to_quantizer_pa (
+    .clk, .choice(4'(of_quantizer.i.pa)), .values(p), .chosen(quantizer_pa));
+  tern_choose #(.N(N), .WIDTH(P * 16)) to_quantizer_pb (
+    .clk, .choice(4'(of_quantizer.i.pb)), .values(p), .chosen(quantizer_pb));
 
   // ---- codes ----
   logic [P*8-1:0] codes_out;
@@ -123,7 +163,7 @@ module tern_core #(
 
   // ---- scalars, and the statistic register ----
   logic [tern_pkg::kMantissaBits+tern_pkg::kExponentBits-1:0] s[0:tern_pkg::kScalars-1];  // scalar_t
-  tern_pkg::scalar_t loaded, result;
+  tern_pkg::scalar_t loaded, result, row_g, reciprocal, scalar_a, scalar_b;
   logic loads, computes, statistics_done, load_overflow, scalar_overflow;
   logic [3:0] loads_to, computes_to;
   logic [tern_pkg::kLargestBits-1:0] largest, row_largest;
@@ -132,6 +172,12 @@ module tern_core #(
     always_ff @(posedge clk)
       if (loads && loads_to == 4'(i)) s[i] <= loaded;
       else if (computes && computes_to == 4'(i)) s[i] <= result;
+  end
+  always_ff @(posedge clk) begin
+    row_g <= s[of_row.i.sa];
+    reciprocal <= s[of_quantizer.i.sa];
+    scalar_a <= s[of_scalar.i.sa];
+    scalar_b <= s[of_scalar.i.vb];
   end
   always_ff @(posedge clk)
     if (statistics_done) begin
@@ -149,11 +195,11 @@ module tern_core #(
     .b_beats(beats_b), .b_beat_valid(beat_b), .b_beat_ready(beat_b_ready), .read_valid, .read_ready, .read_address,
     .read_beats, .beat_valid, .beat_ready);
   tern_lsu #(.W(W), .P(P), .SLICES(SLICES), .BURST(BURST)) lsu (
-    .clk, .rst_n, .go(go[MEMORY]), .i(of_memory.i), .length(n[of_memory.i.flags[1:0]]), .layer(of_memory.layer),
+    .clk, .rst_n, .go(go[MEMORY]), .i(of_memory.i), .length(memory_length), .layer(of_memory.layer),
     .pass(of_memory.pass), .token(token_now),
     .done(done[MEMORY]), .ask_valid(ask_a), .ask_ready(ask_a_ready), .ask_address(address_a), .ask_beats(beats_a),
     .beat_valid(beat_a), .beat_ready(beat_a_ready), .beat, .store_valid, .store_ready, .store_address, .store_data,
-    .store_strobe, .address(memory_address), .va(v[of_memory.i.va]), .vector_write(memory_write),
+    .store_strobe, .address(memory_address), .va(memory_v), .vector_write(memory_write),
     .vector_data(memory_data), .norm_write, .norm_data, .write_address(memory_at), .scalar_write(loads),
     .scalar_to(loads_to), .scalar(loaded), .overflow(load_overflow));
 
@@ -162,21 +208,21 @@ module tern_core #(
   logic signed [tern_pkg::kExponentBits-1:0] quantizer_exponent;
   logic [3:0] quantizer_to;
   tern_run_row #(.P(P), .SLICES(SLICES)) row (
-    .clk, .rst_n, .go(go[ROW]), .i(of_row.i), .length(n[of_row.i.flags[1:0]]), .later(of_row.pass != '0),
-    .g(s[of_row.i.sa]), .follows(row_follows), .written(written_sums), .done(done[ROW]), .address(row_address),
-    .va(v[of_row.i.va]), .vb(v[of_row.i.vb]), .vd(v[of_row.i.vd]), .pa(p[of_row.i.pa]), .pb(p[of_row.i.pb]),
+    .clk, .rst_n, .go(go[ROW]), .i(of_row.i), .length(row_length), .later(of_row.pass != '0),
+    .g(row_g), .follows(row_follows), .written(written_sums), .done(done[ROW]), .address(row_address),
+    .a(row_a), .b(row_b), .vb(row_vb), .pa(row_pa), .pb(row_pb),
     .write(row_write), .write_address(row_at), .write_data(row_data), .statistics_done,
     .largest(row_largest), .largest_y(row_largest_y), .convert_valid(row_sum), .convert(row_squares),
     .convert_done(row_sum_done), .clear_saturated(begins), .saturated(row_saturated));
   tern_run_quantizer #(.P(P), .SLICES(SLICES)) quantizer (
-    .clk, .rst_n, .go(go[QUANTIZER]), .i(of_quantizer.i), .length(n[of_quantizer.i.flags[1:0]]),
-    .reciprocal(s[of_quantizer.i.sa]), .largest, .largest_x, .done(done[QUANTIZER]), .address(quantizer_address),
-    .va(v[of_quantizer.i.va]), .pa(p[of_quantizer.i.pa]), .pb(p[of_quantizer.i.pb]), .write(quantizer_write),
+    .clk, .rst_n, .go(go[QUANTIZER]), .i(of_quantizer.i), .length(quantizer_length),
+    .reciprocal, .largest, .largest_x, .done(done[QUANTIZER]), .address(quantizer_address),
+    .va(quantizer_v), .pa(quantizer_pa), .pb(quantizer_pb), .write(quantizer_write),
     .write_address(quantizer_at), .write_codes(codes_out), .written(written_codes), .convert_valid(quantizer_sum),
     .convert(quantizer_squares), .convert_exponent(quantizer_exponent), .convert_to(quantizer_to),
     .convert_done(quantizer_sum_done), .clear_saturated(begins), .saturated(quantizer_saturated));
   tern_run_scalar scalar (
-    .clk, .rst_n, .go(go[SCALAR]), .i(of_scalar.i), .sa(s[of_scalar.i.sa]), .sb(s[of_scalar.i.vb]), .largest,
+    .clk, .rst_n, .go(go[SCALAR]), .i(of_scalar.i), .sa(scalar_a), .sb(scalar_b), .largest,
     .done(done[SCALAR]), .row_valid(row_sum), .row_sum(row_squares), .row_to(of_row.i.sd), .row_done(row_sum_done),
     .quantizer_valid(quantizer_sum), .quantizer_sum(quantizer_squares), .quantizer_exponent, .quantizer_to,
     .quantizer_done(quantizer_sum_done), .write(computes), .write_to(computes_to), .result, .overflow(scalar_overflow));
@@ -189,8 +235,8 @@ module tern_core #(
     .follows(product_follows), .written_codes, .write(product_write), .write_address(product_at),
     .write_word(product_word), .written(written_sums), .array, .illegal);
   tern_run_argmax #(.P(P), .SLICES(SLICES)) argmax (
-    .clk, .rst_n, .clear(begins), .go(go[ARGMAX]), .i(of_argmax.i), .length(n[of_argmax.i.flags[1:0]]),
-    .pass(of_argmax.pass), .done(done[ARGMAX]), .address(argmax_address), .va(v[of_argmax.i.va]), .found, .likeliest);
+    .clk, .rst_n, .clear(begins), .go(go[ARGMAX]), .i(of_argmax.i), .length(argmax_length),
+    .pass(of_argmax.pass), .done(done[ARGMAX]), .address(argmax_address), .va(argmax_v), .found, .likeliest);
 
   logic scalars_saturated;
   tern_sticky sticky (

@@ -18,14 +18,15 @@ module tern_fifo #(
   localparam int A = $clog2(DEPTH);
   if (DEPTH < 2 || (1 << A) != DEPTH) $error("DEPTH: expected a power of two");
 
-  logic [WIDTH-1:0] memory[0:DEPTH-1];
+  (* no_rw_check *) logic [WIDTH-1:0] memory[0:DEPTH-1];
   logic [A-1:0] write_at, read_at;
   logic [A:0] stored;  // words in `memory`
   logic push, fetch;
+  logic some;  // `stored` is above 0
 
-  assign in_ready = stored != (A + 1)'(DEPTH) | (bug == 3);
+  assign in_ready = ~stored[A] | (bug == 3);
   assign push = in_valid & in_ready;
-  assign fetch = stored != '0 & (out_ready | ~out_valid);
+  assign fetch = some & (out_ready | ~out_valid);
   assign count = (A + 2)'(stored) + (A + 2)'(out_valid);
 
   always_ff @(posedge clk) begin
@@ -33,11 +34,13 @@ module tern_fifo #(
       write_at <= '0;
       read_at <= '0;
       stored <= '0;
+      some <= 1'b0;
       out_valid <= 1'b0;
     end else begin
       write_at <= write_at + A'(push);
       read_at <= read_at + A'(fetch);
-      stored <= stored + (A + 1)'(push) - (A + 1)'(fetch);
+      if (push ^ fetch) stored <= stored + {{A{fetch}}, 1'b1};
+      some <= push | (fetch ? stored != (A + 1)'(1) : some);
       out_valid <= fetch | (out_valid & ~out_ready);
     end
     if (push) memory[write_at] <= in_data;
@@ -76,6 +79,7 @@ module tern_fifo #(
     if (!past_reset) assume (!rst_n);
     if (past_reset) begin
       assert (stored <= (A + 1)'(DEPTH));
+      assert (some == (stored != '0));
       assert (A'(write_at - read_at) == A'(stored));
       if (tracked) begin
         assert (ahead < count);

@@ -36,7 +36,7 @@ module tern_lsu #(
   output logic [P-1:0] norm_write,
   output logic [P*16-1:0] norm_data,
   output logic [$clog2(SLICES)-1:0] write_address,
-  output logic scalar_write,
+  output logic scalar_write,  // a cycle later than the rest
   output logic [3:0] scalar_to,
   output tern_pkg::scalar_t scalar,
   output logic overflow
@@ -49,20 +49,24 @@ module tern_lsu #(
   localparam int LP = $clog2(P);
   localparam int N = 16;  // bits of a number of bytes, of beats
   logic is_store, is_norm, is_scalar;
-  assign is_store = i.op == tern_pkg::kOpStv;
-  assign is_norm = i.op == tern_pkg::kOpLdp;
-  assign is_scalar = i.op == tern_pkg::kOpLds;
+  always_ff @(posedge clk) begin
+    is_store <= i.op == tern_pkg::kOpStv;
+    is_norm <= i.op == tern_pkg::kOpLdp;
+    is_scalar <= i.op == tern_pkg::kOpLds;
+  end
 
   // ---- sizes, and the address: `pass` and `token` count vectors of whole 64 bytes ----
-  // In a cycle each: the length and what counts vectors; lines and beats; the product; the address.
+  // In a cycle each: the length and what counts vectors; lines and beats; the product, and its sum; the address.
   logic [C-1:0] last;  // element
   logic [C-1:0] last_lane;
   logic [N-1:0] bytes, beats, left;
   logic [9:0] vector_lines;
   logic [tern_pkg::kTokenBits-1:0] vectors;
+  logic [26:0] lines_low;
+  logic [12:0] lines_high;
   logic [25:0] lines;
   logic [31:0] from_base, byte_address;
-  logic [4:1] went;  // `go`, so many cycles ago
+  logic [5:1] went;  // `go`, so many cycles ago
   logic ask, split_ready, unused_last;
   logic [$clog2(BURST):0] burst_beats;
   assign last_lane = last & C'(P - 1);
@@ -72,15 +76,17 @@ module tern_lsu #(
       went <= '0;
       ask <= 1'b0;
     end else begin
-      went <= {went[3:1], go};
-      ask <= went[3] & ~is_store | (ask & ~split_ready);
+      went <= {went[4:1], go};
+      ask <= went[4] & ~is_store | (ask & ~split_ready);
     end
     last <= length - 1'b1;
     bytes <= is_scalar ? N'({i.va, 3'd0}) : is_norm ? N'({length, 1'b0}) : N'({length, 2'b00});
     vectors <= i.flags[2] ? token : (tern_pkg::kTokenBits)'(pass);
     vector_lines <= 10'((is_norm ? last >> 5 : last >> 4) + 1'b1);
     beats <= (bytes + N'(BYTES - 1)) >> SHIFT;
-    lines <= 26'(vectors) * 26'(vector_lines);
+    lines_low <= 27'(vectors[16:0]) * 27'(vector_lines);
+    lines_high <= 13'(vectors[tern_pkg::kTokenBits-1:17]) * 13'(vector_lines);
+    lines <= 26'(lines_low) + {lines_high[8:0], 17'd0};
     byte_address <= i.imm + from_base;
   end
   tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
@@ -93,25 +99,31 @@ module tern_lsu #(
   localparam int VP = W > P * 32 ? $clog2(W / (P * 32)) : 1;
   localparam int NP = W > P * 16 ? $clog2(W / (P * 16)) : 1;
   localparam int SP = W > 64 ? $clog2(W / 64) : 1;
-  logic last_beat, vector_ready, norm_ready, scalar_ready;
+  logic last_beat, vector_ready, norm_ready, scalar_ready, got, taken_beat;
+  logic [W-1:0] data;
   logic vector_valid, norm_valid, vector_last, norm_last, scalar_last;
   logic [63:0] word;
+  logic word_valid;
+  logic [3:0] word_to;
   logic [C-1:0] last_slice;
   logic [P-1:0] lanes, last_lanes;
   assign last_slice = last >> LP;
   assign last_beat = left == N'(1);
-  assign beat_ready = is_scalar ? scalar_ready : is_norm ? norm_ready : vector_ready;
+  assign taken_beat = is_scalar ? scalar_ready : is_norm ? norm_ready : vector_ready;
+  tern_skid #(.WIDTH(W)) beats_in (
+    .clk, .rst_n, .in_valid(beat_valid), .in_ready(beat_ready), .in_data(beat), .out_valid(got), .out_ready(taken_beat),
+    .out_data(data));
   tern_resize #(.IN(W), .OUT(P * 32)) to_vector (
-    .clk, .rst_n, .in_valid(beat_valid & ~is_scalar & ~is_norm), .in_ready(vector_ready), .in_last(last_beat),
-    .in_parts(VP'(last_slice)), .in_data(beat), .out_valid(vector_valid), .out_ready(1'b1), .out_last(vector_last),
+    .clk, .rst_n, .in_valid(got & ~is_scalar & ~is_norm), .in_ready(vector_ready), .in_last(last_beat),
+    .in_parts(VP'(last_slice)), .in_data(data), .out_valid(vector_valid), .out_ready(1'b1), .out_last(vector_last),
     .out_data(vector_data));
   tern_resize #(.IN(W), .OUT(P * 16)) to_norm (
-    .clk, .rst_n, .in_valid(beat_valid & is_norm), .in_ready(norm_ready), .in_last(last_beat),
-    .in_parts(NP'(last_slice)), .in_data(beat), .out_valid(norm_valid), .out_ready(1'b1), .out_last(norm_last),
+    .clk, .rst_n, .in_valid(got & is_norm), .in_ready(norm_ready), .in_last(last_beat),
+    .in_parts(NP'(last_slice)), .in_data(data), .out_valid(norm_valid), .out_ready(1'b1), .out_last(norm_last),
     .out_data(norm_data));
   tern_resize #(.IN(W), .OUT(64)) to_scalar (
-    .clk, .rst_n, .in_valid(beat_valid & is_scalar), .in_ready(scalar_ready), .in_last(last_beat),
-    .in_parts(SP'(i.va - 4'd1)), .in_data(beat), .out_valid(scalar_write), .out_ready(1'b1), .out_last(scalar_last),
+    .clk, .rst_n, .in_valid(got & is_scalar), .in_ready(scalar_ready), .in_last(last_beat),
+    .in_parts(SP'(i.va - 4'd1)), .in_data(data), .out_valid(word_valid), .out_ready(1'b1), .out_last(scalar_last),
     .out_data(word));
   always_comb for (int l = 0; l < P; l++) last_lanes[l] = C'(l) <= last_lane;
   assign lanes = (vector_last & vector_valid | norm_last & norm_valid) & bug != 20 ? last_lanes : '1;
@@ -119,51 +131,55 @@ module tern_lsu #(
   assign norm_write = {P{norm_valid}} & lanes;
   always_ff @(posedge clk) begin
     if (went[3]) left <= beats;
-    else if (beat_valid & beat_ready) left <= left - 1'b1;
+    else if (got & taken_beat) left <= left - 1'b1;
     if (went[3]) write_address <= '0;
     else if (vector_valid | norm_valid) write_address <= write_address + A'(1);
-    if (went[3]) scalar_to <= i.sd;
-    else if (scalar_write) scalar_to <= scalar_to + 4'd1;
+    if (went[3]) word_to <= i.sd;
+    else if (word_valid) word_to <= word_to + 4'd1;
   end
 
   // A mantissa that is not normal is zero; an exponent keeps its lowest bits.
   localparam int E = tern_pkg::kExponentBits;
   wire normal = word[23];
-  assign scalar.mantissa = normal ? word[23:0] : '0;
-  assign scalar.exponent = normal ? word[32+:E] : '0;
-  assign overflow = scalar_write & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
+  always_ff @(posedge clk) begin
+    scalar_write <= rst_n & word_valid;
+    scalar_to <= word_to;
+    scalar.mantissa <= normal ? word[23:0] : '0;
+    scalar.exponent <= normal ? word[32+:E] : '0;
+    overflow <= rst_n & word_valid & normal & ~(&word[63:31+E] | ~|word[63:31+E]);
+  end
   wire unused_word = ^word[31:24];
 
-  // ---- stores: a slice every third cycle ----
+  // ---- stores: a slice every fifth cycle ----
   localparam int KP = P * 32 > W ? $clog2(P * 32 / W) : 1;
-  logic storing, have_1, have, slice_ready, at_end, store_last;
+  logic storing, slice_ready, at_end, store_last;
+  logic [3:0] have;  // the address of the slice, so many cycles ago and one
   logic [C+1:0] last_bytes;  // of the last slice, less one
   assign at_end = C'(address) == last_slice;
   assign last_bytes = {last_lane, 2'b11};
   tern_resize #(.IN(P * 32), .OUT(W)) to_memory (
-    .clk, .rst_n, .in_valid(have), .in_ready(slice_ready), .in_last(at_end), .in_parts(KP'(last_bytes >> SHIFT)),
+    .clk, .rst_n, .in_valid(have[3]), .in_ready(slice_ready), .in_last(at_end), .in_parts(KP'(last_bytes >> SHIFT)),
     .in_data(va), .out_valid(store_valid), .out_ready(store_ready), .out_last(store_last), .out_data(store_data));
   wire [N-1:0] last_byte = (bytes - 1'b1) & N'(BYTES - 1);
   always_comb
     for (int b = 0; b < BYTES; b++) store_strobe[b] = ~store_last | N'(b) <= last_byte | bug == 21;
-  wire taken = have & slice_ready;
+  wire taken = have[3] & slice_ready;
   wire stored = store_valid & store_ready;
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       storing <= 1'b0;
-      have_1 <= 1'b0;
-      have <= 1'b0;
+      have <= '0;
     end else begin
       storing <= went[3] & is_store | (storing & ~(taken & at_end));
-      have_1 <= storing & ~taken;
-      have <= have_1 & ~taken;
+      have <= {have[2:0], storing} & {4{~taken}};
     end
     if (went[3]) address <= '0;
     else if (taken) address <= address + A'(1);
-    if (went[4]) store_address <= byte_address;
+    if (went[5]) store_address <= byte_address;
     else if (stored) store_address <= store_address + 32'(BYTES);
-    done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | scalar_write & scalar_last
+    done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | word_valid & scalar_last
       | stored & store_last);
   end
+  wire unused_lines = ^{lines_low[26], lines_high[12:9]};
   wire unused_bits = ^{i.vd, i.vb, i.pa, i.pb, i.sa, i.flags[1:0]};
 endmodule

@@ -61,8 +61,8 @@ package tern_pkg;
     logic statistics_11;
     logic multiply_12;
     logic accumulate_12;  // MAC, and STAT's 27 bits
-    logic gate_20;
-    logic bounded_20;     // SIG with a bound
+    logic gate_19;
+    logic bounded_19;     // SIG with a bound
     logic long_25;        // the result is SIG's or SILU's
   } row_control_t;
 

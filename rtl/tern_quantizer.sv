@@ -42,7 +42,8 @@ module tern_quantizer #(
   logic signed [E-1:0] right;
   logic [L-1:0] from_x, from_v;  // one of the bits from this one on is set
   function automatic logic [L-1:0] from(input logic [L-1:0] number);
-    for (int i = 0; i < L; i++) from[i] = |(number >> i);
+    from = number;
+    for (int i = 1; i < L; i *= 2) from |= from >> i;
   endfunction
   function automatic logic [4:0] narrow(input logic [L-1:0] from_here);
     narrow = '0;

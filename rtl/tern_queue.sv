@@ -1,7 +1,8 @@
 // A unit's two instructions, the first of which leaves when it is done, and for how many completions of each unit they
 // still wait. An instruction goes when it waits for none, and is the first one; with AHEAD also the second one when the
 // first one went. One that `follows` the unit LEADER goes while it waits for one completion of that.
-// Handshake: `put` only while there is room; `go` for a cycle while `ready`. Latency: goes from the cycle after `put` on.
+// Handshake: `put` only while there is room; it goes while `ready`, and `go` says so in the cycle behind it.
+// Latency: goes from the cycle after `put` on.
 module tern_queue #(
   parameter int R = tern_pkg::kResources,
   parameter int UNIT = 0,
@@ -19,6 +20,7 @@ module tern_queue #(
   input  logic [tern_pkg::kUnits-1:0] done,
   input  logic ready,
   output logic go,
+  output logic go_second,  // the second one went, and is it still
   output logic [1:0] held,  // {the second, the first}
   output logic [1:0] went,
   output tern_pkg::work_t work_1,
@@ -46,9 +48,10 @@ module tern_queue #(
     assign stay_2[w] = waits_2[2*w+1] | (waits_2[2*w] & ~(w == LEADER & follower[1]));
   end
   assign go_at[0] = held[0] & ~went[0] & ready & stay_1 == '0;
-  assign go_at[1] = AHEAD & held[1] & ~went[1] & ready & stay_2 == '0 & went[0];
-  assign go = |go_at;
+  assign go_at[1] = AHEAD & held[1] & ~went[1] & ready & ~go & stay_2 == '0 & went[0];
   always_ff @(posedge clk) begin
+    go <= rst_n & |go_at;
+    go_second <= go_at[1] & ~leaves;
     held <= {2{rst_n}} & (held >> leaves | put_at);
     went <= {2{rst_n}} & (went | go_at) >> leaves;
     if (put_1 | leaves) begin

@@ -1,5 +1,6 @@
 // A vector register: LANES words a slice, each with its own write enable, one port to read and one to write.
-// Read latency 2, with a register behind the memory; what is written in the cycle of a read is read as it was.
+// Read latency 3, with a register before the memory and one behind it. What is written in the cycle after that of its
+// address is nothing that counts: a simulation reads it as it was, a chip anything.
 module tern_register #(
   parameter int LANES = 16,
   parameter int BITS = 32,
@@ -18,11 +19,13 @@ module tern_register #(
   import "DPI-C" function void tern_trace_word(input int number, input int word, input int value);
 `endif
   for (genvar i = 0; i < LANES; i++) begin : g_lane
-    logic [BITS-1:0] memory[0:SLICES-1];
+    (* no_rw_check *) logic [BITS-1:0] memory[0:SLICES-1];
+    logic [$clog2(SLICES)-1:0] at_read;
     logic [BITS-1:0] word;
     always_ff @(posedge clk) begin
       if (write[i]) memory[write_address] <= write_data[i*BITS+:BITS];
-      word <= memory[read_address];
+      at_read <= read_address;
+      word <= memory[at_read];
       read_data[i*BITS+:BITS] <= word;
     end
 `ifdef TERN_TRACE

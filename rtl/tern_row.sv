@@ -64,13 +64,19 @@ module tern_row #(
     else wait_left <= take & is_long(op) ? 4'(LONG - SHORT) : wait_left - 4'(wait_left != '0);
 
   // ---- stage 0: the slice; memories and what selects one of them are in front of it ----
-  logic [P*32-1:0] a_0, b_0, c_0;
+  logic [P*32-1:0] a_0, b_0;
+  logic [P*22-1:0] near_c, c_0;  // c - h saturates to 18 bits in Q.13, so 22 bits of c are enough
+  for (genvar i = 0; i < P; i++) begin : g_near
+    logic unused_c;
+    tern_saturate #(.IN(32), .OUT(22)) to_near (
+      .value(c[i*32+:32]), .result(near_c[i*22+:22]), .saturated(unused_c));
+  end
   logic [P*16-1:0] weight_0, norm_0;
   logic [5:0] shift_0;
   always_ff @(posedge clk) begin
     a_0 <= a;
     b_0 <= b;
-    c_0 <= c;
+    c_0 <= near_c;
     weight_0 <= weight;
     norm_0 <= norm;
     shift_0 <= shift;
@@ -133,8 +139,8 @@ module tern_row #(
     control.onto_a_11 <= op_at[10] == tern_pkg::kRowStatistics | op_at[10] == tern_pkg::kRowScan;
     control.multiply_12 <= op_at[11] == tern_pkg::kRowMultiply;
     control.accumulate_12 <= op_at[11] == tern_pkg::kRowAccumulate | op_at[11] == tern_pkg::kRowStatistics;
-    control.gate_20 <= op_at[19] == tern_pkg::kRowGate;
-    control.bounded_20 <= bounded_at[19];
+    control.gate_19 <= op_at[18] == tern_pkg::kRowGate;
+    control.bounded_19 <= bounded_at[18];
     control.long_25 <= long_24;
     long_25 <= rst_n & long_24;
     short_12 <= rst_n & short_11;
@@ -146,7 +152,7 @@ module tern_row #(
   logic [P-1:0] overflow_5, overflow_11, overflow_13;
   for (genvar i = 0; i < P; i++) begin : g_lane
     tern_row_lane lane (
-      .clk, .control, .a(a_0[i*32+:32]), .b(b_0[i*32+:32]), .c(c_0[i*32+:32]), .weight(weight_0[i*16+:16]),
+      .clk, .control, .a(a_0[i*32+:32]), .b(b_0[i*32+:32]), .c(c_0[i*22+:22]), .weight(weight_0[i*16+:16]),
       .operand(operands[i*18+:18]), .y(y[i*32+:32]), .overflow_5(overflow_5[i]), .overflow_11(overflow_11[i]),
       .overflow_13(overflow_13[i]));
     assign y_residual[i*27+:27] = y[i*32+:27];

@@ -7,7 +7,7 @@ module tern_row_lane (
   input  tern_pkg::row_control_t control,
   input  logic signed [31:0] a,
   input  logic signed [31:0] b,
-  input  logic signed [31:0] c,
+  input  logic signed [21:0] c,
   input  logic [15:0] weight,
   output logic signed [17:0] operand,  // at 5
   output logic signed [31:0] y,
@@ -17,10 +17,6 @@ module tern_row_lane (
 );
 `include "tern_bug.svh"
   // ---- 1 .. 5: the first operand; h's difference to c in SCAN, an argument of SILU in Q.11 ----
-  // c - h saturates to 18 bits in Q.13, so 22 bits of c are enough
-  logic signed [21:0] near_c;
-  logic unused_c;
-  tern_saturate #(.IN(32), .OUT(22)) to_near (.value(c), .result(near_c), .saturated(unused_c));
   logic signed [33:0] first, first_4;
   logic second_cut_4;
   logic [3:0] narrow_1;
@@ -31,7 +27,7 @@ module tern_row_lane (
   tern_saturate #(.IN(34), .OUT(18)) to_operand (.value(first_4), .result(operand_next), .saturated(operand_cut));
   tern_saturate #(.IN(34), .OUT(16)) to_state (.value(first_4), .result(state_next), .saturated(state_cut));
   always_ff @(posedge clk) begin
-    first <= control.scan_0 ? 34'($signed({near_c, 11'd0})) - 34'(a) : 34'(a);
+    first <= control.scan_0 ? 34'($signed({c, 11'd0})) - 34'(a) : 34'(a);
     narrow_1 <= control.narrow_0 ^ 4'(bug == 16);
     operand <= control.state_4 ? 18'(state_next) : operand_next;
     overflow_5 <= second_cut_4 | (control.state_4 ? state_cut : operand_cut & ~control.statistics_4);
@@ -99,28 +95,29 @@ module tern_row_lane (
 
   // ---- 12 .. 25: the sigmoid and what it is multiplied with ----
   logic [17:0] sigmoid;
-  logic signed [15:0] z_20;
-  logic [15:0] open_20;
+  logic signed [15:0] z_19;
+  logic [15:0] open_19;
   logic signed [17:0] times, times_21, silu;
   logic signed [35:0] gated, gated_22, gated_25;
   logic [4:0] shift_21, shift_22;
+  logic gate_20;
   logic one_21, gate_25;
   logic unused_silu;  // |z| <= 2^15 gives 18 bits
   tern_sigmoid sigmoid_unit (.clk, .z, .negate(control.gate_11), .sigmoid);
-  tern_delay #(.WIDTH(16), .CYCLES(9)) delay_z (.clk, .in(z), .out(z_20));
-  tern_delay #(.WIDTH(16), .CYCLES(20)) delay_open (.clk, .in(weight), .out(open_20));
-  tern_delay #(.WIDTH(1), .CYCLES(5)) delay_gate (.clk, .in(control.gate_20), .out(gate_25));
+  tern_delay #(.WIDTH(16), .CYCLES(8)) delay_z (.clk, .in(z), .out(z_19));
+  tern_delay #(.WIDTH(16), .CYCLES(19)) delay_open (.clk, .in(weight), .out(open_19));
+  tern_delay #(.WIDTH(1), .CYCLES(6)) delay_gate (.clk, .in(control.gate_19), .out(gate_25));
   tern_round #(.IN(36), .SHIFT(5)) round_gated (
     .clk, .value(gated_22), .shift(shift_22), .rounded(gated_25));
   tern_saturate #(.IN(36), .OUT(18)) to_silu (
     .value(gated_25), .result(silu), .saturated(unused_silu));
-  assign times = ~control.gate_20 ? 18'(z_20)
-    : control.bounded_20 & bug != 11 ? {2'b0, open_20} : 18'h10000;
   always_ff @(posedge clk) begin
+    times <= ~control.gate_19 ? 18'(z_19) : control.bounded_19 & bug != 11 ? {2'b0, open_19} : 18'h10000;
+    gate_20 <= control.gate_19;
     gated <= times * $signed({1'b0, sigmoid[16:0]});
     times_21 <= times;
     one_21 <= sigmoid[17];
-    shift_21 <= control.gate_20 ? 5'd16 : 5'd15;
+    shift_21 <= gate_20 ? 5'd16 : 5'd15;
     gated_22 <= gated + (one_21 ? 36'($signed({times_21, 17'd0})) : '0);
     shift_22 <= shift_21;
   end

@@ -53,18 +53,25 @@ module tern_run_product #(
   localparam int A = $clog2(SLICES);
 
   // ---- sizes in tiles ----
-  logic fetch_1, ask, split_ready;
+  logic fetch_0, fetch_1, ask, split_ready;
+  logic [C-1:0] fetched_rows_0, fetched_columns_0;
+  logic [31:0] address_0, layer_0;
   logic [C:0] row_blocks, column_blocks;
   logic [N-1:0] tiles;
   logic [31:0] address;
-  assign fetch_ready = ~fetch_1 & ~ask;
+  assign fetch_ready = ~fetch_0 & ~fetch_1 & ~ask;
   always_ff @(posedge clk) begin
-    fetch_1 <= rst_n & fetch;
+    fetch_0 <= rst_n & fetch;
+    fetch_1 <= rst_n & fetch_0;
     ask <= rst_n & (fetch_1 | (ask & ~split_ready));
-    if (fetch) begin
-      row_blocks <= ((C + 1)'(fetched_rows) + (C + 1)'(ROWS - 1)) >> $clog2(ROWS);
-      column_blocks <= ((C + 1)'(fetched_columns) + (C + 1)'(COLUMNS - 1)) >> LC;
-      address <= (fetched.i.imm + (fetched.i.flags[2] ? fetched.layer : '0)) >> SHIFT;
+    fetched_rows_0 <= fetched_rows;
+    fetched_columns_0 <= fetched_columns;
+    address_0 <= fetched.i.imm;
+    layer_0 <= fetched.i.flags[2] ? fetched.layer : '0;
+    if (fetch_0) begin
+      row_blocks <= ((C + 1)'(fetched_rows_0) + (C + 1)'(ROWS - 1)) >> $clog2(ROWS);
+      column_blocks <= ((C + 1)'(fetched_columns_0) + (C + 1)'(COLUMNS - 1)) >> LC;
+      address <= (address_0 + layer_0) >> SHIFT;
     end
     if (fetch_1) tiles <= N'(row_blocks * N'(column_blocks));
   end
@@ -77,45 +84,59 @@ module tern_run_product #(
     .clk, .rst_n, .in_valid(ask), .in_ready(split_ready), .in_address(address), .in_beats(tiles),
     .out_valid(burst_valid), .out_ready(ask_ready & room), .out_address(ask_address), .out_beats(burst_beats),
     .out_last(unused_last));
-  assign room = reserved <= Q'(QUEUE - BURST) & under_way <= Q'(UNDER_WAY - BURST);
   assign ask_valid = burst_valid & room;
   assign ask_beats = 9'(burst_beats);
-  wire [Q-1:0] more = ask_valid & ask_ready ? Q'(burst_beats) : '0;
+  // A burst is counted in the second cycle behind it, and there is room for the next one in the third.
+  logic [Q-1:0] more;
+  always_ff @(posedge clk) room <= more == '0 & reserved <= Q'(QUEUE - BURST) & under_way <= Q'(UNDER_WAY - BURST);
   always_ff @(posedge clk)
     if (!rst_n) begin
+      more <= '0;
       reserved <= '0;
       under_way <= '0;
     end else begin
+      more <= ask_valid & ask_ready ? Q'(burst_beats) : '0;
       reserved <= reserved + more - Q'(pop);
       under_way <= under_way + more - Q'(beat_valid);
     end
 
   // ---- the product ----
-  logic tile_valid, array_ready, there, sum_valid, sum_last;
+  logic tile_valid, array_ready, there, starts, tmm_ready, sum_valid, sum_last;
+  logic [C-1:0] rows_now;
   logic [W-1:0] tile;
   logic [$clog2(QUEUE)+1:0] unused_count;
   logic [tern_pkg::kRowBits-1:0] sum_row;
   logic signed [tern_pkg::kSumBits-1:0] sum;
   logic [C-1:0] columns_now, blocks;
-  assign blocks = C'(((C + 1)'(columns) + (C + 1)'(COLUMNS - 1)) >> LC);
+  assign blocks = C'(((C + 1)'(columns_now) + (C + 1)'(COLUMNS - 1)) >> LC);
+  assign go_ready = tmm_ready & ~starts;
   // A register says whether the codes of the next tile are there: of this block, or of the one behind it.
-  wire [C-1:0] written_blocks = C'((C + 1)'(written_codes) >> (LC - LP));
+  logic [C-1:0] written_blocks, last_written;
+  logic any_written;
+  wire [C-1:0] blocks_now = C'((C + 1)'(written_codes) >> (LC - LP));
+  always_ff @(posedge clk) begin
+    written_blocks <= blocks_now;
+    last_written <= blocks_now - 1'b1;
+    any_written <= blocks_now != '0;
+  end
   wire this_there = code_address < written_blocks;
-  wire next_there = code_address + 1'b1 < written_blocks;
-  always_ff @(posedge clk) there <= ~go & (~follows | (pop ? next_there : this_there) | bug == 26);
+  wire next_there = any_written & code_address < last_written;
+  always_ff @(posedge clk) there <= ~starts & (~follows | (pop ? next_there : this_there) | bug == 26);
   assign pop = tile_valid & there & array_ready;
-  assign array = {array_ready & ~there, array_ready & there & ~tile_valid, pop};
+  always_ff @(posedge clk) array <= {array_ready & ~there, array_ready & there & ~tile_valid, pop};
   // Codes behind the row are those of an older one: they count as 0, whatever weights they meet.
   logic in_last;
   logic [C-1:0] last_block;
   logic [COLUMNS-1:0] last_columns;
   logic [COLUMNS*8-1:0] codes_in;
   always_ff @(posedge clk) begin
+    starts <= rst_n & go;
     if (go) begin
       code_buffer_now <= code_buffer;
+      rows_now <= rows;
       columns_now <= columns;
-      last_block <= blocks - 1'b1;
     end
+    last_block <= blocks - 1'b1;
     in_last <= code_address == last_block;
     for (int c = 0; c < COLUMNS; c++) last_columns[c] <= C'(c) <= ((columns_now - 1'b1) & C'(COLUMNS - 1));
   end
@@ -125,17 +146,18 @@ module tern_run_product #(
     .clk, .rst_n, .in_valid(beat_valid), .in_ready(beat_ready), .in_data(beat), .out_valid(tile_valid),
     .out_ready(array_ready & there), .out_data(tile), .count(unused_count));
   tern_tmm #(.ROWS(ROWS), .COLUMNS(COLUMNS)) tmm (
-    .clk, .rst_n, .start_valid(go), .start_ready(go_ready), .start_rows((tern_pkg::kRowBits)'(rows)),
+    .clk, .rst_n, .start_valid(starts), .start_ready(tmm_ready), .start_rows((tern_pkg::kRowBits)'(rows_now)),
     .start_blocks(blocks), .weight_valid(tile_valid & there), .weight_ready(array_ready), .weights(tile),
     .code_address, .codes(codes_in), .sum_valid, .sum_last, .sum_row, .sum, .illegal);
-  wire [A-1:0] sum_slice = A'(sum_row >> LP);
   wire [tern_pkg::kRowBits-1:0] sum_lane = sum_row & (tern_pkg::kRowBits)'(P - 1);
-  assign write = P'(sum_valid) << sum_lane;
-  assign write_address = sum_slice;
-  assign write_word = 32'(sum);
-  assign done = sum_valid & sum_last;
+  always_ff @(posedge clk) begin
+    write <= P'(sum_valid) << sum_lane;
+    write_address <= A'(sum_row >> LP);
+    write_word <= 32'(sum);
+    done <= rst_n & sum_valid & sum_last;
+  end
   always_ff @(posedge clk)
-    if (!rst_n | done) written <= '0;
+    if (!rst_n | sum_valid & sum_last) written <= '0;
     else if (sum_valid & sum_lane == (tern_pkg::kRowBits)'(P - 1)) written <= written + 1'b1;
 
 `ifdef VERILATOR

@@ -37,20 +37,21 @@ module tern_run_quantizer #(
   wire unused_mark = code_marks[1];
   logic [P-1:0] active, code_active;
   assign ends = running & ~(sums | of_x | of_norm);
-  assign convert_valid = running & ~sums & (of_x | of_norm);
-  assign convert = of_x ? squares : squares_of_norm;
   assign convert_exponent = (tern_pkg::kExponentBits)'({squares_shift, 1'b0});
-  assign convert_to = of_x ? i.sd : i.vb;
   assign write = {P{code_marks[2]}} & code_active;
   assign write_address = written[A-1:0];
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       running <= 1'b0;
       done <= 1'b0;
+      convert_valid <= 1'b0;
     end else begin
+      convert_valid <= running & ~sums & (of_x | of_norm) & ~convert_done;
       running <= go | (running & ~ends);
       done <= ends;
     end
+    convert <= of_x ? squares : squares_of_norm;
+    convert_to <= of_x ? i.sd : i.vb;
     sums <= go | (sums & ~sums_done);
     of_x <= go ? i.flags[3] : of_x & ~convert_done;
     of_norm <= go ? i.flags[2] : of_norm & ~(convert_done & ~of_x);

@@ -1,6 +1,6 @@
 // MUL, MAC, SIG, SILU, SCAN and STAT of whole vectors: reads slices, passes them through tern_row and writes the
 // results. `go` starts the instruction i, which holds until `done`, as do its operands; with `follows` only so many of
-// their slices are there. `done` comes with the last result, in the cycle before it can be read.
+// their slices are there. `done` comes in the cycle after that of the last result.
 module tern_run_row #(
   parameter int P = 16,
   parameter int SLICES = 64
@@ -15,11 +15,11 @@ module tern_run_row #(
   input  logic follows,
   input  logic [$clog2(SLICES):0] written,
   output logic done,
-  // operands, two cycles behind their address
+  // operands, four cycles behind their address
   output logic [$clog2(SLICES)-1:0] address,
-  input  logic [P*32-1:0] va,
+  input  logic [P*32-1:0] a,  // va, of SCAN vd
+  input  logic [P*32-1:0] b,  // vb, of SCAN va
   input  logic [P*32-1:0] vb,
-  input  logic [P*32-1:0] vd,
   input  logic [P*16-1:0] pa,
   input  logic [P*16-1:0] pb,
   // results
@@ -37,11 +37,10 @@ module tern_run_row #(
 );
 `include "tern_bug.svh"
   localparam int A = $clog2(SLICES);
-  logic is_mul, is_mac, is_scan, is_stat, scaled, statistics, squares;
+  logic is_mul, is_mac, is_stat, scaled, statistics, squares;
   tern_pkg::row_op_e op;
   assign is_mul = i.op == tern_pkg::kOpMul;
   assign is_mac = i.op == tern_pkg::kOpMac;
-  assign is_scan = i.op == tern_pkg::kOpScan;
   assign is_stat = i.op == tern_pkg::kOpStat;
   assign scaled = i.op == tern_pkg::kOpSig | i.op == tern_pkg::kOpSilu;
   assign statistics = is_stat | ((is_mul | is_mac) & i.flags[3]);
@@ -64,13 +63,15 @@ module tern_run_row #(
   assign results_left = results & ~(out_valid & out_last);
   assign statistics_left = of_statistics & ~statistics_done;
   assign squares_left = of_squares & ~convert_done;
-  assign done = running & ~(results_left | statistics_left | squares_left);
+  wire ends = running & ~(results_left | statistics_left | squares_left);
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       running <= 1'b0;
       convert_valid <= 1'b0;
+      done <= 1'b0;
     end else begin
-      running <= go | (running & ~done);
+      done <= ends;
+      running <= go | (running & ~ends);
       convert_valid <= squares_done | (convert_valid & ~convert_done);
     end
     results <= go ? ~is_stat : results_left;
@@ -91,7 +92,7 @@ module tern_run_row #(
     .clk, .rst_n, .in_valid(marks[2]), .in_ready, .in_first(marks[1]), .in_last(marks[0]), .active, .op,
     .with_weight(i.flags[2]), .from_state(i.flags[2]), .bounded, .statistics, .squares,
     .narrow(i.imm[11:8]), .shift(i.imm[5:0]), .g, .offset((scaled ? 7'd11 : 7'(i.imm[5:0])) + 7'(i.imm[11:8])),
-    .a(is_scan ? vd : va), .b(is_scan ? va : vb), .c(vb), .weight(pa), .norm(pb),
+    .a, .b, .c(vb), .weight(pa), .norm(pb),
     .out_valid, .out_last, .out_active, .y(write_data), .statistics_done, .largest, .largest_y,
     .squares_done, .sum_of_squares(convert), .clear_saturated, .saturated);
 

@@ -1,5 +1,5 @@
 // The scalar unit's work: SOP, and the sums of squares that the row unit and the quantiser have, which go first.
-// One at a time. `write` and the mark of whose it was come in the same cycle.
+// One at a time. `write` and the mark of whose it was come in the same cycle, `done` a cycle later.
 module tern_run_scalar (
   input  logic clk,
   input  logic rst_n,
@@ -59,7 +59,7 @@ module tern_run_scalar (
   assign write = busy & out_valid;
   assign row_done = write & of_row;
   assign quantizer_done = write & of_quantizer;
-  assign done = write & ~of_row & ~of_quantizer;
+  always_ff @(posedge clk) done <= rst_n & write & ~of_row & ~of_quantizer;
   assign overflow = write & too_large;
   wire unused_bits = ^{i.op, i.vd, i.va, i.vb, i.pa, i.pb, i.sa, i.flags, i.imm[31:3]};
 endmodule

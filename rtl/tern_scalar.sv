@@ -43,9 +43,7 @@ module tern_scalar (
   logic [5:0] length;  // bits of the integer
   logic zero;
   logic [5:0] shift;
-  logic [I-1:0] up;
-  assign shift = 6'd32 >> count[2:0];
-  assign up = ~({I{1'b1}} >> shift);  // where a bit would be lost
+  logic [I-1:0] up;  // where a bit would be lost
 
   // ---- the upper 18 bits of the largest |v|, as quantize() takes them ----
   logic signed [I:0] rounded;
@@ -114,10 +112,14 @@ module tern_scalar (
         a <= a_in;
         b <= b_in;
         number <= integer_in;
-        zero <= integer_in == '0;
+        shift <= 6'd32;
+        up <= ~({I{1'b1}} >> 32);
         length <= 6'(I);
       end
       kNormalise: begin
+        if (count == 5'd0) zero <= number == '0;
+        shift <= shift >> 1;
+        up <= ~({I{1'b1}} >> (shift >> 1));
         if ((number & up) == '0) begin
           number <= number << shift;
           length <= length - shift;
@@ -147,7 +149,7 @@ module tern_scalar (
   logic signed [E-1:0] exponent_of_integer;
   logic [M:0] sum;
   logic [M-1:0] mantissa;
-  logic signed [X-1:0] base, at;
+  logic signed [X-1:0] base, at, distance_1, twice_root, both, of_length;
   logic longer;
   wire normal_result = mantissa[M-1];  // else zero
   assign at = base + X'($signed({1'b0, longer}));
@@ -181,13 +183,17 @@ module tern_scalar (
   always_ff @(posedge clk) begin
     if (state == kIdle) exponent_of_integer <= exponent_in;
     sum <= {1'b0, high} + {1'b0, low};
+    distance_1 <= distance;
+    both <= X'(a.exponent) + X'(b.exponent);
+    of_length <= X'(exponent_of_integer) + X'(length);
+    twice_root <= X'(a.exponent) - X'(M) + X'($signed({1'b0, odd}));
     unique case (op)
-      tern_pkg::kScalarMultiply: base <= X'(a.exponent) + X'(b.exponent) + X'(M - 1);
+      tern_pkg::kScalarMultiply: base <= both + X'(M - 1);
       tern_pkg::kScalarAdd: base <= X'(exponent);
-      tern_pkg::kScalarDivide: base <= distance - X'(M);
-      tern_pkg::kScalarRoot: base <= (X'(a.exponent) - X'(M) + X'($signed({1'b0, odd}))) >>> 1;
+      tern_pkg::kScalarDivide: base <= distance_1 - X'(M);
+      tern_pkg::kScalarRoot: base <= twice_root >>> 1;
       tern_pkg::kScalarReciprocal: base <= X'(R - M - 10) - X'(normal_length);
-      default: base <= X'(exponent_of_integer) + X'(length) - X'(M);
+      default: base <= of_length - X'(M);
     endcase
     if (state == kFinish) begin
       result.mantissa <= mantissa;

@@ -5,7 +5,8 @@
 // Two may go while what they read is still written, and follow the writer: the row unit the sums of a product, a product
 // the codes of the quantiser. The product's second instruction goes when the array is free, while the first one's sums are
 // still written; its tiles are asked for as soon as it is in the queue and no store before it is left.
-// Handshake: `put` one for a cycle, to a unit that is not full; it goes from the next cycle on.
+// Handshake: `put` one for a cycle, to the unit that `units` says, when that is not full; it goes from the next cycle on.
+// What it waits for is found in two cycles: units, reads and writes hold from two cycles before, in which none is put.
 module tern_scoreboard #(
   parameter int R = tern_pkg::kResources,  // the last one: memory with tiles
   // registers that are memories; scalars and the statistic register are flip-flops, which any number of units reads
@@ -13,7 +14,8 @@ module tern_scoreboard #(
 ) (
   input  logic clk,
   input  logic rst_n,
-  input  logic [tern_pkg::kUnits-1:0] put,
+  input  logic [tern_pkg::kUnits-1:0] put,    // `units` for a cycle
+  input  logic [tern_pkg::kUnits-1:0] units,  // of `next`: one bit, or none
   input  tern_pkg::work_t next,
   input  logic [R-1:0] reads,
   input  logic [R-1:0] writes,
@@ -21,12 +23,14 @@ module tern_scoreboard #(
   output logic [tern_pkg::kUnits-1:0] empty,
   output logic [tern_pkg::kUnits*tern_pkg::kWorkBits-1:0] work,  // work_t of each unit's first instruction
   output tern_pkg::work_t product_next,  // of the product's second one
-  output logic [tern_pkg::kUnits-1:0] go,  // a cycle; of the product it is the second one if the first one went
+  output logic [tern_pkg::kUnits-1:0] go,  // a cycle, the one after it went
+  output logic product_second,  // it is the second one of the product's
   input  logic [tern_pkg::kUnits-1:0] done,  // the first one is
   output logic [tern_pkg::kUnits-1:0] busy,  // the first one went
   output logic row_follows,  // what it reads is still written by the product's first instruction
   output logic product_follows,  // and the codes of the one whose sums are made by the quantiser's
-  output logic [tern_pkg::kUnits*R-1:0] unit_reads,  // of the first one, when it went
+  output logic [tern_pkg::kUnits*R-1:0] unit_reads,  // of the first one, when it went, a cycle later
+  output logic [tern_pkg::kUnits*R-1:0] unit_writes,  // and now
   input  logic array_free,
   output logic fetch,  // a cycle: ask for the tiles, of the product's second instruction if the first one's are asked for
   output logic fetch_next,
@@ -45,29 +49,48 @@ module tern_scoreboard #(
 
   // ---- what the next instruction waits for, and the queues ----
   localparam logic [R-1:0] TILES = R'(1) << (R - 1);  // a store does not wait for products before it
+  localparam int G = 3, PART = (R + G - 1) / G;  // of the resources, compared apart
   logic [2*U-1:0] waits_next;
-  logic [U-1:0] more;  // conflicts than in reading what this unit's instructions write
   for (genvar u = 0; u < U; u++) begin : g_unit
     logic [K-1:0] work_1, work_2;  // work_t
-    logic [1:0] held, went, follower, meets;
+    logic [1:0] held, went, follower, meets, more;  // more: than in reading what this unit's two instructions write
+    logic [G-1:0] parts[0:1], parts_next[0:2], more_parts[0:1], more_next[0:2];
+    logic [1:0] waits_now;
+    logic any_more;
     logic [R-1:0] reads_1, reads_2, writes_1, writes_2;
     logic [2*U-1:0] waits_1, waits_2;
+    logic go_second;
     for (genvar s = 0; s < 2; s++) begin : g_met
       wire [R-1:0] its_reads = s == 0 ? reads_1 : reads_2;
       wire [R-1:0] its_writes = s == 0 ? writes_1 : writes_2;
-      wire [R-1:0] source = reads & ((its_writes & ~{R{bug == 17}}) | (its_reads & ONE_PORT));
-      wire [R-1:0] destination = writes & ~TILES & its_reads & ~{R{bug == 18}};
-      assign meets[s] = held[s] & (|(writes & its_writes) | (~put[u] & |(source | destination)));
+      wire [R-1:0] source = reads & its_writes & ~{R{bug == 17}};
+      wire [R-1:0] its = (reads & ONE_PORT | writes & ~TILES & ~{R{bug == 18}}) & its_reads;
+      wire [R-1:0] conflicts = {R{held[s]}} & (writes & its_writes | {R{~units[u]}} & (source | its));
+      wire [R-1:0] others = {R{held[s]}} & (writes & (its_reads | its_writes) | reads & its_reads & ONE_PORT);
+      for (genvar g = 0; g < G; g++) begin : g_part
+        localparam int N = g == G - 1 ? R - g * PART : PART;
+        assign parts_next[s][g] = |conflicts[g*PART+:N];
+        assign more_next[s][g] = |others[g*PART+:N];
+      end
+      assign meets[s] = |(done[u] ? s == 0 ? parts[1] : '0 : parts[s]);
+      assign more[s] = |more_parts[s];
     end
-    assign waits_next[2*u+:2] = (meets[1] & bug != 23 ? 2'd2 : {1'b0, |meets}) - {1'b0, done[u] & |meets};
-    wire [R-1:0] all_reads = {R{held[0]}} & reads_1 | {R{held[1]}} & reads_2;
-    wire [R-1:0] all_writes = {R{held[0]}} & writes_1 | {R{held[1]}} & writes_2;
-    assign more[u] = |(writes & (all_reads | all_writes) | reads & all_reads & ONE_PORT);
+    assign parts_next[2] = '0;
+    assign more_next[2] = '0;
+    always_ff @(posedge clk) begin
+      for (int s = 0; s < 2; s++) begin
+        parts[s] <= {G{rst_n}} & (done[u] ? parts_next[s+1] : parts_next[s]);
+        more_parts[s] <= done[u] ? more_next[s+1] : more_next[s];
+      end
+      waits_now <= {2{rst_n}} & (meets[1] & bug != 23 ? 2'd2 : {1'b0, |meets});
+      any_more <= done[u] ? more[1] : |more;
+    end
+    assign waits_next[2*u+:2] = waits_now - {1'b0, done[u] & waits_now != 2'd0};
     localparam int LEADER = u == ROW ? PRODUCT : u == PRODUCT ? QUANTIZER : u;
     tern_queue #(.R(R), .UNIT(u), .LEADER(LEADER), .AHEAD(u == PRODUCT)) queue (
       .clk, .rst_n, .put(put[u]), .work(next), .reads, .writes, .waits(waits_next),
-      .follows(LEADER != u & ~more[LEADER]), .done, .ready(u != PRODUCT | array_free), .go(go[u]), .held, .went, .work_1,
-      .work_2, .reads_1, .reads_2, .writes_1, .writes_2, .waits_1, .waits_2, .follower);
+      .follows(LEADER != u & ~g_unit[LEADER].any_more), .done, .ready(u != PRODUCT | array_free), .go(go[u]),
+      .go_second, .held, .went, .work_1, .work_2, .reads_1, .reads_2, .writes_1, .writes_2, .waits_1, .waits_2, .follower);
 `ifdef FORMAL
     assign held_of[2*u+:2] = held;
     assign went_of[2*u+:2] = went;
@@ -81,10 +104,12 @@ module tern_scoreboard #(
     assign empty[u] = ~held[0];
     assign busy[u] = went[0];
     assign work[u*K+:K] = bug == 27 ? {work_1[K-1-:64], next[0+:K-64]} : work_1;
-    assign unit_reads[u*R+:R] = reads_1 & {R{went[0]}};
-    wire unused_bits = ^{work_2, waits_1, waits_2, went[1], follower};  // but the product's
+    always_ff @(posedge clk) unit_reads[u*R+:R] <= reads_1 & {R{went[0]}};
+    assign unit_writes[u*R+:R] = writes_1 & {R{went[0]}};
+    wire unused_bits = ^{work_2, waits_1, waits_2, went[1], follower, go_second, any_more};  // but the product's
   end
   assign product_next = g_unit[PRODUCT].work_2;
+  assign product_second = g_unit[PRODUCT].go_second;
   assign row_follows = g_unit[ROW].waits_1[2*PRODUCT+:2] != 2'd0;
   assign product_follows = g_unit[PRODUCT].went[1] ? g_unit[PRODUCT].waits_2[2*QUANTIZER+:2] != 2'd0
     : g_unit[PRODUCT].waits_1[2*QUANTIZER+:2] != 2'd0;
@@ -99,18 +124,31 @@ module tern_scoreboard #(
   assign fetch_next = asked[0];
   always_ff @(posedge clk) asked <= {2{rst_n}} & (asked | ask_at) >> done[PRODUCT];
 
+`ifdef VERILATOR
+  a_compared: assert property (@(posedge clk) disable iff (!rst_n)
+    |put |-> !$past(|put) && !$past(|put, 2) && {units, reads, writes} == $past({units, reads, writes})
+    && {units, reads, writes} == $past({units, reads, writes}, 2));
+`endif
 `ifdef FORMAL
   // For a register and two units that the solver chooses: of instructions that conflict, one waits for the other, so none
   // runs while the other writes what it reads or writes, or reads what it writes; but one that follows reads what is
   // written.
   (* anyconst *) logic [2:0] one, other;
-  logic past_reset = 1'b0;
-  always_ff @(posedge clk) past_reset <= 1'b1;
+  logic past_reset = 1'b0, put_1, put_2;
+  logic [U-1:0] units_1, units_2;
+  logic [R-1:0] reads_1, writes_1, reads_2, writes_2;
+  always_ff @(posedge clk) begin
+    past_reset <= 1'b1;
+    {put_1, units_1, reads_1, writes_1} <= {|put, units, reads, writes};
+    {put_2, units_2, reads_2, writes_2} <= {put_1, units_1, reads_1, writes_1};
+  end
   always_comb begin
     assume (chosen < ($clog2(R))'(R - 1));
     assume (one < 3'(U) && other < 3'(U) && one != other);
     assume ((done & ~busy) == '0);
-    assume ((put & (put - 1'b1)) == '0 && (put & full) == '0);
+    assume ((units & (units - 1'b1)) == '0 && (put == '0 || put == units) && (put & full) == '0);
+    assume (put == '0 || (!put_1 && !put_2 && units == units_1 && reads == reads_1 && writes == writes_1
+      && units == units_2 && reads == reads_2 && writes == writes_2));
     if (!past_reset) assume (!rst_n);
   end
   for (genvar k = 0; k < 8; k++) begin : g_prove

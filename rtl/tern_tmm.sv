@@ -40,15 +40,16 @@ module tern_tmm #(
   // ---- which beat this is ----
   logic running;
   logic [tern_pkg::kRowBits-1:0] rows_left;  // from the running row block on
-  logic [tern_pkg::kColumnBits-1:0] last_block, block, next_block;
+  logic [tern_pkg::kColumnBits-1:0] before_last, block;
+  logic one_block;
   logic bank;           // of accumulators: one sums while the other one is read
   logic [RB-1:0] busy;  // cycles in which the other bank is still read
+  logic is_busy;        // these are more than 0
   logic ends_rows;      // `block` is the last one; a register, as weight_ready depends on it
   logic last_rows, take;
 
-  assign next_block = ends_rows ? '0 : block + 1'b1;
   assign last_rows = rows_left <= (tern_pkg::kRowBits)'(ROWS);
-  assign weight_ready = running & ~(ends_rows & busy != '0);
+  assign weight_ready = running & ~(ends_rows & is_busy);
   assign start_ready = ~running;
   assign take = weight_valid & weight_ready;
   assign code_address = block;
@@ -57,21 +58,24 @@ module tern_tmm #(
     if (!rst_n) begin
       running <= 1'b0;
       busy <= '0;
+      is_busy <= 1'b0;
       bank <= 1'b0;
     end else begin
       if (start_valid & start_ready) running <= 1'b1;
       else if (take & ends_rows & last_rows) running <= 1'b0;
       if (take & ends_rows) bank <= ~bank;
-      busy <= take & ends_rows ? RB'(ROWS - 1) : busy - RB'(busy != '0);
+      busy <= take & ends_rows ? RB'(ROWS - 1) : busy - RB'(is_busy);
+      is_busy <= take & ends_rows ? ROWS > 1 : (busy >> 1) != '0;
     end
     if (start_valid & start_ready) begin
       rows_left <= start_rows;
-      last_block <= start_blocks - 1'b1;
+      before_last <= start_blocks - (tern_pkg::kColumnBits)'(2);
+      one_block <= start_blocks == (tern_pkg::kColumnBits)'(1);
       block <= '0;
       ends_rows <= start_blocks == (tern_pkg::kColumnBits)'(1);
     end else if (take) begin
-      block <= next_block;
-      ends_rows <= next_block == last_block;
+      block <= ends_rows ? '0 : block + 1'b1;
+      ends_rows <= ends_rows ? one_block : block == before_last;
       if (ends_rows) rows_left <= rows_left - (tern_pkg::kRowBits)'(ROWS);
     end
   end

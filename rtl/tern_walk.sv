@@ -1,5 +1,5 @@
-// Walks over the slices of a vector, one a cycle while `there`: the address to read, and two cycles later, with what
-// was read, the marks of the slice and its elements that are active.
+// Walks over the slices of a vector, one a cycle while `there`: the address to read, and four cycles later, with what
+// was read, chosen from the registers, the marks of the slice and its elements that are active.
 module tern_walk #(
   parameter int P = 16,
   parameter int SLICES = 64
@@ -29,8 +29,8 @@ module tern_walk #(
     if (start) address <= '0;
     else if (step) address <= address + A'(1);
     marks_1 <= {rst_n & step, address == '0, at_end};
-    marks <= {rst_n & marks_1[2], marks_1[1:0]};
     for (int i = 0; i < P; i++) active_1[i] <= ~at_end | C'(i) <= last_lane;
-    active <= active_1;
   end
+  tern_valid #(.CYCLES(3)) delay_marks (.clk, .rst_n, .in(marks_1), .out(marks));
+  tern_delay #(.WIDTH(P), .CYCLES(3)) delay_active (.clk, .in(active_1), .out(active));
 endmodule

@@ -38,7 +38,7 @@ translate() {
 scoreboard() {
   timeout 500 yosys -p "read_verilog -sv -formal -DTERN_BUG=$1 tern_pkg.sv tern_queue.sv tern_scoreboard.sv;
     chparam -set R 3 -set ONE_PORT 1 tern_scoreboard; prep -flatten -top tern_scoreboard; opt -full;
-    sat -tempinduct -prove-asserts -set-assumes -seq 1 -maxsteps 6 -verify" >"$room/scoreboard" 2>&1
+    sat -tempinduct -prove-asserts -set-assumes -seq 1 -maxsteps 12 -verify" >"$room/scoreboard" 2>&1
 }
 
 for unit in "$@"; do

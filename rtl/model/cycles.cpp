@@ -36,7 +36,7 @@ class Clock {
                     bytes == kScalarBytes ? words : quotient_up(words, core_.lanes));
   }
   // that something waits for
-  void wait_for_load(Cycles cycles) { now += cycles + core_.latency + 11; }
+  void wait_for_load(Cycles cycles) { now += cycles + core_.latency + 13; }
 
   void product(Cycles rows, Cycles columns, Cycles loads = 0) {
     const Cycles blocks = quotient_up(columns, array_.columns);
@@ -47,7 +47,7 @@ class Clock {
     level_ = std::clamp<Cycles>(level_, 0, room_);
   }
   // the next product has its codes already
-  void next_product() { idle(2); }
+  void next_product() { idle(4); }
   // The next product waits: the last sums of `rows`, the operation on them, the reciprocal of its
   // statistic, and codes of a row of n. squares: those of the row are made a scalar first
   void turn(Cycles rows, Cycles n, bool squares = false) {
@@ -63,18 +63,18 @@ class Clock {
     const Cycles last_rows = rows - (quotient_up(rows, array_.rows) - 1) * array_.rows;
     now += log2_of(array_.columns) + kSumLatency + last_rows;
     now += slices + log2_of(core_.lanes) + kArgmax;
-    now += std::max(3 * slices, quotient_up(4 * rows, beat_bytes_)) + kStore;
+    now += std::max(5 * slices, quotient_up(4 * rows, beat_bytes_)) + kStore;
   }
 
  private:
   static constexpr Cycles kQueue = 512;      // beats
   static constexpr Cycles kSumLatency = 5;   // tern_tmm, beside its tree
-  static constexpr Cycles kSlice = 2;        // from a slice's address to the unit
+  static constexpr Cycles kSlice = 4;        // from a slice's address to the unit
   static constexpr Cycles kStatistic = 18;   // tern_row, beside the tree
-  static constexpr Cycles kReciprocal = 39;  // tern_scalar, with the step to it
-  static constexpr Cycles kCodes = 18;       // tern_quantizer, with the steps to and from it
+  static constexpr Cycles kReciprocal = 41;  // tern_scalar, with the step to it
+  static constexpr Cycles kCodes = 22;       // tern_quantizer, with the steps to and from it
   static constexpr Cycles kOfSquares = 5;
-  static constexpr Cycles kArgmax = 7, kStore = 10;
+  static constexpr Cycles kArgmax = 11, kStore = 14;
 
   Cycles row_and_codes(Cycles n) const {
     const Cycles behind = quotient_up(n, core_.lanes) - quotient_up(n, array_.columns);
