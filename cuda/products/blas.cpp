@@ -131,7 +131,7 @@ const Blas::Plan& Blas::plan(const BlasProduct& product) {
     return *kept;
   }
   const ProductShape& s = key.shape;
-  const cudaDataType_t operand = key.operands == Operands::bf16 ? CUDA_R_16BF : CUDA_R_8F_E4M3;
+  const cudaDataType_t operand = key.operands == Operands::half ? CUDA_R_16BF : CUDA_R_8F_E4M3;
   const auto stored = [&](bool transposed, Index rows, Index columns) {
     return transposed ? make_layout(operand, columns, rows) : make_layout(operand, rows, columns);
   };

@@ -18,9 +18,9 @@ struct ProductShape {
   auto operator<=>(const ProductShape&) const = default;
 };
 
-// bf16; or e4m3 with a transposed b: scaled by row and by column and summed in the tensor cores'
-// own registers, or not scaled and summed in f32.
-enum class Operands { bf16, scaled_fp8, fp8 };
+// half: bf16; or e4m3 with a transposed b: scaled by row and by column and summed in the tensor
+// cores' own registers, or not scaled and summed in f32.
+enum class Operands { half, scaled_fp8, fp8 };
 
 // Everything that decides how a product is computed, and so its bits.
 struct BlasKey {
