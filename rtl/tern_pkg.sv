@@ -61,9 +61,9 @@ package tern_pkg;
     logic statistics_11;
     logic multiply_12;
     logic accumulate_12;  // MAC, and STAT's 27 bits
-    logic gate_19;
-    logic bounded_19;     // SIG with a bound
-    logic long_25;        // the result is SIG's or SILU's
+    logic gate_21;
+    logic bounded_21;     // SIG with a bound
+    logic long_29;        // the result is SIG's or SILU's
   } row_control_t;
 
   // An instruction's fields, as in rtl/model/instruction.h.

@@ -2,7 +2,7 @@
 // block's norm weights (quantize in rtl/model/operations.cpp). The row's statistics are known:
 // max |v|, its reciprocal as the scalar unit gives it, and max |x|; they hold from the first slice until `done`.
 // x saturates to 27 bits; `saturated` stays set until it is cleared.
-// No handshake: a slice a cycle is taken; codes follow 14 cycles later, the sums $clog2(P) + 15 cycles
+// No handshake: a slice a cycle is taken; codes follow 17 cycles later, the sums $clog2(P) + 18 cycles
 // after the last slice, with `done`. An element that is not `active` does not count in the sums.
 module tern_quantizer #(
   parameter int P = 16
@@ -74,7 +74,7 @@ module tern_quantizer #(
   for (genvar i = 0; i < P; i++) begin : g_lane
     logic signed [tern_pkg::kWordBits-1:0] x_1;
     logic signed [X-1:0] near, x_2;
-    logic signed [W-1:0] w_2, block_2, block_6;
+    logic signed [W-1:0] w_2, block_2, block_7;
     logic cut;
     tern_saturate #(.IN(tern_pkg::kWordBits), .OUT(X)) to_x (
       .value(x_1), .result(near), .saturated(cut));
@@ -86,62 +86,64 @@ module tern_quantizer #(
       cut_2[i] <= cut;
     end
 
-    // .. 14: codes
+    // .. 17: codes
     logic unused_v, unused_q, unused_x, unused_n;  // only what rounds up is cut
     logic signed [V-1:0] v, v_round;
-    logic signed [B-1:0] s, s_next;
-    logic signed [B+R:0] product, product_10, q_round;
+    logic signed [B-1:0] s, s_11, s_next;
+    logic signed [B+R:0] product, product_13, q_round;
     logic signed [7:0] q_next, q;
     tern_multiply multiply (.clk, .x(x_2), .w(w_2), .product(v));
     tern_round #(.IN(V), .SHIFT(5)) round_v (.clk, .value(v), .shift(narrow_v), .rounded(v_round));
     tern_saturate #(.IN(V), .OUT(B), .SYMMETRIC(1)) clip_v (
       .value(v_round), .result(s_next), .saturated(unused_v));
     tern_round #(.IN(B + R + 1), .SHIFT(5)) code (
-      .clk, .value(product_10), .shift(code_shift), .rounded(q_round));
+      .clk, .value(product_13), .shift(code_shift), .rounded(q_round));
     tern_saturate #(.IN(B + R + 1), .OUT(8), .SYMMETRIC(1)) clip_q (
       .value(q_round), .result(q_next), .saturated(unused_q));
     always_ff @(posedge clk) begin
       s <= s_next;
-      product <= s * $signed({1'b0, mantissa});
-      product_10 <= product;
+      s_11 <= s;
+      product <= s_11 * $signed({1'b0, mantissa});
+      product_13 <= product;
       q <= q_next;
     end
     assign codes[i*8+:8] = q;
 
-    // .. 6: operands of squares; .. 12: the same times the block's norm
+    // .. 6: operands of squares; .. 13: the same times the block's norm
     logic signed [X-1:0] x_round;
-    logic signed [B-1:0] o, o_next, n, n_next;
-    logic signed [B+W-1:0] weighed, weighed_8, n_round;
+    logic signed [B-1:0] o, o_7, o_next, n, n_next;
+    logic signed [B+W-1:0] weighed, weighed_9, n_round;
     tern_round #(.IN(X), .SHIFT(5)) round_x (.clk, .value(x_2), .shift(narrow_x), .rounded(x_round));
     tern_saturate #(.IN(X), .OUT(B), .SYMMETRIC(1)) clip_x (
       .value(x_round), .result(o_next), .saturated(unused_x));
-    tern_delay #(.WIDTH(W), .CYCLES(4)) delay (.clk, .in(bug == 10 ? w_2 : block_2), .out(block_6));
-    tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_8), .shift(4'd15), .rounded(n_round));
+    tern_delay #(.WIDTH(W), .CYCLES(5)) delay (.clk, .in(bug == 10 ? w_2 : block_2), .out(block_7));
+    tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_9), .shift(4'd15), .rounded(n_round));
     tern_saturate #(.IN(B + W), .OUT(B)) clip_n (
       .value(n_round), .result(n_next), .saturated(unused_n));
     always_ff @(posedge clk) begin
       o <= o_next;
-      weighed <= o * block_6;
-      weighed_8 <= weighed;
+      o_7 <= o;
+      weighed <= o_7 * block_7;
+      weighed_9 <= weighed;
       n <= n_next;
     end
     assign operands[i*B+:B] = o;
     assign normed[i*B+:B] = n;
   end
 
-  logic [2:0] marks_6, marks_12;
-  logic [P-1:0] active_6, active_12;
+  logic [2:0] marks_6, marks_13;
+  logic [P-1:0] active_6, active_13;
   logic unused_done;
-  tern_valid #(.CYCLES(12)) to_codes (.clk, .rst_n, .in(marks_2), .out(code_marks));
-  tern_delay #(.WIDTH(P), .CYCLES(12)) active_codes (.clk, .in(active_2), .out(code_active));
+  tern_valid #(.CYCLES(15)) to_codes (.clk, .rst_n, .in(marks_2), .out(code_marks));
+  tern_delay #(.WIDTH(P), .CYCLES(15)) active_codes (.clk, .in(active_2), .out(code_active));
   tern_valid #(.CYCLES(4)) to_squares (.clk, .rst_n, .in(marks_2), .out(marks_6));
-  tern_valid #(.CYCLES(6)) to_normed (.clk, .rst_n, .in(marks_6), .out(marks_12));
+  tern_valid #(.CYCLES(7)) to_normed (.clk, .rst_n, .in(marks_6), .out(marks_13));
   tern_delay #(.WIDTH(P), .CYCLES(4)) active_x (.clk, .in(active_2), .out(active_6));
-  tern_delay #(.WIDTH(P), .CYCLES(6)) active_n (.clk, .in(active_6), .out(active_12));
+  tern_delay #(.WIDTH(P), .CYCLES(7)) active_n (.clk, .in(active_6), .out(active_13));
   tern_square_sum #(.P(P)) sum_of_x (
     .clk, .rst_n, .marks(marks_6), .active(active_6), .x(operands), .done(unused_done), .sum(squares));
   tern_square_sum #(.P(P)) sum_of_norm (
-    .clk, .rst_n, .marks(marks_12), .active(active_12), .x(normed), .done, .sum(squares_of_norm));
+    .clk, .rst_n, .marks(marks_13), .active(active_13), .x(normed), .done, .sum(squares_of_norm));
 
 `ifdef VERILATOR
   for (genvar i = 0; i < P; i++) begin : g_check

@@ -8,9 +8,9 @@
 // With `statistics` the largest |y| and |y norm| of the row follow (of MUL, MAC, STAT), with `squares` the
 // sum of squares of a, shifted to 18 bits.
 // Handshake: in_* ready/valid, a slice a cycle; settings belong to the slice. Results must be taken: they come
-// 14 cycles later, those of SIG and SILU 27; other operations wait until these are out, so that
-// results keep their order. Statistics are done $clog2(P) + 18 cycles after the last slice, squares
-// $clog2(P) + 9. `saturated` stays set until it is cleared.
+// 14 cycles later, those of SIG and SILU 31; other operations wait until these are out, so that
+// results keep their order. Statistics are done $clog2(P) + 21 cycles after the last slice, squares
+// $clog2(P) + 11. `saturated` stays set until it is cleared.
 module tern_row #(
   parameter int P = 16
 ) (
@@ -49,19 +49,19 @@ module tern_row #(
   output logic saturated
 );
   localparam int SHORT = 11;  // two stages before the result
-  localparam int LONG = 24;
+  localparam int LONG = 28;
   function automatic logic is_long(input logic [2:0] o);
     is_long = o == tern_pkg::kRowGate | o == tern_pkg::kRowSilu;
   endfunction
 
   // ---- acceptance ----
-  logic [3:0] wait_left;  // cycles until a short operation's result would be the later one
+  logic [4:0] wait_left;  // cycles until a short operation's result would be the later one
   logic take;
   assign in_ready = is_long(op) | wait_left == '0;
   assign take = in_valid & in_ready;
   always_ff @(posedge clk)
     if (!rst_n) wait_left <= '0;
-    else wait_left <= take & is_long(op) ? 4'(LONG - SHORT) : wait_left - 4'(wait_left != '0);
+    else wait_left <= take & is_long(op) ? 5'(LONG - SHORT) : wait_left - 5'(wait_left != '0);
 
   // ---- stage 0: the slice; memories and what selects one of them are in front of it ----
   logic [P*32-1:0] a_0, b_0;
@@ -117,9 +117,9 @@ module tern_row #(
     .clk, .in(factor_0 ? factor_shift : op_at[0] == tern_pkg::kRowScan ? 6'd26 : shift_0 > 6'd36 ? 6'd56 : 6'd20 + shift_0),
     .out(shift_6));
   tern_pkg::row_control_t control;
-  wire long_24 = marks[LONG][2] & is_long(op_at[LONG]);
+  wire long_28 = marks[LONG][2] & is_long(op_at[LONG]);
   wire short_11 = marks[SHORT][2] & ~is_long(op_at[SHORT]) & op_at[SHORT] != tern_pkg::kRowStatistics;
-  logic long_25, short_12;
+  logic long_29, short_12;
   always_ff @(posedge clk) begin
     control.scan_0 <= op == tern_pkg::kRowScan;
     control.weight_0 <= with_weight;
@@ -139,10 +139,10 @@ module tern_row #(
     control.onto_a_11 <= op_at[10] == tern_pkg::kRowStatistics | op_at[10] == tern_pkg::kRowScan;
     control.multiply_12 <= op_at[11] == tern_pkg::kRowMultiply;
     control.accumulate_12 <= op_at[11] == tern_pkg::kRowAccumulate | op_at[11] == tern_pkg::kRowStatistics;
-    control.gate_19 <= op_at[18] == tern_pkg::kRowGate;
-    control.bounded_19 <= bounded_at[18];
-    control.long_25 <= long_24;
-    long_25 <= rst_n & long_24;
+    control.gate_21 <= op_at[20] == tern_pkg::kRowGate;
+    control.bounded_21 <= bounded_at[20];
+    control.long_29 <= long_28;
+    long_29 <= rst_n & long_28;
     short_12 <= rst_n & short_11;
   end
 
@@ -160,9 +160,9 @@ module tern_row #(
 
   // ---- results ----
   always_ff @(posedge clk) begin
-    out_valid <= rst_n & (long_25 | short_12);
-    out_last <= long_25 ? marks[LONG+1][0] : marks[SHORT+1][0];
-    out_active <= long_25 ? active_at[LONG+1] : active_at[SHORT+1];
+    out_valid <= rst_n & (long_29 | short_12);
+    out_last <= long_29 ? marks[LONG+1][0] : marks[SHORT+1][0];
+    out_active <= long_29 ? active_at[LONG+1] : active_at[SHORT+1];
   end
 
   logic [P*16-1:0] norm_13;
@@ -184,7 +184,7 @@ module tern_row #(
     .clk, .rst_n, .clear(clear_saturated), .event_in(any_5 | any_11 | any_13), .flag(saturated));
 
 `ifdef VERILATOR
-  a_order: assert property (@(posedge clk) disable iff (!rst_n) !(long_25 && short_12));
+  a_order: assert property (@(posedge clk) disable iff (!rst_n) !(long_29 && short_12));
   c_wait: cover property (@(posedge clk) disable iff (!rst_n) in_valid && !in_ready);
 `endif
 endmodule

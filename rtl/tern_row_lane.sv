@@ -1,6 +1,6 @@
 // One lane of the row unit: what MUL, MAC, SIG, SILU and SCAN do with one element (operations.cpp), in three
 // multipliers of 18 x 18 beside the sigmoid's. y belongs to what came 13 cycles before, of
-// SIG and SILU to what came 26 cycles before. Control bits end in the stage that they belong to.
+// SIG and SILU to what came 30 cycles before. Control bits end in the stage that they belong to.
 // overflow_*: the value of that stage was saturated where the specification counts it.
 module tern_row_lane (
   input  logic clk,
@@ -93,38 +93,39 @@ module tern_row_lane (
     added <= 35'(onto) + (control.statistics_11 ? '0 : 35'(step));
   end
 
-  // ---- 12 .. 25: the sigmoid and what it is multiplied with ----
+  // ---- 12 .. 29: the sigmoid and what it is multiplied with ----
   logic [17:0] sigmoid;
-  logic signed [15:0] z_19;
-  logic [15:0] open_19;
-  logic signed [17:0] times, times_21, silu;
-  logic signed [35:0] gated, gated_22, gated_25;
-  logic [4:0] shift_21, shift_22;
-  logic gate_20;
-  logic one_21, gate_25;
+  logic signed [15:0] z_21;
+  logic [15:0] open_21;
+  logic [16:0] sigmoid_23;
+  logic signed [17:0] times, times_23, times_25, silu;
+  logic signed [35:0] gated, gated_25, gated_26, gated_29;
+  logic [4:0] shift_26;
+  logic one_25, gate_25, gate_29;
   logic unused_silu;  // |z| <= 2^15 gives 18 bits
   tern_sigmoid sigmoid_unit (.clk, .z, .negate(control.gate_11), .sigmoid);
-  tern_delay #(.WIDTH(16), .CYCLES(8)) delay_z (.clk, .in(z), .out(z_19));
-  tern_delay #(.WIDTH(16), .CYCLES(19)) delay_open (.clk, .in(weight), .out(open_19));
-  tern_delay #(.WIDTH(1), .CYCLES(6)) delay_gate (.clk, .in(control.gate_19), .out(gate_25));
+  tern_delay #(.WIDTH(16), .CYCLES(10)) delay_z (.clk, .in(z), .out(z_21));
+  tern_delay #(.WIDTH(16), .CYCLES(21)) delay_open (.clk, .in(weight), .out(open_21));
+  tern_delay #(.WIDTH(19), .CYCLES(3)) delay_times (.clk, .in({sigmoid[17], times}), .out({one_25, times_25}));
+  tern_delay #(.WIDTH(1), .CYCLES(4)) delay_gate (.clk, .in(control.gate_21), .out(gate_25));
+  tern_delay #(.WIDTH(1), .CYCLES(4)) delay_gated (.clk, .in(gate_25), .out(gate_29));
   tern_round #(.IN(36), .SHIFT(5)) round_gated (
-    .clk, .value(gated_22), .shift(shift_22), .rounded(gated_25));
+    .clk, .value(gated_26), .shift(shift_26), .rounded(gated_29));
   tern_saturate #(.IN(36), .OUT(18)) to_silu (
-    .value(gated_25), .result(silu), .saturated(unused_silu));
+    .value(gated_29), .result(silu), .saturated(unused_silu));
   always_ff @(posedge clk) begin
-    times <= ~control.gate_19 ? 18'(z_19) : control.bounded_19 & bug != 11 ? {2'b0, open_19} : 18'h10000;
-    gate_20 <= control.gate_19;
-    gated <= times * $signed({1'b0, sigmoid[16:0]});
-    times_21 <= times;
-    one_21 <= sigmoid[17];
-    shift_21 <= gate_20 ? 5'd16 : 5'd15;
-    gated_22 <= gated + (one_21 ? 36'($signed({times_21, 17'd0})) : '0);
-    shift_22 <= shift_21;
+    times <= ~control.gate_21 ? 18'(z_21) : control.bounded_21 & bug != 11 ? {2'b0, open_21} : 18'h10000;
+    times_23 <= times;
+    sigmoid_23 <= sigmoid[16:0];
+    gated <= times_23 * $signed({1'b0, sigmoid_23});
+    gated_25 <= gated;
+    gated_26 <= gated_25 + (one_25 ? 36'($signed({times_25, 17'd0})) : '0);
+    shift_26 <= gate_25 ? 5'd16 : 5'd15;
   end
 
-  // ---- 13 or 26: the result ----
+  // ---- 13 or 30: the result ----
   always_ff @(posedge clk) begin
-    if (control.long_25) y <= gate_25 ? 32'({1'b0, gated_25[17:0]}) : 32'(silu);
+    if (control.long_29) y <= gate_29 ? 32'({1'b0, gated_29[17:0]}) : 32'(silu);
     else y <= control.multiply_12 ? 32'(multiplied_12) : control.accumulate_12 ? 32'(accumulated) : added[31:0];
     overflow_13 <= control.accumulate_12 & accumulated_cut;
   end

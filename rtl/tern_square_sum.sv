@@ -1,5 +1,5 @@
 // The sum of a row's squares, P elements of 18 bits a cycle. Marks and `active` as in tern_statistics.
-// `done` with the sum comes $clog2(P) + 3 cycles after the last slice.
+// `done` with the sum comes $clog2(P) + 5 cycles after the last slice.
 module tern_square_sum #(
   parameter int P = 16
 ) (
@@ -18,12 +18,15 @@ module tern_square_sum #(
     logic [S-1:0] s[0:(P>>l)-1];
     for (genvar i = 0; i < (P >> l); i++) begin : g_sum
       if (l == 0) begin : g_square
-        logic [2*B-2:0] square;
-        logic active_1;
+        logic signed [B-1:0] x_1;
+        logic [2*B-2:0] square, square_3;
+        logic active_3;
+        tern_delay #(.WIDTH(1), .CYCLES(3)) delay (.clk, .in(active[i]), .out(active_3));
         always_ff @(posedge clk) begin
-          square <= (2 * B - 1)'($signed(x[i*B+:B]) * $signed(x[i*B+:B]));
-          active_1 <= active[i];
-          s[i] <= {S{active_1}} & S'(square);
+          x_1 <= x[i*B+:B];
+          square <= (2 * B - 1)'(x_1 * x_1);
+          square_3 <= square;
+          s[i] <= {S{active_3}} & S'(square_3);
         end
       end else begin : g_add
         always_ff @(posedge clk) s[i] <= S'(g_level[l-1].s[2*i]) + S'(g_level[l-1].s[2*i+1]);
@@ -32,7 +35,7 @@ module tern_square_sum #(
   end
 
   logic [2:0] now;
-  tern_valid #(.CYCLES(LEVELS + 2)) valid (.clk, .rst_n, .in(marks), .out(now));
+  tern_valid #(.CYCLES(LEVELS + 4)) valid (.clk, .rst_n, .in(marks), .out(now));
   always_ff @(posedge clk) begin
     done <= rst_n & now[2] & now[0];
     if (now[2]) sum <= (now[1] ? '0 : sum) + (tern_pkg::kSquaresBits)'(g_level[LEVELS].s[0]);

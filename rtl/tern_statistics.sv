@@ -1,6 +1,6 @@
 // The largest |x w| and |x| of a row, P elements a cycle: what makes a row's codes and their scale.
 // Marks: the row's first and last slice; an element that is not `active` does not count.
-// No handshake: a slice a cycle is taken. `done` with the results comes $clog2(P) + 4 cycles after the
+// No handshake: a slice a cycle is taken. `done` with the results comes $clog2(P) + 7 cycles after the
 // last slice; they stay until the next row's first slice is as far.
 module tern_statistics #(
   parameter int P = 16
@@ -24,18 +24,25 @@ module tern_statistics #(
   logic [P*LX-1:0] magnitudes_x;
 
   for (genvar i = 0; i < P; i++) begin : g_lane
-    logic signed [X-1:0] x_2;
+    logic signed [X-1:0] x_4;
     logic signed [tern_pkg::kProductBits-1:0] v;
-    logic active_2;
+    logic [L-1:0] v_5;
+    logic [LX-1:0] x_5;
+    logic active_4, active_5, minus, minus_x;  // what is negative is inverted, then 1 is added
     tern_multiply multiply (.clk, .x(x[i*X+:X]), .w(w[i*W+:W]), .product(v));
-    tern_delay #(.WIDTH(X + 1), .CYCLES(2)) delay (.clk, .in({active[i], x[i*X+:X]}), .out({active_2, x_2}));
+    tern_delay #(.WIDTH(X + 1), .CYCLES(4)) delay (.clk, .in({active[i], x[i*X+:X]}), .out({active_4, x_4}));
     always_ff @(posedge clk) begin
-      magnitudes[i*L+:L] <= {L{active_2}} & L'(v < 0 ? -v : v);
-      magnitudes_x[i*LX+:LX] <= {LX{active_2}} & LX'(x_2 < 0 ? -x_2 : x_2);
+      minus <= v < 0;
+      minus_x <= x_4 < 0;
+      v_5 <= L'(v < 0 ? ~v : v);
+      x_5 <= LX'(x_4 < 0 ? ~x_4 : x_4);
+      active_5 <= active_4;
+      magnitudes[i*L+:L] <= {L{active_5}} & (v_5 + L'(minus));
+      magnitudes_x[i*LX+:LX] <= {LX{active_5}} & (x_5 + LX'(minus_x));
     end
   end
 
-  localparam int LATENCY = $clog2(P) + 3;
+  localparam int LATENCY = $clog2(P) + 6;
   logic [L-1:0] of_slice;
   logic [LX-1:0] of_slice_x;
   logic [2:0] now;

@@ -70,10 +70,10 @@ class Clock {
   static constexpr Cycles kQueue = 512;      // beats
   static constexpr Cycles kSumLatency = 5;   // tern_tmm, beside its tree
   static constexpr Cycles kSlice = 4;        // from a slice's address to the unit
-  static constexpr Cycles kStatistic = 18;   // tern_row, beside the tree
+  static constexpr Cycles kStatistic = 21;   // tern_row, beside the tree
   static constexpr Cycles kReciprocal = 41;  // tern_scalar, with the step to it
-  static constexpr Cycles kCodes = 22;       // tern_quantizer, with the steps to and from it
-  static constexpr Cycles kOfSquares = 5;
+  static constexpr Cycles kCodes = 25;       // tern_quantizer, with the steps to and from it
+  static constexpr Cycles kOfSquares = 4;
   static constexpr Cycles kArgmax = 11, kStore = 14;
 
   Cycles row_and_codes(Cycles n) const {

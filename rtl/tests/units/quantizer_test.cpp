@@ -94,7 +94,7 @@ class QuantizerBench {
     }
     int latency = 1;
     for (; !statistics_->done && latency < 50; ++latency) put_slice(statistics_, row, 0, false);
-    EXPECT_EQ(latency, log2_of(p_) + 4);
+    EXPECT_EQ(latency, log2_of(p_) + 7);
     return statistics_->largest_x;
   }
 
@@ -118,7 +118,7 @@ class QuantizerBench {
       put_slice(quantizer_, row, valid ? sent : 0, valid);
       if (valid) sent += std::size_t(p_), idle = 0, last = quantizer_.cycle;
       if (!(quantizer_->code_marks & 4)) continue;
-      ASSERT_TRUE(got > 0 || quantizer_.cycle == first + 14);
+      ASSERT_TRUE(got > 0 || quantizer_.cycle == first + 17);
       for (std::size_t i = 0; i < std::size_t(p_); ++i)
         ASSERT_EQ(quantizer_->code_active >> i & 1, got + i < row.x.size());
       for (std::size_t i = 0; i < std::size_t(p_) && got + i < row.x.size(); ++i)
@@ -128,7 +128,7 @@ class QuantizerBench {
       ASSERT_EQ(bool(quantizer_->code_marks & 1), got >= row.x.size());
     }
     ASSERT_GE(got, row.x.size());
-    ASSERT_EQ(quantizer_.cycle - last + 1, log2_of(p_) + 15);
+    ASSERT_EQ(quantizer_.cycle - last + 1, log2_of(p_) + 18);
   }
 
   const int p_;

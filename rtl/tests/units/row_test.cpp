@@ -314,10 +314,10 @@ TEST(Row, Latencies) {
   const auto result = [&] { return bench->out_valid; };
   for (const Op op : {Op::multiply, Op::accumulate, Op::scan})
     EXPECT_EQ(latency(op, false, false, result), 14);
-  for (const Op op : {Op::gate, Op::silu}) EXPECT_EQ(latency(op, false, false, result), 27);
-  EXPECT_EQ(latency(Op::statistics, true, false, [&] { return bench->statistics_done; }), 2 + 18);
-  EXPECT_EQ(latency(Op::multiply, true, false, [&] { return bench->statistics_done; }), 2 + 18);
-  EXPECT_EQ(latency(Op::multiply, false, true, [&] { return bench->squares_done; }), 2 + 9);
+  for (const Op op : {Op::gate, Op::silu}) EXPECT_EQ(latency(op, false, false, result), 31);
+  EXPECT_EQ(latency(Op::statistics, true, false, [&] { return bench->statistics_done; }), 2 + 21);
+  EXPECT_EQ(latency(Op::multiply, true, false, [&] { return bench->statistics_done; }), 2 + 21);
+  EXPECT_EQ(latency(Op::multiply, false, true, [&] { return bench->squares_done; }), 2 + 11);
 }
 
 // With g = 2^-11 and fraction 11 z is S: every argument there is.
