@@ -32,9 +32,8 @@ class CpuDecodeStep final : public DecodeStep {
     std::transform(id, id + B_, ids_.data<std::int32_t>(), [](auto i) { return std::max(i, 0); });
     on_.run(Embedding{
         .y = x_[now_], .table = model_.table, .row_scale = model_.row_scale, .ids = ids_});
-    bool first = true;
     for (const DecodeLayer& layer : model_.layers) {
-      mix_tokens(layer, from, !std::exchange(first, false));
+      mix_tokens(layer, from, &layer != &model_.layers.front());
       mix_channels(layer);
     }
     norm(model_.norm, {&model_.head}, true);

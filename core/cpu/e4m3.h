@@ -47,12 +47,23 @@ R e4m3_scale(const R* x, Index n) {
   return std::isnan(nonfinite) ? nonfinite : R(448) / std::max(top, R(1e-30));
 }
 
-// to = e4m3(x r) (1 / r); NaN if the row is not finite
-template <class R>
-void round_row_e4m3(R* to, const R* x, Index n) {
-  const R scale = e4m3_scale(x, n), factor = 1 / scale;
+// to = e4m3(x r), as codes or as numbers -> 1 / r; zeros and NaN if the row is not finite
+template <class R, class To>
+R round_row_e4m3(To* to, const R* x, Index n) {
+  const R scale = e4m3_scale(x, n);
+  if (std::isnan(scale)) {
+    std::fill_n(to, n, To{});
+    return scale;
+  }
 #pragma omp simd
-  for (Index i = 0; i < n; ++i) to[i] = round_e4m3(x[i] * scale) * factor;
+  for (Index i = 0; i < n; ++i) {
+    const R rounded = round_e4m3(x[i] * scale);
+    if constexpr (std::is_same_v<To, E4m3>)
+      to[i] = code_of(float(rounded));
+    else
+      to[i] = rounded;
+  }
+  return 1 / scale;
 }
 
 // Rows of a gradient that leave in 8-bit floats too, or need not.
@@ -64,11 +75,7 @@ struct Fp8Writer {
   }
   // x (D), as it is stored
   void write(Index n, const R* x, Index D) const {
-    if (!codes) return;
-    const R scale = e4m3_scale(x, D);
-    factors[n] = 1 / scale;
-    if (std::isnan(scale)) return void(std::fill_n(codes + n * D, D, E4m3{}));
-    for (Index i = 0; i < D; ++i) codes[n * D + i] = code_of(float(round_e4m3(x[i] * scale)));
+    if (codes) factors[n] = round_row_e4m3(codes + n * D, x, D);
   }
 
   E4m3* codes;
@@ -82,20 +89,13 @@ void fp8_rows(R* codes, R* factors, const TernaryProductBackward& a, Index first
   const Index O = a.dy.shape()[1];
   for (Index n = 0; n < rows; ++n) {
     R* to = codes + n * O;
-    if (a.dy_fp8) {
-      const E4m3* from = a.dy_fp8.codes.data<E4m3>() + (first + n) * O;
-      for (Index i = 0; i < O; ++i) to[i] = R(value_of(from[i]));
-      factors[n] = a.dy_fp8.factors.data<R>()[first + n];
+    if (!a.dy_fp8) {
+      factors[n] = round_row_e4m3(to, a.dy.data<R>() + (first + n) * O, O);
       continue;
     }
-    const R *from = a.dy.data<R>() + (first + n) * O, scale = e4m3_scale(from, O);
-    factors[n] = 1 / scale;
-    if (std::isnan(scale)) {
-      std::fill_n(to, O, R(0));
-      continue;
-    }
-#pragma omp simd
-    for (Index i = 0; i < O; ++i) to[i] = round_e4m3(from[i] * scale);
+    const E4m3* from = a.dy_fp8.codes.data<E4m3>() + (first + n) * O;
+    for (Index i = 0; i < O; ++i) to[i] = R(value_of(from[i]));
+    factors[n] = a.dy_fp8.factors.data<R>()[first + n];
   }
 }
 
