@@ -116,16 +116,21 @@ std::size_t workspace_bytes(const TernaryProduct& a, const DeviceTraits&) {
   return unpacks ? std::size_t(a.w.t.elements()) : 0;
 }
 
-bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {
+namespace {
+
+bool library_takes_fp8(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  return rounds_dx(a.backward) && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 &&
-         I % 16 == 0 && !a.dx.add;
+  return device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 && I % 16 == 0;
+}
+
+}  // namespace
+
+bool library_fp8_product(const TernaryProductBackward& a, const DeviceTraits& device) {
+  return rounds_dx(a.backward) && library_takes_fp8(a, device) && !a.dx.add;
 }
 
 bool library_fp8_dw(const TernaryProductBackward& a, const DeviceTraits& device) {
-  const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  return rounds_dw(a.backward) && device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 &&
-         I % 16 == 0;
+  return rounds_dw(a.backward) && library_takes_fp8(a, device);
 }
 
 namespace {
