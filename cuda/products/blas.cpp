@@ -54,7 +54,7 @@ Description make_description(const BlasKey& key) {
   set(description, CUBLASLT_MATMUL_DESC_TRANSB, key.shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(description, CUBLASLT_MATMUL_DESC_POINTER_MODE,
       key.device_factors ? CUBLASLT_POINTER_MODE_DEVICE : CUBLASLT_POINTER_MODE_HOST);
-  if (key.operands != Operands::scaled_fp8) return description;
+  if (key.operands != OperandKind::scaled_fp8) return description;
   constexpr auto outer = std::int32_t(CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
   set(description, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, outer);
   set(description, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, outer);
@@ -127,11 +127,11 @@ const Blas::Plan& Blas::plan(const BlasProduct& product) {
   const BlasKey& key = product.key;
   std::unique_ptr<const Plan>& kept = plans_[key];
   if (kept) {
-    if (key.operands == Operands::scaled_fp8) set_scales(kept->description, product);
+    if (key.operands == OperandKind::scaled_fp8) set_scales(kept->description, product);
     return *kept;
   }
   const ProductShape& s = key.shape;
-  const cudaDataType_t operand = key.operands == Operands::half ? CUDA_R_16BF : CUDA_R_8F_E4M3;
+  const cudaDataType_t operand = key.operands == OperandKind::half ? CUDA_R_16BF : CUDA_R_8F_E4M3;
   const auto stored = [&](bool transposed, Index rows, Index columns) {
     return transposed ? make_layout(operand, columns, rows) : make_layout(operand, rows, columns);
   };
@@ -140,7 +140,7 @@ const Blas::Plan& Blas::plan(const BlasProduct& product) {
                .a = stored(s.transpose_a, s.M, s.K),
                .b = stored(s.transpose_b, s.K, s.N),
                .c = make_layout(key.type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, s.M, s.N)});
-  if (key.operands == Operands::scaled_fp8) set_scales(made->description, product);
+  if (key.operands == OperandKind::scaled_fp8) set_scales(made->description, product);
   made->algorithm = choose_algorithm(key, *made);
   kept = std::move(made);
   return *kept;

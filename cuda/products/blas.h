@@ -20,7 +20,7 @@ struct ProductShape {
 
 // half: bf16; or e4m3 with a transposed b: scaled by row and by column and summed in the tensor
 // cores' own registers, or not scaled and summed in f32.
-enum class Operands { half, scaled_fp8, fp8 };
+enum class OperandKind { half, scaled_fp8, fp8 };
 
 // Everything that decides how a product is computed, and so its bits.
 struct BlasKey {
@@ -28,7 +28,7 @@ struct BlasKey {
   DType type = DType::bf16;     // of c: bf16 or f32
   bool add = false;             // add to c instead of overwriting it
   bool device_factors = false;  // the factors lie on the device
-  Operands operands{};          // types of a and b
+  OperandKind operands{};       // types of a and b
   auto operator<=>(const BlasKey&) const = default;
 };
 std::string to_text(const BlasKey& key);  // the fields of the table, separated by tabs
