@@ -3,6 +3,8 @@
 // Axes count from 0; negative ones from the end. Every op throws Error if shapes do not fit.
 #pragma once
 
+#include <functional>
+
 #include "autograd/tape.h"
 
 namespace tern {
@@ -87,8 +89,10 @@ inline constexpr Index kMaxExactInputs = (1 << 24) / 127;
 // y (N, O) = dequantised x (N, I) times dequantised w (O, I) transposed; the integer sum is exact.
 // With empty scales (nothing quantised) a plain matmul. y is of x's value dtype. backward: which
 // gradients are made of dy rounded to fp8 (core/kernels/product.h), faster on some GPUs. Weights at
-// two bits (t2) have no backward pass: then x and w are on no tape.
-Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProducts backward = {});
+// two bits (t2) have no backward pass: then x and w are on no tape. see_underflow is called in
+// backward with fp8, with TernaryProductBackward's underflow (1) f64.
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProducts backward = {},
+                    std::function<void(const Tensor&)> see_underflow = {});
 
 // y = ternary_product(quantise(rms_norm(x, norm_weight)), w);  x (N, I), norm_weight (I), y (N, O)
 Var bit_linear(const Var& x, const Var& norm_weight, const QuantizedVar& w, double eps = 1e-6);

@@ -65,14 +65,16 @@ struct BitLinear {
 
   // The product of rows that are normalised by norm_weight, if there is one, and quantised where it
   // is ternary, x (N, I) to (N, O).
-  // Observed as NAME.input, NAME.weight and NAME.output.
+  // Observed as NAME.input, NAME.weight and NAME.output; in backward with fp8 as NAME.underflow.
   Var operator()(const Pass& pass, const std::string& name, const QuantizedVar& x,
                  BackwardProducts backward) {
     const QuantizedVar w = weight_var(pass.tape);
     if (!pass.observe) return ternary_product(x, w, backward);
     pass.see(name + ".input", x);
     pass.see(name + ".weight", w);
-    const Var y = ternary_product(x, w, backward);
+    const Var y = ternary_product(x, w, backward, [pass, name](const Tensor& underflow) {
+      pass.see((name + ".underflow").c_str(), underflow);
+    });
     pass.see((name + ".output").c_str(), y.value);
     return y;
   }

@@ -95,6 +95,8 @@ struct BatchSection {
 
 enum class Precision { f32, f64 };
 enum class Activations { automatic, f32, bf16 };
+// Products in backward. automatic: as stored, until 8 bits are shown to cost no loss.
+enum class Backward { automatic, bf16, fp8_dx, fp8 };
 
 struct LoggingSection {
   std::int64_t interval = 10;  // steps, here and below; 0: never
@@ -151,7 +153,7 @@ struct RunConfig {
   Precision dtype = Precision::f32;
   Activations activations = Activations::automatic;  // of products; automatic: bf16 on GPUs
   Activations residual = Activations::automatic;     // of the stream; automatic: as activations
-  BackwardProducts backward{};
+  Backward backward = Backward::automatic;
   Recompute recompute = Recompute::none;
   LoggingSection logging{};
   CheckpointSection checkpoint{};

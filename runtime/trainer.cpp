@@ -8,13 +8,16 @@
 namespace tern {
 namespace {
 
-// Turns the row scales that the model shows, 127 / absmax, into the largest absmax of each layer.
-Observer absmax_recorder(std::map<std::string, double>& largest) {
-  return [&largest](const std::string& name, const Tensor& value) {
-    constexpr std::string_view ending = ".input.scale";
-    if (!name.ends_with(ending)) return;
-    double& top = largest[name.substr(0, name.size() - ending.size())];
-    for (const double scale : download_real(value)) top = std::max(top, 127 / scale);
+// Keeps of each layer the largest absmax, which is 127 / its row scales, and its underflow.
+Observer recorder(StepDiagnostics& to) {
+  return [&to](const std::string& name, const Tensor& value) {
+    constexpr std::string_view scale = ".input.scale", underflow = ".underflow";
+    if (name.ends_with(scale)) {
+      double& top = to.activation_absmax[name.substr(0, name.size() - scale.size())];
+      for (const double s : download_real(value)) top = std::max(top, 127 / s);
+    } else if (name.ends_with(underflow)) {
+      to.fp8_underflow[name.substr(0, name.size() - underflow.size())] = download_real(value)[0];
+    }
   };
 }
 
@@ -27,6 +30,17 @@ AdamWOptions optimizer_options(const RunConfig& config) {
                        .seed = std::uint64_t(config.run.seed)};
   if (o.moments == Stored::bf16) options.moments = DType::bf16;
   return options;
+}
+
+BackwardProducts backward_products(Backward choice) {
+  switch (choice) {
+    case Backward::fp8_dx:
+      return BackwardProducts::fp8_dx;
+    case Backward::fp8:
+      return BackwardProducts::fp8;
+    default:
+      return BackwardProducts::stored;
+  }
 }
 
 // Owners of the parameters: this process alone, or each rank some.
@@ -80,16 +94,17 @@ ModelOptions model_options(const RunConfig& config, const DeviceTraits& device) 
       "precision.activations: \"bf16\" runs on --device cuda only: expected \"auto\" or \"f32\"");
   require(bf16 || !bf16_residual, Fault::usage,
           "precision.residual: \"bf16\" needs bf16 activations");
-  require(!(gpu && rounds_dx(config.backward)) || device.fp8, Fault::usage,
+  const BackwardProducts backward = backward_products(config.backward);
+  require(!(gpu && rounds_dx(backward)) || device.fp8, Fault::usage,
           "precision.backward: 8-bit products need a GPU of compute capability 9.0 (H100, H200): "
-          "expected \"bf16\"");
+          "expected \"auto\" or \"bf16\"");
   const DType real = f64 ? DType::f64 : DType::f32;
   return {.dtype = real,
           .activations = bf16 ? DType::bf16 : real,
           .residual = bf16_residual ? DType::bf16 : real,
           .loss_rows = gpu ? 8192 : 1024,
           .recompute = config.recompute,
-          .backward = config.backward};
+          .backward = backward};
 }
 
 double loss_weight(std::span<const std::int32_t> targets) {
@@ -117,7 +132,7 @@ void Trainer::backward(const BatchView& batch, Index first, Index count, const T
                 ? Tape::Ready([this](Parameter& p) { optimizer_.ready(p); })
                 : Tape::Ready{});
   Pass pass{.tape = &tape};
-  if (diagnostics) pass.observe = absmax_recorder(diagnostics->activation_absmax);
+  if (diagnostics) pass.observe = recorder(*diagnostics);
   const Var loss = model_.loss(pass, inputs, targets, weight).loss;
   optimizer_.add_loss(loss.value);
   tape.backward(loss);

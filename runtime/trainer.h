@@ -30,6 +30,8 @@ LossSum evaluate(Model& model, const BatchView& batch, Index context);
 struct StepDiagnostics {
   std::vector<TernaryStats> weights;
   std::map<std::string, double> activation_absmax;  // largest |x| before the int8 quantiser
+  // share of inputs that 8-bit floats lose in the product of dw (TernaryProductBackward); with fp8
+  std::map<std::string, double> fp8_underflow;
 };
 
 // What the configuration and the device make of a model's number formats. Fault::usage for what the

@@ -43,9 +43,9 @@ losses() { grep -o '"t":"train","step":[0-9]*\|"loss":[-0-9.e]*' "$1/metrics.jso
 same() { cmp "$work/$1/checkpoints/step-00000030/rank-000-part-00.h5" \
   "$work/$2/checkpoints/step-00000030/rank-000-part-00.h5"; }
 at() { echo "$work/$1/checkpoints/step-000000$2"; }
-for activations in f32 bf16 fp8_dx; do
+for activations in f32 bf16 fp8_dx fp8; do
   set -- --device cuda --set precision.activations=$activations
-  [ $activations = fp8_dx ] && set -- --device cuda --set precision.backward=fp8_dx
+  case $activations in fp8*) set -- --device cuda --set precision.backward=$activations ;; esac
   small "$@" --set run.name=whole-$activations
   small "$@" --set run.name=again-$activations
   small "$@" --set run.name=resumed-$activations --resume "$(at whole-$activations 10)"
@@ -86,7 +86,7 @@ END
 check "$bin/tern" sweep "$work/shared.toml" --device cuda --jobs 5
 small --device cpu --set precision.activations=f32 --set run.name=cpu --resume "$(at whole-f32 10)"
 small --device cuda --set precision.activations=f32 --set run.name=back --resume "$(at cpu 20)"
-for run in whole-f32 cpu back whole-bf16 whole-fp8_dx whole-moments whole-gradients; do echo "$run"; losses "$work/$run"; done
+for run in whole-f32 cpu back whole-bf16 whole-fp8_dx whole-fp8 whole-moments whole-gradients; do echo "$run"; losses "$work/$run"; done
 
 # what cannot be done is said in one line
 "$bin/tern" train "$work/small.toml" --device cuda:7 --set run.name=none; echo "exit $?, expected 2"

@@ -51,7 +51,7 @@ void with_each_precision(Backend& backend, const RunConfig& config, F&& f) {
   std::vector<RunConfig> all{config, config};
   all[1].optimizer.gradients = Stored::bf16;
   if (backend.traits().fp8 && config.model.quantize == Quantize::ternary)
-    for (const auto backward : {BackwardProducts::fp8_dx, BackwardProducts::fp8}) {
+    for (const auto backward : {Backward::fp8_dx, Backward::fp8}) {
       all.push_back(config);
       all.back().backward = backward;
     }

@@ -103,7 +103,7 @@ void Checker::model() {
              "model.rope_theta", "model.use_lower_bound", "model.use_output_gate"}))
     if (const auto problem = family_problem(model))
       expect(false, "model." + problem->key, problem->expected);
-  expect(config_.backward == BackwardProducts::stored || model.quantize == Quantize::ternary,
+  expect(config_.backward <= Backward::bf16 || model.quantize == Quantize::ternary,
          "precision.backward",
          "8-bit products need ternary weights: expected model.quantize = \"ternary\"");
   expect(config_.parallel.zero == 0 || model.quantize == Quantize::ternary, "parallel.zero",

@@ -132,12 +132,13 @@ ConfigSection precision_section() {
                                            "`activations`; bf16 requires bf16 activations."}),
        field(&RunConfig::backward,
              {.name = "backward",
-              .choices = {"bf16", "fp8_dx", "fp8"},
+              .choices = {"auto", "bf16", "fp8_dx", "fp8"},
               .doc = "Matrix products of the blocks in backward. `bf16`: gradients as they are "
                      "stored (bf16 on GPUs). `fp8_dx`: the gradient of the input is computed from "
                      "`dy` rounded to 8-bit floats with a scale per row: faster on GPUs of compute "
                      "capability 9.0 (H100, H200), rounds more than the reference; the weights' "
-                     "gradients stay exact. `fp8`: these are computed in 8-bit floats too."})});
+                     "gradients stay exact. `fp8`: these are computed in 8-bit floats too. `auto`: "
+                     "`bf16`, as it is not shown yet that 8 bits cost no loss."})});
 }
 
 ConfigSection memory_section() {

@@ -205,7 +205,7 @@ void Console::report(const DiagnosticsReport& r) {
     return text(*low.*field) + ".." + text(*high.*field);
   };
   const auto short_text = [](double x) { return fmt::format("{:.2g}", x); };
-  const std::vector<LinePart> parts = {
+  std::vector<LinePart> parts = {
       {.before = "layers step ", .value = std::to_string(r.step)},
       {.before = "zeros ", .value = range(&LayerDiagnostics::zero_share, share_text)},
       {.before = "flips ", .value = range(&LayerDiagnostics::flip_rate, short_text)},
@@ -213,6 +213,10 @@ void Console::report(const DiagnosticsReport& r) {
       {.before = "absmax ",
        .value = range(&LayerDiagnostics::activation_absmax, short_text),
        .gives_way = 1}};
+  if (std::isfinite(r.layers.front().fp8_underflow))
+    parts.push_back({.before = "underflow ",
+                     .value = range(&LayerDiagnostics::fp8_underflow, short_text),
+                     .gives_way = 3});
   permanent(terminal_.styled(Style::dim, joined(fitting(parts, terminal_.columns()))),
             joined(parts));
 }

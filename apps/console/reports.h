@@ -77,6 +77,7 @@ struct LayerDiagnostics {
   double zero_share = kUnknown;         // of the ternary weights
   double scale = kUnknown;              // of the weights
   double activation_absmax = kUnknown;  // largest |x| before quantising
+  double fp8_underflow = kUnknown;      // share of inputs lost to 8-bit floats in dw; with fp8
 };
 
 struct DiagnosticsReport {

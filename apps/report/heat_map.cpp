@@ -117,11 +117,12 @@ std::string scale_html(const ColourScale& scale) {
 
 }  // namespace
 
-const std::array<DiagnosticsValue, 4> kDiagnosticsValues = {
+const std::array<DiagnosticsValue, 5> kDiagnosticsValues = {
     {{&LayerDiagnostics::flip_rate, "Flips", "share of weights that changed in the step"},
      {&LayerDiagnostics::zero_share, "Zeros", "share of weights"},
      {&LayerDiagnostics::scale, "Scale", "of the weights"},
-     {&LayerDiagnostics::activation_absmax, "Largest activation", "before quantising"}}};
+     {&LayerDiagnostics::activation_absmax, "Largest activation", "before quantising"},
+     {&LayerDiagnostics::fp8_underflow, "Underflow", "share of inputs lost to 8-bit floats"}}};
 
 std::uint8_t ColourScale::index(double value) const {
   if (!std::isfinite(value)) return 0;

@@ -16,7 +16,7 @@ struct DiagnosticsValue {
   double LayerDiagnostics::*of;
   const char *title, *unit;
 };
-extern const std::array<DiagnosticsValue, 4> kDiagnosticsValues;
+extern const std::array<DiagnosticsValue, 5> kDiagnosticsValues;
 
 // From the lowest to the highest value of all runs; logarithmic where they lie far apart.
 struct ColourScale {

@@ -84,7 +84,8 @@ DiagnosticsReport diagnostics_report(const Json& line) {
                                  .flip_rate = number(layer, "flip_rate"),
                                  .zero_share = number(layer, "zero_frac"),
                                  .scale = number(layer, "scale"),
-                                 .activation_absmax = number(layer, "act_absmax")});
+                                 .activation_absmax = number(layer, "act_absmax"),
+                                 .fp8_underflow = number(layer, "fp8_underflow")});
   return report;
 }
 

@@ -161,6 +161,7 @@ void Metrics::write(const DiagnosticsReport& r) {
     measure(layer, "zero_frac", l.zero_share);
     measure(layer, "scale", l.scale);
     measure(layer, "act_absmax", l.activation_absmax);
+    measure(layer, "fp8_underflow", l.fp8_underflow);
     layers.push_back(std::move(layer));
   }
   append(Line("diagnostics", r.step).add("tokens", r.tokens).add("layers", layers).finish());

@@ -57,14 +57,16 @@ void TrainingReports::diagnostics(std::int64_t step, const StepDiagnostics& diag
   DiagnosticsReport report{.step = step, .tokens = opened_.tokens(step)};
   double zeros = 0, flips = 0;
   for (const TernaryStats& w : diagnostics.weights) {
-    const auto absmax = diagnostics.activation_absmax.find(w.name);
+    const auto of_layer = [&](const std::map<std::string, double>& values) {
+      const auto found = values.find(w.name);
+      return found == values.end() ? kUnknown : found->second;
+    };
     report.layers.push_back({.name = w.name,
                              .flip_rate = w.flip_rate,
                              .zero_share = w.zero_share,
                              .scale = w.scale,
-                             .activation_absmax = absmax == diagnostics.activation_absmax.end()
-                                                      ? kUnknown
-                                                      : absmax->second});
+                             .activation_absmax = of_layer(diagnostics.activation_absmax),
+                             .fp8_underflow = of_layer(diagnostics.fp8_underflow)});
     zeros += w.zero_share * double(w.elements);
     flips += w.flip_rate * double(w.elements);
   }

@@ -2,7 +2,8 @@
 
 namespace tern {
 
-Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProducts backward) {
+Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProducts backward,
+                    std::function<void(const Tensor&)> see_underflow) {
   if (!x.scale && !w.scale) return matmul(x.codes, w.codes);
   const auto [N, I] = dims<2>(x.codes.value, "[ternary_product] x (N, I)");
   const auto [O, Iw] = dims<2>(w.codes.value, "[ternary_product] w (O, I)");
@@ -21,15 +22,20 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProduc
   const Tensor y(on, {N, O}, x.value_dtype());
   on.run(TernaryProduct{.y = y, .x = {.q = x.codes.value, .row_scale = x.scale}, .w = wt});
   const Var product = record("ternary_product", std::vector{y}, {x.codes, w.codes},
-                             [&on, q = in_backward(x.codes), scale = x.scale, wt, backward](
+                             [&on, q = in_backward(x.codes), scale = x.scale, wt, backward,
+                              see = rounds_dw(backward) ? std::move(see_underflow) : nullptr](
                                  Tape::Upstream dy, Tape::Grads d) {
+                               const Tensor underflow =
+                                   see ? Tensor(on, {1}, DType::f64) : Tensor{};
                                on.run(TernaryProductBackward{.dx = d[0],
                                                              .dw = d.stored(1),
                                                              .dy = dy[0],
                                                              .x = {.q = q(), .row_scale = scale},
                                                              .w = wt,
                                                              .backward = backward,
-                                                             .dy_fp8 = dy.fp8(0)});
+                                                             .dy_fp8 = dy.fp8(0),
+                                                             .underflow = underflow});
+                               if (see) see(underflow);
                              })[0];
   const bool rounds = x.codes.slot >= 0 ? rounds_dx(backward) : rounds_dw(backward);
   if (product.tape && rounds) product.tape->want_fp8(product);

@@ -1,4 +1,6 @@
 // Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
+#include <atomic>
+
 #include "core/cpu/code_kernels.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/e4m3.h"
@@ -190,20 +192,29 @@ std::vector<R> fp8_inputs(const TernaryProductBackward& a, const std::vector<R>&
   R top = 0;
   for (Index n = 0; n < N; ++n) {
     const R g = factors[n] / row_scale[n];
-    if (std::isnan(g)) return std::vector<R>(std::size_t(N * I), g);
+    if (std::isnan(g)) {
+      if (a.underflow) *a.underflow.data<double>() = 0;
+      return std::vector<R>(std::size_t(N * I), g);
+    }
     top = std::max(top, g);
   }
   const R s = power_for(top);
   std::vector<R> out(std::size_t(N * I));
+  std::atomic<Index> underflows = 0;
   for_chunks(N, 16, [&](Index, Index begin, Index end) {
+    Index small = 0;
     for (Index n = begin; n < end; ++n) {
       const R factor = (codes ? factors[n] / row_scale[n] : factors[n]) * s;
       for (Index i = n * I; i < (n + 1) * I; ++i) {
         const R x = codes ? R(a.x.q.data<std::int8_t>()[i]) : a.x.q.data<R>()[i];
-        out[i] = round_e4m3(x * factor) / s;
+        const R rounded = round_e4m3(x * factor);
+        out[i] = rounded / s;
+        small += x != 0 && std::abs(rounded) < R(0x1p-6);
       }
     }
+    underflows += small;
   });
+  if (a.underflow) *a.underflow.data<double>() = double(underflows) / double(N * I);
   return out;
 }
 

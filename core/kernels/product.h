@@ -57,6 +57,9 @@ struct TernaryProductBackward {
   TernaryWeight w{};  // in  as in the forward pass, i8
   BackwardProducts backward{};
   Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats; empty: computed from dy
+  // out (1) f64, of dw with fp8: the share of x's elements that are not 0 and whose p is 0 or
+  // subnormal, so below 2^-6; or empty
+  Tensor underflow{};
 };
 
 }  // namespace tern

@@ -245,6 +245,36 @@ __global__ void __launch_bounds__(kThreads)
     to[row + i] = isnan(factor) ? factor : float(__nv_fp8_e4m3(float(from[row + i]) * factor));
 }
 
+// A block owns a row, a thread every 256th column. Whole numbers, which any order sums exactly:
+// reproducible.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    count_small(double* count, const T* from, const float* factors, int columns) {
+  const Index row = Index(blockIdx.x) * columns;
+  const float factor = factors[blockIdx.x];
+  int small = 0;
+  for (int i = int(threadIdx.x); i < columns; i += kThreads) {
+    const float x = float(from[row + i]);
+    small += x != 0 && fabsf(float(__nv_fp8_e4m3(x * factor))) < 0x1p-6f;
+  }
+  small = __reduce_add_sync(~0u, small);
+  if (threadIdx.x % 32 == 0 && small) atomicAdd(count, double(small));
+}
+__global__ void divide(double* number, double by) {
+  *number /= by;
+}
+
+// f(x's elements)
+template <class F>
+void visit_inputs(const Tensor& x, F&& f) {
+  if (x.dtype() == DType::i8)
+    f(x.data<std::int8_t>());
+  else if (x.dtype() == DType::bf16)
+    f(x.data<bf16>());
+  else
+    f(x.data<float>());
+}
+
 }  // namespace
 
 void round_rows_fp8(const RoundRows& a, cudaStream_t stream) {
@@ -293,16 +323,21 @@ void transpose_inputs_fp8(const TransposeRows& to, const Tensor& x, const float*
 
 void scale_inputs_fp8(float* to, const Tensor& x, const float* factors, cudaStream_t stream) {
   const Index I = x.shape().last(), N = x.elements() / I;
-  const auto scale = [&]<class T>(const T* from) {
+  visit_inputs(x, [&](const auto* from) {
     scale_rows<<<unsigned(N), kThreads, 0, stream>>>(to, from, factors, int(I));
     launched("[scale_inputs_fp8]");
-  };
-  if (x.dtype() == DType::i8)
-    scale(x.data<std::int8_t>());
-  else if (x.dtype() == DType::bf16)
-    scale(x.data<bf16>());
-  else
-    scale(x.data<float>());
+  });
+}
+
+void measure_underflow(double* share, const Tensor& x, const float* factors, cudaStream_t stream) {
+  const Index I = x.shape().last(), N = x.elements() / I;
+  cuda_check(cudaMemsetAsync(share, 0, sizeof(double), stream), "[measure_underflow]");
+  visit_inputs(x, [&](const auto* from) {
+    count_small<<<unsigned(N), kThreads, 0, stream>>>(share, from, factors, int(I));
+    launched("[measure_underflow]");
+  });
+  divide<<<1, 1, 0, stream>>>(share, double(x.elements()));
+  launched("[measure_underflow]");
 }
 
 }  // namespace tern::cuda

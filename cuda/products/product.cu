@@ -201,6 +201,7 @@ void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
                 .quotients = a.x.q.dtype() == DType::bf16,
                 .add = !sums && a.dw.add},
                library.stream);
+  if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, factors, library.stream);
   for (Index n = 0; n < N; n += at.rows) {
     const Index rows = std::min(at.rows, N - n);
     std::uint8_t *dy_turned = codes(at.dy_transposed), *x_turned = codes(at.x_transposed);
@@ -243,6 +244,7 @@ void backward_w_rounded(const TernaryProductBackward& a, const Fp8DwOperands& at
                 .N = N,
                 .quotients = a.x.q.dtype() != DType::i8},
                stream);
+  if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, floats(at.factors), stream);
   scale_inputs_fp8(x, a.x.q, floats(at.factors), stream);
   by_plain_kernel(a.dw, shape_of_dw(N, O, I), {.data = dy, .type = DType::f32},
                   {.data = x, .type = DType::f32}, stream, scalars + 4);

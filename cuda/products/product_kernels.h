@@ -79,6 +79,8 @@ void transpose_inputs_fp8(const TransposeRows& to, const Tensor& x, const float*
                           cudaStream_t stream);
 // to (N, I) f32 = e4m3(x factors[row]), NaN where the factor is; any size; x i8, bf16 or f32
 void scale_inputs_fp8(float* to, const Tensor& x, const float* factors, cudaStream_t stream);
+// The share of these codes that are below 2^-6 while their x is not 0.
+void measure_underflow(double* share, const Tensor& x, const float* factors, cudaStream_t stream);
 
 // Matrix products for every size and alignment, on sm_80 and later. All matrices are row-major.
 

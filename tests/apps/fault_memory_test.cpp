@@ -133,7 +133,7 @@ std::string complaint_of_plan(std::int64_t width, std::int64_t glu, bool fp8 = f
   RunConfig config;
   config.model = {.vocab_size = 320, .width = width, .layers = 1, .explicit_glu_width = glu};
   config.batch = {.tokens = 128, .context = 128, .micro_batch = 1};
-  if (fp8) config.backward = BackwardProducts::fp8_dx;
+  if (fp8) config.backward = Backward::fp8_dx;
   return complaint([&] { plan_memory(config, 1, device); });
 }
 

@@ -66,7 +66,7 @@ void write_all(Metrics& m) {
   m.write(CheckpointReport{});
   m.write(CheckpointReport{.problem = "full"});
   m.write(EventReport{.samples = {1}});
-  m.write(DiagnosticsReport{.layers = {{"a", kSome, kSome, kSome, kSome}}});
+  m.write(DiagnosticsReport{.layers = {{"a", kSome, kSome, kSome, kSome, kSome}}});
 }
 
 // The keys of each type of line; those of all lines under "every line".

@@ -69,6 +69,10 @@ TEST(Owners, HalfGradientsHaveTheSameBitsAsWithoutOwners) {
   EXPECT_EQ(losses(tiny.directory("mpi")), rounded);
 }
 
+TEST(Owners, EightBitProductsHaveTheSameBitsAsWithoutOwners) {
+  expect_same_with_owners(TinyRun(), {"optimizer.clip=0", "precision.backward=fp8"});
+}
+
 TEST(Owners, TheSameUnderMpirun) {
   if (!has_program("mpirun")) GTEST_SKIP() << "needs mpirun";
   const TinyRun tiny;
@@ -97,14 +101,17 @@ TEST(Owners, ARunGoesOnWithOtherRanksAndOtherOwners) {
 }
 
 TEST(Owners, TheSameRanksGiveTheSameBits) {
-  const TinyRun tiny;
-  expect_success(tiny.command("whole", kOwners, kTwo));
-  const Outcome killed =
-      run(tiny.command("parts", kOwners, kTwo + Strings{"--inject", "kill:rank=1,step=30"}));
-  EXPECT_EQ(killed.exit_code, 7) << killed.err;
-  expect_success(tiny.command("parts", kOwners, kTwo));
-  EXPECT_EQ(losses(tiny.directory("whole")), losses(tiny.directory("parts")));
-  EXPECT_EQ(tensors(tiny.checkpoint("whole", 60)), tensors(tiny.checkpoint("parts", 60)));
+  for (const std::string backward : {"bf16", "fp8"}) {
+    const TinyRun tiny;
+    const Strings settings = kOwners + Strings{"precision.backward=" + backward};
+    expect_success(tiny.command("whole", settings, kTwo));
+    const Outcome killed =
+        run(tiny.command("parts", settings, kTwo + Strings{"--inject", "kill:rank=1,step=30"}));
+    EXPECT_EQ(killed.exit_code, 7) << killed.err;
+    expect_success(tiny.command("parts", settings, kTwo));
+    EXPECT_EQ(losses(tiny.directory("whole")), losses(tiny.directory("parts")));
+    EXPECT_EQ(tensors(tiny.checkpoint("whole", 60)), tensors(tiny.checkpoint("parts", 60)));
+  }
 }
 
 TEST(Owners, EveryRankWritesItsShard) {

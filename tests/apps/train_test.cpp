@@ -135,12 +135,15 @@ TEST(Train, EightBitProductsTrainOnACpuAndAreRefusedByOlderGpus) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("exact")).exit_code, 0);
   std::vector<std::map<int, double>> all{losses(tiny.directory("exact"))};
-  for (const auto& [name, backward] :
-       {std::pair("fp8_dx", BackwardProducts::fp8_dx), std::pair("fp8", BackwardProducts::fp8)}) {
-    RunConfig config;
-    config.backward = backward;
-    EXPECT_EQ(model_options(config, {}).backward, backward);
-    EXPECT_EQ(model_options(config, DeviceTraits::h200()).backward, backward);
+  RunConfig config;
+  for (const DeviceTraits& device : {DeviceTraits{}, DeviceTraits::h200()})
+    EXPECT_EQ(model_options(config, device).backward, BackwardProducts::stored) << "auto is exact";
+  for (const auto& [name, choice, products] :
+       {std::tuple("fp8_dx", Backward::fp8_dx, BackwardProducts::fp8_dx),
+        std::tuple("fp8", Backward::fp8, BackwardProducts::fp8)}) {
+    config.backward = choice;
+    EXPECT_EQ(model_options(config, {}).backward, products);
+    EXPECT_EQ(model_options(config, DeviceTraits::h200()).backward, products);
     try {
       model_options(config, {.multiprocessors = 108});
       FAIL() << "accepted";
@@ -148,7 +151,12 @@ TEST(Train, EightBitProductsTrainOnACpuAndAreRefusedByOlderGpus) {
       EXPECT_EQ(e.fault, Fault::usage);
       EXPECT_THAT(e.what(), HasSubstr("precision.backward: 8-bit products need a GPU"));
     }
-    ASSERT_EQ(run(tiny.command(name, {std::string("precision.backward=") + name})).exit_code, 0);
+    ASSERT_EQ(run(tiny.command(name, {std::string("precision.backward=") + name,
+                                      "logging.diagnostics_interval=20"}))
+                  .exit_code,
+              0);
+    const std::string metrics = read_text(tiny.directory(name) / "metrics.jsonl");
+    EXPECT_EQ(metrics.find("fp8_underflow") != std::string::npos, rounds_dw(products)) << name;
     const auto rounded = losses(tiny.directory(name));
     for (const auto& other : all) EXPECT_NE(other, rounded) << name;
     EXPECT_NEAR(all[0].rbegin()->second, rounded.rbegin()->second, 0.1) << name;

@@ -153,7 +153,8 @@ TEST_P(Fp8Dx, WhatIsNotFiniteDoesNotHide) {
 // dw (1, 1) of tokens of one input each, with fp8
 class Fp8Dw : public testing::TestWithParam<DType> {
  protected:
-  double dw_of(const Values& dy, const std::vector<std::int8_t>& q, const Values& row_scale) {
+  double dw_of(const Values& dy, const std::vector<std::int8_t>& q, const Values& row_scale,
+               double* underflow = nullptr) {
     const Index N = Index(dy.size());
     const auto real = [&](const Shape& shape, const Values& values) {
       const Tensor t(cpu_, shape, GetParam());
@@ -164,11 +165,14 @@ class Fp8Dw : public testing::TestWithParam<DType> {
     cpu_.upload(codes, q.data());
     cpu_.fill(t, 1);
     const Tensor dw(cpu_, {1, 1}, GetParam());
+    const Tensor share = underflow ? Tensor(cpu_, {1}, DType::f64) : Tensor{};
     cpu_.run(TernaryProductBackward{.dw = {dw},
                                     .dy = real({N, 1}, dy),
                                     .x = {.q = codes, .row_scale = real({N}, row_scale)},
                                     .w = {.t = t, .scale = real({1}, {1})},
-                                    .backward = BackwardProducts::fp8});
+                                    .backward = BackwardProducts::fp8,
+                                    .underflow = share});
+    if (underflow) *underflow = download_real(share)[0];
     return download_real(dw)[0];
   }
   CpuBackend cpu_{std::size_t(16) << 20};
@@ -193,6 +197,22 @@ TEST_P(Fp8Dw, WhatIsNotFiniteDoesNotHide) {
   for (const double bad : {double(NAN), double(INFINITY), -double(INFINITY)})
     EXPECT_TRUE(std::isnan(dw_of({1, bad, 1}, {1, 0, 1}, {1, 1, 1}))) << bad;
   EXPECT_TRUE(std::isnan(dw_of({1, 1}, {1, 0}, {1, NAN})));
+}
+
+// The largest token's factor is 1, so s = 2: inputs of the others are q g 2.
+TEST_P(Fp8Dw, UnderflowIsTheShareThatIsZeroOrSubnormal) {
+  double share = -1;
+  const auto of = [&](const Values& factors, const std::vector<std::int8_t>& q) {
+    Values dy;
+    for (const double f : factors) dy.push_back(448 * f);
+    dw_of(dy, q, Values(factors.size(), 1), &share);
+    return share;
+  };
+  EXPECT_EQ(of({1, 1}, {127, 0}), 0) << "0 loses nothing";
+  EXPECT_EQ(of({1, 0x1p-7, 0x1p-8, 0x1p-20}, {127, 1, 1, 127}), 2 / 4.0);
+  EXPECT_EQ(of({1, 0x1.fp-8, 0x1.dp-8}, {1, 1, 1}), 1 / 3.0) << "the second goes up to 2^-6";
+  of({1, NAN}, {1, 1});
+  EXPECT_EQ(share, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Real, Fp8Dw, testing::Values(DType::f32, DType::f64),

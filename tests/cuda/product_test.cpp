@@ -145,6 +145,42 @@ TEST_F(CudaProduct, Fp8DxHasTheCpusCodes) {
   }
 }
 
+// The codes are the CPU's, so their count is.
+TEST_F(CudaProduct, UnderflowIsTheCpus) {
+  CpuBackend cpu(kSlab);
+  for (const auto& [N, O, I] : std::vector<std::array<Index, 3>>{
+           {1, 1, 1}, {67, 33, 37}, {300, 272, 144}, {70, 16, 2816}}) {
+    const Codes codes = random_codes(N, O, I);
+    std::vector<double> dy;
+    for (Index i = 0; i < N * O; ++i) dy.push_back(std::ldexp(1 + i % 2, -int(i / O % 20)));
+    const auto share = [&](Backend& on, DType dtype) {
+      const Quantized x{.q = Tensor(on, {N, I}, DType::i8),
+                        .row_scale = Tensor(on, {N}, DType::f32)};
+      const TernaryWeight w{.t = Tensor(on, {O, I}, DType::i8),
+                            .scale = Tensor(on, {1}, DType::f32)};
+      const Tensor from(on, {N, O}, dtype), dw(on, {O, I}, DType::f32), out(on, {1}, DType::f64);
+      on.upload(x.q, codes.q.data());
+      on.upload(x.row_scale, codes.row_scale.data());
+      on.upload(w.t, codes.t.data());
+      on.upload(w.scale, codes.scale.data());
+      upload_real(from, dy);
+      on.run(TernaryProductBackward{.dw = {dw},
+                                    .dy = from,
+                                    .x = x,
+                                    .w = w,
+                                    .backward = BackwardProducts::fp8,
+                                    .underflow = out});
+      return download_real(out)[0];
+    };
+    const double want = share(cpu, DType::f32);
+    if (N > 1) {
+      EXPECT_GT(want, 0.1);
+    }
+    for (const DType dtype : {DType::bf16, DType::f32})
+      EXPECT_EQ(share(gpu(kSlab), dtype), want) << dtype << ' ' << N << ' ' << O << ' ' << I;
+  }
+}
+
 // So many rows that the library takes them in two parts, with a workspace for one.
 TEST_F(CudaProduct, Fp8DxOfManyRowsIsThatOfTheirHalves) {
   const Index half = 65792, N = 2 * half - 212, O = 2048, I = 32;
