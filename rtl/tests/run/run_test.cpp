@@ -195,7 +195,7 @@ TEST_F(Fault325Simulation, AnAddressOutsideOfTheMemoryIsRefused) {
 
 // The demonstration's sizes (configs/demo.toml), random weights: each token is the likeliest behind
 // the one before.
-TEST(RtlSimulation, AStreamOf128TokensIsTheExecutors) {
+TEST(RtlSimulation, AStreamOf512TokensIsTheExecutors) {
   rtl::SmallModel loaded(rtl::small_config(256, 768, 6, 1024), DType::f32);
   const int width = plugin().widths().back();
   const DecodeModel decode = loaded.decode();
@@ -203,7 +203,7 @@ TEST(RtlSimulation, AStreamOf128TokensIsTheExecutors) {
   rtl::Executor executor = same.executor();
   const auto core = open(image);
   std::int32_t token = 1;
-  for (int t = 0; t < 128; ++t) {
+  for (int t = 0; t < 512; ++t) {
     executor.run(std::uint32_t(token));
     const rtl::SimulatedToken out = core->run(std::uint32_t(token));
     ASSERT_EQ(out.likeliest, executor.likeliest()) << "token " << t;
