@@ -105,7 +105,7 @@ Var Tape::view(const Var& v, const Tensor& value, Index first) {
   Slot slot = slots_.at(input_of("view", v));
   slot.first += first;
   slot.shape = value.shape();
-  slot.fp8 = false;
+  slot.fp8 = Fp8::none;
   slots_.push_back(std::move(slot));
   return {value, this, int(slots_.size()) - 1};
 }
@@ -126,11 +126,20 @@ Grad Tape::claim(int index) {
 // What is added to has no 8-bit floats: they are of the sum.
 Grads::Destination Tape::destination(int index) {
   if (index < 0) return {};
-  const Grad grad = claim(index);
   const Slot& slot = slots_[index];
-  return {.grad = grad,
-          .fp8 = slot.fp8 && !grad.add ? slot.buffer.get() : nullptr,
-          .narrow = slot.narrow};
+  GradBuffer* const buffer = slot.buffer.get();
+  Grads::Destination to{.narrow = slot.narrow};
+  if (slot.fp8 == Fp8::suffices && !buffer->tensor && writers_.at(buffer) == 1)
+    to.claim = [this, index] { return claim(index); };
+  else
+    to.grad = claim(index);
+  if (slot.fp8 != Fp8::none && !to.grad.add)
+    to.rows = [&on = *slot.backend, buffer, shape = slot.shape, dtype = accumulator(slot.dtype)] {
+      buffer->fp8 = {.codes = Tensor(on, shape, DType::e4m3),
+                     .factors = Tensor(on, {shape[0]}, dtype)};
+      return buffer->fp8;
+    };
+  return to;
 }
 
 Tensor Tape::finished(int index) {
@@ -181,8 +190,7 @@ void Tape::run(Node& node) {
   std::vector<Upstream::Gradient> upstream;
   for (const int output : node.outputs)
     upstream.push_back({.value = finished(output), .fp8 = slots_[output].buffer->fp8});
-  if (std::none_of(upstream.begin(), upstream.end(), [](const auto& g) { return bool(g.value); }))
-    return;
+  if (std::none_of(upstream.begin(), upstream.end(), [](const auto& g) { return bool(g); })) return;
   std::vector<Grads::Destination> into;
   std::vector<std::pair<int, Tensor>> apart;  // gradients of inputs that overlap earlier ones
   for (std::size_t k = 0; k < node.inputs.size(); ++k) {
@@ -208,6 +216,9 @@ void Tape::run(Node& node) {
 
 void Tape::count_uses(const Node& node) {
   for (const int input : node.inputs)
+    if (input >= 0) ++writers_[slots_[input].buffer.get()];
+  if (!ready_) return;
+  for (const int input : node.inputs)
     if (input >= 0)
       if (const auto at = waited_for_.find(slots_[input].buffer.get()); at != waited_for_.end())
         ++at->second.uses;
@@ -231,8 +242,7 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
         outputs.size(), " outputs, got ", seeds.size());
   walked_ = true;
   seed_all(outputs, seeds);
-  if (ready_)
-    for (const Node& node : nodes_) count_uses(node);
+  for (const Node& node : nodes_) count_uses(node);
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     run(nodes_[i]);
     if (ready_) report_ready(nodes_[i]);
@@ -344,22 +354,25 @@ std::vector<Var> checkpoint(Tape* tape, CheckpointBody f, std::vector<Var> input
                       Recomputation{std::move(f), std::move(constants), tape->ready()});
 }
 
-Grad Grads::operator[](std::size_t i) const {
+const Grad& Grads::stored(std::size_t i) const {
   Destination& d = to_[i];
-  if (!d.narrow) return d.grad;
+  if (d.claim) d.grad = std::exchange(d.claim, nullptr)();
+  return d.grad;
+}
+
+Grad Grads::operator[](std::size_t i) const {
+  const Grad& stored_grad = stored(i);
+  Destination& d = to_[i];
+  if (!d.narrow) return stored_grad;
   if (!d.wide) d.wide = Tensor(d.grad.to.backend(), d.grad.to.shape(), DType::f32);
   return {.to = d.wide};
 }
 
 Fp8Rows Grads::fp8(std::size_t i) const {
-  const Grad& grad = to_[i].grad;
-  GradBuffer* const buffer = to_[i].fp8;
-  if (!buffer) return {};
-  const Index N = grad.to.shape()[0];
-  Backend& on = grad.to.backend();
-  buffer->fp8 = {.codes = Tensor(on, grad.to.shape(), DType::e4m3),
-                 .factors = Tensor(on, {N}, accumulator(grad.to.dtype()))};
-  return buffer->fp8;
+  Destination& d = to_[i];
+  if (!d.rows) return {};
+  d.claim = nullptr;
+  return d.rows();
 }
 
 }  // namespace tern

@@ -15,14 +15,16 @@ namespace tern {
 // inputs. A product may request the gradient of its output in 8-bit floats too
 // (core/kernels/product.h). The op that writes that gradient can compute them in the same pass.
 // They belong to the gradient's buffer; a second claim of any part of it drops them, since a sum
-// has no 8-bit form yet.
+// has no 8-bit form yet. Where they suffice and one op alone writes the gradient, there is no other
+// form of it.
 
 // One gradient for each output, in record()'s order.
 class Upstream {
  public:
   struct Gradient {
-    Tensor value{};  // empty: that output was not used
+    Tensor value{};  // empty: that output was not used, or it is in 8-bit floats alone
     Fp8Rows fp8{};   // the same in 8-bit floats; empty: not requested, or not computed
+    explicit operator bool() const { return value || fp8; }
   };
   Upstream(std::span<const Gradient> gradients) : gradients_(gradients) {}
   const Tensor& operator[](std::size_t k) const { return gradients_[k].value; }
@@ -36,10 +38,11 @@ class Upstream {
 class Grads {
  public:
   struct Destination {
-    Grad grad{};                // empty: no gradient needed
-    GradBuffer* fp8 = nullptr;  // written whole here; null: not needed in 8-bit floats
-    bool narrow = false;        // grad is bf16, the input is not
-    Tensor wide{};              // f32: what is to be rounded and added to a narrow grad
+    Grad grad{};                      // empty: no gradient needed, or not claimed yet
+    std::function<Grad()> claim{};    // where 8-bit floats suffice: makes grad after all
+    std::function<Fp8Rows()> rows{};  // empty: not needed in 8-bit floats
+    bool narrow = false;              // grad is bf16, the input is not
+    Tensor wide{};                    // f32: what is to be rounded and added to a narrow grad
   };
   Grads(std::span<Destination> to) : to_(to) {}
   std::size_t size() const { return to_.size(); }
@@ -47,8 +50,9 @@ class Grads {
   Grad operator[](std::size_t i) const;
   // The same as it is stored (core/kernels.h): for kernels that write either dtype, which saves
   // a pass.
-  const Grad& stored(std::size_t i) const { return to_[i].grad; }
+  const Grad& stored(std::size_t i) const;
   // Destination of gradient i in 8-bit floats; empty if not needed. A caller of this must write it.
+  // Asked first, it may leave the other one empty: 8-bit floats suffice.
   Fp8Rows fp8(std::size_t i) const;
 
  private:
@@ -120,8 +124,10 @@ class Tape {
   // backward must be given it; no op takes it and no seed scales it.
   Var record_loss(const Tensor& value, std::span<const Var> inputs);
 
-  // The op that made y reads y's gradient in 8-bit floats too, if its writer can make them.
-  void want_fp8(const Var& y) { slots_.at(y.slot).fp8 = true; }
+  // The op that made y reads y's gradient in 8-bit floats too, if its writer can make them, beside
+  // the other form or instead of it.
+  enum class Fp8 { none, beside, suffices };
+  void want_fp8(const Var& y, Fp8 how) { slots_.at(y.slot).fp8 = how; }
 
   // An op that has written its result over v's memory: nobody reads v again. The two share a
   // gradient buffer, and backward, given the result's gradient, turns it into v's where it lies.
@@ -148,7 +154,7 @@ class Tape {
     Shape shape{};
     DType dtype = DType::f32;
     Index first = 0;      // element of the buffer where this slot begins
-    bool fp8 = false;     // wanted in 8-bit floats; of the whole buffer, never of a view
+    Fp8 fp8 = Fp8::none;  // wanted in 8-bit floats; of the whole buffer, never of a view
     bool narrow = false;  // the gradient is bf16 beside an f32 value
     bool loss = false;    // of record_loss
     DType computed() const { return narrow ? DType::f32 : dtype; }
@@ -175,6 +181,7 @@ class Tape {
   void report_ready(const Node& node);
 
   Ready ready_;
+  std::unordered_map<const GradBuffer*, int> writers_{};  // ops, of what suffices in 8-bit floats
   std::unordered_map<const GradBuffer*, Leaf> waited_for_{};  // for Ready
   std::vector<Slot> slots_;
   std::vector<Node> nodes_;

@@ -102,7 +102,7 @@ Cost cost(const TernaryProduct& a) {
           .bytes = bytes({&a.y, &a.x.q, &a.x.row_scale, &a.w.t, &a.w.scale})};
 }
 Cost cost(const TernaryProductBackward& a) {
-  return {.flops = product_flops(a.dx, a.dw, a.dy),
+  return {.flops = product_flops(a.dx, a.dw, a.rows_of_dy()),
           .bytes = bytes(a.dx) + bytes(a.dw) + bytes(a.dy_fp8) +
                    bytes({&a.dy, &a.x.q, &a.x.row_scale, &a.w.t})};
 }

@@ -14,10 +14,8 @@ void zero(const Tensor& t, Index begin, Index end) {
 }  // namespace
 
 void check_fp8_rows(const char* kernel, const Grad& grad, const Fp8Rows& fp8) {
-  if (fp8)
-    check(grad && !grad.add, kernel,
-          " 8-bit floats of a gradient: expected one that is overwritten, got ",
-          grad ? "one that is added to" : "none");
+  check(!fp8 || !grad.add, kernel,
+        " 8-bit floats of a gradient: expected one that is overwritten, got one that is added to");
 }
 
 bool GradBuffer::claim(Index begin, Index end) {

@@ -31,7 +31,8 @@ struct Grad {
   explicit operator bool() const { return bool(to); }
 };
 
-// Throws unless kernel writes the gradient that it is to make 8-bit floats of, and overwrites it.
+// Throws if kernel is to make 8-bit floats of a gradient that it adds to. An empty one leaves in
+// 8-bit floats alone.
 void check_fp8_rows(const char* kernel, const Grad& grad, const Fp8Rows& fp8);
 
 // How ranks that own parameters divide one among them (core/ownership.h).

@@ -120,7 +120,7 @@ namespace {
 
 bool library_takes_fp8(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  return device.fp8 && a.dy.dtype() == DType::bf16 && O % 16 == 0 && I % 16 == 0;
+  return device.fp8 && a.real() == DType::bf16 && O % 16 == 0 && I % 16 == 0;
 }
 
 }  // namespace
@@ -194,7 +194,7 @@ Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTrait
 // dx and dw take turns
 std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  const bool library = library_product(a.dy.dtype(), O, I);
+  const bool library = library_product(a.real(), O, I);
   std::size_t dx = 0, dw = 0;
   if (a.dx && library_fp8_product(a, device))
     dx = fp8_operands(a).bytes;

@@ -181,7 +181,7 @@ std::string TimedBackend::shape(const TernaryProduct& a) {
   return product_shape(a.y, a.x.q);
 }
 std::string TimedBackend::shape(const TernaryProductBackward& a) {
-  return product_shape(a.dy, a.x.q);
+  return product_shape(a.rows_of_dy(), a.x.q);
 }
 
 std::string TimedBackend::shape(const Attention& a) {  // steps x keys

@@ -37,8 +37,9 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProduc
                                                              .underflow = underflow});
                                if (see) see(underflow);
                              })[0];
-  const bool rounds = x.codes.slot >= 0 ? rounds_dx(backward) : rounds_dw(backward);
-  if (product.tape && rounds) product.tape->want_fp8(product);
+  const bool has_dx = x.codes.slot >= 0, all = has_dx && rounds_dw(backward);
+  if (product.tape && (has_dx ? rounds_dx(backward) : rounds_dw(backward)))
+    product.tape->want_fp8(product, all ? Tape::Fp8::suffices : Tape::Fp8::beside);
   return product;
 }
 

@@ -111,9 +111,10 @@ Tape::Backward norm_quantize_backward(const Tensor& sum, const NormRows& norm) {
     std::vector<NormalizedRowGrad> grads;
     for (std::size_t k = 0; k < weights.size(); ++k)
       grads.push_back({.dy = dy[1 + k], .dweight = d.stored(3 + k), .weight = weights[k]});
+    const Fp8Rows dbranch = d.fp8(1);
     sum.backend().run(NormQuantizeBackward{.dx = d[0],
                                            .dbranch = d[1],
-                                           .dbranch_fp8 = d.fp8(1),
+                                           .dbranch_fp8 = dbranch,
                                            .dblock_weight = d.stored(2),
                                            .rows = grads,
                                            .dsum = dy[0],
@@ -182,9 +183,10 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
       "gated_norm_quantize", make(For::forward, h.value), {g, h, g_weight, weight},
       [&on, g = g.value, h = in_backward(h), gw = g_weight.value, w = weight.value, rstd](
           const Tensor& dy, Tape::Grads d) {
+        const Fp8Rows dg = d.fp8(0);
         on.run(GatedNormQuantizeBackward{.dg = d[0],
                                          .dh = d[1],
-                                         .dg_fp8 = d.fp8(0),
+                                         .dg_fp8 = dg,
                                          .dg_weight = d.stored(2),
                                          .row = {.dy = dy, .dweight = d.stored(3), .weight = w},
                                          .g = g,
@@ -221,9 +223,10 @@ QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight,
   Var codes = record(
       "swiglu_norm_quantize", make(For::forward), {a, b, weight},
       [&on, a = a.value, b = b.value, w = weight.value, rstd](const Tensor& dy, Tape::Grads d) {
+        const Fp8Rows da = b ? Fp8Rows{} : d.fp8(0);
         on.run(SwigluNormQuantizeBackward{.da = d[0],
                                           .db = d[1],
-                                          .da_fp8 = b ? Fp8Rows{} : d.fp8(0),
+                                          .da_fp8 = da,
                                           .row = {.dy = dy, .dweight = d.stored(2), .weight = w},
                                           .a = a,
                                           .b = b,

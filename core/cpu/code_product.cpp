@@ -154,7 +154,7 @@ void product_by_panels(const CodeKernels& kernels, const Output& out, const std:
 // Rows [first, last) of dx = (dy / scale) . t
 void backward_x(const CodeKernels& kernels, const TernaryProductBackward& a, Index first,
                 Index last) {
-  const Index O = a.dy.shape()[1], I = a.x.q.shape()[1];
+  const Index O = a.w.t.shape()[0], I = a.x.q.shape()[1];
   const std::int8_t* t = a.w.t.data<std::int8_t>();
   const float *dy = dy_of_dx<float>(a, first, last - first), factor = 1 / *a.w.scale.data<float>();
   float *dx = a.dx.to.data<float>(),
@@ -270,7 +270,7 @@ void ternary_product(const CodeKernels& kernels, const TernaryProduct& a) {
 }
 
 void ternary_product_backward(const CodeKernels& kernels, const TernaryProductBackward& a) {
-  const Index N = a.dy.shape()[0], O = a.dy.shape()[1];
+  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
   if (a.dx)
     for_chunks(N, kTilesOfX * kFloatRows,
                [&](Index, Index begin, Index end) { backward_x(kernels, a, begin, end); });

@@ -86,7 +86,7 @@ struct Fp8Writer {
 // NaN of a row that is not finite.
 template <class R>
 void fp8_rows(R* codes, R* factors, const TernaryProductBackward& a, Index first, Index rows) {
-  const Index O = a.dy.shape()[1];
+  const Index O = a.w.t.shape()[0];
   for (Index n = 0; n < rows; ++n) {
     R* to = codes + n * O;
     if (!a.dy_fp8) {
@@ -102,7 +102,7 @@ void fp8_rows(R* codes, R* factors, const TernaryProductBackward& a, Index first
 // so many rows of dy (N, O) as dx is made of them, rounded ones in this thread's scratch memory
 template <class R>
 const R* dy_of_dx(const TernaryProductBackward& a, Index first, Index rows) {
-  const Index O = a.dy.shape()[1];
+  const Index O = a.w.t.shape()[0];
   if (!rounds_dx(a.backward)) return a.dy.data<R>() + first * O;
   R *to = scratch<R, 3>(rows * O), *factors = scratch<R, 4>(rows);
   fp8_rows(to, factors, a, first, rows);

@@ -68,9 +68,8 @@ void CpuBackend::run(const GatedNormQuantizeBackward& a) {
         for (Index i = 0; i < D; ++i) p[i] = dp[i] * gn[i] * r * w[i] * slope[i];  // dh
         if (dh) put(dh + n * D, a.dh.add, D, p);
         normalize_backward(dp, z, gn, r, D);
-        if (!dg) continue;
-        put(dg + n * D, a.dg.add, D, dp);
-        dg_fp8.write(n, dg + n * D, D);
+        if (dg) put(dg + n * D, a.dg.add, D, dp);
+        dg_fp8.write(n, dp, D);
       }
     });
     row.finish(a.row.dweight, D);
@@ -127,14 +126,14 @@ void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
     RowGradReader<R> row(a.row, N, H);
     for_chunks(N, reduction_chunk(N), [&](Index c, Index begin, Index end) {
       R *value = scratch<R, 0>(H), *slope = scratch<R, 1>(H), *p = scratch<R, 2>(H),
-        *z = scratch<R, 3>(H), *dp = scratch<R, 4>(H);
+        *z = scratch<R, 3>(2 * H), *dp = z + H;  // side by side, as in da
       for (Index n = begin; n < end; ++n) {
         const R *left = in.left + n * stride, *right = in.right + n * stride;
         silu_and_slope(value, slope, left, H);
         for (Index i = 0; i < H; ++i) p[i] = value[i] * right[i];
         std::fill_n(z, H, R(0));
         row.read(c, n, p, rstd[n], z, H);
-        if (!da && !db) continue;
+        if (!da && !db && !da_fp8.codes) continue;
         normalize_backward(dp, z, p, rstd[n], H);
         for (Index i = 0; i < H; ++i) {
           z[i] = dp[i] * right[i] * slope[i];  // da
@@ -142,7 +141,7 @@ void CpuBackend::run(const SwigluNormQuantizeBackward& a) {
         }
         if (da) put(da + n * stride, a.da.add, H, z);
         if (db) put(db + n * stride, add_b, H, dp);
-        if (da) da_fp8.write(n, da + n * stride, 2 * H);
+        da_fp8.write(n, z, 2 * H);
       }
     });
     row.finish(a.row.dweight, H);

@@ -103,9 +103,8 @@ void CpuBackend::run(const NormQuantizeBackward& a) {
         if (dsum)
           for (Index i = 0; i < D; ++i) du[i] += dsum[n * D + i];
         if (dx) put(dx + n * D, a.dx.add, D, du);
-        if (!dbranch) continue;
-        put(dbranch + n * D, a.dbranch.add, D, du);
-        dbranch_fp8.write(n, dbranch + n * D, D);
+        if (dbranch) put(dbranch + n * D, a.dbranch.add, D, du);
+        dbranch_fp8.write(n, du, D);
       }
     });
     for (std::size_t k = 0; k < a.rows.size(); ++k) rows[k].finish(a.rows[k].dweight, D);

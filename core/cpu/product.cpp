@@ -220,7 +220,7 @@ std::vector<R> fp8_inputs(const TernaryProductBackward& a, const std::vector<R>&
 
 template <class R>
 void product_backward_w_fp8(const TernaryProductBackward& a) {
-  const Index N = a.dy.shape()[0], O = a.dy.shape()[1];
+  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
   std::vector<R> codes(std::size_t(N * O)), factors(static_cast<std::size_t>(N));
   for_chunks(N, 16, [&](Index, Index begin, Index end) {
     fp8_rows(codes.data() + begin * O, factors.data() + begin, a, begin, end - begin);
@@ -234,15 +234,15 @@ void product_backward_w_fp8(const TernaryProductBackward& a) {
 void CpuBackend::run(const TernaryProductBackward& all) {
   TernaryProductBackward a = all;
   if (a.dw && rounds_dw(a.backward)) {
-    visit_real(a.dy.dtype(), [&]<class R>() { product_backward_w_fp8<R>(a); });
+    visit_real(a.real(), [&]<class R>() { product_backward_w_fp8<R>(a); });
     a.dw = {};
   }
   const bool codes = a.x.q.dtype() == DType::i8;
-  const CodeKernels* kernels = code_kernels_for(a.dy.dtype(), a.w.t);
+  const CodeKernels* kernels = code_kernels_for(a.real(), a.w.t);
   if (codes && kernels) return ternary_product_backward(*kernels, a);
-  visit_real(a.dy.dtype(), [&]<class R>() {
-    const Index N = a.dy.shape()[0], O = a.dy.shape()[1], I = a.x.q.shape()[1];
-    const R* dy = a.dy.data<R>();
+  visit_real(a.real(), [&]<class R>() {
+    const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.x.q.shape()[1];
+    const R* dy = data_or_null<R>(a.dy);
     const auto dy_rows = [&](Index first, Index rows) { return dy_of_dx<R>(a, first, rows); };
     if (a.dx)
       product_backward_x(a.dx, dy_rows, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,

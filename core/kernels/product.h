@@ -52,7 +52,7 @@ constexpr bool rounds_dw(BackwardProducts p) {
 struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
   Grad dw{};          // out (O, I) stored
-  Tensor dy{};        // in  (N, O) real
+  Tensor dy{};        // in  (N, O) real; empty: with fp8, dx and dy_fp8, which suffice
   Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
   TernaryWeight w{};  // in  as in the forward pass, i8
   BackwardProducts backward{};
@@ -60,6 +60,9 @@ struct TernaryProductBackward {
   // out (1) f64, of dw with fp8: the share of x's elements that are not 0 and whose p is 0 or
   // subnormal, so below 2^-6; or empty
   Tensor underflow{};
+
+  const Tensor& rows_of_dy() const { return dy ? dy : dy_fp8.codes; }  // (N, O)
+  DType real() const { return dy ? dy.dtype() : dx.to.dtype(); }
 };
 
 }  // namespace tern

@@ -55,6 +55,15 @@ __global__ void __launch_bounds__(kThreads) round_through(const Through<T> a) {
   if (a.factors && threadIdx.x == 0) a.factors[blockIdx.x] = scale.factor();
 }
 
+// A block owns a row, a thread every 256th column. 5 bytes an element; for sizes that the library
+// does not take.
+__global__ void __launch_bounds__(kThreads)
+    expand_rows(float* to, const float* factors, const __nv_fp8_e4m3* codes, int D) {
+  const Index row = Index(blockIdx.x) * D;
+  const float factor = factors ? factors[blockIdx.x] : 1.0f;
+  for (int i = int(threadIdx.x); i < D; i += kThreads) to[row + i] = float(codes[row + i]) * factor;
+}
+
 constexpr int kTile = 64, kPitch = kTile + 4;  // so that a column's bytes lie in different banks
 
 // A block owns 64 x 64 codes, a thread 16 neighbours of a row and then 16 of a column. 2 bytes an
@@ -285,6 +294,13 @@ void round_rows_fp8(const RoundRows& a, cudaStream_t stream) {
     round_rows_as<LongRow>(a, stream);
   else
     round_rows_as<WideRow>(a, stream);
+}
+
+void expand_rows_fp8(float* to, const float* factors, const Tensor& codes, cudaStream_t stream) {
+  const auto [N, D] = dims<2>(codes, "[expand_rows_fp8] codes (N, O)");
+  expand_rows<<<unsigned(N), kThreads, 0, stream>>>(
+      to, factors, static_cast<const __nv_fp8_e4m3*>(codes.raw()), int(D));
+  launched("[expand_rows_fp8]");
 }
 
 void round_rows_through_fp8(float* to, float* factors, const Tensor& dy, cudaStream_t stream) {

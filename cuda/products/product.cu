@@ -74,7 +74,7 @@ struct Library {
 
 // dx = dy (t / scale): t is exact in bf16, 1 / scale is one of the factors
 void backward_x(const TernaryProductBackward& a, const Library& library) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.w.t.shape()[1];
   expand_ternary({.to = library.copy(),
                   .factors = library.factors(),
@@ -89,7 +89,7 @@ void backward_x(const TernaryProductBackward& a, const Library& library) {
 // The same with dy rounded to 8-bit floats, in which t is exact too: some rows of dy at a time,
 // rounded here unless dy comes so.
 void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.w.t.shape()[1];
   const Fp8Operands at = fp8_operands(a);
   auto *weights = library.at_byte<std::uint8_t>(Library::kCopies + at.weights),
@@ -129,10 +129,21 @@ void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
   }
 }
 
+// Rows of dy as round_rows_through_fp8 gives them, or out of its codes.
+void rows_through_fp8(float* to, float* factors, const TernaryProductBackward& a,
+                      cudaStream_t stream) {
+  if (a.dy) return round_rows_through_fp8(to, factors, a.dy, stream);
+  expand_rows_fp8(to, factors ? nullptr : a.dy_fp8.factors.data<float>(), a.dy_fp8.codes, stream);
+  if (factors)
+    cuda_check(cudaMemcpyAsync(factors, a.dy_fp8.factors.raw(), a.dy_fp8.factors.bytes(),
+                               cudaMemcpyDeviceToDevice, stream),
+               "[ternary_product] factors");
+}
+
 // dx by the plain kernel from an f32 copy of dy, rounded
 void backward_x_rounded(const TernaryProductBackward& a, float* copy, cudaStream_t stream) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
-  round_rows_through_fp8(copy, nullptr, a.dy, stream);
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
+  rows_through_fp8(copy, nullptr, a, stream);
   by_plain_kernel(a.dx, shape_of_dx(N, O, a.w.t.shape()[1]), {.data = copy, .type = DType::f32},
                   plain(a.w.t), stream, a.w.scale.data<float>());
 }
@@ -150,7 +161,7 @@ const bf16* dequantized(const Quantized& x, Index first, Index rows, const Libra
 // way, since that decides the last bits. Parts of a dw in bf16 are added in f32 behind the copies
 // and rounded once.
 void backward_w(const TernaryProductBackward& a, const Library& library) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1], most = rows_expanded(N, I);
   const bool sums = sums_parts(a), copies = a.x.q.dtype() == DType::i8;
   auto* const sum = library.at_byte<float>(Library::kCopies + (copies ? most * I * 2 : 0));
@@ -170,7 +181,7 @@ void backward_w(const TernaryProductBackward& a, const Library& library) {
 // dw = dy^T x in 8-bit floats, both operands transposed, so many rows at a time.
 void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
                     const Library& library) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
   const auto floats = [&](std::size_t offset) {
     return library.at_byte<float>(Library::kCopies + offset);
@@ -230,13 +241,13 @@ void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
 // The same by the plain kernel, of f32 copies.
 void backward_w_rounded(const TernaryProductBackward& a, const Fp8DwOperands& at, void* space,
                         cudaStream_t stream) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
   const auto floats = [&](std::size_t offset) {
     return reinterpret_cast<float*>(static_cast<std::byte*>(space) + offset);
   };
   float *dy = floats(at.dy), *x = floats(at.x), *scalars = floats(at.scalars);
-  round_rows_through_fp8(dy, floats(at.row_factors), a.dy, stream);
+  rows_through_fp8(dy, floats(at.row_factors), a, stream);
   fold_factors({.factors = floats(at.factors),
                 .scalars = scalars,
                 .dy_factors = floats(at.row_factors),
@@ -277,10 +288,10 @@ void CudaBackend::run(const TernaryProduct& a) {
 }
 
 void CudaBackend::run(const TernaryProductBackward& a) {
-  const auto [N, O] = dims<2>(a.dy, "[ternary_product] dy (N, O)");
+  const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
   const Tensor space = workspace(a);
-  const bool by_library = library_product(a.dy.dtype(), O, I);
+  const bool by_library = library_product(a.real(), O, I);
   const Library library{*blas_, space, stream_};
   if (a.dx && library_fp8_product(a, traits_))
     backward_x_fp8(a, library);
@@ -294,7 +305,7 @@ void CudaBackend::run(const TernaryProductBackward& a) {
   const PlainMatrix x{.data = a.x.q.raw(),
                       .type = a.x.q.dtype(),
                       .row_scale = a.x.row_scale.data<float>(),
-                      .dequantized = a.dy.dtype()};
+                      .dequantized = a.real()};
   if (a.dw && library_fp8_dw(a, traits_))
     backward_w_fp8(a, fp8_dw_operands(a, traits_), library);
   else if (a.dw && rounds_dw(a.backward))

@@ -41,6 +41,9 @@ struct RoundRows {
 };
 void round_rows_fp8(const RoundRows& round, cudaStream_t stream);
 
+// to (N, O) f32 = codes, times factors (N) if not null; any size
+void expand_rows_fp8(float* to, const float* factors, const Tensor& codes, cudaStream_t stream);
+
 // to (N, O) f32 = e4m3(dy r) (1 / r), or with factors (N) codes and factors apart, 0 and NaN where
 // a row is not finite; any size; dy f32 or bf16
 void round_rows_through_fp8(float* to, float* factors, const Tensor& dy, cudaStream_t stream);

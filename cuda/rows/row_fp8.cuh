@@ -73,20 +73,21 @@ struct Fp8Writer {
   float* factors = nullptr;
 };
 
-// A gradient's rows that leave as T and in 8-bit floats, in the place of RowGrad.
+// A gradient's rows that leave as T and in 8-bit floats, or in these alone, in the place of
+// RowGrad.
 template <class T>
 struct Fp8RowGrad {
   // Once stored, their words alone wait at the barrier.
   template <class L, class... Parts>
   __device__ void put_row(Index n, int D, float* shared, const Parts&... parts) const {
     Word<T, L::V> words[sizeof...(Parts)][L::Items];
-    T* part = to + n * int(sizeof...(Parts)) * D;
+    const Index row = n * int(sizeof...(Parts)) * D;
     int k = 0;
-    ((store_row<L>(part, parts, D, words[k++]), part += D), ...);
+    ((store_row<L>(to ? to + row + k * D : nullptr, parts, D, words[k]), ++k), ...);
     fp8.write<L, T>(n, words, D, shared);
   }
 
-  T* to = nullptr;
+  T* to = nullptr;  // null: in 8-bit floats alone
   Fp8Writer fp8{};
 };
 
@@ -95,7 +96,7 @@ template <class T, class F>
 void visit_row_grad(const char* kernel, const Grad& grad, const Fp8Rows& fp8, F&& f) {
   check_fp8_rows(kernel, grad, fp8);
   if (!fp8) return f(RowGrad<T>(grad));
-  f(Fp8RowGrad<T>{.to = grad.to.data<T>(),
+  f(Fp8RowGrad<T>{.to = data_or_null<T>(grad.to),
                   .fp8 = {.codes = reinterpret_cast<std::uint8_t*>(fp8.codes.data<E4m3>()),
                           .factors = fp8.factors.data<float>()}});
 }

@@ -58,6 +58,7 @@ __device__ inline void load_row(typename L::Row& to, const T* row, int D) {
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) unpack(to[i], words[i]);
 }
+// to words, and to row unless it is null
 template <class L, class T>
 __device__ inline void store_row(T* row, const typename L::Row& from, int D,
                                  Word<T, L::V> (&words)[L::Items]) {
@@ -65,7 +66,7 @@ __device__ inline void store_row(T* row, const typename L::Row& from, int D,
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) {
     pack(words[i], from[i]);
-    store_if(L::column(i) < D, lane_data + i * L::step, words[i]);
+    store_if(row && L::column(i) < D, lane_data + i * L::step, words[i]);
   }
 }
 template <class L, class T>

@@ -109,22 +109,47 @@ TEST(Fp8Rows, WhoMakesThemChangesNoBit) {
   CpuBackend cpu(std::size_t(32) << 20);
   for (const auto& [N, D, H] :
        std::vector<std::array<Index, 3>>{{1, 1, 1}, {67, 21, 35}, {40, 32, 48}})
-    for (const DType dtype : {DType::f32, DType::f64}) {
-      const OpCase made = fp8_rows_case(N, D, H, false), read = fp8_rows_case(N, D, H, true);
-      const OpRun want = run_case(cpu, dtype, read, sample(read), 2);
-      EXPECT_EQ(run_case(cpu, dtype, made, sample(made), 2), want) << dtype << ' ' << N;
-      EXPECT_EQ(run_case(cpu, dtype, recomputed(made), sample(made), 2), want) << dtype << ' ' << N;
-    }
+    for (const DType dtype : {DType::f32, DType::f64})
+      for (const auto backward : {BackwardProducts::fp8_dx, BackwardProducts::fp8}) {
+        const OpCase made = fp8_rows_case(N, D, H, false, backward),
+                     read = fp8_rows_case(N, D, H, true, backward);
+        const OpRun want = run_case(cpu, dtype, read, sample(read), 2);
+        EXPECT_EQ(run_case(cpu, dtype, made, sample(made), 2), want) << dtype << ' ' << N;
+        EXPECT_EQ(run_case(cpu, dtype, recomputed(made), sample(made), 2), want)
+            << dtype << ' ' << N;
+      }
+}
+
+TEST(Fp8Rows, WhatTwoOpsWriteIsAdded) {
+  CpuBackend cpu(std::size_t(32) << 20);
+  const auto op = [](bool on_views) {
+    return OpCase{
+        .name = "two_writers",
+        .inputs = {{.name = "x", .shape = {5, 8}},
+                   {.name = "w", .shape = {8, 8}, .parameter = true},
+                   {.name = "norm", .shape = {8}, .parameter = true}},
+        .apply = [=](auto in) {
+          const Var y = ternary_product(quantize_rows(in[0]), quantize_ternary(in[1]),
+                                        BackwardProducts::fp8),
+                    z = on_views ? reshape(y, y.value.shape()) : y;
+          const Var other = silu(slice(z, 1, 1));  // its gradient is written last
+          return Vars{dequantize(gated_norm_quantize(z, in[0], in[2], in[2], 1e-6)), other};
+        }};
+  };
+  EXPECT_EQ(run_case(cpu, DType::f64, op(false), sample(op(false))),
+            run_case(cpu, DType::f64, op(true), sample(op(true))));
 }
 
 TEST(Fp8Rows, DryRunPredictsThePeakToTheByte) {
-  const OpCase op = fp8_rows_case(67, 21, 35, false);
-  DryBackend dry;
-  run_case(dry, DType::f32, op, sample(op), 2);
-  CpuBackend cpu(dry.pool().high_water());
-  run_case(cpu, DType::f32, op, sample(op), 2);
-  EXPECT_EQ(cpu.pool().high_water(), dry.pool().high_water());
-  EXPECT_EQ(cpu.pool().used(), 0u);
+  for (const auto backward : {BackwardProducts::fp8_dx, BackwardProducts::fp8}) {
+    const OpCase op = fp8_rows_case(67, 21, 35, false, backward);
+    DryBackend dry;
+    run_case(dry, DType::f32, op, sample(op), 2);
+    CpuBackend cpu(dry.pool().high_water());
+    run_case(cpu, DType::f32, op, sample(op), 2);
+    EXPECT_EQ(cpu.pool().high_water(), dry.pool().high_water());
+    EXPECT_EQ(cpu.pool().used(), 0u);
+  }
 }
 
 // Notes which products get 8-bit floats.
@@ -132,14 +157,15 @@ struct Watch final : DryBackend {
   using DryBackend::run;
   void run(const TernaryProductBackward& a) override {
     got.push_back(bool(a.dy_fp8));
+    stored.push_back(bool(a.dy));
     DryBackend::run(a);
   }
   void run(const Accumulate& a) override {
     used = pool().used();
     DryBackend::run(a);
   }
-  std::vector<bool> got{};
-  std::size_t used = 0;  // of the pool when an Accumulate last ran
+  std::vector<bool> got{}, stored{};  // in 8-bit floats; as stored
+  std::size_t used = 0;               // of the pool when an Accumulate last ran
 };
 
 class Fp8Tape : public testing::Test {
@@ -189,6 +215,40 @@ TEST_F(Fp8Tape, NotForTheWeightAlone) {
 TEST_F(Fp8Tape, ForTheWeightAloneThatIsMadeOfThem) {
   tape_.backward(gated(product_of_constant(BackwardProducts::fp8)));
   EXPECT_THAT(dry_.got, ElementsAre(true));
+}
+
+// With fp8 both products read them: nothing else is written, unless an op adds to the gradient,
+// cannot make them, or the input wants none.
+TEST_F(Fp8Tape, SufficeWhereBothProductsReadThem) {
+  const OpCase op = fp8_rows_case(5, 8, 8, false, BackwardProducts::fp8);
+  run_case(dry_, DType::f32, op, sample(op));
+  EXPECT_THAT(dry_.got, ElementsAre(true, true, true, true));
+  EXPECT_THAT(dry_.stored, ElementsAre(false, false, false, false));
+}
+TEST_F(Fp8Tape, DoNotSufficeForOneProduct) {
+  tape_.backward(gated(product()));
+  EXPECT_THAT(dry_.stored, ElementsAre(true));
+}
+TEST_F(Fp8Tape, DoNotSufficeWithoutAnInputsGradient) {
+  tape_.backward(gated(product_of_constant(BackwardProducts::fp8)));
+  EXPECT_THAT(dry_.stored, ElementsAre(true));
+}
+TEST_F(Fp8Tape, DoNotSufficeWhereTwoOpsWrite) {
+  const Var y = product(BackwardProducts::fp8), other = silu(slice(y, 1, 1));
+  tape_.backward(std::vector{gated(y), other});
+  EXPECT_THAT(dry_.got, ElementsAre(false));
+  EXPECT_THAT(dry_.stored, ElementsAre(true));
+}
+TEST_F(Fp8Tape, DoNotSufficeWhereTheOpCannotMakeThem) {
+  tape_.backward(silu(product(BackwardProducts::fp8)));
+  EXPECT_THAT(dry_.got, ElementsAre(false));
+  EXPECT_THAT(dry_.stored, ElementsAre(true));
+}
+TEST_F(Fp8Tape, DoNotSufficeForASeed) {
+  const Var y = product(BackwardProducts::fp8);
+  tape_.backward(std::vector{gated(y), y});
+  EXPECT_THAT(dry_.got, ElementsAre(false));
+  EXPECT_THAT(dry_.stored, ElementsAre(true));
 }
 
 // Whether the one that can make them writes first or last: what others add to has none.

@@ -28,6 +28,7 @@ std::vector<double> comparable(std::vector<double> x) {
 
 void expect_cpus_codes(const Fp8Gradient& got, Index N, const std::string& where) {
   EXPECT_EQ(comparable(got.gradient), comparable(got.alone)) << where;
+  EXPECT_TRUE(got.same_codes_alone) << where;
   const Index columns = Index(got.gradient.size()) / N;
   for (Index n = 0; n < N; ++n) {
     const std::vector<float> row(got.gradient.begin() + n * columns,
@@ -80,24 +81,27 @@ std::vector<std::array<Index, 3>> sizes() {  // multiples of 16 go to the librar
 
 TEST_F(CudaFp8Rows, WhoMakesThemChangesNoBit) {
   for (const auto& [N, D, H] : sizes())
-    for (const DType dtype : {DType::f32, DType::bf16}) {
-      const OpCase made = fp8_rows_case(N, D, H, false), read = fp8_rows_case(N, D, H, true);
-      const OpRun want = run_case(gpu(kSlab), dtype, read, sample(read), 2);
-      EXPECT_TRUE(run_case(gpu(kSlab), dtype, made, sample(made), 2) == want)
-          << dtype << ' ' << N << ' ' << D << ' ' << H;
-    }
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const auto backward : {BackwardProducts::fp8_dx, BackwardProducts::fp8}) {
+        const OpCase made = fp8_rows_case(N, D, H, false, backward),
+                     read = fp8_rows_case(N, D, H, true, backward);
+        const OpRun want = run_case(gpu(kSlab), dtype, read, sample(read), 2);
+        EXPECT_TRUE(run_case(gpu(kSlab), dtype, made, sample(made), 2) == want)
+            << dtype << ' ' << N << ' ' << D << ' ' << H << ' ' << rounds_dw(backward);
+      }
 }
 
 TEST_F(CudaFp8Rows, TakeTheMemoryOfThePlan) {
   for (const auto& [N, D, H] : sizes())
-    for (const DType dtype : {DType::f32, DType::bf16}) {
-      const OpCase op = fp8_rows_case(N, D, H, false);
-      DryBackend dry(gpu(kSlab).traits());
-      run_case(dry, dtype, op, sample(op));
-      CudaBackend exact(0, dry.pool().high_water());  // not one byte more
-      run_case(exact, dtype, op, sample(op));
-      EXPECT_EQ(exact.pool().high_water(), dry.pool().high_water());
-    }
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const auto backward : {BackwardProducts::fp8_dx, BackwardProducts::fp8}) {
+        const OpCase op = fp8_rows_case(N, D, H, false, backward);
+        DryBackend dry(gpu(kSlab).traits());
+        run_case(dry, dtype, op, sample(op));
+        CudaBackend exact(0, dry.pool().high_water());  // not one byte more
+        run_case(exact, dtype, op, sample(op));
+        EXPECT_EQ(exact.pool().high_water(), dry.pool().high_water());
+      }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ struct Fp8Gradient {
   std::vector<double> alone{}, gradient{};  // as stored without 8-bit floats, and beside them
   std::vector<std::uint8_t> codes{};
   std::vector<double> factors{};
+  bool same_codes_alone = false;  // where the gradient leaves in them only
 };
 
 // gradient(to, fp8) runs a kernel that writes (N, columns), fp8 empty or not.
@@ -20,15 +21,28 @@ inline Fp8Gradient fp8_gradient(
   const Tensor to(on, shape, real);
   const Fp8Rows fp8{.codes = Tensor(on, shape, DType::e4m3),
                     .factors = Tensor(on, {shape[0]}, accumulator(real))};
+  const auto codes = [&] {
+    std::vector<std::uint8_t> bits(std::size_t(shape.elements()));
+    on.download(bits.data(), fp8.codes);
+    return bits;
+  };
   on.fill(to, -1);
   run(to, {});
   out.alone = download_real(to);
   on.fill(to, -1);
   run(to, fp8);
   out.gradient = download_real(to);
-  out.codes.resize(std::size_t(shape.elements()));
-  on.download(out.codes.data(), fp8.codes);
+  out.codes = codes();
   out.factors = download_real(fp8.factors);
+  on.fill(fp8.factors, -1);
+  const std::vector<std::uint8_t> wrong(out.codes.size(), 0x7f);
+  on.upload(fp8.codes, wrong.data());
+  run({}, fp8);
+  const std::vector<double> factors = download_real(fp8.factors);
+  out.same_codes_alone = codes() == out.codes;
+  for (std::size_t n = 0; n < factors.size(); ++n)
+    out.same_codes_alone &=
+        factors[n] == out.factors[n] || (std::isnan(factors[n]) && std::isnan(out.factors[n]));
   return out;
 }
 

@@ -24,7 +24,8 @@ OpCase ternary_product_case(Index N, Index O, Index I);
 OpCase fp8_case(Index N, Index O, Index I, BackwardProducts backward);
 // Products with fp8_dx whose gradients come from the three ops that make 8-bit floats of them. On
 // views they do not, so the products must; that changes no bit.
-OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views);
+OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views,
+                     BackwardProducts backward = BackwardProducts::fp8_dx);
 OpCase bit_linear_case(Index N, Index O, Index I);
 OpCase remade_norm_case(Index N, Index O, Index I);  // a product whose rows are made again
 OpCase remade_gate_case(Index N, Index O, Index I);

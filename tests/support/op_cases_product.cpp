@@ -66,9 +66,9 @@ OpCase fp8_case(Index N, Index O, Index I, BackwardProducts backward) {
   return op;
 }
 
-OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views) {
+OpCase fp8_rows_case(Index N, Index D, Index H, bool on_views, BackwardProducts backward) {
   const auto times = [=](const QuantizedVar& x, const Var& w) {
-    const Var y = ternary_product(x, quantize_ternary(w), BackwardProducts::fp8_dx);
+    const Var y = ternary_product(x, quantize_ternary(w), backward);
     return on_views ? reshape(y, y.value.shape()) : y;
   };
   return {.name = size_name("fp8_rows", N, D, H) + (on_views ? "_on_views" : ""),
