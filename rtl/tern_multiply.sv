@@ -11,11 +11,13 @@ module tern_multiply (
   logic signed [tern_pkg::kWeightBits-1:0] w_1;
   logic signed [25:0] high, high_3;  // 10 x 16 bits
   logic signed [33:0] low, low_3;    // 18 x 16 bits
+  tern_multiplier #(.A(10), .B(16)) multiply_high (
+    .clk, .a(x_1[tern_pkg::kResidualBits-1:LOW]), .b(w_1), .product(high));
+  tern_multiplier #(.A(18), .B(16)) multiply_low (
+    .clk, .a({1'b0, x_1[LOW-1:0]}), .b(w_1), .product(low));
   always_ff @(posedge clk) begin
     x_1 <= x;
     w_1 <= w;
-    high <= $signed(x_1[tern_pkg::kResidualBits-1:LOW]) * w_1;
-    low <= $signed({1'b0, x_1[LOW-1:0]}) * w_1;
     high_3 <= high;
     low_3 <= low;
     product <= $signed({high_3, LOW'(0)}) + (tern_pkg::kProductBits)'(low_3);

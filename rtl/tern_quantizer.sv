@@ -96,6 +96,7 @@ module tern_quantizer #(
     tern_round #(.IN(V), .SHIFT(5)) round_v (.clk, .value(v), .shift(narrow_v), .rounded(v_round));
     tern_saturate #(.IN(V), .OUT(B), .SYMMETRIC(1)) clip_v (
       .value(v_round), .result(s_next), .saturated(unused_v));
+    tern_multiplier #(.A(B), .B(R + 1)) multiply_s (.clk, .a(s_11), .b({1'b0, mantissa}), .product);
     tern_round #(.IN(B + R + 1), .SHIFT(5)) code (
       .clk, .value(product_13), .shift(code_shift), .rounded(q_round));
     tern_saturate #(.IN(B + R + 1), .OUT(8), .SYMMETRIC(1)) clip_q (
@@ -103,7 +104,6 @@ module tern_quantizer #(
     always_ff @(posedge clk) begin
       s <= s_next;
       s_11 <= s;
-      product <= s_11 * $signed({1'b0, mantissa});
       product_13 <= product;
       q <= q_next;
     end
@@ -117,13 +117,13 @@ module tern_quantizer #(
     tern_saturate #(.IN(X), .OUT(B), .SYMMETRIC(1)) clip_x (
       .value(x_round), .result(o_next), .saturated(unused_x));
     tern_delay #(.WIDTH(W), .CYCLES(5)) delay (.clk, .in(bug == 10 ? w_2 : block_2), .out(block_7));
+    tern_multiplier #(.A(B), .B(W)) multiply_o (.clk, .a(o_7), .b(block_7), .product(weighed));
     tern_round #(.IN(B + W), .SHIFT(4)) round_n (.clk, .value(weighed_9), .shift(4'd15), .rounded(n_round));
     tern_saturate #(.IN(B + W), .OUT(B)) clip_n (
       .value(n_round), .result(n_next), .saturated(unused_n));
     always_ff @(posedge clk) begin
       o <= o_next;
       o_7 <= o;
-      weighed <= o_7 * block_7;
       weighed_9 <= weighed;
       n <= n_next;
     end

@@ -61,8 +61,8 @@ module tern_row_lane (
   logic signed [35:0] product, product_7;
   logic signed [17:0] operand_6;
   logic signed [55:0] product_10;
+  tern_multiplier multiply (.clk, .a(operand), .b(second_5), .product);
   always_ff @(posedge clk) begin
-    product <= operand * $signed(second_5);
     operand_6 <= operand;
     one_6 <= one_5;
     product_7 <= product + (one_6 ? 36'($signed({operand_6, 17'd0})) : '0);
@@ -115,6 +115,7 @@ module tern_row_lane (
   tern_delay #(.WIDTH(19), .CYCLES(3)) delay_times (.clk, .in({sigmoid[17], times}), .out({one_25, times_25}));
   tern_delay #(.WIDTH(1), .CYCLES(4)) delay_gate (.clk, .in(control.gate_21), .out(gate_25));
   tern_delay #(.WIDTH(1), .CYCLES(4)) delay_gated (.clk, .in(gate_25), .out(gate_29));
+  tern_multiplier multiply_gate (.clk, .a(times_23), .b({1'b0, sigmoid_23}), .product(gated));
   tern_round #(.IN(36), .SHIFT(5)) round_gated (
     .clk, .value(gated_26), .shift(shift_26), .rounded(gated_29));
   tern_saturate #(.IN(36), .OUT(18)) to_silu (
@@ -123,7 +124,6 @@ module tern_row_lane (
     times <= ~control.gate_21 ? 18'(z_21) : control.bounded_21 & bug != 11 ? {2'b0, open_21} : 18'h10000;
     times_23 <= times;
     sigmoid_23 <= sigmoid[16:0];
-    gated <= times_23 * $signed({1'b0, sigmoid_23});
     gated_25 <= gated;
     gated_26 <= gated_25 + (one_25 ? 36'($signed({times_25, 17'd0})) : '0);
     shift_26 <= gate_25 ? 5'd16 : 5'd15;

@@ -12,15 +12,17 @@ module tern_sigmoid (
   logic [7:0] behind, behind_3, behind_4;
   logic [15:0] base, base_9;
   logic [11:0] fall, fall_4;
-  logic signed [20:0] down, down_6, down_round;
+  logic signed [21:0] down, down_6, down_round;
   logic [16:0] lower;
 
   tern_sigmoid_lines lines (
     .clk, .segment(magnitude[G-1] ? 7'd127 : magnitude[14:8]), .base, .fall);
-  tern_round #(.IN(21), .SHIFT(4)) round (.clk, .value(down_6), .shift(4'd8), .rounded(down_round));
+  tern_round #(.IN(22), .SHIFT(4)) round (.clk, .value(down_6), .shift(4'd8), .rounded(down_round));
   tern_delay #(.WIDTH(16), .CYCLES(6)) delay_base (.clk, .in(base), .out(base_9));
   tern_delay #(.WIDTH(1), .CYCLES(9)) delay_upper (.clk, .in(upper), .out(upper_10));
 
+  tern_multiplier #(.A(13), .B(9)) multiply (
+    .clk, .a({1'b0, fall_4}), .b({1'b0, behind_4}), .product(down));
   always_ff @(posedge clk) begin
     magnitude <= z[G-1] ? G'(-z) : z;                             // 1
     upper <= negate ? z[G-1] | z == '0 : ~z[G-1];
@@ -28,10 +30,9 @@ module tern_sigmoid (
     behind_3 <= behind;                                           // 3, as the line
     behind_4 <= behind_3;                                         // 4
     fall_4 <= fall;
-    down <= $signed({9'd0, fall_4}) * $signed({1'b0, behind_4});  // 5
-    down_6 <= down;                                               // 6; rounded: 9
+    down_6 <= down;                                               // 6, from 5; rounded: 9
     lower <= {1'b0, base_9} - down_round[16:0];                   // 10
     sigmoid <= upper_10 ? 18'h20000 - {1'b0, lower} : {1'b0, lower};
   end
-  wire [3:0] unused_down = down_round[20:17];
+  wire [4:0] unused_down = down_round[21:17];
 endmodule

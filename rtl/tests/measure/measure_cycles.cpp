@@ -1,7 +1,6 @@
 // One token of a model of random weights in the core of `tern rtl run`, beside the executor and the
 // formula of its cycles.
-//   measure_cycles 8|512 WIDTH LAYERS [LATENCY]     for example 512 2560 32; H as in the models of
-//   the paper, V = 32,000
+//   measure_cycles 8|512 D H LAYERS [LATENCY]     for example 512 2560 6912 32; V = 32,000
 // Layers are one random record, repeated. docs/results/accelerator.md has the table.
 #include <chrono>
 #include <cstdio>
