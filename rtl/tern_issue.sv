@@ -88,9 +88,9 @@ module tern_issue (
       pc <= '0;
       pass <= '0;
       layer <= '0;
-    end else if (goes) begin
-      pc <= is_loop & again ? {instruction.sd, instruction.sa} : pc + 1'b1;
-      if (is_loop) begin
+    end else begin
+      if (goes) pc <= is_loop & again ? {instruction.sd, instruction.sa} : pc + 1'b1;
+      if (went & is_loop) begin  // it is still there, and so is `again`
         pass <= again ? looped_pass : '0;
         layer <= again ? looped_layer : '0;
       end
