@@ -46,7 +46,7 @@ Var Tape::leaf(Parameter& p) {
                       .dtype = p.grad.tensor.dtype(),
                       .narrow = p.grad.tensor.dtype() == DType::bf16 &&
                                 (!p.value || p.value.dtype() == DType::f32)});
-    if (ready_) waited_for_.emplace(&p.grad, Leaf{&p, 0});
+    if (ready_) waited_for_.emplace(&p.grad, &p);
   }
   return {p.value, this, it->second};
 }
@@ -129,7 +129,7 @@ Grads::Destination Tape::destination(int index) {
   const Slot& slot = slots_[index];
   GradBuffer* const buffer = slot.buffer.get();
   Grads::Destination to{.narrow = slot.narrow};
-  if (slot.fp8 == Fp8::suffices && !buffer->tensor && writers_.at(buffer) == 1)
+  if (slot.fp8 == Fp8::suffices && !buffer->tensor && uses_.at(buffer) == 1)
     to.claim = [this, index] { return claim(index); };
   else
     to.grad = claim(index);
@@ -216,24 +216,20 @@ void Tape::run(Node& node) {
 
 void Tape::count_uses(const Node& node) {
   for (const int input : node.inputs)
-    if (input >= 0) ++writers_[slots_[input].buffer.get()];
-  if (!ready_) return;
-  for (const int input : node.inputs)
-    if (input >= 0)
-      if (const auto at = waited_for_.find(slots_[input].buffer.get()); at != waited_for_.end())
-        ++at->second.uses;
+    if (input >= 0) ++uses_[slots_[input].buffer.get()];
 }
 
 // Ops run backwards, so the first op that used a parameter is the last to add to its gradient.
-void Tape::report_ready(const Node& node) {
-  for (const int input : node.inputs)
-    if (input >= 0)
-      if (const auto at = waited_for_.find(slots_[input].buffer.get());
-          at != waited_for_.end() && --at->second.uses == 0) {
-        Parameter& p = *at->second.parameter;
-        p.grad.fill_unwritten();
-        ready_(p);
-      }
+void Tape::end_uses(const Node& node) {
+  for (const int input : node.inputs) {
+    if (input < 0) continue;
+    const GradBuffer* const buffer = slots_[input].buffer.get();
+    if (--uses_.at(buffer) > 0) continue;
+    const auto at = waited_for_.find(buffer);
+    if (at == waited_for_.end()) continue;
+    at->second->grad.fill_unwritten();
+    ready_(*at->second);
+  }
 }
 
 void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds) {
@@ -245,7 +241,7 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
   for (const Node& node : nodes_) count_uses(node);
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     run(nodes_[i]);
-    if (ready_) report_ready(nodes_[i]);
+    end_uses(nodes_[i]);
     if (!nodes_[i].in_place)
       for (const int output : nodes_[i].outputs)
         slots_[output].buffer->release();  // views share it

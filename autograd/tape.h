@@ -164,10 +164,6 @@ class Tape {
     Backward backward{};
     bool in_place = false;  // the output's gradient becomes the input's
   };
-  struct Leaf {
-    Parameter* parameter;
-    int uses;  // ops that will still add to its gradient
-  };
   void check_open(const char* op) const;             // nothing is recorded once backward has begun
   int input_of(const char* op, const Var& v) const;  // its slot
   Grad claim(int slot);
@@ -178,11 +174,11 @@ class Tape {
   void seed_all(std::span<const Var> outputs, std::span<const Tensor> seeds);
   void run(Node& node);
   void count_uses(const Node& node);
-  void report_ready(const Node& node);
+  void end_uses(const Node& node);  // reports parameters whose gradients are complete
 
   Ready ready_;
-  std::unordered_map<const GradBuffer*, int> writers_{};  // ops, of what suffices in 8-bit floats
-  std::unordered_map<const GradBuffer*, Leaf> waited_for_{};  // for Ready
+  std::unordered_map<const GradBuffer*, int> uses_{};  // ops that will still add to a gradient
+  std::unordered_map<const GradBuffer*, Parameter*> waited_for_{};  // for Ready
   std::vector<Slot> slots_;
   std::vector<Node> nodes_;
   std::unordered_map<const Parameter*, int> leaves_;
