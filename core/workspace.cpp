@@ -145,23 +145,40 @@ struct Pieces {
   std::size_t bytes = 0;
 };
 
-constexpr Index kMostOperands = Index(256) << 20, kOperandTile = 128;
+constexpr Index kOperandTile = 128;
+constexpr Index kMostOperands = Index(256) << 20, kMostDwOperands = Index(512) << 20;  // bytes
 
-// N rows in equal parts of whole tiles, each at most kMostOperands if a row takes `bytes`
-Index rows_of_part(Index N, Index bytes) {
-  const Index parts = std::max<Index>(1, pieces(N * bytes, kMostOperands));
+// N rows in equal parts of whole tiles, each at most `most` bytes if a row takes `bytes`
+Index rows_of_part(Index N, Index bytes, Index most) {
+  const Index parts = std::max<Index>(1, pieces(N * bytes, most));
   return std::min(N, pieces(pieces(N, parts), kOperandTile) * kOperandTile);
+}
+
+bool has_codes(const TernaryProductBackward& a, const DeviceTraits& device) {
+  return a.dy_fp8 || rounded_dy(a, device).bytes > 0;
 }
 
 }  // namespace
 
-Fp8Operands fp8_operands(const TernaryProductBackward& a) {
+RoundedDy rounded_dy(const TernaryProductBackward& a, const DeviceTraits& device) {
+  if (a.dy_fp8 || !a.dx || !a.dw || !library_fp8_product(a, device) || !library_fp8_dw(a, device))
+    return {};
+  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
+  RoundedDy out;
+  Pieces space;
+  out.codes = space.take(std::size_t(N * O));
+  out.factors = space.take(bytes_of(N));
+  out.bytes = space.bytes;
+  return out;
+}
+
+Fp8Operands fp8_operands(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  Fp8Operands out{.rows = rows_of_part(N, O)};
+  Fp8Operands out{.rows = rows_of_part(N, O, kMostOperands)};
   Pieces space;
   out.weights = space.take(std::size_t(I * O));
   out.column_factors = space.take(bytes_of(I));
-  if (!a.dy_fp8) {
+  if (!has_codes(a, device)) {
     out.dy = space.take(std::size_t(out.rows * O));
     out.row_factors = space.take(bytes_of(out.rows));
   }
@@ -172,7 +189,7 @@ Fp8Operands fp8_operands(const TernaryProductBackward& a) {
 Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
   const bool library = library_fp8_dw(a, device);
-  Fp8DwOperands out{.rows = library ? rows_of_part(N, O + I) : N};
+  Fp8DwOperands out{.rows = library ? rows_of_part(N, O + I, kMostDwOperands) : N};
   Pieces space;
   out.factors = space.take(bytes_of(N));
   out.scalars = space.take(bytes_of(5));
@@ -183,7 +200,7 @@ Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTrait
   } else {
     out.x = space.take(bytes_of(N * I));
   }
-  if (!library || !a.dy_fp8) {
+  if (!library || !has_codes(a, device)) {
     out.dy = space.take(std::size_t(N * O) * (library ? 1 : sizeof(float)));
     out.row_factors = space.take(bytes_of(N));
   }
@@ -197,7 +214,7 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
   const bool library = library_product(a.real(), O, I);
   std::size_t dx = 0, dw = 0;
   if (a.dx && library_fp8_product(a, device))
-    dx = fp8_operands(a).bytes;
+    dx = fp8_operands(a, device).bytes;
   else if (a.dx && rounds_dx(a.backward))
     dx = bytes_of(N * O);
   else if (a.dx && library)
@@ -208,7 +225,8 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
   else if (a.dw && library)
     dw = (expands ? bytes_of_bf16(rows_expanded(N, I) * I) : 0) +
          (sums_parts(a) ? bytes_of(O * I) : 0);
-  return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw);
+  return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw) +
+         rounded_dy(a, device).bytes;
 }
 
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device) {

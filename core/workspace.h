@@ -40,17 +40,17 @@ struct Fp8Operands {
   Index rows = 0;
   std::size_t weights = 0;         // (I, O) e4m3
   std::size_t column_factors = 0;  // (I) f32
-  std::size_t dy = 0;              // (rows, O) e4m3, unless it comes so
-  std::size_t row_factors = 0;     // (rows) f32, unless it comes so
+  std::size_t dy = 0;              // (rows, O) e4m3, unless it comes so or is rounded for both
+  std::size_t row_factors = 0;     // (rows) f32 beside it
   std::size_t bytes = 0;           // of all
 };
-Fp8Operands fp8_operands(const TernaryProductBackward&);
+Fp8Operands fp8_operands(const TernaryProductBackward&, const DeviceTraits&);
 
 // Whether the library computes dw in 8-bit floats: as for dx, and it may add. Else a plain kernel
 // multiplies f32 copies of the same numbers.
 bool library_fp8_dw(const TernaryProductBackward&, const DeviceTraits&);
 // Its operands behind the two factors, in bytes, some rows of dy (N, O) and x (N, I) at a time: at
-// most 256 MB of both, in equal parts.
+// most 512 MB of both, in equal parts. (Parts cost: a sum in f32 is read and written for each.)
 struct Fp8DwOperands {
   Index rows = 0;                 // of a part
   std::size_t factors = 0;        // (N) f32, of the rows of x
@@ -59,11 +59,20 @@ struct Fp8DwOperands {
   std::size_t x_transposed = 0;   // (I, turned_rows(rows)) e4m3, for the library
   std::size_t sums = 0;           // (O, I) f32, of parts of a dw in bf16
   std::size_t x = 0;              // (N, I) f32, for the plain kernel
-  std::size_t dy = 0;             // (N, O) e4m3, unless it comes so, or f32 for the plain kernel
-  std::size_t row_factors = 0;    // (N) f32 beside it
-  std::size_t bytes = 0;          // of all
+  // (N, O) e4m3, unless it comes so or is rounded for both; or f32 for the plain kernel
+  std::size_t dy = 0;
+  std::size_t row_factors = 0;  // (N) f32 beside it
+  std::size_t bytes = 0;        // of all
 };
 Fp8DwOperands fp8_dw_operands(const TernaryProductBackward&, const DeviceTraits&);
+// Where the library computes both and dy does not come in 8-bit floats, it is rounded once: what
+// lies at the end of the workspace then, in bytes. Otherwise 0.
+struct RoundedDy {
+  std::size_t codes = 0;    // (N, O) e4m3
+  std::size_t factors = 0;  // (N) f32
+  std::size_t bytes = 0;    // of both
+};
+RoundedDy rounded_dy(const TernaryProductBackward&, const DeviceTraits&);
 // of rows that were turned to columns, with zeros behind them
 constexpr Index turned_rows(Index rows) {
   return (rows + 127) / 128 * 128;

@@ -1,6 +1,7 @@
 // Operands in 8-bit floats (e4m3): rows of dy, weights, and for dw both operands transposed, since
 // the tensor cores take 8-bit operands along the summed dimension only.
 #include "core/workspace.h"
+#include "cuda/common/cluster.cuh"
 #include "cuda/common/device.cuh"
 #include "cuda/products/product_kernels.h"
 #include "cuda/rows/row_fp8.cuh"
@@ -96,44 +97,70 @@ __device__ inline float power_for(float top) {
   return ldexpf(1.0f, (__fmul_rn(127.0f, mantissa) <= 112.0f ? 2 : 1) - exponent);
 }
 
-// One block: of each row the factor that its activations take, and their scale. A maximum has no
-// order: reproducible. Bound by the latency of its loads.
+// One cluster, or where there is none one block: of each row the factor that its activations take,
+// and their scale. A maximum has no order: reproducible. Bound by the latency of its loads.
 constexpr int kFoldThreads = 1024, kFoldLoads = 8;  // on their way at a time
+constexpr int kFoldBlocks = 8;                      // of a cluster
+
+// the largest of all blocks' numbers; NaN wins
+__device__ inline float largest_of_cluster(float top) {
+  if constexpr (hopper::kClusters) {
+    __shared__ float2 tops[kFoldBlocks];
+    __shared__ std::uint64_t barrier;
+    if (gridDim.x == 1) return top;
+    const auto landed = hopper::shared_address(&barrier);
+    if (threadIdx.x == 0) {
+      hopper::init_barrier(landed, 1);
+      hopper::publish_barriers();
+    }
+    hopper::synchronize_cluster();
+    if (threadIdx.x == 0) hopper::arrive_and_expect(landed, sizeof(tops));
+    if (threadIdx.x < kFoldBlocks)
+      hopper::store_at_block(hopper::shared_address(tops + blockIdx.x), top, 0, landed,
+                             threadIdx.x);
+    hopper::wait_barrier(landed, 0);  // no block ends before every store to it has landed
+    for (const float2& other : tops) top = larger(top, other.x);
+  }
+  return top;
+}
+
 __global__ void __launch_bounds__(kFoldThreads) fold(const FoldFactors a) {
   __shared__ float shared[32];
+  const Index step = Index(gridDim.x) * kFoldThreads;
+  const Index start = Index(blockIdx.x) * kFoldThreads + threadIdx.x;
   float top[1] = {};
-  for (Index first = threadIdx.x; first < a.N; first += kFoldThreads * kFoldLoads) {
+  for (Index first = start; first < a.N; first += step * kFoldLoads) {
     float f[kFoldLoads], scale[kFoldLoads];
 #pragma unroll
     for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * kFoldThreads;
+      const Index n = first + k * step;
       f[k] = n < a.N ? a.dy_factors[n] : 0.0f;
       scale[k] = n < a.N ? a.row_scale[n] : 1.0f;
     }
 #pragma unroll
     for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * kFoldThreads;
+      const Index n = first + k * step;
       const float g = __fdiv_rn(f[k], scale[k]);
       top[0] = larger(top[0], g);
       if (n < a.N) a.factors[n] = a.quotients ? f[k] : g;
     }
   }
   reduce_row<0>(top, shared);
-  const float s = isnan(top[0]) ? CUDART_NAN_F : power_for(top[0]);
-  for (Index first = threadIdx.x; first < a.N; first += kFoldThreads * kFoldLoads) {
+  const float most = largest_of_cluster(top[0]), s = isnan(most) ? CUDART_NAN_F : power_for(most);
+  for (Index first = start; first < a.N; first += step * kFoldLoads) {
     float f[kFoldLoads];
 #pragma unroll
     for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * kFoldThreads;
+      const Index n = first + k * step;
       f[k] = n < a.N ? a.factors[n] : 0.0f;
     }
 #pragma unroll
     for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * kFoldThreads;
+      const Index n = first + k * step;
       if (n < a.N) a.factors[n] = f[k] * s;
     }
   }
-  if (threadIdx.x > 0) return;
+  if (start > 0) return;
   a.scalars[0] = a.scalars[2] = __fdiv_rn(1.0f, s);
   a.scalars[1] = a.add ? 1.0f : 0.0f;
   a.scalars[3] = 1.0f;
@@ -150,7 +177,7 @@ constexpr int kPieces = kSide / kPiece;  // of a row, or of a column
 // Sixteen neighbours of a row, or of what becomes codes of it.
 struct CodesOfRow {
   __device__ uint4 operator()(Index n, Index column) const {
-    return *reinterpret_cast<const uint4*>(from + n * columns + column);
+    return __ldcs(reinterpret_cast<const uint4*>(from + n * columns + column));
   }
   const std::uint8_t* from;
   Index columns;
@@ -173,7 +200,7 @@ struct ScaledCodesOfRow {
                       number(biased, 0x7543), factor);
   }
   __device__ uint4 operator()(Index n, Index column) const {
-    const uint4 q = *reinterpret_cast<const uint4*>(from + n * columns + column);
+    const uint4 q = __ldcs(reinterpret_cast<const uint4*>(from + n * columns + column));
     const float factor = factors[n];
     return {four(q.x, factor), four(q.y, factor), four(q.z, factor), four(q.w, factor)};
   }
@@ -321,8 +348,17 @@ void transpose_ternary_fp8(const TransposeTernary& a, cudaStream_t stream) {
 }
 
 void fold_factors(const FoldFactors& a, cudaStream_t stream) {
-  fold<<<1, kFoldThreads, 0, stream>>>(a);
-  launched("[fold_factors]");
+  const int blocks = a.clusters ? kFoldBlocks : 1;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {unsigned(blocks), 1, 1};
+  cudaLaunchConfig_t launch{};
+  launch.gridDim = unsigned(blocks);
+  launch.blockDim = kFoldThreads;
+  launch.stream = stream;
+  launch.attrs = &cluster;
+  launch.numAttrs = a.clusters ? 1 : 0;
+  cuda_check(cudaLaunchKernelEx(&launch, fold, a), "[fold_factors]");
 }
 
 void transpose_codes_fp8(const TransposeRows& to, const std::uint8_t* codes, cudaStream_t stream) {

@@ -68,6 +68,7 @@ struct Library {
              stream);
   }
   Blas& blas;
+  const DeviceTraits& traits;
   const Tensor& space;
   cudaStream_t stream;
 };
@@ -91,7 +92,7 @@ void backward_x(const TernaryProductBackward& a, const Library& library) {
 void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.w.t.shape()[1];
-  const Fp8Operands at = fp8_operands(a);
+  const Fp8Operands at = fp8_operands(a, library.traits);
   auto *weights = library.at_byte<std::uint8_t>(Library::kCopies + at.weights),
        *dy = library.at_byte<std::uint8_t>(Library::kCopies + at.dy);
   auto *column_factors = library.at_byte<float>(Library::kCopies + at.column_factors),
@@ -179,8 +180,7 @@ void backward_w(const TernaryProductBackward& a, const Library& library) {
 }
 
 // dw = dy^T x in 8-bit floats, both operands transposed, so many rows at a time.
-void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
-                    const Library& library) {
+void backward_w_fp8(const TernaryProductBackward& a, const Library& library) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
   const auto floats = [&](std::size_t offset) {
@@ -189,6 +189,7 @@ void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
   const auto codes = [&](std::size_t offset) {
     return library.at_byte<std::uint8_t>(Library::kCopies + offset);
   };
+  const Fp8DwOperands at = fp8_dw_operands(a, library.traits);
   const std::uint8_t* dy = codes(at.dy);
   const float* dy_factors = floats(at.row_factors);
   if (a.dy_fp8) {
@@ -210,7 +211,8 @@ void backward_w_fp8(const TernaryProductBackward& a, const Fp8DwOperands& at,
                 .row_scale = a.x.row_scale.data<float>(),
                 .N = N,
                 .quotients = a.x.q.dtype() == DType::bf16,
-                .add = !sums && a.dw.add},
+                .add = !sums && a.dw.add,
+                .clusters = library.traits.clusters},
                library.stream);
   if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, factors, library.stream);
   for (Index n = 0; n < N; n += at.rows) {
@@ -287,12 +289,24 @@ void CudaBackend::run(const TernaryProduct& a) {
   });
 }
 
-void CudaBackend::run(const TernaryProductBackward& a) {
+void CudaBackend::run(const TernaryProductBackward& given) {
+  TernaryProductBackward a = given;
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
   const Tensor space = workspace(a);
+  if (const RoundedDy at = rounded_dy(a, traits_); at.bytes) {
+    auto* const rounded = space.data<std::int8_t>() + space.bytes() - at.bytes;
+    a.dy_fp8 = {.codes = Tensor::borrow(*this, {N, O}, DType::e4m3, rounded + at.codes),
+                .factors = Tensor::borrow(*this, {N}, DType::f32, rounded + at.factors)};
+    round_rows_fp8({.to = static_cast<std::uint8_t*>(a.dy_fp8.codes.raw()),
+                    .factors = a.dy_fp8.factors.data<float>(),
+                    .dy = a.dy.data<bf16>(),
+                    .rows = N,
+                    .columns = O},
+                   stream_);
+  }
   const bool by_library = library_product(a.real(), O, I);
-  const Library library{*blas_, space, stream_};
+  const Library library{*blas_, traits_, space, stream_};
   if (a.dx && library_fp8_product(a, traits_))
     backward_x_fp8(a, library);
   else if (a.dx && rounds_dx(a.backward))
@@ -307,7 +321,7 @@ void CudaBackend::run(const TernaryProductBackward& a) {
                       .row_scale = a.x.row_scale.data<float>(),
                       .dequantized = a.real()};
   if (a.dw && library_fp8_dw(a, traits_))
-    backward_w_fp8(a, fp8_dw_operands(a, traits_), library);
+    backward_w_fp8(a, library);
   else if (a.dw && rounds_dw(a.backward))
     backward_w_rounded(a, fp8_dw_operands(a, traits_),
                        library.at_byte<std::byte>(by_library ? Library::kCopies : 0), stream_);
@@ -321,7 +335,7 @@ void CudaBackend::run(const Matmul& a) {
   const auto [N, O] = dims<2>(a.y, "[matmul] y (N, O)");
   const ProductShape shape{.M = N, .N = O, .K = a.x.shape()[1], .transpose_b = true};
   if (const Tensor space = workspace(a)) {
-    const Library library{*blas_, space, stream_};
+    const Library library{*blas_, traits_, space, stream_};
     library.multiply({.to = a.y}, shape, a.x.data<bf16>(), library.as_bf16(a.w));
   } else {
     by_plain_kernel({.to = a.y}, shape, plain(a.x), plain(a.w), stream_);
@@ -332,7 +346,7 @@ void CudaBackend::run(const MatmulBackward& a) {
   const auto [N, O] = dims<2>(a.dy, "[matmul] dy (N, O)");
   const Index I = a.w.shape()[1];
   if (const Tensor space = workspace(a)) {
-    const Library library{*blas_, space, stream_};
+    const Library library{*blas_, traits_, space, stream_};
     const bf16* dy = a.dy.data<bf16>();
     if (a.dx) library.multiply(a.dx, shape_of_dx(N, O, I), dy, library.as_bf16(a.w));
     if (a.dw) library.multiply(a.dw, shape_of_dw(N, O, I), dy, a.x.data<bf16>());

@@ -68,6 +68,7 @@ struct FoldFactors {
   const float* row_scale = nullptr;   // in  (N)
   Index N = 0;
   bool quotients = false, add = false;
+  bool clusters = false;  // whether the device has them
 };
 void fold_factors(const FoldFactors& fold, cudaStream_t stream);
 

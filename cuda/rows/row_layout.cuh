@@ -120,14 +120,19 @@ __device__ inline float larger(float a, float b) {
   return c;
 }
 
-// Over the warp: the first Sums of x are added, the others (numbers >= 0, whose bits are ordered as
-// they are, NaN on top) give their largest. Every lane gets the same bits.
+// Over the warp: the largest of numbers >= 0, whose bits are ordered as they are, NaN on top.
+__device__ inline float largest_of_warp(float x) {
+  return __uint_as_float(__reduce_max_sync(kAllLanes, __float_as_uint(x)));
+}
+
+// Over the warp: the first Sums of x are added, the others give their largest. Every lane gets the
+// same bits.
 template <int Sums, int K>
 __device__ inline void reduce_warp(float (&x)[K]) {
 #pragma unroll
   for (int k = 0; k < K; ++k) {
     if (k >= Sums) {
-      x[k] = __uint_as_float(__reduce_max_sync(kAllLanes, __float_as_uint(x[k])));
+      x[k] = largest_of_warp(x[k]);
       continue;
     }
 #pragma unroll
@@ -135,19 +140,63 @@ __device__ inline void reduce_warp(float (&x)[K]) {
   }
 }
 
+// Two sums for the work of one, with the bits of reduce_warp: lanes below 16 add up the first, the
+// others the second.
+struct SumPair {
+  // over the warp
+  __device__ SumPair(float first, float second)
+      : sum(add((upper() ? second : first) +
+                __shfl_xor_sync(kAllLanes, upper() ? first : second, 16))) {}
+  // of the warps, which have put theirs side by side
+  __device__ SumPair(const float* first, const float* second, unsigned warps) {
+    const unsigned place = threadIdx.x % 16;
+    const float* of = upper() ? second : first;
+    sum = place < warps ? of[place] : 0;
+    if (warps > 16) sum += place + 16 < warps ? of[place + 16] : 0;
+    sum = add(sum);
+  }
+  __device__ static bool upper() { return threadIdx.x % 32 >= 16; }
+  __device__ float first() const { return __shfl_sync(kAllLanes, sum, 0); }
+  __device__ float second() const { return __shfl_sync(kAllLanes, sum, 16); }
+  __device__ static float add(float x) {  // over half a warp
+#pragma unroll
+    for (int offset = 8; offset > 0; offset /= 2) x += __shfl_xor_sync(kAllLanes, x, offset);
+    return x;
+  }
+  float sum;
+};
+
 // The same over the block. `shared` holds K * 32 floats and must not be that of the call before.
 template <int Sums, int K>
 __device__ inline void reduce_row(float (&x)[K], float* shared) {
-  reduce_warp<Sums>(x);
   const unsigned warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  if (warps == 1) return;
-  if (lane == 0)
+  if constexpr (Sums == 2) {
+    SumPair pair(x[0], x[1]);
 #pragma unroll
-    for (int k = 0; k < K; ++k) shared[k * 32 + warp] = x[k];
-  __syncthreads();
+    for (int k = Sums; k < K; ++k) x[k] = largest_of_warp(x[k]);
+    if (warps > 1) {
+      if (lane % 16 == 0) shared[lane / 16 * 32 + warp] = pair.sum;
+      if (lane == 0)
 #pragma unroll
-  for (int k = 0; k < K; ++k) x[k] = lane < warps ? shared[k * 32 + lane] : 0;
-  reduce_warp<Sums>(x);
+        for (int k = Sums; k < K; ++k) shared[k * 32 + warp] = x[k];
+      __syncthreads();
+      pair = SumPair(shared, shared + 32, warps);
+#pragma unroll
+      for (int k = Sums; k < K; ++k)
+        x[k] = largest_of_warp(lane < warps ? shared[k * 32 + lane] : 0);
+    }
+    x[0] = pair.first(), x[1] = pair.second();
+  } else {
+    reduce_warp<Sums>(x);
+    if (warps == 1) return;
+    if (lane == 0)
+#pragma unroll
+      for (int k = 0; k < K; ++k) shared[k * 32 + warp] = x[k];
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < K; ++k) x[k] = lane < warps ? shared[k * 32 + lane] : 0;
+    reduce_warp<Sums>(x);
+  }
 }
 
 // Which layout a kernel over rows gets, and its launch.
