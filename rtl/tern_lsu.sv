@@ -62,7 +62,7 @@ module tern_lsu #(
   logic [N-1:0] bytes, beats, left;
   logic [9:0] vector_lines;
   logic [tern_pkg::kTokenBits-1:0] vectors;
-  logic [26:0] lines_low;
+  logic [28:0] lines_low;
   logic [12:0] lines_high;
   logic [25:0] lines;
   logic [31:0] from_base, byte_address;
@@ -84,11 +84,12 @@ module tern_lsu #(
     vectors <= i.flags[2] ? token : (tern_pkg::kTokenBits)'(pass);
     vector_lines <= 10'((is_norm ? last >> 5 : last >> 4) + 1'b1);
     beats <= (bytes + N'(BYTES - 1)) >> SHIFT;
-    lines_low <= 27'(vectors[16:0]) * 27'(vector_lines);
     lines_high <= 13'(vectors[tern_pkg::kTokenBits-1:17]) * 13'(vector_lines);
     lines <= 26'(lines_low) + {lines_high[8:0], 17'd0};
     byte_address <= i.imm + from_base;
   end
+  tern_multiplier #(.A(18), .B(11)) multiply (
+    .clk, .a({1'b0, vectors[16:0]}), .b({1'b0, vector_lines}), .product(lines_low));
   tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
     .clk, .rst_n, .in_valid(ask), .in_ready(split_ready), .in_address(byte_address >> SHIFT), .in_beats(beats),
     .out_valid(ask_valid), .out_ready(ask_ready), .out_address(ask_address), .out_beats(burst_beats),
@@ -180,6 +181,6 @@ module tern_lsu #(
     done <= rst_n & (vector_valid & vector_last | norm_valid & norm_last | word_valid & scalar_last
       | stored & store_last);
   end
-  wire unused_lines = ^{lines_low[26], lines_high[12:9]};
+  wire unused_lines = ^{lines_low[28:26], lines_high[12:9]};
   wire unused_bits = ^{i.vd, i.vb, i.pa, i.pb, i.sa, i.flags[1:0]};
 endmodule

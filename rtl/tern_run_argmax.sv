@@ -18,7 +18,7 @@ module tern_run_argmax #(
 );
   logic go_1, go_2;
   logic [tern_pkg::kColumnBits-1:0] length_1;
-  logic [31:0] passed;  // elements of the passes before
+  logic [tern_pkg::kPassBits+tern_pkg::kColumnBits+1:0] passed;  // elements of the passes before
   logic [2:0] marks;
   logic [P-1:0] active;
   logic [31:0] first;
@@ -27,12 +27,13 @@ module tern_run_argmax #(
     go_1 <= rst_n & go;
     go_2 <= rst_n & go_1;
     length_1 <= length;
-    passed <= 32'(pass) * 32'(length_1);
-    if (go_2) first <= i.imm + (i.flags[3] ? passed : '0);
+    if (go_2) first <= i.imm + (i.flags[3] ? 32'(passed) : '0);
     else if (marks[2]) first <= first + 32'(P);
     if (!rst_n | clear) found <= 1'b0;
     else if (done) found <= 1'b1;
   end
+  tern_multiplier #(.A(tern_pkg::kPassBits + 1), .B(tern_pkg::kColumnBits + 1)) multiply (
+    .clk, .a({1'b0, pass}), .b({1'b0, length_1}), .product(passed));
   tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go_1), .length, .address, .there(1'b1), .marks, .active);
   tern_argmax #(.P(P)) argmax (
     .clk, .rst_n, .marks({marks[2], marks[1] & ~found, marks[0]}), .active,

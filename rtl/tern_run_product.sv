@@ -57,7 +57,7 @@ module tern_run_product #(
   logic [C-1:0] fetched_rows_0, fetched_columns_0;
   logic [31:0] address_0, layer_0;
   logic [C:0] row_blocks, column_blocks;
-  logic [N-1:0] tiles;
+  logic [2*C+3:0] tiles;
   logic [31:0] address;
   assign fetch_ready = ~fetch_0 & ~fetch_1 & ~ask;
   always_ff @(posedge clk) begin
@@ -73,15 +73,16 @@ module tern_run_product #(
       column_blocks <= ((C + 1)'(fetched_columns_0) + (C + 1)'(COLUMNS - 1)) >> LC;
       address <= (address_0 + layer_0) >> SHIFT;
     end
-    if (fetch_1) tiles <= N'(row_blocks * N'(column_blocks));
   end
+  tern_multiplier #(.A(C + 2), .B(C + 2)) count (
+    .clk, .a({1'b0, row_blocks}), .b({1'b0, column_blocks}), .product(tiles));
 
   // ---- bursts, while the queue has room for what they bring; few under way, as loads come behind them ----
   logic burst_valid, room, pop, unused_last;
   logic [$clog2(BURST):0] burst_beats;
   logic [Q-1:0] reserved, under_way;
   tern_burst_splitter #(.BURST(BURST), .LENGTH(N)) splitter (
-    .clk, .rst_n, .in_valid(ask), .in_ready(split_ready), .in_address(address), .in_beats(tiles),
+    .clk, .rst_n, .in_valid(ask), .in_ready(split_ready), .in_address(address), .in_beats(N'(tiles)),
     .out_valid(burst_valid), .out_ready(ask_ready & room), .out_address(ask_address), .out_beats(burst_beats),
     .out_last(unused_last));
   assign ask_valid = burst_valid & room;
@@ -101,9 +102,9 @@ module tern_run_product #(
     end
 
   // ---- the product ----
-  logic tile_valid, array_ready, there, starts, tmm_ready, sum_valid, sum_last;
+  logic queued, tile_ready, tile_valid, array_ready, there, starts, tmm_ready, sum_valid, sum_last;
   logic [C-1:0] rows_now;
-  logic [W-1:0] tile;
+  logic [W-1:0] next_tile, tile;
   logic [$clog2(QUEUE)+1:0] unused_count;
   logic [tern_pkg::kRowBits-1:0] sum_row;
   logic signed [tern_pkg::kSumBits-1:0] sum;
@@ -143,8 +144,11 @@ module tern_run_product #(
   always_comb
     for (int c = 0; c < COLUMNS; c++) codes_in[c*8+:8] = codes[c*8+:8] & {8{~in_last | last_columns[c] | bug == 22}};
   tern_fifo #(.WIDTH(W), .DEPTH(QUEUE)) queue (
-    .clk, .rst_n, .in_valid(beat_valid), .in_ready(beat_ready), .in_data(beat), .out_valid(tile_valid),
-    .out_ready(array_ready & there), .out_data(tile), .count(unused_count));
+    .clk, .rst_n, .in_valid(beat_valid), .in_ready(beat_ready), .in_data(beat), .out_valid(queued),
+    .out_ready(tile_ready), .out_data(next_tile), .count(unused_count));
+  tern_skid #(.WIDTH(W)) at_array (
+    .clk, .rst_n, .in_valid(queued), .in_ready(tile_ready), .in_data(next_tile), .out_valid(tile_valid),
+    .out_ready(array_ready & there), .out_data(tile));
   tern_tmm #(.ROWS(ROWS), .COLUMNS(COLUMNS)) tmm (
     .clk, .rst_n, .start_valid(starts), .start_ready(tmm_ready), .start_rows((tern_pkg::kRowBits)'(rows_now)),
     .start_blocks(blocks), .weight_valid(tile_valid & there), .weight_ready(array_ready), .weights(tile),
@@ -164,6 +168,6 @@ module tern_run_product #(
   wire overrun = beat_valid & ~beat_ready;  // room is reserved
   a_room: assert property (@(posedge clk) disable iff (!rst_n) !overrun);
 `endif
-  wire unused_bits = ^{fetched.i.op, fetched.i.vd, fetched.i.va, fetched.i.vb, fetched.i.pa, fetched.i.pb, fetched.i.sd,
+  wire unused_bits = ^{tiles[2*C+3:N], fetched.i.op, fetched.i.vd, fetched.i.va, fetched.i.vb, fetched.i.pa, fetched.i.pb, fetched.i.sd,
     fetched.i.sa, fetched.i.flags[3], fetched.i.flags[1:0], fetched.pass};
 endmodule

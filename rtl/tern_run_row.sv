@@ -86,12 +86,14 @@ module tern_run_row #(
   logic [2:0] marks;
   logic [P-1:0] active;
   logic in_ready;
+  logic [6:0] offset;  // in time: slices come cycles behind `go`
+  always_ff @(posedge clk) offset <= (scaled ? 7'd11 : 7'(i.imm[5:0])) + 7'(i.imm[11:8]);
   wire there = ~follows | {1'b0, address} < written | bug == 25;
   tern_walk #(.P(P), .SLICES(SLICES)) walk (.clk, .rst_n, .start(go), .length, .address, .there, .marks, .active);
   tern_row #(.P(P)) row (
     .clk, .rst_n, .in_valid(marks[2]), .in_ready, .in_first(marks[1]), .in_last(marks[0]), .active, .op,
     .with_weight(i.flags[2]), .from_state(i.flags[2]), .bounded, .statistics, .squares,
-    .narrow(i.imm[11:8]), .shift(i.imm[5:0]), .g, .offset((scaled ? 7'd11 : 7'(i.imm[5:0])) + 7'(i.imm[11:8])),
+    .narrow(i.imm[11:8]), .shift(i.imm[5:0]), .g, .offset,
     .a, .b, .c(vb), .weight(pa), .norm(pb),
     .out_valid, .out_last, .out_active, .y(write_data), .statistics_done, .largest, .largest_y,
     .squares_done, .sum_of_squares(convert), .clear_saturated, .saturated);
