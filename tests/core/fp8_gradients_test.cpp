@@ -50,6 +50,44 @@ TEST(Fp8Gradients, AreNotInTheProductsWorkspaceAgain) {
   EXPECT_EQ(before - workspace_bytes(a, dry.traits()), std::size_t(319 + 5) * 256);
 }
 
+TernaryProductBackward with_fp8(Backend& on, Index N, Index O, Index I) {
+  return {.dx = {Tensor(on, {N, I}, DType::bf16)},
+          .dw = {Tensor(on, {O, I}, DType::f32)},
+          .dy = Tensor(on, {N, O}, DType::bf16),
+          .x = {.q = Tensor(on, {N, I}, DType::i8), .row_scale = Tensor(on, {N}, DType::f32)},
+          .w = {.t = Tensor(on, {O, I}, DType::i8), .scale = Tensor(on, {1}, DType::f32)},
+          .backward = BackwardProducts::fp8};
+}
+
+// One copy of dy, at the end of the workspace, for dx and dw.
+TEST(Fp8Gradients, AreRoundedOnceForBothProducts) {
+  DryBackend dry(DeviceTraits::h200());
+  const Index N = 300, O = 272, I = 144;
+  TernaryProductBackward a = with_fp8(dry, N, O, I);
+  const RoundedDy rounded = rounded_dy(a, dry.traits());
+  EXPECT_EQ(rounded.factors, std::size_t(319) * 256);
+  EXPECT_EQ(rounded.bytes, std::size_t(319 + 5) * 256);
+  const std::size_t of_both = workspace_bytes(a, dry.traits());
+  TernaryProductBackward dw_alone = a;
+  dw_alone.dx = {};
+  EXPECT_EQ(rounded_dy(dw_alone, dry.traits()).bytes, 0u) << "it has its own";
+  EXPECT_EQ(workspace_bytes(dw_alone, dry.traits()), of_both);
+  a.dy_fp8 = {.codes = Tensor(dry, {N, O}, DType::e4m3), .factors = Tensor(dry, {N}, DType::f32)};
+  EXPECT_EQ(rounded_dy(a, dry.traits()).bytes, 0u);
+  EXPECT_EQ(of_both - workspace_bytes(a, dry.traits()), rounded.bytes);
+}
+
+// A part more is a sum in f32 more to read and to write.
+TEST(Fp8Gradients, ADwIsCutWhereItsOperandsPass512MiB) {
+  DryBackend dry(DeviceTraits::h200());
+  const auto rows = [&](Index N, Index O, Index I) {
+    return fp8_dw_operands(with_fp8(dry, N, O, I), dry.traits()).rows;
+  };
+  EXPECT_EQ(rows(32768, 11264, 2048), 32768);
+  EXPECT_EQ(rows(32768, 16384 - 2048, 2048), 32768) << "512 MiB";
+  EXPECT_EQ(rows(32768, 16384 - 2032, 2048), 16384);
+}
+
 // They are of what is stored now, so a kernel that adds to a gradient cannot make them.
 TEST(Fp8Gradients, AreNotMadeOfWhatIsAddedTo) {
   CpuBackend cpu(std::size_t(1) << 20);
