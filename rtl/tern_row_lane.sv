@@ -33,28 +33,31 @@ module tern_row_lane (
     overflow_5 <= second_cut_4 | (control.state_4 ? state_cut : operand_cut & ~control.statistics_4);
   end
 
-  // ---- the second one: b, a weight, k, or the factor; k may be 2^17. At 2 a few bits say what k is ----
+  // ---- the second one: b, a weight, k, or the factor; k may be 2^17. At 2 a few bits say what k is, and whether b is
+  // the nearest value that 18 bits hold (tern_saturate, in two cycles) ----
   logic signed [31:0] second;
-  logic signed [17:0] near_b;
   logic [17:0] second_1, second_2, second_5;
-  logic b_cut, b_cut_2, k_below_2, k_above_2, k_beyond_2, k_is_one, k_is_wrong, one_5, one_6;
-  tern_saturate #(.IN(32), .OUT(18)) to_second (.value(second), .result(near_b), .saturated(b_cut));
+  logic fits, cut_2, minus_2, b_cut_2, k_below_2, k_above_2, k_beyond_2, k_is_one, k_is_wrong, one_5, one_6;
+  assign fits = &second[31:17] | ~|second[31:17];
   always_comb
     if (control.factor_1) second_1 = {1'b0, control.mantissa_1};
     else if (control.scan_1) second_1 = {1'b0, second[16:0]};
-    else second_1 = near_b;
+    else second_1 = second[17:0];
   always_ff @(posedge clk) begin
     second <= control.weight_0 ? 32'($signed(weight)) : b;
     second_2 <= second_1;
-    b_cut_2 <= control.multiply_1 & b_cut;
+    cut_2 <= ~control.factor_1 & ~control.scan_1 & ~fits;
+    minus_2 <= second[31];
+    b_cut_2 <= control.multiply_1 & ~fits;
     k_below_2 <= control.scan_1 & second[31];
     k_above_2 <= control.scan_1 & |second[30:17];
     k_beyond_2 <= |second[30:18] | |second[16:0];  // where it is above
   end
   assign k_is_one = k_above_2 & ~k_below_2;
   assign k_is_wrong = k_below_2 | (k_above_2 & k_beyond_2);
+  wire [17:0] near_2 = cut_2 ? {minus_2, {17{~minus_2}}} : second_2;
   tern_delay #(.WIDTH(19), .CYCLES(3)) delay_second (
-    .clk, .in({k_is_one, k_below_2 | k_above_2 ? 18'd0 : second_2}), .out({one_5, second_5}));
+    .clk, .in({k_is_one, k_below_2 | k_above_2 ? 18'd0 : near_2}), .out({one_5, second_5}));
   tern_delay #(.WIDTH(1), .CYCLES(2)) delay_cut (.clk, .in(b_cut_2 | k_is_wrong), .out(second_cut_4));
 
   // ---- 6 .. 10: the product, rounded ----

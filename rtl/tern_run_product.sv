@@ -108,8 +108,7 @@ module tern_run_product #(
   logic [$clog2(QUEUE)+1:0] unused_count;
   logic [tern_pkg::kRowBits-1:0] sum_row;
   logic signed [tern_pkg::kSumBits-1:0] sum;
-  logic [C-1:0] columns_now, blocks;
-  assign blocks = C'(((C + 1)'(columns_now) + (C + 1)'(COLUMNS - 1)) >> LC);
+  logic [C-1:0] blocks;
   assign go_ready = tmm_ready & ~starts;
   // A register says whether the codes of the next tile are there: of this block, or of the one behind it.
   logic [C-1:0] written_blocks, last_written;
@@ -128,6 +127,7 @@ module tern_run_product #(
   // Codes behind the row are those of an older one: they count as 0, whatever weights they meet.
   logic in_last;
   logic [C-1:0] last_block;
+  logic [LC-1:0] last_column;
   logic [COLUMNS-1:0] last_columns;
   logic [COLUMNS*8-1:0] codes_in;
   always_ff @(posedge clk) begin
@@ -135,11 +135,12 @@ module tern_run_product #(
     if (go) begin
       code_buffer_now <= code_buffer;
       rows_now <= rows;
-      columns_now <= columns;
+      blocks <= C'(((C + 1)'(columns) + (C + 1)'(COLUMNS - 1)) >> LC);
+      last_column <= LC'(columns) - 1'b1;
     end
     last_block <= blocks - 1'b1;
     in_last <= code_address == last_block;
-    for (int c = 0; c < COLUMNS; c++) last_columns[c] <= C'(c) <= ((columns_now - 1'b1) & C'(COLUMNS - 1));
+    for (int c = 0; c < COLUMNS; c++) last_columns[c] <= LC'(c) <= last_column;
   end
   always_comb
     for (int c = 0; c < COLUMNS; c++) codes_in[c*8+:8] = codes[c*8+:8] & {8{~in_last | last_columns[c] | bug == 22}};

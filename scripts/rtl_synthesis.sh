@@ -67,7 +67,7 @@ area() {
         found = 1
         for (i = 3; i <= 6; i++) {
           said = $i; gsub(",", "", said); gsub(",", "", is[i])
-          if (said !~ /^[0-9]+$/ || is[i] > 1.05 * said || is[i] < 0.95 * said) wrong = wrong " " $i
+          if (said !~ /^[0-9]+$/ || is[i] + 0 > 1.05 * said || is[i] + 0 < 0.95 * said) wrong = wrong " " $i
         }
       }
       END {
