@@ -1,5 +1,5 @@
 // The nearest value that OUT bits hold, and whether that is another one. SYMMETRIC: without the lowest
-// value, -2^(OUT-1). Combinational; the only saturation here.
+// value, -2^(OUT-1). Combinational. Every saturation here but one in two cycles in tern_row_lane.
 module tern_saturate #(
   parameter int IN = 55,
   parameter int OUT = 27,
