@@ -67,18 +67,19 @@ struct Backward {
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, and D if dg
-// goes in 8-bit floats too, bound by memory, one row ahead; one reduction a row (NormMeans), a
-// second for 8-bit floats. f32. Reproducible: P depends on shape and device alone.
+// goes in 8-bit floats too, bound by memory, one row ahead; one reduction a row (NormMeans).
+// f32. Reproducible: P depends on shape and device alone.
 template <class L, class A, class GateGrad>
 __global__ void __launch_bounds__(L::bound)
     gated_norm_quantize_backward(const Backward<A, GateGrad> a) {
-  __shared__ float shared[2][2 * 32], shared_top[32];
+  __shared__ float shared[2][(2 + GateGrad::maxima) * 32], last[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
   const RowStream<L, A> dy(a.dy, a.D, a.D, place), g(a.g, a.D, a.D, place), h(a.h, a.D, a.D, place);
   const WeightRow<L> g_weights(a.g_weight, 0, a.D, place), weights(a.weight, 0, a.D, place);
   const ScalarStream<2> rstd(a.rstd, place);
   typename L::Row dweight = {}, dg_weight = {};
+  typename GateGrad::template Waiting<L, 1> waiting;
   const auto fetch = [&](Index n, int turn) {
     dy.fetch(n, turn);
     g.fetch(n, turn);
@@ -93,31 +94,34 @@ __global__ void __launch_bounds__(L::bound)
     g.read(x, n, turn);
     h.read(value, n, turn);
     dy.read(z, n, turn);
-    float total[2] = {};
+    float total[2 + GateGrad::maxima] = {};
+    a.dg.template ask<L, 1>(waiting, total + 2);
+    const float both = outer * inner;
     each<L>([&](int i, int v) {
       const float open = gate(value[i][v]);
-      x[i][v] *= outer;
+      x[i][v] *= both;
       value[i][v] *= open;
       slope[i][v] = silu_slope(value[i][v], open);
-      const float p = x[i][v] * value[i][v] * g_weight[i][v];
-      dweight[i][v] += z[i][v] * (p * inner);
+      const float p = x[i][v] * (value[i][v] * g_weight[i][v]);
+      dweight[i][v] += z[i][v] * p;
       z[i][v] *= weight[i][v];
       total[0] += z[i][v] * p;
       total[1] += p * p;
     });
     reduce_row<2>(total, shared[turn]);
+    a.dg.template leave<L, 1>(waiting, a.D, total + 2);
     const NormMeans mean(total, outer, inner, a.inverse_D);
     each<L>([&](int i, int v) {
-      const float p = x[i][v] * value[i][v] * g_weight[i][v];
-      const float dp = inner * (z[i][v] - p * mean.inner_mean);
-      dg_weight[i][v] += dp * x[i][v] * value[i][v];
-      const float dx = dp * value[i][v] * g_weight[i][v];
-      value[i][v] = dp * x[i][v] * g_weight[i][v] * slope[i][v];  // dh
-      z[i][v] = outer * dx - x[i][v] * mean.outer_mean;           // dg
+      const float opened = value[i][v] * g_weight[i][v];
+      const float e = z[i][v] - x[i][v] * opened * mean.inner_mean, by_x = e * x[i][v];
+      dg_weight[i][v] += by_x * value[i][v];
+      value[i][v] = by_x * g_weight[i][v] * slope[i][v];          // dh
+      z[i][v] = both * (e * opened) - x[i][v] * mean.outer_mean;  // dg
     });
-    a.dg.template put_row<L>(n, a.D, shared_top, z);
+    a.dg.template put_row<L>(waiting, n, a.D, z);
     a.dh.template put<L>(n * a.D, value, a.D);
   });
+  a.dg.template leave_last<L, 1>(waiting, a.D, last);
   float* part = a.parts + Index(blockIdx.x) * 2 * a.D;
   store_row<L>(part, dweight, a.D);
   store_row<L>(part + a.D, dg_weight, a.D);

@@ -81,12 +81,12 @@ struct Backward {
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads sum, dsum and K dy, writes dx and dbranch: (3 R + (K + 1) A)
 // D bytes a row, and D if dbranch goes in 8-bit floats too, bound by memory, one row ahead; one
-// reduction a row (NormMeans), a second for 8-bit floats. f32. Reproducible: P depends on shape and
+// reduction a row (NormMeans). f32. Reproducible: P depends on shape and
 // device alone.
 template <class L, class R, class A, int K, class BranchGrad>
 __global__ void __launch_bounds__(L::bound)
     norm_quantize_backward(const Backward<R, A, K, BranchGrad> a) {
-  __shared__ float shared[2][2 * 32], shared_top[32];
+  __shared__ float shared[2][(2 + BranchGrad::maxima) * 32], last[32];
   extern __shared__ __align__(16) char staging[];
   char* place = staging;
   const RowStream<L, R> sum(a.sum, a.D, a.D, place), dsum(a.dsum, a.D, a.D, place);
@@ -97,6 +97,7 @@ __global__ void __launch_bounds__(L::bound)
   for (int k = 0; k < K; ++k) weights[k] = WeightRow<L>(a.weight[k], 0, a.D, place);
   const ScalarStream<2> rstd(a.rstd, place);
   typename L::Row dweight[K] = {}, dblock = {};
+  typename BranchGrad::template Waiting<L, 1> waiting;
   const auto fetch = [&](Index n, int turn) {
     sum.fetch(n, turn);
     dsum.fetch(n, turn);
@@ -109,35 +110,39 @@ __global__ void __launch_bounds__(L::bound)
     typename L::Row x, block, z = {}, d, weight;
     block_weight.read(block);
     sum.read(x, n, turn);
-    each<L>([&](int i, int v) { x[i][v] *= outer; });
+    const float both = outer * inner;
+    each<L>([&](int i, int v) { x[i][v] *= both; });
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       weights[k].read(weight);
       dy[k].read(d, n, turn);
       each<L>([&](int i, int v) {
         z[i][v] += d[i][v] * weight[i][v];
-        dweight[k][i][v] += d[i][v] * (x[i][v] * block[i][v] * inner);
+        dweight[k][i][v] += d[i][v] * (x[i][v] * block[i][v]);
       });
     }
-    float total[2] = {};
+    float total[2 + BranchGrad::maxima] = {};
+    a.dbranch.template ask<L, 1>(waiting, total + 2);
     each<L>([&](int i, int v) {
       const float u = x[i][v] * block[i][v];
       total[0] += z[i][v] * u;
       total[1] += u * u;
     });
     reduce_row<2>(total, shared[turn]);
+    a.dbranch.template leave<L, 1>(waiting, a.D, total + 2);
     const NormMeans mean(total, outer, inner, a.inverse_D);
     const float outer_mean = a.block ? mean.outer_mean : 0.0f;
     each<L>([&](int i, int v) {
-      const float du = inner * (z[i][v] - x[i][v] * block[i][v] * mean.inner_mean);
-      dblock[i][v] += du * x[i][v];
-      z[i][v] = outer * (du * block[i][v]) - x[i][v] * outer_mean;
+      const float e = z[i][v] - x[i][v] * block[i][v] * mean.inner_mean;
+      dblock[i][v] += e * x[i][v];
+      z[i][v] = both * (e * block[i][v]) - x[i][v] * outer_mean;
     });
     dsum.read(d, n, turn);
     each<L>([&](int i, int v) { z[i][v] += d[i][v]; });
     a.dx.template put<L>(n * a.D, z, a.D);
-    a.dbranch.template put_row<L>(n, a.D, shared_top, z);
+    a.dbranch.template put_row<L>(waiting, n, a.D, z);
   });
+  a.dbranch.template leave_last<L, 1>(waiting, a.D, last);
   float* part = a.parts + Index(blockIdx.x) * a.sums * a.D;
 #pragma unroll
   for (int k = 0; k < K; ++k)

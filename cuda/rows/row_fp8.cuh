@@ -47,18 +47,12 @@ struct Fp8Scale {
 
 // Rows that leave in 8-bit floats.
 struct Fp8Writer {
-  // Row n: words of T as they are stored, in Parts of D columns side by side. What lies beyond the
-  // columns must be zero, or not finite where the row is not. `shared` holds 32 floats; another
-  // barrier of the block must lie between two calls with the same.
+  // Row n, given its largest magnitude: words of T as they are stored, in Parts of D columns side
+  // by side.
   template <class L, class T, int Parts>
   __device__ void write(Index n, const Word<T, L::V> (&words)[Parts][L::Items], int D,
-                        float* shared) const {
-    Largest<T> largest;
-#pragma unroll
-    for (int k = 0; k < Parts * L::Items; ++k) largest.take(words[k / L::Items][k % L::Items]);
-    float top[1] = {largest.value()};
-    reduce_row<0>(top, shared);
-    const Fp8Scale scale(top[0]);
+                        float top) const {
+    const Fp8Scale scale(top);
     std::uint8_t* piece = codes + n * Parts * D + L::column(0);
 #pragma unroll
     for (int k = 0; k < Parts * L::Items; ++k) {
@@ -73,18 +67,53 @@ struct Fp8Writer {
   float* factors = nullptr;
 };
 
+// What lies beyond the columns must be zero, or not finite where the row is not.
+template <class L, class T, int Parts>
+__device__ inline float largest_of_words(const Word<T, L::V> (&words)[Parts][L::Items]) {
+  Largest<T> largest;
+#pragma unroll
+  for (int k = 0; k < Parts * L::Items; ++k) largest.take(words[k / L::Items][k % L::Items]);
+  return largest.value();
+}
+
 // A gradient's rows that leave as T and in 8-bit floats, or in these alone, in the place of
-// RowGrad.
+// RowGrad. In 8-bit floats a row leaves a turn later: its largest magnitude comes out of the next
+// row's reduction, so that each row has one.
 template <class T>
 struct Fp8RowGrad {
-  // Once stored, their words alone wait at the barrier.
+  static constexpr int maxima = 1;
+  template <class L, int Parts>
+  struct Waiting {
+    Word<T, L::V> words[Parts][L::Items] = {};
+    Index n = -1;
+  };
+
+  template <class L, int Parts>
+  __device__ void ask(const Waiting<L, Parts>& row, float* top) const {
+    *top = largest_of_words<L, T>(row.words);
+  }
+  template <class L, int Parts>
+  __device__ void leave(const Waiting<L, Parts>& row, int D, const float* top) const {
+    if (row.n >= 0) fp8.write<L, T>(row.n, row.words, D, *top);
+  }
+  // `shared` holds 32 floats
+  template <class L, int Parts>
+  __device__ void leave_last(const Waiting<L, Parts>& row, int D, float* shared) const {
+    float top[1];
+    ask<L, Parts>(row, top);
+    reduce_row<0>(top, shared);
+    leave<L, Parts>(row, D, top);
+  }
   template <class L, class... Parts>
-  __device__ void put_row(Index n, int D, float* shared, const Parts&... parts) const {
-    Word<T, L::V> words[sizeof...(Parts)][L::Items];
-    const Index row = n * int(sizeof...(Parts)) * D;
+  __device__ void put_row(Waiting<L, int(sizeof...(Parts))>& row, Index n, int D,
+                          const Parts&... parts) const {
     int k = 0;
-    ((store_row<L>(to ? to + row + k * D : nullptr, parts, D, words[k]), ++k), ...);
-    fp8.write<L, T>(n, words, D, shared);
+    (pack_row<L, T>(row.words[k++], parts), ...);
+    row.n = n;
+    if (!to) return;
+#pragma unroll
+    for (k = 0; k < int(sizeof...(Parts)); ++k)
+      store_words<L>(to + (n * int(sizeof...(Parts)) + k) * D, row.words[k], D);
   }
 
   T* to = nullptr;  // null: in 8-bit floats alone

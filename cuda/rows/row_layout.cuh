@@ -58,21 +58,22 @@ __device__ inline void load_row(typename L::Row& to, const T* row, int D) {
 #pragma unroll
   for (int i = 0; i < L::Items; ++i) unpack(to[i], words[i]);
 }
-// to words, and to row unless it is null
 template <class L, class T>
-__device__ inline void store_row(T* row, const typename L::Row& from, int D,
-                                 Word<T, L::V> (&words)[L::Items]) {
+__device__ inline void pack_row(Word<T, L::V> (&words)[L::Items], const typename L::Row& from) {
+#pragma unroll
+  for (int i = 0; i < L::Items; ++i) pack(words[i], from[i]);
+}
+template <class L, class T>
+__device__ inline void store_words(T* row, const Word<T, L::V> (&words)[L::Items], int D) {
   T* lane_data = row + L::column(0);
 #pragma unroll
-  for (int i = 0; i < L::Items; ++i) {
-    pack(words[i], from[i]);
-    store_if(row && L::column(i) < D, lane_data + i * L::step, words[i]);
-  }
+  for (int i = 0; i < L::Items; ++i) store_if(L::column(i) < D, lane_data + i * L::step, words[i]);
 }
 template <class L, class T>
 __device__ inline void store_row(T* row, const typename L::Row& from, int D) {
   Word<T, L::V> words[L::Items];
-  store_row<L>(row, from, D, words);
+  pack_row<L, T>(words, from);
+  store_words<L>(row, words, D);
 }
 // x as it will be read again after store_row to T
 template <class L, class T>
@@ -85,9 +86,22 @@ __device__ inline void round_row(typename L::Row& x) {
   }
 }
 
+// Rows of which nothing waits for the next one: see Fp8RowGrad.
+struct PromptRows {
+  static constexpr int maxima = 0;
+  template <class L, int Parts>
+  struct Waiting {};
+  template <class L, int Parts>
+  __device__ void ask(const Waiting<L, Parts>&, float*) const {}
+  template <class L, int Parts>
+  __device__ void leave(const Waiting<L, Parts>&, int, const float*) const {}
+  template <class L, int Parts>
+  __device__ void leave_last(const Waiting<L, Parts>&, int, float*) const {}
+};
+
 // A gradient's rows; null: not needed.
 template <class T>
-struct RowGrad {
+struct RowGrad : PromptRows {
   RowGrad() = default;
   explicit RowGrad(const Grad& grad) : to(data_or_null<T>(grad.to)), add(grad.add) {}
 
@@ -102,7 +116,8 @@ struct RowGrad {
   }
   // row n, in parts of D columns side by side
   template <class L, class... Parts>
-  __device__ void put_row(Index n, int D, float*, const Parts&... parts) const {
+  __device__ void put_row(Waiting<L, int(sizeof...(Parts))>&, Index n, int D,
+                          const Parts&... parts) const {
     Index offset = n * int(sizeof...(Parts)) * D;
     ((put<L>(offset, parts, D), offset += D), ...);
   }

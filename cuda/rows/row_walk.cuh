@@ -3,6 +3,7 @@
 // sums.
 #pragma once
 
+#include "cuda/common/gates.cuh"
 #include "cuda/common/vectors.cuh"
 #include "cuda/rows/row_layout.cuh"
 
@@ -27,32 +28,32 @@ __device__ inline float weigh(typename L::Row& e, const typename L::Row& u) {
 }
 
 // A row p with rstd r leaves the norm as p * r * weight; z is the gradient of p * r. The gradient
-// of p is r * (z - p * mean), mean = r^2 * sum(z p) / D.
+// of p is r * e, e = z - p * r^2 * sum(z p) / D.
 //
 // If p itself is x * g, x = s * outer a normalised row, the gradient of s needs the sum of dp * p
-// as well: r * (sum(z p) - mean * sum(p^2)), from sums that are at hand before dp is. So one
-// reduction serves both norms.
+// as well, which follows from sums that are at hand before dp is: one reduction serves both norms.
+// Where x is multiplied by r at once, and p with it, e needs no other factor, nor does e * x, which
+// is dp times the x that was not.
 struct NormMeans {
-  // sums: of z * p, of p * p
-  __device__ NormMeans(const float (&sums)[2], float outer, float r, float inverse_D)
-      : inner_mean(sums[0] * inverse_D * r * r),
-        outer_mean(r * (sums[0] - inner_mean * sums[1]) * inverse_D * outer) {}
-  float inner_mean;  // dp = r * (z - p * inner_mean)
-  float outer_mean;  // ds = outer * dx - x * outer_mean, dx = dp * g
+  // sums: of z * p, of p * p, p times r
+  __device__ NormMeans(const float* sums, float outer, float r, float inverse_D)
+      : inner_mean(sums[0] * inverse_D),
+        outer_mean(outer * approximate_reciprocal(r) * (sums[0] - inner_mean * sums[1]) *
+                   inverse_D) {}
+  float inner_mean;  // e = z - p * inner_mean
+  float outer_mean;  // ds = outer * dx - x * outer_mean, dx = r * e * g
 };
 
-// 1 / (1 + exp(-x)), to |x| + 4 ulp, in four instructions: these kernels run out of them before
-// they run out of memory's bandwidth. Where the reciprocal flushes to zero, below x = -87, so do
-// its products.
-__device__ inline float gate(float x) {
-  float power, y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * -1.44269504f));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(1.0f + power));
-  return y;
+// r / (1 + exp(-x)), given `back` = 1 / r, to |x| + 5 ulp, in four instructions: these kernels run
+// out of them before they run out of memory's bandwidth. Where the reciprocal flushes to zero,
+// below x = -87, so do its products.
+__device__ inline float gate(float x, float back = 1.0f) {
+  const float power = approximate_exp2(-kLog2E * x);
+  return approximate_reciprocal(fmaf(power, back, back));
 }
-// the derivative of silu(x) = x * gate(x)
-__device__ inline float silu_slope(float silu, float gate) {
-  return gate + silu * (1.0f - gate);
+// the derivative of silu(x) = x * gate(x), times r as they are
+__device__ inline float silu_slope(float silu, float gate, float back = 1.0f) {
+  return fmaf(silu, fmaf(-gate, back, 1.0f), gate);
 }
 
 // One input matrix of a walk; one that is missing reads as zero. Layouts that do not stage read
