@@ -155,19 +155,22 @@ Index rows_of_part(Index N, Index bytes, Index most) {
 }
 
 bool has_codes(const TernaryProductBackward& a, const DeviceTraits& device) {
-  return a.dy_fp8 || rounded_dy(a, device).bytes > 0;
+  return a.dy_fp8 || (a.dw && library_fp8_dw(a, device));
 }
 
 }  // namespace
 
-RoundedDy rounded_dy(const TernaryProductBackward& a, const DeviceTraits& device) {
-  if (a.dy_fp8 || !a.dx || !a.dw || !library_fp8_product(a, device) || !library_fp8_dw(a, device))
-    return {};
+Fp8DwRows fp8_dw_rows(const TernaryProductBackward& a, const DeviceTraits& device) {
+  if (!a.dw || !rounds_dw(a.backward)) return {};
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
-  RoundedDy out;
+  const bool library = library_fp8_dw(a, device);
+  Fp8DwRows out;
   Pieces space;
-  out.codes = space.take(std::size_t(N * O));
+  if (library && !a.dy_fp8) out.codes = space.take(std::size_t(N * O));
+  if (!library || !a.dy_fp8) out.dy_factors = space.take(bytes_of(N));
   out.factors = space.take(bytes_of(N));
+  out.maxima = space.take(bytes_of(kFoldParts));
+  out.scalars = space.take(bytes_of(5));
   out.bytes = space.bytes;
   return out;
 }
@@ -188,21 +191,16 @@ Fp8Operands fp8_operands(const TernaryProductBackward& a, const DeviceTraits& de
 
 Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTraits& device) {
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
-  const bool library = library_fp8_dw(a, device);
-  Fp8DwOperands out{.rows = library ? rows_of_part(N, O + I, kMostDwOperands) : N};
+  Fp8DwOperands out{.rows = N};
   Pieces space;
-  out.factors = space.take(bytes_of(N));
-  out.scalars = space.take(bytes_of(5));
-  if (library) {
+  if (library_fp8_dw(a, device)) {
+    out.rows = rows_of_part(N, O + I, kMostDwOperands);
     out.dy_transposed = space.take(std::size_t(O * turned_rows(out.rows)));
     out.x_transposed = space.take(std::size_t(I * turned_rows(out.rows)));
     if (a.dw.to.dtype() == DType::bf16 && out.rows < N) out.sums = space.take(bytes_of(O * I));
   } else {
+    out.dy = space.take(bytes_of(N * O));
     out.x = space.take(bytes_of(N * I));
-  }
-  if (!library || !has_codes(a, device)) {
-    out.dy = space.take(std::size_t(N * O) * (library ? 1 : sizeof(float)));
-    out.row_factors = space.take(bytes_of(N));
   }
   out.bytes = space.bytes;
   return out;
@@ -226,7 +224,7 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
     dw = (expands ? bytes_of_bf16(rows_expanded(N, I) * I) : 0) +
          (sums_parts(a) ? bytes_of(O * I) : 0);
   return (library ? kLibraryWorkspace + kFactorBytes : 0) + std::max(dx, dw) +
-         rounded_dy(a, device).bytes;
+         fp8_dw_rows(a, device).bytes;
 }
 
 Index repetition_parts(Index rows, Index columns, const DeviceTraits& device) {

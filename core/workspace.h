@@ -40,7 +40,7 @@ struct Fp8Operands {
   Index rows = 0;
   std::size_t weights = 0;         // (I, O) e4m3
   std::size_t column_factors = 0;  // (I) f32
-  std::size_t dy = 0;              // (rows, O) e4m3, unless it comes so or is rounded for both
+  std::size_t dy = 0;              // (rows, O) e4m3, unless it comes so or dw needs it so
   std::size_t row_factors = 0;     // (rows) f32 beside it
   std::size_t bytes = 0;           // of all
 };
@@ -53,26 +53,26 @@ bool library_fp8_dw(const TernaryProductBackward&, const DeviceTraits&);
 // most 512 MB of both, in equal parts. (Parts cost: a sum in f32 is read and written for each.)
 struct Fp8DwOperands {
   Index rows = 0;                 // of a part
-  std::size_t factors = 0;        // (N) f32, of the rows of x
-  std::size_t scalars = 0;        // (5) f32: the first part's alpha and beta, the others', s
   std::size_t dy_transposed = 0;  // (O, turned_rows(rows)) e4m3, for the library
   std::size_t x_transposed = 0;   // (I, turned_rows(rows)) e4m3, for the library
   std::size_t sums = 0;           // (O, I) f32, of parts of a dw in bf16
+  std::size_t dy = 0;             // (N, O) f32, for the plain kernel
   std::size_t x = 0;              // (N, I) f32, for the plain kernel
-  // (N, O) e4m3, unless it comes so or is rounded for both; or f32 for the plain kernel
-  std::size_t dy = 0;
-  std::size_t row_factors = 0;  // (N) f32 beside it
-  std::size_t bytes = 0;        // of all
+  std::size_t bytes = 0;          // of all
 };
 Fp8DwOperands fp8_dw_operands(const TernaryProductBackward&, const DeviceTraits&);
-// Where the library computes both and dy does not come in 8-bit floats, it is rounded once: what
-// lies at the end of the workspace then, in bytes. Otherwise 0.
-struct RoundedDy {
-  std::size_t codes = 0;    // (N, O) e4m3
-  std::size_t factors = 0;  // (N) f32
-  std::size_t bytes = 0;    // of both
+// What a dw in 8-bit floats needs of every row, at the end of the workspace, in bytes: dy's codes,
+// which a dx in 8-bit floats takes too, and the factors of x.
+struct Fp8DwRows {
+  std::size_t codes = 0;       // (N, O) e4m3, for the library, unless dy comes so
+  std::size_t dy_factors = 0;  // (N) f32, unless the library takes those that come with dy
+  std::size_t factors = 0;     // (N) f32, of the rows of x
+  std::size_t maxima = 0;      // (kFoldParts) f32, of these
+  std::size_t scalars = 0;     // (5) f32: the first part's alpha and beta, the others', s
+  std::size_t bytes = 0;       // of all; 0: no such dw
 };
-RoundedDy rounded_dy(const TernaryProductBackward&, const DeviceTraits&);
+inline constexpr int kFoldParts = 64;
+Fp8DwRows fp8_dw_rows(const TernaryProductBackward&, const DeviceTraits&);
 // of rows that were turned to columns, with zeros behind them
 constexpr Index turned_rows(Index rows) {
   return (rows + 127) / 128 * 128;

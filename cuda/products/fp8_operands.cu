@@ -1,7 +1,6 @@
 // Operands in 8-bit floats (e4m3): rows of dy, weights, and for dw both operands transposed, since
 // the tensor cores take 8-bit operands along the summed dimension only.
 #include "core/workspace.h"
-#include "cuda/common/cluster.cuh"
 #include "cuda/common/device.cuh"
 #include "cuda/products/product_kernels.h"
 #include "cuda/rows/row_fp8.cuh"
@@ -21,7 +20,9 @@ __global__ void __launch_bounds__(L::bound) round_rows(const RoundRows a) {
   const int D = int(a.columns);
   Word<bf16, L::V> words[1][L::Items];
   load_words<L>(words[0], a.dy + n * D, D);
-  Fp8Writer{a.to, a.factors}.write<L, bf16>(n, words, D, shared);
+  float top[1] = {largest_of_words<L, bf16>(words)};
+  reduce_row<0>(top, shared);
+  Fp8Writer{a.to, a.factors}.write<L, bf16>(n, words, D, top[0]);
 }
 
 template <class L>
@@ -69,10 +70,12 @@ constexpr int kTile = 64, kPitch = kTile + 4;  // so that a column's bytes lie i
 
 // A block owns 64 x 64 codes, a thread 16 neighbours of a row and then 16 of a column. 2 bytes an
 // element, which bound it. -1, 0, 1 are e4m3 0xb8, 0x00, 0x38. No sums: reproducible.
-__global__ void __launch_bounds__(kThreads) transpose_ternary(const TransposeTernary a) {
+__device__ inline void transpose_ternary(const TransposeTernary& a, unsigned tile_of_weights) {
   __shared__ __align__(16) unsigned char tile[kTile * kPitch];
+  const unsigned across = unsigned((a.I + kTile - 1) / kTile);
   const int line = int(threadIdx.x) / 4, part = int(threadIdx.x) % 4 * 16;
-  const Index o = Index(blockIdx.y) * kTile, i = Index(blockIdx.x) * kTile;
+  const unsigned down = tile_of_weights / across;
+  const Index o = Index(down) * kTile, i = Index(tile_of_weights - down * across) * kTile;
   uint4 codes{};
   load_if(o + line < a.O && i + part < a.I, codes, a.t + (o + line) * a.I + i + part);
   auto* to = reinterpret_cast<unsigned*>(tile + line * kPitch + part);
@@ -86,85 +89,49 @@ __global__ void __launch_bounds__(kThreads) transpose_ternary(const TransposeTer
     turned[k / 4] |= unsigned(tile[(part + k) * kPitch + line]) << (k % 4 * 8);
   store_if(i + line < a.I && o + part < a.O, a.to + (i + line) * a.O + o + part,
            make_uint4(turned[0], turned[1], turned[2], turned[3]));
-  if (blockIdx.y == 0 && threadIdx.x < kTile && i + threadIdx.x < a.I)
+  if (down == 0 && threadIdx.x < kTile && i + threadIdx.x < a.I)
     a.factors[i + threadIdx.x] = 1.0f / *a.scale;
 }
 
-// The largest power of two with 127 s max(top, 1e-30) <= 448.
-__device__ inline float power_for(float top) {
-  int exponent = 0;
-  const float mantissa = frexpf(fmaxf(top, 1e-30f), &exponent);  // in [1/2, 1)
-  return ldexpf(1.0f, (__fmul_rn(127.0f, mantissa) <= 112.0f ? 2 : 1) - exponent);
-}
-
-// One cluster, or where there is none one block: of each row the factor that its activations take,
-// and their scale. A maximum has no order: reproducible. Bound by the latency of its loads.
-constexpr int kFoldThreads = 1024, kFoldLoads = 8;  // on their way at a time
-constexpr int kFoldBlocks = 8;                      // of a cluster
-
-// the largest of all blocks' numbers; NaN wins
-__device__ inline float largest_of_cluster(float top) {
-  if constexpr (hopper::kClusters) {
-    __shared__ float2 tops[kFoldBlocks];
-    __shared__ std::uint64_t barrier;
-    if (gridDim.x == 1) return top;
-    const auto landed = hopper::shared_address(&barrier);
-    if (threadIdx.x == 0) {
-      hopper::init_barrier(landed, 1);
-      hopper::publish_barriers();
-    }
-    hopper::synchronize_cluster();
-    if (threadIdx.x == 0) hopper::arrive_and_expect(landed, sizeof(tops));
-    if (threadIdx.x < kFoldBlocks)
-      hopper::store_at_block(hopper::shared_address(tops + blockIdx.x), top, 0, landed,
-                             threadIdx.x);
-    hopper::wait_barrier(landed, 0);  // no block ends before every store to it has landed
-    for (const float2& other : tops) top = larger(top, other.x);
-  }
-  return top;
-}
-
-__global__ void __launch_bounds__(kFoldThreads) fold(const FoldFactors a) {
+// One of kFoldParts blocks: a part of the rows. A maximum has no order: reproducible. Bound by the
+// latency of its loads.
+__device__ inline void fold_rows(const FoldFactors& a) {
   __shared__ float shared[32];
-  const Index step = Index(gridDim.x) * kFoldThreads;
-  const Index start = Index(blockIdx.x) * kFoldThreads + threadIdx.x;
   float top[1] = {};
-  for (Index first = start; first < a.N; first += step * kFoldLoads) {
-    float f[kFoldLoads], scale[kFoldLoads];
-#pragma unroll
-    for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * step;
-      f[k] = n < a.N ? a.dy_factors[n] : 0.0f;
-      scale[k] = n < a.N ? a.row_scale[n] : 1.0f;
-    }
-#pragma unroll
-    for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * step;
-      const float g = __fdiv_rn(f[k], scale[k]);
-      top[0] = larger(top[0], g);
-      if (n < a.N) a.factors[n] = a.quotients ? f[k] : g;
-    }
+  for (Index n = Index(blockIdx.x) * kThreads + threadIdx.x; n < a.N; n += kFoldParts * kThreads) {
+    const float f = a.dy_factors[n], g = __fdiv_rn(f, a.row_scale[n]);
+    top[0] = larger(top[0], g);
+    a.factors[n] = a.quotients ? f : g;
   }
   reduce_row<0>(top, shared);
-  const float most = largest_of_cluster(top[0]), s = isnan(most) ? CUDART_NAN_F : power_for(most);
-  for (Index first = start; first < a.N; first += step * kFoldLoads) {
-    float f[kFoldLoads];
-#pragma unroll
-    for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * step;
-      f[k] = n < a.N ? a.factors[n] : 0.0f;
-    }
-#pragma unroll
-    for (int k = 0; k < kFoldLoads; ++k) {
-      const Index n = first + k * step;
-      if (n < a.N) a.factors[n] = f[k] * s;
-    }
-  }
-  if (start > 0) return;
-  a.scalars[0] = a.scalars[2] = __fdiv_rn(1.0f, s);
-  a.scalars[1] = a.add ? 1.0f : 0.0f;
-  a.scalars[3] = 1.0f;
-  a.scalars[4] = s;
+  if (threadIdx.x == 0) a.maxima[blockIdx.x] = top[0];
+}
+
+// Blocks that fold, and behind them blocks that transpose.
+__global__ void __launch_bounds__(kThreads)
+    prepare(const TransposeTernary weights, const FoldFactors fold, unsigned fold_blocks) {
+  if (blockIdx.x < fold_blocks)
+    fold_rows(fold);
+  else
+    transpose_ternary(weights, blockIdx.x - fold_blocks);
+}
+
+// s: the largest power of two with 127 s max(top, 1e-30) <= 448, top the largest of the maxima.
+// Whole warps ask.
+__device__ inline float fold_scale(const float* maxima) {
+  static_assert(kFoldParts == 2 * 32);
+  const int lane = int(threadIdx.x) % 32;
+  const float top = largest_of_warp(larger(maxima[lane], maxima[lane + 32]));
+  int exponent = 0;
+  const float mantissa = frexpf(fmaxf(top, 1e-30f), &exponent);  // in [1/2, 1)
+  const float s = ldexpf(1.0f, (__fmul_rn(127.0f, mantissa) <= 112.0f ? 2 : 1) - exponent);
+  return isnan(top) ? CUDART_NAN_F : s;
+}
+__device__ inline void write_scalars(const DwScalars& a, float s) {
+  a.to[0] = a.to[2] = __fdiv_rn(1.0f, s);
+  a.to[1] = a.add ? 1.0f : 0.0f;
+  a.to[3] = 1.0f;
+  a.to[4] = s;
 }
 
 // --- transposed operands ---
@@ -176,7 +143,7 @@ constexpr int kPieces = kSide / kPiece;  // of a row, or of a column
 
 // Sixteen neighbours of a row, or of what becomes codes of it.
 struct CodesOfRow {
-  __device__ uint4 operator()(Index n, Index column) const {
+  __device__ uint4 operator()(Index n, Index column, float) const {
     return __ldcs(reinterpret_cast<const uint4*>(from + n * columns + column));
   }
   const std::uint8_t* from;
@@ -199,9 +166,9 @@ struct ScaledCodesOfRow {
     return four_codes(number(biased, 0x7540), number(biased, 0x7541), number(biased, 0x7542),
                       number(biased, 0x7543), factor);
   }
-  __device__ uint4 operator()(Index n, Index column) const {
+  __device__ uint4 operator()(Index n, Index column, float s) const {
     const uint4 q = __ldcs(reinterpret_cast<const uint4*>(from + n * columns + column));
-    const float factor = factors[n];
+    const float factor = factors[n] * s;
     return {four(q.x, factor), four(q.y, factor), four(q.z, factor), four(q.w, factor)};
   }
   const std::int8_t* from;
@@ -209,13 +176,12 @@ struct ScaledCodesOfRow {
   Index columns;
 };
 struct ScaledQuotientsOfRow {
-  __device__ uint4 operator()(Index n, Index column) const {
+  __device__ uint4 operator()(Index n, Index column, float s) const {
     float x[2][8];
     load(x[0], from + n * columns + column);
     load(x[1], from + n * columns + column + 8);
-    const auto four = [&](const float* v) {
-      return four_codes(v[0], v[1], v[2], v[3], factors[n]);
-    };
+    const float factor = factors[n] * s;
+    const auto four = [&](const float* v) { return four_codes(v[0], v[1], v[2], v[3], factor); };
     return {four(x[0]), four(x[0] + 4), four(x[1]), four(x[1] + 4)};
   }
   const bf16* from;
@@ -226,18 +192,18 @@ struct ScaledQuotientsOfRow {
 // A block owns 128 rows by 128 columns, a thread 4 rows by 16 columns: it loads four vectors, turns
 // their 4 x 4 bytes in registers and puts words of four rows into shared memory, a column's vectors
 // swapped so that a warp's words lie in different banks. From there warps write whole lines of
-// transposed rows. 2 bytes an element (3 of quotients), which bound it. No sums: reproducible.
+// transposed rows.
 template <class Row>
-__global__ void __launch_bounds__(kThreads)
-    transpose(std::uint8_t* to, const Row row, Index rows, Index columns, Index pitch) {
-  __shared__ __align__(16) unsigned tile[kSide * kWords];
+__device__ inline void transpose(unsigned (&tile)[kSide * kWords], std::uint8_t* to, const Row& row,
+                                 float s, Index rows, Index tile_of_columns) {
   const int piece = int(threadIdx.x) % kPieces, four = int(threadIdx.x) / kPieces;
-  const Index n0 = Index(blockIdx.y) * kSide, c0 = Index(blockIdx.x) * kSide;
+  const Index n0 = Index(blockIdx.y) * kSide, c0 = tile_of_columns * kSide;
+  const Index columns = row.columns, pitch = turned_rows(rows);
   uint4 vectors[4];
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     const Index n = n0 + four * 4 + r, column = c0 + piece * kPiece;
-    vectors[r] = n < rows && column < columns ? row(n, column) : uint4{};
+    vectors[r] = n < rows && column < columns ? row(n, column, s) : uint4{};
   }
   unsigned* const to_tile = tile + piece * kPiece * kWords + (four ^ piece * 4);
 #pragma unroll
@@ -263,20 +229,55 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class Row>
-void launch(const TransposeRows& a, const Row& row, cudaStream_t stream) {
-  const dim3 tiles(unsigned(blocks_for(a.columns, kSide)), unsigned(blocks_for(a.rows, kSide)));
-  transpose<<<tiles, kThreads, 0, stream>>>(a.to, row, a.rows, a.columns, turned_rows(a.rows));
-  launched("[transpose_fp8]");
+template <class Inputs>
+struct Operands {
+  std::uint8_t *dy_to, *x_to;
+  DwScalars scalars;
+  CodesOfRow dy;
+  Inputs x;
+  const float* maxima;
+  Index rows;
+  unsigned dy_tiles;  // across
+};
+
+// Tiles of dy, and behind them tiles of x. 2 bytes an element (3 of quotients), bound by the L2
+// cache. No sums: reproducible.
+template <class Inputs>
+__global__ void __launch_bounds__(kThreads)
+    transpose_operands(const __grid_constant__ Operands<Inputs> a) {
+  __shared__ __align__(16) unsigned tile[kSide * kWords];
+  if (blockIdx.x < a.dy_tiles)
+    return transpose(tile, a.dy_to, a.dy, 1.0f, a.rows, Index(blockIdx.x));
+  const float s = fold_scale(a.maxima);
+  transpose(tile, a.x_to, a.x, s, a.rows, Index(blockIdx.x - a.dy_tiles));
+  if (blockIdx.x == a.dy_tiles && blockIdx.y == 0 && threadIdx.x == 0) write_scalars(a.scalars, s);
+}
+
+template <class Inputs>
+void launch(const TransposeOperands& a, const Inputs& x, cudaStream_t stream) {
+  const auto tiles = [](Index columns) { return unsigned(blocks_for(columns, kSide)); };
+  const Operands<Inputs> task{.dy_to = a.dy_to,
+                              .x_to = a.x_to,
+                              .scalars = a.scalars,
+                              .dy = {a.codes, a.O},
+                              .x = x,
+                              .maxima = a.factors.maxima,
+                              .rows = a.rows,
+                              .dy_tiles = tiles(a.O)};
+  const dim3 grid(task.dy_tiles + tiles(a.I), tiles(a.rows));
+  transpose_operands<<<grid, kThreads, 0, stream>>>(task);
+  launched("[transpose_operands_fp8]");
 }
 
 // A block owns a row, a thread every 256th column; for sizes that the library does not take.
 // sizeof(T) + 4 bytes an element. The CPU's values. Reproducible.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    scale_rows(float* to, const T* from, const float* factors, int columns) {
+    scale_rows(float* to, const DwScalars scalars, const T* from, const RowFactors rows,
+               int columns) {
   const Index row = Index(blockIdx.x) * columns;
-  const float factor = factors[blockIdx.x];
+  const float s = fold_scale(rows.maxima), factor = rows.factors[blockIdx.x] * s;
+  if (blockIdx.x == 0 && threadIdx.x == 0) write_scalars(scalars, s);
   for (int i = int(threadIdx.x); i < columns; i += kThreads)
     to[row + i] = isnan(factor) ? factor : float(__nv_fp8_e4m3(float(from[row + i]) * factor));
 }
@@ -285,9 +286,9 @@ __global__ void __launch_bounds__(kThreads)
 // reproducible.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    count_small(double* count, const T* from, const float* factors, int columns) {
+    count_small(double* count, const T* from, const RowFactors rows, int columns) {
   const Index row = Index(blockIdx.x) * columns;
-  const float factor = factors[blockIdx.x];
+  const float factor = rows.factors[blockIdx.x] * fold_scale(rows.maxima);
   int small = 0;
   for (int i = int(threadIdx.x); i < columns; i += kThreads) {
     const float x = float(from[row + i]);
@@ -339,49 +340,36 @@ void round_rows_through_fp8(float* to, float* factors, const Tensor& dy, cudaStr
   });
 }
 
-void transpose_ternary_fp8(const TransposeTernary& a, cudaStream_t stream) {
-  check(a.O % 16 == 0 && a.I % 16 == 0, "[transpose_ternary_fp8] expected multiples of 16, got (",
-        a.O, ", ", a.I, ")");
-  const dim3 tiles(unsigned(blocks_for(a.I, kTile)), unsigned(blocks_for(a.O, kTile)));
-  transpose_ternary<<<tiles, kThreads, 0, stream>>>(a);
-  launched("[transpose_ternary_fp8]");
+void prepare_fp8(const TransposeTernary& weights, const FoldFactors& fold, cudaStream_t stream) {
+  check(weights.O % 16 == 0 && weights.I % 16 == 0, "[prepare_fp8] expected multiples of 16, got (",
+        weights.O, ", ", weights.I, ")");
+  const unsigned fold_blocks = fold.factors ? kFoldParts : 0;
+  const Index tiles =
+      weights.to ? Index(blocks_for(weights.O, kTile)) * blocks_for(weights.I, kTile) : 0;
+  prepare<<<blocks_for(tiles + fold_blocks, 1), kThreads, 0, stream>>>(weights, fold, fold_blocks);
+  launched("[prepare_fp8]");
 }
 
-void fold_factors(const FoldFactors& a, cudaStream_t stream) {
-  const int blocks = a.clusters ? kFoldBlocks : 1;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {unsigned(blocks), 1, 1};
-  cudaLaunchConfig_t launch{};
-  launch.gridDim = unsigned(blocks);
-  launch.blockDim = kFoldThreads;
-  launch.stream = stream;
-  launch.attrs = &cluster;
-  launch.numAttrs = a.clusters ? 1 : 0;
-  cuda_check(cudaLaunchKernelEx(&launch, fold, a), "[fold_factors]");
-}
-
-void transpose_codes_fp8(const TransposeRows& to, const std::uint8_t* codes, cudaStream_t stream) {
-  launch(to, CodesOfRow{codes, to.columns}, stream);
-}
-
-void transpose_inputs_fp8(const TransposeRows& to, const Tensor& x, const float* factors,
-                          cudaStream_t stream) {
-  if (x.dtype() == DType::i8)
-    launch(to, ScaledCodesOfRow{x.data<std::int8_t>(), factors, to.columns}, stream);
+void transpose_operands_fp8(const TransposeOperands& a, cudaStream_t stream) {
+  check(a.O % kPiece == 0 && a.I % kPiece == 0,
+        "[transpose_operands_fp8] expected multiples of 16, got O ", a.O, ", I ", a.I);
+  if (a.x.dtype() == DType::i8)
+    launch(a, ScaledCodesOfRow{a.x.data<std::int8_t>(), a.factors.factors, a.I}, stream);
   else
-    launch(to, ScaledQuotientsOfRow{x.data<bf16>(), factors, to.columns}, stream);
+    launch(a, ScaledQuotientsOfRow{a.x.data<bf16>(), a.factors.factors, a.I}, stream);
 }
 
-void scale_inputs_fp8(float* to, const Tensor& x, const float* factors, cudaStream_t stream) {
+void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& x,
+                      const RowFactors& factors, cudaStream_t stream) {
   const Index I = x.shape().last(), N = x.elements() / I;
   visit_inputs(x, [&](const auto* from) {
-    scale_rows<<<unsigned(N), kThreads, 0, stream>>>(to, from, factors, int(I));
+    scale_rows<<<unsigned(N), kThreads, 0, stream>>>(to, scalars, from, factors, int(I));
     launched("[scale_inputs_fp8]");
   });
 }
 
-void measure_underflow(double* share, const Tensor& x, const float* factors, cudaStream_t stream) {
+void measure_underflow(double* share, const Tensor& x, const RowFactors& factors,
+                       cudaStream_t stream) {
   const Index I = x.shape().last(), N = x.elements() / I;
   cuda_check(cudaMemsetAsync(share, 0, sizeof(double), stream), "[measure_underflow]");
   visit_inputs(x, [&](const auto* from) {

@@ -87,23 +87,25 @@ void backward_x(const TernaryProductBackward& a, const Library& library) {
                    library.factors());
 }
 
+// The weights as dx in 8-bit floats takes them.
+TransposeTernary turned_weights(const TernaryProductBackward& a, const Library& library) {
+  const Fp8Operands at = fp8_operands(a, library.traits);
+  return {.to = library.at_byte<std::uint8_t>(Library::kCopies + at.weights),
+          .factors = library.at_byte<float>(Library::kCopies + at.column_factors),
+          .t = a.w.t.data<std::int8_t>(),
+          .scale = a.w.scale.data<float>(),
+          .O = a.w.t.shape()[0],
+          .I = a.w.t.shape()[1]};
+}
+
 // The same with dy rounded to 8-bit floats, in which t is exact too: some rows of dy at a time,
 // rounded here unless dy comes so.
-void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
+void backward_x_fp8(const TernaryProductBackward& a, const TransposeTernary& weights,
+                    const Library& library) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
-  const Index I = a.w.t.shape()[1];
   const Fp8Operands at = fp8_operands(a, library.traits);
-  auto *weights = library.at_byte<std::uint8_t>(Library::kCopies + at.weights),
-       *dy = library.at_byte<std::uint8_t>(Library::kCopies + at.dy);
-  auto *column_factors = library.at_byte<float>(Library::kCopies + at.column_factors),
-       *row_factors = library.at_byte<float>(Library::kCopies + at.row_factors);
-  transpose_ternary_fp8({.to = weights,
-                         .factors = column_factors,
-                         .t = a.w.t.data<std::int8_t>(),
-                         .scale = a.w.scale.data<float>(),
-                         .O = O,
-                         .I = I},
-                        library.stream);
+  auto* dy = library.at_byte<std::uint8_t>(Library::kCopies + at.dy);
+  auto* row_factors = library.at_byte<float>(Library::kCopies + at.row_factors);
   for (Index n = 0; n < N; n += at.rows) {
     const Index rows = std::min(at.rows, N - n);
     if (a.dy_fp8) {
@@ -117,14 +119,14 @@ void backward_x_fp8(const TernaryProductBackward& a, const Library& library) {
                       .columns = O},
                      library.stream);
     }
-    library.blas.run({.key = {.shape = {.M = rows, .N = I, .K = O, .transpose_b = true},
+    library.blas.run({.key = {.shape = {.M = rows, .N = weights.I, .K = O, .transpose_b = true},
                               .type = a.dx.to.dtype(),
                               .operands = OperandKind::scaled_fp8},
                       .c = a.dx.to.slice(n, rows).raw(),
                       .a = dy,
-                      .b = weights,
+                      .b = weights.to,
                       .row_scales = row_factors,
-                      .column_scales = column_factors,
+                      .column_scales = weights.factors,
                       .workspace = library.space.raw()},
                      library.stream);
   }
@@ -179,88 +181,82 @@ void backward_w(const TernaryProductBackward& a, const Library& library) {
   (a.dw.add ? add_to_bf16 : round_to_bf16)(a.dw.to.data<bf16>(), sum, O * I, library.stream);
 }
 
-// dw = dy^T x in 8-bit floats, both operands transposed, so many rows at a time.
-void backward_w_fp8(const TernaryProductBackward& a, const Library& library) {
+// What a dw in 8-bit floats needs of every row, at the end of the workspace.
+struct DwRows {
+  DwRows(const TernaryProductBackward& a, const Fp8DwRows& at, const Tensor& space) {
+    if (at.bytes == 0) return;
+    auto* const first = space.data<std::int8_t>() + (space.bytes() - at.bytes);
+    codes = reinterpret_cast<std::uint8_t*>(first + at.codes);
+    dy_factors = reinterpret_cast<float*>(first + at.dy_factors);
+    fold = {.factors = reinterpret_cast<float*>(first + at.factors),
+            .maxima = reinterpret_cast<float*>(first + at.maxima),
+            .dy_factors = dy_factors,
+            .row_scale = a.x.row_scale.data<float>(),
+            .N = a.x.q.shape()[0],
+            .quotients = a.x.q.dtype() != DType::i8};
+    scalars = reinterpret_cast<float*>(first + at.scalars);
+  }
+  RowFactors factors(Index first) const { return {fold.factors + first, fold.maxima}; }
+
+  std::uint8_t* codes = nullptr;
+  float* dy_factors = nullptr;
+  FoldFactors fold{};
+  float* scalars = nullptr;
+};
+
+// dw = dy^T x in 8-bit floats, both operands transposed, so many rows at a time. dy comes as codes.
+void backward_w_fp8(const TernaryProductBackward& a, const DwRows& of, const Library& library) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
-  const auto floats = [&](std::size_t offset) {
-    return library.at_byte<float>(Library::kCopies + offset);
-  };
-  const auto codes = [&](std::size_t offset) {
-    return library.at_byte<std::uint8_t>(Library::kCopies + offset);
-  };
   const Fp8DwOperands at = fp8_dw_operands(a, library.traits);
-  const std::uint8_t* dy = codes(at.dy);
-  const float* dy_factors = floats(at.row_factors);
-  if (a.dy_fp8) {
-    dy = static_cast<const std::uint8_t*>(a.dy_fp8.codes.raw());
-    dy_factors = a.dy_fp8.factors.data<float>();
-  } else {
-    round_rows_fp8({.to = codes(at.dy),
-                    .factors = floats(at.row_factors),
-                    .dy = a.dy.data<bf16>(),
-                    .rows = N,
-                    .columns = O},
-                   library.stream);
-  }
+  auto *dy_turned = library.at_byte<std::uint8_t>(Library::kCopies + at.dy_transposed),
+       *x_turned = library.at_byte<std::uint8_t>(Library::kCopies + at.x_transposed);
+  auto* const sum = library.at_byte<float>(Library::kCopies + at.sums);
   const bool sums = at.sums != 0;
-  float *factors = floats(at.factors), *scalars = floats(at.scalars);
-  fold_factors({.factors = factors,
-                .scalars = scalars,
-                .dy_factors = dy_factors,
-                .row_scale = a.x.row_scale.data<float>(),
-                .N = N,
-                .quotients = a.x.q.dtype() == DType::bf16,
-                .add = !sums && a.dw.add,
-                .clusters = library.traits.clusters},
-               library.stream);
-  if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, factors, library.stream);
+  if (a.underflow)
+    measure_underflow(a.underflow.data<double>(), a.x.q, of.factors(0), library.stream);
   for (Index n = 0; n < N; n += at.rows) {
     const Index rows = std::min(at.rows, N - n);
-    std::uint8_t *dy_turned = codes(at.dy_transposed), *x_turned = codes(at.x_transposed);
-    transpose_codes_fp8({.to = dy_turned, .rows = rows, .columns = O}, dy + n * O, library.stream);
-    transpose_inputs_fp8({.to = x_turned, .rows = rows, .columns = I}, a.x.q.slice(n, rows),
-                         factors + n, library.stream);
-    const bool add = n > 0 || (!sums && a.dw.add);
+    transpose_operands_fp8({.dy_to = dy_turned,
+                            .x_to = x_turned,
+                            .scalars = {.to = of.scalars, .add = !sums && a.dw.add},
+                            .codes = static_cast<const std::uint8_t*>(a.dy_fp8.codes.raw()) + n * O,
+                            .x = a.x.q.slice(n, rows),
+                            .factors = of.factors(n),
+                            .rows = rows,
+                            .O = O,
+                            .I = I},
+                           library.stream);
     library.blas.run(
         {.key = {.shape = {.M = O, .N = I, .K = turned_rows(rows), .transpose_b = true},
                  .type = sums ? DType::f32 : a.dw.to.dtype(),
-                 .add = add,
+                 .add = n > 0 || (!sums && a.dw.add),
                  .device_factors = true,
                  .operands = OperandKind::fp8},
-         .c = sums ? floats(at.sums) : a.dw.to.raw(),
+         .c = sums ? static_cast<void*>(sum) : a.dw.to.raw(),
          .a = dy_turned,
          .b = x_turned,
-         .factors = scalars + (n > 0 ? 2 : 0),
+         .factors = of.scalars + (n > 0 ? 2 : 0),
          .workspace = library.space.raw()},
         library.stream);
   }
   if (!sums) return;
-  (a.dw.add ? add_to_bf16 : round_to_bf16)(a.dw.to.data<bf16>(), floats(at.sums), O * I,
-                                           library.stream);
+  (a.dw.add ? add_to_bf16 : round_to_bf16)(a.dw.to.data<bf16>(), sum, O * I, library.stream);
 }
 
 // The same by the plain kernel, of f32 copies.
-void backward_w_rounded(const TernaryProductBackward& a, const Fp8DwOperands& at, void* space,
-                        cudaStream_t stream) {
+void backward_w_rounded(const TernaryProductBackward& a, const DwRows& of, const Fp8DwOperands& at,
+                        void* space, cudaStream_t stream) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
-  const auto floats = [&](std::size_t offset) {
-    return reinterpret_cast<float*>(static_cast<std::byte*>(space) + offset);
-  };
-  float *dy = floats(at.dy), *x = floats(at.x), *scalars = floats(at.scalars);
-  rows_through_fp8(dy, floats(at.row_factors), a, stream);
-  fold_factors({.factors = floats(at.factors),
-                .scalars = scalars,
-                .dy_factors = floats(at.row_factors),
-                .row_scale = a.x.row_scale.data<float>(),
-                .N = N,
-                .quotients = a.x.q.dtype() != DType::i8},
-               stream);
-  if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, floats(at.factors), stream);
-  scale_inputs_fp8(x, a.x.q, floats(at.factors), stream);
+  auto *const dy = reinterpret_cast<float*>(static_cast<std::byte*>(space) + at.dy),
+              *const x = reinterpret_cast<float*>(static_cast<std::byte*>(space) + at.x);
+  rows_through_fp8(dy, of.dy_factors, a, stream);
+  prepare_fp8({}, of.fold, stream);
+  if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, of.factors(0), stream);
+  scale_inputs_fp8(x, {.to = of.scalars}, a.x.q, of.factors(0), stream);
   by_plain_kernel(a.dw, shape_of_dw(N, O, I), {.data = dy, .type = DType::f32},
-                  {.data = x, .type = DType::f32}, stream, scalars + 4);
+                  {.data = x, .type = DType::f32}, stream, of.scalars + 4);
 }
 
 }  // namespace
@@ -294,21 +290,26 @@ void CudaBackend::run(const TernaryProductBackward& given) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
   const Index I = a.x.q.shape()[1];
   const Tensor space = workspace(a);
-  if (const RoundedDy at = rounded_dy(a, traits_); at.bytes) {
-    auto* const rounded = space.data<std::int8_t>() + space.bytes() - at.bytes;
-    a.dy_fp8 = {.codes = Tensor::borrow(*this, {N, O}, DType::e4m3, rounded + at.codes),
-                .factors = Tensor::borrow(*this, {N}, DType::f32, rounded + at.factors)};
-    round_rows_fp8({.to = static_cast<std::uint8_t*>(a.dy_fp8.codes.raw()),
-                    .factors = a.dy_fp8.factors.data<float>(),
+  const bool by_library = library_product(a.real(), O, I);
+  const bool dx_by_fp8 = a.dx && library_fp8_product(a, traits_);
+  const bool dw_by_fp8 = a.dw && library_fp8_dw(a, traits_);
+  const Library library{*blas_, traits_, space, stream_};
+  DwRows rows(a, fp8_dw_rows(a, traits_), space);
+  if (dw_by_fp8 && !a.dy_fp8) {
+    a.dy_fp8 = {.codes = Tensor::borrow(*this, {N, O}, DType::e4m3, rows.codes),
+                .factors = Tensor::borrow(*this, {N}, DType::f32, rows.dy_factors)};
+    round_rows_fp8({.to = rows.codes,
+                    .factors = rows.dy_factors,
                     .dy = a.dy.data<bf16>(),
                     .rows = N,
                     .columns = O},
                    stream_);
   }
-  const bool by_library = library_product(a.real(), O, I);
-  const Library library{*blas_, traits_, space, stream_};
-  if (a.dx && library_fp8_product(a, traits_))
-    backward_x_fp8(a, library);
+  if (dw_by_fp8) rows.fold.dy_factors = a.dy_fp8.factors.data<float>();
+  const TransposeTernary weights = dx_by_fp8 ? turned_weights(a, library) : TransposeTernary{};
+  if (dx_by_fp8 || dw_by_fp8) prepare_fp8(weights, dw_by_fp8 ? rows.fold : FoldFactors{}, stream_);
+  if (dx_by_fp8)
+    backward_x_fp8(a, weights, library);
   else if (a.dx && rounds_dx(a.backward))
     backward_x_rounded(a, library.at_byte<float>(by_library ? Library::kCopies : 0), stream_);
   else if (a.dx && by_library)
@@ -320,10 +321,10 @@ void CudaBackend::run(const TernaryProductBackward& given) {
                       .type = a.x.q.dtype(),
                       .row_scale = a.x.row_scale.data<float>(),
                       .dequantized = a.real()};
-  if (a.dw && library_fp8_dw(a, traits_))
-    backward_w_fp8(a, library);
+  if (dw_by_fp8)
+    backward_w_fp8(a, rows, library);
   else if (a.dw && rounds_dw(a.backward))
-    backward_w_rounded(a, fp8_dw_operands(a, traits_),
+    backward_w_rounded(a, rows, fp8_dw_operands(a, traits_),
                        library.at_byte<std::byte>(by_library ? Library::kCopies : 0), stream_);
   else if (a.dw && by_library)
     backward_w(a, library);

@@ -51,40 +51,54 @@ void round_rows_through_fp8(float* to, float* factors, const Tensor& dy, cudaStr
 // The ternary weights (O, I) as e4m3, exactly and transposed, and for each of the I columns of dx
 // the factor that undoes their scale. O and I: multiples of 16.
 struct TransposeTernary {
-  std::uint8_t* to = nullptr;      // out (I, O) e4m3
+  std::uint8_t* to = nullptr;      // out (I, O) e4m3; null: not needed
   float* factors = nullptr;        // out (I) 1 / scale
   const std::int8_t* t = nullptr;  // in  (O, I)
   const float* scale = nullptr;    // in  (1) on the device
   Index O = 0, I = 0;
 };
-void transpose_ternary_fp8(const TransposeTernary& transpose, cudaStream_t stream);
-
-// Of dw in 8-bit floats (core/kernels/product.h): g = f / row_scale of each row, and s.
+// Of dw in 8-bit floats (core/kernels/product.h): g = f / row_scale of each row.
 struct FoldFactors {
-  float* factors = nullptr;           // out (N) g s, of quotients f s
-  float* scalars = nullptr;           // out (5) 1 / s, add ? 1 : 0, 1 / s, 1, s; s is NaN if a row
-                                      // is not finite
+  float* factors = nullptr;           // out (N) g, of quotients f; null: not needed
+  float* maxima = nullptr;            // out (kFoldParts) the largest g of a part of the rows
   const float* dy_factors = nullptr;  // in  (N) f
   const float* row_scale = nullptr;   // in  (N)
   Index N = 0;
-  bool quotients = false, add = false;
-  bool clusters = false;  // whether the device has them
+  bool quotients = false;
 };
-void fold_factors(const FoldFactors& fold, cudaStream_t stream);
+// both, which depend on nothing of one another, in one launch
+void prepare_fp8(const TransposeTernary& weights, const FoldFactors& fold, cudaStream_t stream);
 
-// Rows turned to columns, with zeros behind the last row. columns: a multiple of 16.
-struct TransposeRows {
-  std::uint8_t* to = nullptr;  // out (columns, turned_rows(rows)) e4m3
-  Index rows = 0, columns = 0;
+// Those factors of some rows, to be multiplied by s, which follows from the maxima: NaN if a row is
+// not finite.
+struct RowFactors {
+  const float* factors = nullptr;  // in (rows)
+  const float* maxima = nullptr;   // in (kFoldParts)
 };
-void transpose_codes_fp8(const TransposeRows& to, const std::uint8_t* codes, cudaStream_t stream);
-// e4m3(x factors[row]); x (rows, columns) i8, or bf16
-void transpose_inputs_fp8(const TransposeRows& to, const Tensor& x, const float* factors,
-                          cudaStream_t stream);
-// to (N, I) f32 = e4m3(x factors[row]), NaN where the factor is; any size; x i8, bf16 or f32
-void scale_inputs_fp8(float* to, const Tensor& x, const float* factors, cudaStream_t stream);
+// out (5) 1 / s, add ? 1 : 0, 1 / s, 1, s
+struct DwScalars {
+  float* to = nullptr;
+  bool add = false;
+};
+
+// Rows turned to columns, with zeros behind the last row: of dy, and e4m3(x factor s) of x, i8 or
+// bf16. O and I: multiples of 16.
+struct TransposeOperands {
+  std::uint8_t* dy_to = nullptr;        // out (O, turned_rows(rows)) e4m3
+  std::uint8_t* x_to = nullptr;         // out (I, turned_rows(rows)) e4m3
+  DwScalars scalars{};                  // out
+  const std::uint8_t* codes = nullptr;  // in  (rows, O) e4m3
+  Tensor x{};                           // in  (rows, I)
+  RowFactors factors{};                 // in
+  Index rows = 0, O = 0, I = 0;
+};
+void transpose_operands_fp8(const TransposeOperands& transpose, cudaStream_t stream);
+// to (N, I) f32 = e4m3(x factor s), NaN where the factor is; any size; x i8, bf16 or f32
+void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& x,
+                      const RowFactors& factors, cudaStream_t stream);
 // The share of these codes that are below 2^-6 while their x is not 0.
-void measure_underflow(double* share, const Tensor& x, const float* factors, cudaStream_t stream);
+void measure_underflow(double* share, const Tensor& x, const RowFactors& factors,
+                       cudaStream_t stream);
 
 // Matrix products for every size and alignment, on sm_80 and later. All matrices are row-major.
 
