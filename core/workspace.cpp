@@ -255,19 +255,21 @@ Index scan_shared_bytes(const ScanShape& shape, Index groups, Index blocks) {
   return groups * (stages + links + received + kBarrier) + kScanChannels * Index(sizeof(float));
 }
 
-// From measurements of all divisions (docs/benchmarks/h200.md). Many columns: clusters of four
-// small blocks, so that no multiprocessor waits for another at the end. Few: one block with all
-// groups to a multiprocessor, in the largest clusters that are all resident; of larger ones than
-// two an eighth of the multiprocessors is left over.
+// From measurements of all divisions (docs/benchmarks/h200.md). Many columns: one block with all
+// groups to a multiprocessor, if these fill nine tenths of their waves and every group has four
+// turns; otherwise clusters of two small blocks, so that no multiprocessor waits for another at the
+// end. Few: one block with all groups to a multiprocessor, in the largest clusters that are all
+// resident; of larger ones than two an eighth of the multiprocessors is left over.
 ScanCut scan_cut(const Tensor& h, const ScanShape& shape, const DeviceTraits& device) {
   const Index B = h.shape()[0], T = h.shape()[1], D = h.shape()[2];
   const Index chunks = pieces(T, shape.steps(bits(h.dtype()) / 8));
   const Index columns = B * pieces(D, kScanChannels), all = device.multiprocessors;
-  const bool many = columns > all;
   Index groups = shape.groups, blocks = 1;
-  if (many) {
-    groups = device.clusters ? 1 : 2;
-    blocks = device.clusters ? 4 : 1;
+  if (columns > all && !device.clusters) {
+    groups = 2;
+  } else if (columns > all) {
+    if (10 * columns < 9 * all * pieces(columns, all) || chunks < 4 * groups)
+      groups = 1, blocks = 2;
   } else if (device.clusters) {
     if (columns * 2 <= all) blocks = 2;
     while (blocks >= 2 && blocks < 8 && columns * blocks * 2 <= all - all / 8) blocks *= 2;

@@ -25,12 +25,21 @@ TEST_F(ScanCutTest, CountsChunksAndColumns) {
   EXPECT_EQ(forward.groups, 3);
 }
 
-TEST_F(ScanCutTest, ManyColumnsAreWalkedBySmallBlocks) {
-  for (const Index D : {1024, 2048, 2560}) {
-    EXPECT_EQ(cut(16, 2048, D).blocks, 4);
-    EXPECT_EQ(cut(16, 2048, D).groups, 1);
-  }
-  EXPECT_EQ(cut(128, 256, 1024).blocks, 2);  // 4 chunks
+TEST_F(ScanCutTest, ManyColumnsAreWalkedByABlockToAMultiprocessorIfThatFillsThem) {
+  const auto is = [&](Index B, Index T, Index D, Index groups, Index blocks) {
+    const ScanCut got = cut(B, T, D);
+    EXPECT_EQ(got.groups, groups) << B << ' ' << T << ' ' << D;
+    EXPECT_EQ(got.blocks, blocks) << B << ' ' << T << ' ' << D;
+  };
+  is(32, 2048, 1024, 3, 1);  // 512 columns of 528 in four waves
+  is(16, 2048, 2048, 3, 1);
+  is(8, 2048, 2560, 1, 2);  // 320 of 396
+  is(133, 2048, 64, 1, 2);  // 133 of 264
+  is(237, 2048, 64, 1, 2);
+  is(238, 2048, 64, 3, 1);  // nine tenths
+  is(256, 704, 64, 1, 2);   // 11 chunks: less than four turns a group
+  is(256, 768, 64, 3, 1);
+  is(128, 256, 1024, 1, 2);
 }
 
 TEST_F(ScanCutTest, FewColumnsByClustersThatAreAllResident) {
