@@ -12,7 +12,7 @@ for pair in "$@"; do
   name=${pair#*:}_${pair%%:*}
   "$tern" train configs/books-370m.toml --device cuda --set run.seed="${pair%%:*}" --set precision.backward="${pair#*:}" \
     --set run.name="$name" --set run.directory="$out" --set run.tokens=38_000_000 \
-    --set optimizer.lr=1e-3 --set schedule.warmup=10% --set data.source.0.validation=corpora/books-val \
+    --set optimizer.lr=1e-3 --set schedule.warmup=40% --set data.source.0.validation=corpora/books-val \
     --set logging.sample_interval=0 --set logging.validation_interval=145 --set logging.validation_tokens=1_000_000 \
     --set checkpoint.interval=0 --set checkpoint.keep_best=false >"$out/$name.log" 2>&1 ||
     { echo "$name: exit code $?"; tail -n 2 "$out/$name.log"; continue; }
