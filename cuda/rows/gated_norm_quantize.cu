@@ -67,8 +67,8 @@ struct Backward {
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads dy, g and h, writes dg and dh: 5 A D bytes a row, and D if dg
-// goes in 8-bit floats too, bound by memory, one row ahead; one reduction a row (NormMeans).
-// f32. Reproducible: P depends on shape and device alone.
+// goes in 8-bit floats too, one row ahead; one reduction a row (NormMeans). Bound by memory,
+// closely followed by instructions. f32. Reproducible: P depends on shape and device alone.
 template <class L, class A, class GateGrad>
 __global__ void __launch_bounds__(L::bound)
     gated_norm_quantize_backward(const Backward<A, GateGrad> a) {

@@ -80,9 +80,9 @@ struct Backward {
 
 // Block p owns rows p, p + P, ..., a thread its Items * V columns and their weight gradients, in
 // registers until the last row. Reads sum, dsum and K dy, writes dx and dbranch: (3 R + (K + 1) A)
-// D bytes a row, and D if dbranch goes in 8-bit floats too, bound by memory, one row ahead; one
-// reduction a row (NormMeans). f32. Reproducible: P depends on shape and
-// device alone.
+// D bytes a row, and D if dbranch goes in 8-bit floats too, one row ahead; one reduction a row
+// (NormMeans). Bound by memory, closely followed by instructions. f32. Reproducible: P depends on
+// shape and device alone.
 template <class L, class R, class A, int K, class BranchGrad>
 __global__ void __launch_bounds__(L::bound)
     norm_quantize_backward(const Backward<R, A, K, BranchGrad> a) {

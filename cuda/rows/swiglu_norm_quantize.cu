@@ -90,10 +90,10 @@ struct Backward {
 
 // Block q owns rows q, q + P, ..., a thread its Items * V columns of a and of b and their weight
 // gradients, in registers until the last row; gates and what is made of them are times r = rstd,
-// which saves multiplications. Reads dy and ab, writes dab: 5 A H bytes a row, and
-// 2 H if in 8-bit floats too, 3 A H + 2 H if in these alone, bound by memory, one row ahead; one
-// reduction a row. f32. Reproducible: P depends on shape and device
-// alone. The bound means 80 registers, so that two blocks of 352 threads (H = 5632) fit.
+// which saves multiplications. Reads dy and ab, writes dab: 5 A H bytes a row, and 2 H if in 8-bit
+// floats too, 3 A H + 2 H if in these alone, one row ahead; one reduction a row. Bound by memory,
+// closely followed by instructions. f32. Reproducible: P depends on shape and device alone. The
+// bound means 80 registers, so that two blocks of 352 threads (H = 5632) fit.
 template <class L, class A, class AbGrad>
 __global__ void __launch_bounds__(L::staged ? 768 : L::bound)
     swiglu_norm_quantize_backward(const Backward<A, AbGrad> a) {
