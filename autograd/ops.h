@@ -52,6 +52,11 @@ QuantizedVar quantize_ternary(const Var& w);
 // x = q / row_scale (N, D)
 Var dequantize(const QuantizedVar& x);
 
+// How quantised rows reach backward: kept; or made again, from the sum, when backward first asks
+// for one, as codes or, where activations are bf16, as the quotients that products in bf16
+// multiply. Weights must not change until then.
+enum class RowsAgain { no, quotients, codes };
+
 struct NormQuantized {
   Var sum{};                         // (N, D) x + branch; x itself without branch
   std::vector<QuantizedVar> rows{};  // (N, D) one for each weight
@@ -60,25 +65,23 @@ struct NormQuantized {
 // u = rms_norm(x + branch, block_weight), then for each weight: quantise(rms_norm(u, weight)).
 // x, branch (N, D); branch and block_weight may be empty Vars; block_weight, weights (D), 1 to 3.
 // quantized == false keeps the normalised rows as real numbers. activations: dtype of those, and of
-// the gradients of the codes; by default that of x. recompute, here and below: the rows are not
-// kept but made again, from the sum, when backward first asks for one; weights must not change
-// until then.
+// the gradients of the codes; by default that of x.
 NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
                             const std::vector<Var>& weights, double eps, bool quantized = true,
-                            std::optional<DType> activations = {}, bool recompute = false);
+                            std::optional<DType> activations = {}, RowsAgain again = {});
 
 // quantise(rms_norm(rms_norm(g, g_weight) * silu(h), weight));  g, h (N, D), g_weight, weight (D)
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
-                                 double eps, bool quantized = true, bool recompute = false);
+                                 double eps, bool quantized = true, RowsAgain again = {});
 
 // quantise(rms_norm(silu(a) * b, weight));  ab (N, 2H) holds a then b, weight (H)
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps,
-                                  bool quantized = true, bool recompute = false);
+                                  bool quantized = true, RowsAgain again = {});
 // a, b (N, H) each
 QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight, double eps,
-                                  bool quantized = true, bool recompute = false);
+                                  bool quantized = true, RowsAgain again = {});
 
-// silu(a) * b (N, H);  ab (N, 2H) holds a then b
+// silu(a) * b (N, H);  ab (N, 2H) holds a then b. recompute: not kept but made again in backward
 Var swiglu(const Var& ab, bool recompute = false);
 
 // Ternary products and the BitLinear layer's arithmetic.   (arXiv 2406.02528, BitLinear)

@@ -162,6 +162,8 @@ bool has_codes(const TernaryProductBackward& a, const DeviceTraits& device) {
 
 Fp8DwRows fp8_dw_rows(const TernaryProductBackward& a, const DeviceTraits& device) {
   if (!a.dw || !rounds_dw(a.backward)) return {};
+  check(a.x.q.dtype() == DType::i8,
+        "[ternary_product] a dw in 8-bit floats expects x as codes, got ", a.x.q);
   const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
   const bool library = library_fp8_dw(a, device);
   Fp8DwRows out;

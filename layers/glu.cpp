@@ -17,7 +17,7 @@ Residual Glu::operator()(const Pass& pass, Residual in, Parameter& norm, const M
   const Var ab =
       gate_proj_(pass, "gate_proj", std::exchange(u.rows[0], {}), with.backward);  // (N, 2H)
   QuantizedVar hidden = swiglu_norm_quantize(ab, leaf(pass.tape, down_proj_.norm_weight), with.eps,
-                                             with.quantized, with.recompute);  // (N, H)
+                                             with.quantized, with.rows_again());  // (N, H)
   return {.x = u.sum,
           .branch = down_proj_(pass, "down_proj", std::exchange(hidden, {}), with.backward)};
 }

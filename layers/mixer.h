@@ -43,6 +43,11 @@ struct MixerInput {
   DType activations = DType::f32;  // of what products write and branches carry
   bool recompute = false;          // norms, quantisers and the scan run again in backward
   BackwardProducts backward{};     // of the blocks' ternary products
+
+  RowsAgain rows_again() const {
+    if (!recompute) return RowsAgain::no;
+    return rounds_dw(backward) ? RowsAgain::codes : RowsAgain::quotients;
+  }
 };
 
 // What projections read of the stream: in.x + in.branch through the block's norm, then for each of

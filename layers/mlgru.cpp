@@ -47,9 +47,9 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   out = {};
   const Var weight = leaf(tape, o_proj_.norm_weight);
   QuantizedVar y = gated ? gated_norm_quantize(g, h, leaf(tape, g_norm_), weight, with.eps,
-                                               with.quantized, with.recompute)
+                                               with.quantized, with.rows_again())
                          : norm_quantize(h, {}, {}, {weight}, with.eps, with.quantized,
-                                         with.activations, with.recompute)
+                                         with.activations, with.rows_again())
                                .rows[0];
   h = {};
   return {.x = u.sum, .branch = project("o_proj", o_proj_, y)};

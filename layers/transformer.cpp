@@ -98,7 +98,7 @@ Residual AttentionMixer::operator()(const Pass& pass, Residual in, Parameter& no
   QuantizedVar rows{.codes = h};
   if (o_proj_.has_norm())
     rows = norm_quantize(h, {}, {}, {leaf(pass.tape, o_proj_.norm_weight)}, with.eps,
-                         with.quantized, with.activations, with.recompute)
+                         with.quantized, with.activations, with.rows_again())
                .rows[0];
   h = {};
   return {.x = stream.x, .branch = o_proj_(pass, "o_proj", std::exchange(rows, {}), with.backward)};
@@ -145,7 +145,7 @@ Residual SwigluMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
     const Var a = gate_proj_(pass, "gate_proj", std::exchange(u.rows[0], {}), with.backward);
     const Var b = up_proj_(pass, "up_proj", std::exchange(u.rows[1], {}), with.backward);
     hidden = swiglu_norm_quantize(a, b, leaf(pass.tape, down_proj_.norm_weight), with.eps,
-                                  with.quantized, with.recompute);
+                                  with.quantized, with.rows_again());
   }
   return {.x = u.sum,
           .branch = down_proj_(pass, "down_proj", std::exchange(hidden, {}), with.backward)};

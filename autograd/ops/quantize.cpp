@@ -7,14 +7,14 @@ namespace {
 enum class For { forward, backward };
 
 // How rows (N, D) are written: int8 codes beside a scale, or, without a scale, real numbers. For
-// backward they are quotients where activations are bf16: there products multiply those, which they
-// would otherwise make of the codes.
+// backward quotients may be asked for: products in bf16 multiply those, which they would otherwise
+// make of the codes.
 struct RowFormat {
-  RowFormat(Backend& backend, Index N, Index D, DType real, bool quantized)
+  RowFormat(Backend& backend, Index N, Index D, DType real, bool quantized, RowsAgain again)
       : on(backend),
         shape{N, D},
         forward(quantized ? DType::i8 : real),
-        backward(real == DType::bf16 ? real : forward) {
+        backward(again == RowsAgain::quotients && real == DType::bf16 ? real : forward) {
     if (quantized) scale = Tensor(on, {N}, accumulator(real));
   }
   Quantized rows(For pass) const {
@@ -37,7 +37,7 @@ void check_weight(const char* what, const Var& weight, Index D, DType dtype) {
 QuantizedVar quantize_rows(const Var& x) {
   const auto [N, D] = dims<2>(x.value, "[quantize_rows] x (N, D)");
   Backend& on = x.value.backend();
-  const Quantized y = RowFormat(on, N, D, x.value.dtype(), true).rows(For::forward);
+  const Quantized y = RowFormat(on, N, D, x.value.dtype(), true, RowsAgain::no).rows(For::forward);
   on.run(QuantizeRows{.y = y, .x = x.value});
   return {.codes = {y.q, x.tape, x.slot}, .scale = y.row_scale, .real = x.value.dtype()};
 }
@@ -128,7 +128,7 @@ Tape::Backward norm_quantize_backward(const Tensor& sum, const NormRows& norm) {
 
 NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_weight,
                             const std::vector<Var>& weights, double eps, bool quantized,
-                            std::optional<DType> activations, bool recompute) {
+                            std::optional<DType> activations, RowsAgain rows_again) {
   const auto [N, D] = dims<2>(x.value, "[norm_quantize] x (N, D)");
   const DType residual = x.value.dtype(), real = activations.value_or(residual);
   check_norm_quantize(x, branch, block_weight, weights, real);
@@ -139,7 +139,7 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
                 .eps = eps};
   std::vector<Var> inputs{x, branch, block_weight};
   for (const Var& w : weights) {
-    norm.formats.emplace_back(on, N, D, real, quantized);
+    norm.formats.emplace_back(on, N, D, real, quantized, rows_again);
     norm.weights.push_back(w.value);
     inputs.push_back(w);
   }
@@ -152,13 +152,14 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
   const auto again = once([norm, sum] { return norm(For::backward, sum, {}, {}); });
   for (std::size_t k = 0; k < weights.size(); ++k) {
     out.rows.push_back({.codes = vars[1 + k], .scale = norm.formats[k].scale, .real = real});
-    if (recompute) out.rows[k].codes.recompute = [again, k] { return again()[k]; };
+    if (rows_again != RowsAgain::no)
+      out.rows[k].codes.recompute = [again, k] { return again()[k]; };
   }
   return out;
 }
 
 QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight, const Var& weight,
-                                 double eps, bool quantized, bool recompute) {
+                                 double eps, bool quantized, RowsAgain again) {
   const auto [N, D] = dims<2>(g.value, "[gated_norm_quantize] g (N, D)");
   const DType real = g.value.dtype(), exact = accumulator(real);
   check(h.value.shape() == g.value.shape() && h.value.dtype() == real,
@@ -167,7 +168,7 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
   check_weight("[gated_norm_quantize] weight", weight, D, exact);
   Backend& on = g.value.backend();
   const Tensor rstd(on, {N, 2}, exact);
-  const RowFormat format(on, N, D, real, quantized);
+  const RowFormat format(on, N, D, real, quantized, again);
   const auto make = [=, g = g.value, gw = g_weight.value, w = weight.value](For pass,
                                                                             const Tensor& state) {
     const Quantized y = format.rows(pass);
@@ -195,13 +196,13 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
                                          .rstd = rstd});
       },
       real);
-  if (recompute)
+  if (again != RowsAgain::no)
     codes.recompute = once([make, h = in_backward(h)] { return make(For::backward, h()); });
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 
 QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight, double eps,
-                                  bool quantized, bool recompute) {
+                                  bool quantized, RowsAgain again) {
   const auto [N, columns] = dims<2>(
       a.value, b.value ? "[swiglu_norm_quantize] a (N, H)" : "[swiglu_norm_quantize] ab (N, 2H)");
   check(b.value || columns % 2 == 0, "[swiglu_norm_quantize] expected an even width, ab is ",
@@ -213,7 +214,7 @@ QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight,
   check_weight("[swiglu_norm_quantize] weight", weight, H, exact);
   Backend& on = a.value.backend();
   const Tensor rstd(on, {N}, exact);
-  const RowFormat format(on, N, H, real, quantized);
+  const RowFormat format(on, N, H, real, quantized, again);
   const auto make = [=, &on, a = a.value, b = b.value, w = weight.value](For pass) {
     const Quantized y = format.rows(pass);
     on.run(
@@ -233,13 +234,13 @@ QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight,
                                           .rstd = rstd});
       },
       real);
-  if (recompute) codes.recompute = once([make] { return make(For::backward); });
+  if (again != RowsAgain::no) codes.recompute = once([make] { return make(For::backward); });
   return {.codes = codes, .scale = format.scale, .real = real};
 }
 
 QuantizedVar swiglu_norm_quantize(const Var& ab, const Var& weight, double eps, bool quantized,
-                                  bool recompute) {
-  return swiglu_norm_quantize(ab, {}, weight, eps, quantized, recompute);
+                                  RowsAgain again) {
+  return swiglu_norm_quantize(ab, {}, weight, eps, quantized, again);
 }
 
 }  // namespace tern

@@ -187,7 +187,7 @@ R power_for(R top) {
 template <class R>
 std::vector<R> fp8_inputs(const TernaryProductBackward& a, const std::vector<R>& factors) {
   const Index N = Index(factors.size()), I = a.x.q.shape()[1];
-  const bool codes = a.x.q.dtype() == DType::i8;
+  const std::int8_t* q = a.x.q.data<std::int8_t>();
   const R* row_scale = a.x.row_scale.data<R>();
   R top = 0;
   for (Index n = 0; n < N; ++n) {
@@ -204,12 +204,11 @@ std::vector<R> fp8_inputs(const TernaryProductBackward& a, const std::vector<R>&
   for_chunks(N, 16, [&](Index, Index begin, Index end) {
     Index small = 0;
     for (Index n = begin; n < end; ++n) {
-      const R factor = (codes ? factors[n] / row_scale[n] : factors[n]) * s;
+      const R factor = factors[n] / row_scale[n] * s;
       for (Index i = n * I; i < (n + 1) * I; ++i) {
-        const R x = codes ? R(a.x.q.data<std::int8_t>()[i]) : a.x.q.data<R>()[i];
-        const R rounded = round_e4m3(x * factor);
+        const R rounded = round_e4m3(R(q[i]) * factor);
         out[i] = rounded / s;
-        small += x != 0 && std::abs(rounded) < R(0x1p-6);
+        small += q[i] != 0 && std::abs(rounded) < R(0x1p-6);
       }
     }
     underflows += small;

@@ -48,12 +48,13 @@ constexpr bool rounds_dw(BackwardProducts p) {
 // With fp8 dw is a product of 8-bit floats too, c^T . p / s with p = e4m3(q g s), where
 // g = f / row_scale of each row and s is the largest power of two with 127 s max(g, 1e-30) <= 448.
 // So what a row's own scale undoes is in its activations, and one number undoes the rest: s, which
-// rounds nothing. A row that is not finite makes all of dw NaN. Of quotients p = e4m3(x f s).
+// rounds nothing. A row that is not finite makes all of dw NaN.
 struct TernaryProductBackward {
   Grad dx{};          // out (N, I) real
   Grad dw{};          // out (O, I) stored
   Tensor dy{};        // in  (N, O) real; empty: with fp8, dx and dy_fp8, which suffice
-  Quantized x{};      // in  as in the forward pass; or q (N, I) of dy's dtype, the quotients
+  Quantized x{};      // in  as in the forward pass; or, but for a dw with fp8, q (N, I) of dy's
+                      // dtype, the quotients
   TernaryWeight w{};  // in  as in the forward pass, i8
   BackwardProducts backward{};
   Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats; empty: computed from dy

@@ -99,9 +99,9 @@ __device__ inline void fold_rows(const FoldFactors& a) {
   __shared__ float shared[32];
   float top[1] = {};
   for (Index n = Index(blockIdx.x) * kThreads + threadIdx.x; n < a.N; n += kFoldParts * kThreads) {
-    const float f = a.dy_factors[n], g = __fdiv_rn(f, a.row_scale[n]);
+    const float g = __fdiv_rn(a.dy_factors[n], a.row_scale[n]);
     top[0] = larger(top[0], g);
-    a.factors[n] = a.quotients ? f : g;
+    a.factors[n] = g;
   }
   reduce_row<0>(top, shared);
   if (threadIdx.x == 0) a.maxima[blockIdx.x] = top[0];
@@ -175,19 +175,6 @@ struct ScaledCodesOfRow {
   const float* factors;
   Index columns;
 };
-struct ScaledQuotientsOfRow {
-  __device__ uint4 operator()(Index n, Index column, float s) const {
-    float x[2][8];
-    load(x[0], from + n * columns + column);
-    load(x[1], from + n * columns + column + 8);
-    const float factor = factors[n] * s;
-    const auto four = [&](const float* v) { return four_codes(v[0], v[1], v[2], v[3], factor); };
-    return {four(x[0]), four(x[0] + 4), four(x[1]), four(x[1] + 4)};
-  }
-  const bf16* from;
-  const float* factors;
-  Index columns;
-};
 
 // A block owns 128 rows by 128 columns, a thread 4 rows by 16 columns: it loads four vectors, turns
 // their 4 x 4 bytes in registers and puts words of four rows into shared memory, a column's vectors
@@ -229,22 +216,19 @@ __device__ inline void transpose(unsigned (&tile)[kSide * kWords], std::uint8_t*
   }
 }
 
-template <class Inputs>
 struct Operands {
   std::uint8_t *dy_to, *x_to;
   DwScalars scalars;
   CodesOfRow dy;
-  Inputs x;
+  ScaledCodesOfRow x;
   const float* maxima;
   Index rows;
   unsigned dy_tiles;  // across
 };
 
-// Tiles of dy, and behind them tiles of x. 2 bytes an element (3 of quotients), bound by the L2
-// cache. No sums: reproducible.
-template <class Inputs>
-__global__ void __launch_bounds__(kThreads)
-    transpose_operands(const __grid_constant__ Operands<Inputs> a) {
+// Tiles of dy, and behind them tiles of x. 2 bytes an element, bound by the L2 cache. No sums:
+// reproducible.
+__global__ void __launch_bounds__(kThreads) transpose_operands(const __grid_constant__ Operands a) {
   __shared__ __align__(16) unsigned tile[kSide * kWords];
   if (blockIdx.x < a.dy_tiles)
     return transpose(tile, a.dy_to, a.dy, 1.0f, a.rows, Index(blockIdx.x));
@@ -253,45 +237,27 @@ __global__ void __launch_bounds__(kThreads)
   if (blockIdx.x == a.dy_tiles && blockIdx.y == 0 && threadIdx.x == 0) write_scalars(a.scalars, s);
 }
 
-template <class Inputs>
-void launch(const TransposeOperands& a, const Inputs& x, cudaStream_t stream) {
-  const auto tiles = [](Index columns) { return unsigned(blocks_for(columns, kSide)); };
-  const Operands<Inputs> task{.dy_to = a.dy_to,
-                              .x_to = a.x_to,
-                              .scalars = a.scalars,
-                              .dy = {a.codes, a.O},
-                              .x = x,
-                              .maxima = a.factors.maxima,
-                              .rows = a.rows,
-                              .dy_tiles = tiles(a.O)};
-  const dim3 grid(task.dy_tiles + tiles(a.I), tiles(a.rows));
-  transpose_operands<<<grid, kThreads, 0, stream>>>(task);
-  launched("[transpose_operands_fp8]");
-}
-
 // A block owns a row, a thread every 256th column; for sizes that the library does not take.
-// sizeof(T) + 4 bytes an element. The CPU's values. Reproducible.
-template <class T>
+// 5 bytes an element. The CPU's values. Reproducible.
 __global__ void __launch_bounds__(kThreads)
-    scale_rows(float* to, const DwScalars scalars, const T* from, const RowFactors rows,
+    scale_rows(float* to, const DwScalars scalars, const std::int8_t* q, const RowFactors rows,
                int columns) {
   const Index row = Index(blockIdx.x) * columns;
   const float s = fold_scale(rows.maxima), factor = rows.factors[blockIdx.x] * s;
   if (blockIdx.x == 0 && threadIdx.x == 0) write_scalars(scalars, s);
   for (int i = int(threadIdx.x); i < columns; i += kThreads)
-    to[row + i] = isnan(factor) ? factor : float(__nv_fp8_e4m3(float(from[row + i]) * factor));
+    to[row + i] = isnan(factor) ? factor : float(__nv_fp8_e4m3(float(q[row + i]) * factor));
 }
 
 // A block owns a row, a thread every 256th column. Whole numbers, which any order sums exactly:
 // reproducible.
-template <class T>
 __global__ void __launch_bounds__(kThreads)
-    count_small(double* count, const T* from, const RowFactors rows, int columns) {
+    count_small(double* count, const std::int8_t* q, const RowFactors rows, int columns) {
   const Index row = Index(blockIdx.x) * columns;
   const float factor = rows.factors[blockIdx.x] * fold_scale(rows.maxima);
   int small = 0;
   for (int i = int(threadIdx.x); i < columns; i += kThreads) {
-    const float x = float(from[row + i]);
+    const float x = float(q[row + i]);
     small += x != 0 && fabsf(float(__nv_fp8_e4m3(x * factor))) < 0x1p-6f;
   }
   small = __reduce_add_sync(~0u, small);
@@ -299,17 +265,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 __global__ void divide(double* number, double by) {
   *number /= by;
-}
-
-// f(x's elements)
-template <class F>
-void visit_inputs(const Tensor& x, F&& f) {
-  if (x.dtype() == DType::i8)
-    f(x.data<std::int8_t>());
-  else if (x.dtype() == DType::bf16)
-    f(x.data<bf16>());
-  else
-    f(x.data<float>());
 }
 
 }  // namespace
@@ -353,30 +308,35 @@ void prepare_fp8(const TransposeTernary& weights, const FoldFactors& fold, cudaS
 void transpose_operands_fp8(const TransposeOperands& a, cudaStream_t stream) {
   check(a.O % kPiece == 0 && a.I % kPiece == 0,
         "[transpose_operands_fp8] expected multiples of 16, got O ", a.O, ", I ", a.I);
-  if (a.x.dtype() == DType::i8)
-    launch(a, ScaledCodesOfRow{a.x.data<std::int8_t>(), a.factors.factors, a.I}, stream);
-  else
-    launch(a, ScaledQuotientsOfRow{a.x.data<bf16>(), a.factors.factors, a.I}, stream);
+  const auto tiles = [](Index columns) { return unsigned(blocks_for(columns, kSide)); };
+  const Operands task{.dy_to = a.dy_to,
+                      .x_to = a.x_to,
+                      .scalars = a.scalars,
+                      .dy = {a.codes, a.O},
+                      .x = {a.q, a.factors.factors, a.I},
+                      .maxima = a.factors.maxima,
+                      .rows = a.rows,
+                      .dy_tiles = tiles(a.O)};
+  const dim3 grid(task.dy_tiles + tiles(a.I), tiles(a.rows));
+  transpose_operands<<<grid, kThreads, 0, stream>>>(task);
+  launched("[transpose_operands_fp8]");
 }
 
-void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& x,
+void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& q,
                       const RowFactors& factors, cudaStream_t stream) {
-  const Index I = x.shape().last(), N = x.elements() / I;
-  visit_inputs(x, [&](const auto* from) {
-    scale_rows<<<unsigned(N), kThreads, 0, stream>>>(to, scalars, from, factors, int(I));
-    launched("[scale_inputs_fp8]");
-  });
+  const Index I = q.shape().last(), N = q.elements() / I;
+  scale_rows<<<unsigned(N), kThreads, 0, stream>>>(to, scalars, q.data<std::int8_t>(), factors,
+                                                   int(I));
+  launched("[scale_inputs_fp8]");
 }
 
-void measure_underflow(double* share, const Tensor& x, const RowFactors& factors,
+void measure_underflow(double* share, const Tensor& q, const RowFactors& factors,
                        cudaStream_t stream) {
-  const Index I = x.shape().last(), N = x.elements() / I;
+  const Index I = q.shape().last(), N = q.elements() / I;
   cuda_check(cudaMemsetAsync(share, 0, sizeof(double), stream), "[measure_underflow]");
-  visit_inputs(x, [&](const auto* from) {
-    count_small<<<unsigned(N), kThreads, 0, stream>>>(share, from, factors, int(I));
-    launched("[measure_underflow]");
-  });
-  divide<<<1, 1, 0, stream>>>(share, double(x.elements()));
+  count_small<<<unsigned(N), kThreads, 0, stream>>>(share, q.data<std::int8_t>(), factors, int(I));
+  launched("[measure_underflow]");
+  divide<<<1, 1, 0, stream>>>(share, double(q.elements()));
   launched("[measure_underflow]");
 }
 

@@ -192,8 +192,7 @@ struct DwRows {
             .maxima = reinterpret_cast<float*>(first + at.maxima),
             .dy_factors = dy_factors,
             .row_scale = a.x.row_scale.data<float>(),
-            .N = a.x.q.shape()[0],
-            .quotients = a.x.q.dtype() != DType::i8};
+            .N = a.x.q.shape()[0]};
     scalars = reinterpret_cast<float*>(first + at.scalars);
   }
   RowFactors factors(Index first) const { return {fold.factors + first, fold.maxima}; }
@@ -221,7 +220,7 @@ void backward_w_fp8(const TernaryProductBackward& a, const DwRows& of, const Lib
                             .x_to = x_turned,
                             .scalars = {.to = of.scalars, .add = !sums && a.dw.add},
                             .codes = static_cast<const std::uint8_t*>(a.dy_fp8.codes.raw()) + n * O,
-                            .x = a.x.q.slice(n, rows),
+                            .q = a.x.q.data<std::int8_t>() + n * I,
                             .factors = of.factors(n),
                             .rows = rows,
                             .O = O,

@@ -59,12 +59,11 @@ struct TransposeTernary {
 };
 // Of dw in 8-bit floats (core/kernels/product.h): g = f / row_scale of each row.
 struct FoldFactors {
-  float* factors = nullptr;           // out (N) g, of quotients f; null: not needed
+  float* factors = nullptr;           // out (N) g; null: not needed
   float* maxima = nullptr;            // out (kFoldParts) the largest g of a part of the rows
   const float* dy_factors = nullptr;  // in  (N) f
   const float* row_scale = nullptr;   // in  (N)
   Index N = 0;
-  bool quotients = false;
 };
 // both, which depend on nothing of one another, in one launch
 void prepare_fp8(const TransposeTernary& weights, const FoldFactors& fold, cudaStream_t stream);
@@ -81,23 +80,23 @@ struct DwScalars {
   bool add = false;
 };
 
-// Rows turned to columns, with zeros behind the last row: of dy, and e4m3(x factor s) of x, i8 or
-// bf16. O and I: multiples of 16.
+// Rows turned to columns, with zeros behind the last row: of dy, and e4m3(q factor s). O and I:
+// multiples of 16.
 struct TransposeOperands {
   std::uint8_t* dy_to = nullptr;        // out (O, turned_rows(rows)) e4m3
   std::uint8_t* x_to = nullptr;         // out (I, turned_rows(rows)) e4m3
   DwScalars scalars{};                  // out
   const std::uint8_t* codes = nullptr;  // in  (rows, O) e4m3
-  Tensor x{};                           // in  (rows, I)
+  const std::int8_t* q = nullptr;       // in  (rows, I)
   RowFactors factors{};                 // in
   Index rows = 0, O = 0, I = 0;
 };
 void transpose_operands_fp8(const TransposeOperands& transpose, cudaStream_t stream);
-// to (N, I) f32 = e4m3(x factor s), NaN where the factor is; any size; x i8, bf16 or f32
-void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& x,
+// to (N, I) f32 = e4m3(q factor s), NaN where the factor is; any size
+void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& q,
                       const RowFactors& factors, cudaStream_t stream);
-// The share of these codes that are below 2^-6 while their x is not 0.
-void measure_underflow(double* share, const Tensor& x, const RowFactors& factors,
+// The share of these codes that are below 2^-6 while their q is not 0.
+void measure_underflow(double* share, const Tensor& q, const RowFactors& factors,
                        cudaStream_t stream);
 
 // Matrix products for every size and alignment, on sm_80 and later. All matrices are row-major.

@@ -14,22 +14,23 @@ constexpr Index kB = 2, kT = 9, kN = kB * kT, kD = 21, kH = 10;
 
 // A token mixer and a channel mixer without residual stream: every op that can recompute its rows.
 Vars mixers(std::span<const Var> in, bool quantized, bool recompute) {
+  const RowsAgain again = recompute ? RowsAgain::quotients : RowsAgain::no;
   const Var &x = in[0], &branch = in[1], &norm = in[2], &wide = in[3], &narrow = in[4];
   const auto times = [&](const QuantizedVar& rows, const Var& w) {
     return ternary_product(rows, quantized ? quantize_ternary(w) : QuantizedVar{.codes = w});
   };
   const NormQuantized y =
-      norm_quantize(x, branch, norm, {norm, in[5], in[6]}, 1e-6, quantized, {}, recompute);
+      norm_quantize(x, branch, norm, {norm, in[5], in[6]}, 1e-6, quantized, {}, again);
   const auto mixed = [&](int k) { return reshape(times(y.rows[k], wide), {kB, kT, kD}); };
   const Var h = mlgru(mixed(0), mixed(1), {}, {}, false, recompute).h;
   const QuantizedVar gated = gated_norm_quantize(times(y.rows[2], wide), reshape(h, {kN, kD}), norm,
-                                                 norm, 1e-6, quantized, recompute);
+                                                 norm, 1e-6, quantized, again);
   // no branch: the sum is the input itself
-  const Var ab = times(
-      norm_quantize(times(gated, wide), {}, {}, {norm}, 1e-6, quantized, {}, recompute).rows[0],
-      slice(wide, 0, 2 * kH));
+  const Var ab =
+      times(norm_quantize(times(gated, wide), {}, {}, {norm}, 1e-6, quantized, {}, again).rows[0],
+            slice(wide, 0, 2 * kH));
   return {y.sum,
-          times(swiglu_norm_quantize(ab, slice(norm, 0, kH), 1e-6, quantized, recompute), narrow)};
+          times(swiglu_norm_quantize(ab, slice(norm, 0, kH), 1e-6, quantized, again), narrow)};
 }
 
 OpCase mixers_case(bool quantized, bool recompute) {
@@ -66,21 +67,24 @@ TEST(Remake, DryRunPredictsThePeakToTheByte) {
   EXPECT_EQ(cpu.pool().used(), 0u);
 }
 
-// Rows are codes in forward. Made again they are quotients where products want those: beside bf16.
-TEST(Remake, GivesQuotientsWhereActivationsAreHalf) {
+// Rows are codes in forward. Made again they are quotients where products want those, beside bf16,
+// or codes again, where products in 8-bit floats do.
+TEST(Remake, GivesQuotientsOrCodes) {
   DryBackend dry;
   for (const DType real : {DType::f32, DType::bf16})
-    for (const bool quantized : {true, false}) {
-      const Var x{Tensor(dry, {kN, kD}, real)}, wide{Tensor(dry, {kN, 2 * kH}, real)};
-      const Var weight{Tensor(dry, {kD}, DType::f32)}, narrow{Tensor(dry, {kH}, DType::f32)};
-      for (const QuantizedVar& y :
-           {norm_quantize(x, {}, {}, {weight}, 1e-6, quantized, {}, true).rows[0],
-            gated_norm_quantize(x, x, weight, weight, 1e-6, quantized, true),
-            swiglu_norm_quantize(wide, narrow, 1e-6, quantized, true)}) {
-        EXPECT_EQ(y.codes.value.dtype(), quantized ? DType::i8 : real);
-        EXPECT_EQ(y.codes.recompute().dtype(), quantized && real == DType::f32 ? DType::i8 : real);
+    for (const bool quantized : {true, false})
+      for (const RowsAgain again : {RowsAgain::quotients, RowsAgain::codes}) {
+        const Var x{Tensor(dry, {kN, kD}, real)}, wide{Tensor(dry, {kN, 2 * kH}, real)};
+        const Var weight{Tensor(dry, {kD}, DType::f32)}, narrow{Tensor(dry, {kH}, DType::f32)};
+        const bool codes = quantized && (real == DType::f32 || again == RowsAgain::codes);
+        for (const QuantizedVar& y :
+             {norm_quantize(x, {}, {}, {weight}, 1e-6, quantized, {}, again).rows[0],
+              gated_norm_quantize(x, x, weight, weight, 1e-6, quantized, again),
+              swiglu_norm_quantize(wide, narrow, 1e-6, quantized, again)}) {
+          EXPECT_EQ(y.codes.value.dtype(), quantized ? DType::i8 : real);
+          EXPECT_EQ(y.codes.recompute().dtype(), codes ? DType::i8 : real);
+        }
       }
-    }
 }
 
 // What the tape holds after forward: less by six sets of rows and h, nothing left after backward.

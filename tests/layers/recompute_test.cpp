@@ -15,11 +15,15 @@ struct DryStep {
   double flops = 0;
 };
 
-DryStep dry_step(Recompute recompute, Index layers, Index sequences) {
+DryStep dry_step(Recompute recompute, Index layers, Index sequences,
+                 BackwardProducts backward = {}) {
   DryBackend dry(DeviceTraits::h200());
-  TrainableModel trained(
-      dry, {.activations = DType::bf16, .residual = DType::bf16, .recompute = recompute},
-      {.vocab_size = 64, .width = kWidth, .layers = layers});
+  TrainableModel trained(dry,
+                         {.activations = DType::bf16,
+                          .residual = DType::bf16,
+                          .recompute = recompute,
+                          .backward = backward},
+                         {.vocab_size = 64, .width = kWidth, .layers = layers});
   const std::size_t fixed = dry.pool().used();
   const int before = dry.launches();
   forward_and_backward(trained.model, tiny_batch(sequences, kContext, 64), 1);
@@ -38,6 +42,12 @@ TEST(Recompute, BytesThatALayerAddsToThePeak) {
   EXPECT_LE(added(Recompute::none), 31);
   EXPECT_LE(added(Recompute::cheap), 21.05);
   EXPECT_LE(added(Recompute::full), 2.05);
+}
+
+// A product of quotients in 8-bit floats would be refused: it has other bits than one of codes.
+TEST(Recompute, RowsForProductsIn8BitFloatsAreMadeAsCodes) {
+  EXPECT_LT(dry_step(Recompute::cheap, 3, 1, BackwardProducts::fp8).bytes,
+            dry_step(Recompute::none, 3, 1, BackwardProducts::fp8).bytes);
 }
 
 TEST(Recompute, CheapRunsTwoNormsTwoGatesAndAScanAgain) {

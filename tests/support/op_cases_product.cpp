@@ -111,7 +111,8 @@ OpCase remade_norm_case(Index N, Index O, Index I) {
   OpCase op = bit_linear_case(N, O, I);
   op.name = size_name("remade_norm", N, O, I);
   op.apply = [](auto in) {
-    const NormQuantized x = norm_quantize(in[0], {}, {}, {in[2]}, 1e-6, true, {}, true);
+    const NormQuantized x =
+        norm_quantize(in[0], {}, {}, {in[2]}, 1e-6, true, {}, RowsAgain::quotients);
     return Vars{ternary_product(x.rows[0], quantize_ternary(in[1]))};
   };
   return op;
@@ -123,7 +124,8 @@ OpCase remade_gate_case(Index N, Index O, Index I) {
   op.adds_up = true;
   op.inputs.push_back({.name = "h", .shape = {N, I}, .low = -3, .high = 3});
   op.apply = [](auto in) {
-    const QuantizedVar x = gated_norm_quantize(in[0], in[3], in[2], in[2], 1e-6, true, true);
+    const QuantizedVar x =
+        gated_norm_quantize(in[0], in[3], in[2], in[2], 1e-6, true, RowsAgain::quotients);
     return Vars{ternary_product(x, quantize_ternary(in[1]))};
   };
   op.composed = [](auto in, Rounding& r) {
