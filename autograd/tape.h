@@ -91,8 +91,9 @@ auto once(Make make) {
 // A quantised value: integer codes and their scale. Its gradient is that of the dequantised value.
 // Not quantised (quantize = "none"): scale is empty and the Var holds the real value.
 struct QuantizedVar {
-  Var codes{};     // what codes.recompute makes may be quotients (core/kernels/quantize.h)
-  Tensor scale{};  // (N) for rows of activations, (1) for a weight matrix
+  Var codes{};      // what codes.recompute makes may be quotients (core/kernels/quantize.h)
+  NormedRows of{};  // beside codes.recompute: what a product may make them of itself
+  Tensor scale{};   // (N) for rows of activations, (1) for a weight matrix
   std::optional<DType> real{};  // of the value and its gradient, where that is not the scale's
 
   DType value_dtype() const { return real.value_or(scale ? scale.dtype() : codes.value.dtype()); }

@@ -104,7 +104,8 @@ Cost cost(const TernaryProduct& a) {
 Cost cost(const TernaryProductBackward& a) {
   return {.flops = product_flops(a.dx, a.dw, a.rows_of_dy()),
           .bytes = bytes(a.dx) + bytes(a.dw) + bytes(a.dy_fp8) +
-                   bytes({&a.dy, &a.x.q, &a.x.row_scale, &a.w.t})};
+                   bytes({&a.dy, &a.x.q, &a.x_of.sum, &a.x_of.gate, &a.x_of.rstd, &a.x.row_scale,
+                          &a.w.t})};
 }
 Cost cost(const QuantizeRows& a) {
   return {.bytes = bytes({&a.y.q, &a.y.row_scale, &a.x})};

@@ -84,8 +84,16 @@ Index rows_expanded(Index N, Index I) {
   return std::min(N, std::max<Index>(most, 128));
 }
 
+namespace {
+
+Index rows_of_x(const TernaryProductBackward& a) {
+  return a.rows_of_dy().shape()[0];
+}
+
+}  // namespace
+
 bool sums_parts(const TernaryProductBackward& a) {
-  const Index N = a.x.q.shape()[0], I = a.x.q.shape()[1];
+  const Index N = rows_of_x(a), I = a.w.t.shape()[1];
   return a.dw.to.dtype() == DType::bf16 && N > rows_expanded(N, I);
 }
 
@@ -133,6 +141,10 @@ bool library_fp8_dw(const TernaryProductBackward& a, const DeviceTraits& device)
   return rounds_dw(a.backward) && library_takes_fp8(a, device);
 }
 
+bool makes_codes(const TernaryProductBackward& a, const DeviceTraits& device) {
+  return a.dw && a.x_of.sum && a.x_of.sum.dtype() == DType::bf16 && library_fp8_dw(a, device);
+}
+
 namespace {
 
 // Pieces of memory one behind the other, each in whole 256 bytes.
@@ -162,9 +174,9 @@ bool has_codes(const TernaryProductBackward& a, const DeviceTraits& device) {
 
 Fp8DwRows fp8_dw_rows(const TernaryProductBackward& a, const DeviceTraits& device) {
   if (!a.dw || !rounds_dw(a.backward)) return {};
-  check(a.x.q.dtype() == DType::i8,
+  check(makes_codes(a, device) || (a.x.q && a.x.q.dtype() == DType::i8),
         "[ternary_product] a dw in 8-bit floats expects x as codes, got ", a.x.q);
-  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
+  const Index N = rows_of_x(a), O = a.w.t.shape()[0];
   const bool library = library_fp8_dw(a, device);
   Fp8DwRows out;
   Pieces space;
@@ -178,7 +190,7 @@ Fp8DwRows fp8_dw_rows(const TernaryProductBackward& a, const DeviceTraits& devic
 }
 
 Fp8Operands fp8_operands(const TernaryProductBackward& a, const DeviceTraits& device) {
-  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  const Index N = rows_of_x(a), O = a.w.t.shape()[0], I = a.w.t.shape()[1];
   Fp8Operands out{.rows = rows_of_part(N, O, kMostOperands)};
   Pieces space;
   out.weights = space.take(std::size_t(I * O));
@@ -192,7 +204,7 @@ Fp8Operands fp8_operands(const TernaryProductBackward& a, const DeviceTraits& de
 }
 
 Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTraits& device) {
-  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  const Index N = rows_of_x(a), O = a.w.t.shape()[0], I = a.w.t.shape()[1];
   Fp8DwOperands out{.rows = N};
   Pieces space;
   if (library_fp8_dw(a, device)) {
@@ -210,7 +222,7 @@ Fp8DwOperands fp8_dw_operands(const TernaryProductBackward& a, const DeviceTrait
 
 // dx and dw take turns
 std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits& device) {
-  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0], I = a.w.t.shape()[1];
+  const Index N = rows_of_x(a), O = a.w.t.shape()[0], I = a.w.t.shape()[1];
   const bool library = library_product(a.real(), O, I);
   std::size_t dx = 0, dw = 0;
   if (a.dx && library_fp8_product(a, device))
@@ -219,7 +231,7 @@ std::size_t workspace_bytes(const TernaryProductBackward& a, const DeviceTraits&
     dx = bytes_of(N * O);
   else if (a.dx && library)
     dx = bytes_of_bf16(O * I);
-  const bool expands = a.x.q.dtype() == DType::i8;
+  const bool expands = a.x.q && a.x.q.dtype() == DType::i8;
   if (a.dw && rounds_dw(a.backward))
     dw = fp8_dw_operands(a, device).bytes;
   else if (a.dw && library)

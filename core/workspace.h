@@ -49,6 +49,8 @@ Fp8Operands fp8_operands(const TernaryProductBackward&, const DeviceTraits&);
 // Whether the library computes dw in 8-bit floats: as for dx, and it may add. Else a plain kernel
 // multiplies f32 copies of the same numbers.
 bool library_fp8_dw(const TernaryProductBackward&, const DeviceTraits&);
+// Whether it makes x's codes again of x_of, bit for bit, where it transposes them: of bf16 alone.
+bool makes_codes(const TernaryProductBackward&, const DeviceTraits&);
 // Its operands behind the two factors, in bytes, some rows of dy (N, O) and x (N, I) at a time: at
 // most 512 MB of both, in equal parts. (Parts cost: a sum in f32 is read and written for each.)
 struct Fp8DwOperands {

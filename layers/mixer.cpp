@@ -11,9 +11,9 @@ NormQuantized normalized_inputs(const Pass& pass, Residual in, Parameter& norm,
   const Var block = leaf(pass.tape, norm);
   if (!weights.empty())
     return norm_quantize(in.x, in.branch, block, weights, with.eps, with.quantized,
-                         with.activations, with.rows_again());
+                         with.activations, with.norms_again());
   return norm_quantize(in.x, in.branch, {}, {block}, with.eps, false, with.activations,
-                       with.rows_again());
+                       with.norms_again());
 }
 
 }  // namespace tern

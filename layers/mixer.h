@@ -41,13 +41,16 @@ struct MixerInput {
   double eps = 1e-6;
   bool quantized = true;
   DType activations = DType::f32;  // of what products write and branches carry
-  bool recompute = false;          // norms, quantisers and the scan run again in backward
+  Recompute recompute{};           // norms, or norms, quantisers and the scan run again in backward
   BackwardProducts backward{};     // of the blocks' ternary products
 
-  RowsAgain rows_again() const {
-    if (!recompute) return RowsAgain::no;
+  bool recomputes() const { return recompute == Recompute::cheap; }
+  // of rows behind a norm of what is kept, and of the others
+  RowsAgain norms_again() const {
+    if (recompute != Recompute::norms && !recomputes()) return RowsAgain::no;
     return rounds_dw(backward) ? RowsAgain::codes : RowsAgain::quotients;
   }
+  RowsAgain rows_again() const { return recomputes() ? norms_again() : RowsAgain::no; }
 };
 
 // What projections read of the stream: in.x + in.branch through the block's norm, then for each of

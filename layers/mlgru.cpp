@@ -40,16 +40,16 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   const Var g = gated ? project("g_proj", g_proj_, u.rows[2]) : Var{};
   const Tensor before = with.state ? with.state->tensors[0] : Tensor{};
   MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {before}, bool(before),
-                          with.recompute);
+                          with.recomputes());
   if (before) before.backend().copy(before, out.last);
   pass.see("state", out.h.value);
   Var h = reshape(out.h, rows);
   out = {};
   const Var weight = leaf(tape, o_proj_.norm_weight);
   QuantizedVar y = gated ? gated_norm_quantize(g, h, leaf(tape, g_norm_), weight, with.eps,
-                                               with.quantized, with.rows_again())
+                                               with.quantized, with.norms_again())
                          : norm_quantize(h, {}, {}, {weight}, with.eps, with.quantized,
-                                         with.activations, with.rows_again())
+                                         with.activations, with.norms_again())
                                .rows[0];
   h = {};
   return {.x = u.sum, .branch = project("o_proj", o_proj_, y)};

@@ -144,7 +144,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
                     .eps = config_.rms_norm_eps,
                     .quantized = config_.quantize == Quantize::ternary,
                     .activations = activations(),
-                    .recompute = options_.recompute == Recompute::cheap && pass.tape,
+                    .recompute = pass.tape ? options_.recompute : Recompute::none,
                     .backward = options_.backward};
   const Var bounds = gate_bounds(pass.tape);
   const Quantized& rows = embeddings_.table;
@@ -161,7 +161,7 @@ QuantizedVar Model::body(const Pass& pass, const Tensor& ids, ModelState* state)
     x = run_block(inside, l, std::move(x), with);
     if (state) with.state->steps += T;
   }
-  common.recompute = false;  // the loss reads it at once
+  common.recompute = {};  // the loss reads it at once
   const NormQuantized out = normalized_inputs(pass, std::move(x), norm_, {&lm_head_}, common);
   pass.see("model.output", out.sum.value);
   pass.see("lm_head.input", out.rows[0]);

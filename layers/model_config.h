@@ -25,7 +25,7 @@ enum class Init { reference, normal };  // normal: every matrix and the embeddin
 
 // What is computed again in backward rather than kept, with the same bits. cheap: norms, quantisers
 // and the scan, no product; full: blocks, from their inputs.
-enum class Recompute { none, cheap, full };
+enum class Recompute { none, norms, cheap, full };
 
 struct ModelConfig {
   std::string type = "matmulfree";      //    a row of layers/family.h

@@ -46,10 +46,17 @@ std::string advice(const RunConfig& config, Index largest) {
   const std::string batch =
       largest > 0 ? fmt::format("the largest micro_batch that fits is {}", largest)
                   : "no micro_batch fits: use a smaller model or a shorter batch.context";
-  if (config.recompute == Recompute::full) return batch;
-  return batch + (config.recompute == Recompute::none
-                      ? "; memory.recompute = \"cheap\" or \"full\" needs less"
-                      : "; memory.recompute = \"full\" needs less");
+  switch (config.recompute) {
+    case Recompute::none:
+      return batch + "; memory.recompute = \"norms\", \"cheap\" or \"full\" needs less";
+    case Recompute::norms:
+      return batch + "; memory.recompute = \"cheap\" or \"full\" needs less";
+    case Recompute::cheap:
+      return batch + "; memory.recompute = \"full\" needs less";
+    case Recompute::full:
+      break;
+  }
+  return batch;
 }
 
 // What needs no rehearsal, which would itself take memory: the state of this rank alone does not

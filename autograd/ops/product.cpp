@@ -1,4 +1,5 @@
 #include "autograd/ops.h"
+#include "core/workspace.h"
 
 namespace tern {
 
@@ -21,22 +22,28 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProduc
   const TernaryWeight wt{.t = w.codes.value, .scale = w.scale};
   const Tensor y(on, {N, O}, x.value_dtype());
   on.run(TernaryProduct{.y = y, .x = {.q = x.codes.value, .row_scale = x.scale}, .w = wt});
-  const Var product = record("ternary_product", std::vector{y}, {x.codes, w.codes},
-                             [&on, q = in_backward(x.codes), scale = x.scale, wt, backward,
-                              see = rounds_dw(backward) ? std::move(see_underflow) : nullptr](
-                                 Tape::Upstream dy, Tape::Grads d) {
-                               const Tensor underflow =
-                                   see ? Tensor(on, {1}, DType::f64) : Tensor{};
-                               on.run(TernaryProductBackward{.dx = d[0],
-                                                             .dw = d.stored(1),
-                                                             .dy = dy[0],
-                                                             .x = {.q = q(), .row_scale = scale},
-                                                             .w = wt,
-                                                             .backward = backward,
-                                                             .dy_fp8 = dy.fp8(0),
-                                                             .underflow = underflow});
-                               if (see) see(underflow);
-                             })[0];
+  const Var product =
+      record("ternary_product", std::vector{y}, {x.codes, w.codes},
+             [&on, q = in_backward(x.codes), of = x.of, scale = x.scale, wt, backward,
+              see = rounds_dw(backward) ? std::move(see_underflow) : nullptr](Tape::Upstream dy,
+                                                                              Tape::Grads d) {
+               const Tensor underflow = see ? Tensor(on, {1}, DType::f64) : Tensor{};
+               TernaryProductBackward a{.dx = d[0],
+                                        .dw = d.stored(1),
+                                        .dy = dy[0],
+                                        .x = {.row_scale = scale},
+                                        .x_of = of,
+                                        .w = wt,
+                                        .backward = backward,
+                                        .dy_fp8 = dy.fp8(0),
+                                        .underflow = underflow};
+               if (!makes_codes(a, on.traits())) {
+                 a.x.q = q();
+                 a.x_of = {};
+               }
+               on.run(a);
+               if (see) see(underflow);
+             })[0];
   const bool has_dx = x.codes.slot >= 0, all = has_dx && rounds_dw(backward);
   if (product.tape && (has_dx ? rounds_dx(backward) : rounds_dw(backward)))
     product.tape->want_fp8(product, all ? Tape::Fp8::suffices : Tape::Fp8::beside);

@@ -152,8 +152,11 @@ NormQuantized norm_quantize(const Var& x, const Var& branch, const Var& block_we
   const auto again = once([norm, sum] { return norm(For::backward, sum, {}, {}); });
   for (std::size_t k = 0; k < weights.size(); ++k) {
     out.rows.push_back({.codes = vars[1 + k], .scale = norm.formats[k].scale, .real = real});
-    if (rows_again != RowsAgain::no)
-      out.rows[k].codes.recompute = [again, k] { return again()[k]; };
+    if (rows_again == RowsAgain::no) continue;
+    out.rows[k].codes.recompute = [again, k] { return again()[k]; };
+    if (rows_again == RowsAgain::codes && quantized)
+      out.rows[k].of = {
+          .sum = sum, .rstd = norm.rstd, .block = block_weight.value, .weight = weights[k].value};
   }
   return out;
 }
@@ -198,7 +201,14 @@ QuantizedVar gated_norm_quantize(const Var& g, const Var& h, const Var& g_weight
       real);
   if (again != RowsAgain::no)
     codes.recompute = once([make, h = in_backward(h)] { return make(For::backward, h()); });
-  return {.codes = codes, .scale = format.scale, .real = real};
+  QuantizedVar out{.codes = codes, .scale = format.scale, .real = real};
+  if (again == RowsAgain::codes && quantized && !h.recompute)
+    out.of = {.sum = g.value,
+              .gate = h.value,
+              .rstd = rstd,
+              .block = g_weight.value,
+              .weight = weight.value};
+  return out;
 }
 
 QuantizedVar swiglu_norm_quantize(const Var& a, const Var& b, const Var& weight, double eps,

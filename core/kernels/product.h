@@ -36,6 +36,16 @@ constexpr bool rounds_dw(BackwardProducts p) {
   return p == BackwardProducts::fp8;
 }
 
+// What norm_quantize makes a consumer's codes of, and gated_norm_quantize
+// (core/kernels/quantize.h): of g, h and g_weight.
+struct NormedRows {
+  Tensor sum{};     // (N, I) real; or g
+  Tensor gate{};    // h (N, I) real, or empty
+  Tensor rstd{};    // (N, 2) real
+  Tensor block{};   // (I) real: the block's weight or none, or g_weight
+  Tensor weight{};  // (I) real
+};
+
 // Straight-through: dx = dy . (t / scale) is the gradient of the dequantised x,
 // dw = dy^T . (q / row_scale) that of the latent weight.
 //
@@ -55,6 +65,7 @@ struct TernaryProductBackward {
   Tensor dy{};        // in  (N, O) real; empty: with fp8, dx and dy_fp8, which suffice
   Quantized x{};      // in  as in the forward pass; or, but for a dw with fp8, q (N, I) of dy's
                       // dtype, the quotients
+  NormedRows x_of{};  // in  where makes_codes(): what x's codes are made of, x.q is empty then
   TernaryWeight w{};  // in  as in the forward pass, i8
   BackwardProducts backward{};
   Fp8Rows dy_fp8{};  // in  (N, O) dy in 8-bit floats; empty: computed from dy

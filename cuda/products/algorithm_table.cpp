@@ -52,7 +52,11 @@ fs::path algorithm_table_path() {
   Dl_info here{};
   const bool found = dladdr(reinterpret_cast<const void*>(&algorithm_table_path), &here) != 0;
   check(found && here.dli_fname, "[algorithm_table_path] this library has no file");
-  return fs::weakly_canonical(here.dli_fname).parent_path().parent_path() /
+  // a program found by PATH is named without its folder
+  const bool placed = std::strchr(here.dli_fname, '/') != nullptr;
+  return fs::weakly_canonical(placed ? here.dli_fname : "/proc/self/exe")
+             .parent_path()
+             .parent_path() /
          "share/tern/algorithms.txt";
 }
 

@@ -5,6 +5,8 @@
 #include "cuda/products/product_kernels.h"
 #include "cuda/rows/row_fp8.cuh"
 #include "cuda/rows/row_layout.cuh"
+#include "cuda/rows/row_walk.cuh"
+#include "cuda/rows/row_writer.cuh"
 
 namespace tern::cuda {
 namespace {
@@ -171,8 +173,48 @@ struct ScaledCodesOfRow {
     const float factor = factors[n] * s;
     return {four(q.x, factor), four(q.y, factor), four(q.z, factor), four(q.w, factor)};
   }
+  __device__ float code(Index n, Index column) const { return float(from[n * columns + column]); }
   const std::int8_t* from;
   const float* factors;
+  Index columns;
+};
+// The same of codes that the kernels of norms made of these numbers, made again with their
+// operations (cuda/rows/norm_quantize.cu, gated_norm_quantize.cu).
+struct MadeCodesOfRow {
+  __device__ float multiplier(Index n) const {
+    const float2 r = rstd[n];
+    return (block ? r.x : 1.0f) * r.y * row_scale[n];
+  }
+  // s: of the sum, or of g beside h
+  __device__ static float made(float s, float h, bool gated, float b, float w, float by) {
+    const float u = gated ? h * (tern::cuda::gate(h) * s * b) : s * b;
+    return __uint_as_float(code_of(w * u, by)) - kRounding;
+  }
+  __device__ uint2 eight(Index n, Index column, float by, float factor) const {
+    float s[8], h[8] = {}, b[8], w[8], q[8];
+    load(s, sum + n * columns + column);
+    if (gate) load(h, gate + n * columns + column);
+    load(w, weight + column);
+#pragma unroll
+    for (float& x : b) x = 1;
+    if (block) load(b, block + column);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) q[i] = made(s[i], h[i], gate != nullptr, b[i], w[i], by);
+    return {four_codes(q[0], q[1], q[2], q[3], factor), four_codes(q[4], q[5], q[6], q[7], factor)};
+  }
+  __device__ uint4 operator()(Index n, Index column, float s) const {
+    const float by = multiplier(n), factor = factors[n] * s;
+    const uint2 low = eight(n, column, by, factor), high = eight(n, column + 8, by, factor);
+    return {low.x, low.y, high.x, high.y};
+  }
+  __device__ float code(Index n, Index column) const {
+    const Index at = n * columns + column;
+    return made(to_float(sum[at]), gate ? to_float(gate[at]) : 0, gate != nullptr,
+                block ? block[column] : 1, weight[column], multiplier(n));
+  }
+  const bf16 *sum, *gate;
+  const float2* rstd;
+  const float *block, *weight, *row_scale, *factors;
   Index columns;
 };
 
@@ -216,19 +258,22 @@ __device__ inline void transpose(unsigned (&tile)[kSide * kWords], std::uint8_t*
   }
 }
 
+template <class Inputs>
 struct Operands {
   std::uint8_t *dy_to, *x_to;
   DwScalars scalars;
   CodesOfRow dy;
-  ScaledCodesOfRow x;
+  Inputs x;
   const float* maxima;
   Index rows;
   unsigned dy_tiles;  // across
 };
 
-// Tiles of dy, and behind them tiles of x. 2 bytes an element, bound by the L2 cache. No sums:
-// reproducible.
-__global__ void __launch_bounds__(kThreads) transpose_operands(const __grid_constant__ Operands a) {
+// Tiles of dy, and behind them tiles of x. 2 bytes an element (3 or 5 of codes that are made),
+// bound by the L2 cache. No sums: reproducible.
+template <class Inputs>
+__global__ void __launch_bounds__(kThreads)
+    transpose_operands(const __grid_constant__ Operands<Inputs> a) {
   __shared__ __align__(16) unsigned tile[kSide * kWords];
   if (blockIdx.x < a.dy_tiles)
     return transpose(tile, a.dy_to, a.dy, 1.0f, a.rows, Index(blockIdx.x));
@@ -251,20 +296,35 @@ __global__ void __launch_bounds__(kThreads)
 
 // A block owns a row, a thread every 256th column. Whole numbers, which any order sums exactly:
 // reproducible.
+template <class Inputs>
 __global__ void __launch_bounds__(kThreads)
-    count_small(double* count, const std::int8_t* q, const RowFactors rows, int columns) {
-  const Index row = Index(blockIdx.x) * columns;
-  const float factor = rows.factors[blockIdx.x] * fold_scale(rows.maxima);
+    count_small(double* count, const Inputs x, const float* maxima) {
+  const float factor = x.factors[blockIdx.x] * fold_scale(maxima);
   int small = 0;
-  for (int i = int(threadIdx.x); i < columns; i += kThreads) {
-    const float x = float(q[row + i]);
-    small += x != 0 && fabsf(float(__nv_fp8_e4m3(x * factor))) < 0x1p-6f;
+  for (int i = int(threadIdx.x); i < x.columns; i += kThreads) {
+    const float q = x.code(blockIdx.x, i);
+    small += q != 0 && fabsf(float(__nv_fp8_e4m3(q * factor))) < 0x1p-6f;
   }
   small = __reduce_add_sync(~0u, small);
   if (threadIdx.x % 32 == 0 && small) atomicAdd(count, double(small));
 }
 __global__ void divide(double* number, double by) {
   *number /= by;
+}
+
+// f(the inputs' codes: what reads them, or what makes them)
+template <class F>
+void visit_inputs(const TransposeOperands& a, F&& f) {
+  if (a.q) return f(ScaledCodesOfRow{a.q, a.factors.factors, a.I});
+  const NormedRows& of = a.x_of;
+  f(MadeCodesOfRow{.sum = of.sum.data<bf16>(),
+                   .gate = data_or_null<bf16>(of.gate),
+                   .rstd = reinterpret_cast<const float2*>(of.rstd.data<float>()),
+                   .block = data_or_null<float>(of.block),
+                   .weight = of.weight.data<float>(),
+                   .row_scale = a.row_scale,
+                   .factors = a.factors.factors,
+                   .columns = a.I});
 }
 
 }  // namespace
@@ -309,17 +369,19 @@ void transpose_operands_fp8(const TransposeOperands& a, cudaStream_t stream) {
   check(a.O % kPiece == 0 && a.I % kPiece == 0,
         "[transpose_operands_fp8] expected multiples of 16, got O ", a.O, ", I ", a.I);
   const auto tiles = [](Index columns) { return unsigned(blocks_for(columns, kSide)); };
-  const Operands task{.dy_to = a.dy_to,
-                      .x_to = a.x_to,
-                      .scalars = a.scalars,
-                      .dy = {a.codes, a.O},
-                      .x = {a.q, a.factors.factors, a.I},
-                      .maxima = a.factors.maxima,
-                      .rows = a.rows,
-                      .dy_tiles = tiles(a.O)};
-  const dim3 grid(task.dy_tiles + tiles(a.I), tiles(a.rows));
-  transpose_operands<<<grid, kThreads, 0, stream>>>(task);
-  launched("[transpose_operands_fp8]");
+  visit_inputs(a, [&]<class Inputs>(const Inputs& x) {
+    const Operands<Inputs> task{.dy_to = a.dy_to,
+                                .x_to = a.x_to,
+                                .scalars = a.scalars,
+                                .dy = {a.codes, a.O},
+                                .x = x,
+                                .maxima = a.factors.maxima,
+                                .rows = a.rows,
+                                .dy_tiles = tiles(a.O)};
+    const dim3 grid(task.dy_tiles + tiles(a.I), tiles(a.rows));
+    transpose_operands<<<grid, kThreads, 0, stream>>>(task);
+    launched("[transpose_operands_fp8]");
+  });
 }
 
 void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& q,
@@ -330,13 +392,13 @@ void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& q,
   launched("[scale_inputs_fp8]");
 }
 
-void measure_underflow(double* share, const Tensor& q, const RowFactors& factors,
-                       cudaStream_t stream) {
-  const Index I = q.shape().last(), N = q.elements() / I;
+void measure_underflow(double* share, const TransposeOperands& a, cudaStream_t stream) {
   cuda_check(cudaMemsetAsync(share, 0, sizeof(double), stream), "[measure_underflow]");
-  count_small<<<unsigned(N), kThreads, 0, stream>>>(share, q.data<std::int8_t>(), factors, int(I));
-  launched("[measure_underflow]");
-  divide<<<1, 1, 0, stream>>>(share, double(q.elements()));
+  visit_inputs(a, [&](const auto& x) {
+    count_small<<<unsigned(a.rows), kThreads, 0, stream>>>(share, x, a.factors.maxima);
+    launched("[measure_underflow]");
+  });
+  divide<<<1, 1, 0, stream>>>(share, double(a.rows * a.I));
   launched("[measure_underflow]");
 }
 

@@ -190,9 +190,9 @@ struct DwRows {
     dy_factors = reinterpret_cast<float*>(first + at.dy_factors);
     fold = {.factors = reinterpret_cast<float*>(first + at.factors),
             .maxima = reinterpret_cast<float*>(first + at.maxima),
-            .dy_factors = dy_factors,
+            .dy_factors = a.dy_fp8 ? a.dy_fp8.factors.data<float>() : dy_factors,
             .row_scale = a.x.row_scale.data<float>(),
-            .N = a.x.q.shape()[0]};
+            .N = a.rows_of_dy().shape()[0]};
     scalars = reinterpret_cast<float*>(first + at.scalars);
   }
   RowFactors factors(Index first) const { return {fold.factors + first, fold.maxima}; }
@@ -206,35 +206,42 @@ struct DwRows {
 // dw = dy^T x in 8-bit floats, both operands transposed, so many rows at a time. dy comes as codes.
 void backward_w_fp8(const TernaryProductBackward& a, const DwRows& of, const Library& library) {
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
-  const Index I = a.x.q.shape()[1];
+  const Index I = a.w.t.shape()[1];
   const Fp8DwOperands at = fp8_dw_operands(a, library.traits);
-  auto *dy_turned = library.at_byte<std::uint8_t>(Library::kCopies + at.dy_transposed),
-       *x_turned = library.at_byte<std::uint8_t>(Library::kCopies + at.x_transposed);
   auto* const sum = library.at_byte<float>(Library::kCopies + at.sums);
   const bool sums = at.sums != 0;
-  if (a.underflow)
-    measure_underflow(a.underflow.data<double>(), a.x.q, of.factors(0), library.stream);
+  const auto operands = [&](Index n, Index rows) {
+    const auto slice = [&](const Tensor& t) { return t ? t.slice(n, rows) : Tensor{}; };
+    return TransposeOperands{
+        .dy_to = library.at_byte<std::uint8_t>(Library::kCopies + at.dy_transposed),
+        .x_to = library.at_byte<std::uint8_t>(Library::kCopies + at.x_transposed),
+        .scalars = {.to = of.scalars, .add = !sums && a.dw.add},
+        .codes = static_cast<const std::uint8_t*>(a.dy_fp8.codes.raw()) + n * O,
+        .q = a.x.q ? a.x.q.data<std::int8_t>() + n * I : nullptr,
+        .x_of = {.sum = slice(a.x_of.sum),
+                 .gate = slice(a.x_of.gate),
+                 .rstd = slice(a.x_of.rstd),
+                 .block = a.x_of.block,
+                 .weight = a.x_of.weight},
+        .row_scale = a.x.row_scale.data<float>() + n,
+        .factors = of.factors(n),
+        .rows = rows,
+        .O = O,
+        .I = I};
+  };
+  if (a.underflow) measure_underflow(a.underflow.data<double>(), operands(0, N), library.stream);
   for (Index n = 0; n < N; n += at.rows) {
-    const Index rows = std::min(at.rows, N - n);
-    transpose_operands_fp8({.dy_to = dy_turned,
-                            .x_to = x_turned,
-                            .scalars = {.to = of.scalars, .add = !sums && a.dw.add},
-                            .codes = static_cast<const std::uint8_t*>(a.dy_fp8.codes.raw()) + n * O,
-                            .q = a.x.q.data<std::int8_t>() + n * I,
-                            .factors = of.factors(n),
-                            .rows = rows,
-                            .O = O,
-                            .I = I},
-                           library.stream);
+    const TransposeOperands turned = operands(n, std::min(at.rows, N - n));
+    transpose_operands_fp8(turned, library.stream);
     library.blas.run(
-        {.key = {.shape = {.M = O, .N = I, .K = turned_rows(rows), .transpose_b = true},
+        {.key = {.shape = {.M = O, .N = I, .K = turned_rows(turned.rows), .transpose_b = true},
                  .type = sums ? DType::f32 : a.dw.to.dtype(),
                  .add = n > 0 || (!sums && a.dw.add),
                  .device_factors = true,
                  .operands = OperandKind::fp8},
          .c = sums ? static_cast<void*>(sum) : a.dw.to.raw(),
-         .a = dy_turned,
-         .b = x_turned,
+         .a = turned.dy_to,
+         .b = turned.x_to,
          .factors = of.scalars + (n > 0 ? 2 : 0),
          .workspace = library.space.raw()},
         library.stream);
@@ -252,7 +259,10 @@ void backward_w_rounded(const TernaryProductBackward& a, const DwRows& of, const
               *const x = reinterpret_cast<float*>(static_cast<std::byte*>(space) + at.x);
   rows_through_fp8(dy, of.dy_factors, a, stream);
   prepare_fp8({}, of.fold, stream);
-  if (a.underflow) measure_underflow(a.underflow.data<double>(), a.x.q, of.factors(0), stream);
+  if (a.underflow)
+    measure_underflow(a.underflow.data<double>(),
+                      {.q = a.x.q.data<std::int8_t>(), .factors = of.factors(0), .rows = N, .I = I},
+                      stream);
   scale_inputs_fp8(x, {.to = of.scalars}, a.x.q, of.factors(0), stream);
   by_plain_kernel(a.dw, shape_of_dw(N, O, I), {.data = dy, .type = DType::f32},
                   {.data = x, .type = DType::f32}, stream, of.scalars + 4);
@@ -287,7 +297,7 @@ void CudaBackend::run(const TernaryProduct& a) {
 void CudaBackend::run(const TernaryProductBackward& given) {
   TernaryProductBackward a = given;
   const auto [N, O] = dims<2>(a.rows_of_dy(), "[ternary_product] dy (N, O)");
-  const Index I = a.x.q.shape()[1];
+  const Index I = a.w.t.shape()[1];
   const Tensor space = workspace(a);
   const bool by_library = library_product(a.real(), O, I);
   const bool dx_by_fp8 = a.dx && library_fp8_product(a, traits_);
@@ -304,7 +314,6 @@ void CudaBackend::run(const TernaryProductBackward& given) {
                     .columns = O},
                    stream_);
   }
-  if (dw_by_fp8) rows.fold.dy_factors = a.dy_fp8.factors.data<float>();
   const TransposeTernary weights = dx_by_fp8 ? turned_weights(a, library) : TransposeTernary{};
   if (dx_by_fp8 || dw_by_fp8) prepare_fp8(weights, dw_by_fp8 ? rows.fold : FoldFactors{}, stream_);
   if (dx_by_fp8)
@@ -316,10 +325,11 @@ void CudaBackend::run(const TernaryProductBackward& given) {
   else if (a.dx)
     by_plain_kernel(a.dx, shape_of_dx(N, O, I), plain(a.dy), plain(a.w.t), stream_,
                     a.w.scale.data<float>());
-  const PlainMatrix x{.data = a.x.q.raw(),
-                      .type = a.x.q.dtype(),
-                      .row_scale = a.x.row_scale.data<float>(),
-                      .dequantized = a.real()};
+  const PlainMatrix x = a.x.q ? PlainMatrix{.data = a.x.q.raw(),
+                                            .type = a.x.q.dtype(),
+                                            .row_scale = a.x.row_scale.data<float>(),
+                                            .dequantized = a.real()}
+                              : PlainMatrix{};
   if (dw_by_fp8)
     backward_w_fp8(a, rows, library);
   else if (a.dw && rounds_dw(a.backward))

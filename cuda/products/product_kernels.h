@@ -87,7 +87,9 @@ struct TransposeOperands {
   std::uint8_t* x_to = nullptr;         // out (I, turned_rows(rows)) e4m3
   DwScalars scalars{};                  // out
   const std::uint8_t* codes = nullptr;  // in  (rows, O) e4m3
-  const std::int8_t* q = nullptr;       // in  (rows, I)
+  const std::int8_t* q = nullptr;       // in  (rows, I); null: made of x_of
+  NormedRows x_of{};                    // in  of these rows, in bf16
+  const float* row_scale = nullptr;     // in  (rows), beside x_of
   RowFactors factors{};                 // in
   Index rows = 0, O = 0, I = 0;
 };
@@ -95,9 +97,8 @@ void transpose_operands_fp8(const TransposeOperands& transpose, cudaStream_t str
 // to (N, I) f32 = e4m3(q factor s), NaN where the factor is; any size
 void scale_inputs_fp8(float* to, const DwScalars& scalars, const Tensor& q,
                       const RowFactors& factors, cudaStream_t stream);
-// The share of these codes that are below 2^-6 while their q is not 0.
-void measure_underflow(double* share, const Tensor& q, const RowFactors& factors,
-                       cudaStream_t stream);
+// The share of these codes of all rows that are below 2^-6 while their q is not 0; q as above.
+void measure_underflow(double* share, const TransposeOperands& operands, cudaStream_t stream);
 
 // Matrix products for every size and alignment, on sm_80 and later. All matrices are row-major.
 

@@ -193,7 +193,7 @@ TEST_F(CudaTraining, RecomputingChangesNoBit) {
   for (const Index width : {64, 36})  // 36: all products by plain kernels
     for (Formats options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8}) {
       const Training kept = on_gpu(options, 3, width);
-      for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
+      for (const Recompute recompute : {Recompute::norms, Recompute::cheap, Recompute::full}) {
         options.model.recompute = recompute;
         EXPECT_EQ(on_gpu(options, 3, width), kept) << width;
       }

@@ -40,6 +40,7 @@ TEST(Recompute, BytesThatALayerAddsToThePeak) {
     return more / double(4 * sequences * kContext * kWidth);
   };
   EXPECT_LE(added(Recompute::none), 31);
+  EXPECT_LE(added(Recompute::norms), 26);
   EXPECT_LE(added(Recompute::cheap), 21.05);
   EXPECT_LE(added(Recompute::full), 2.05);
 }
@@ -48,6 +49,21 @@ TEST(Recompute, BytesThatALayerAddsToThePeak) {
 TEST(Recompute, RowsForProductsIn8BitFloatsAreMadeAsCodes) {
   EXPECT_LT(dry_step(Recompute::cheap, 3, 1, BackwardProducts::fp8).bytes,
             dry_step(Recompute::none, 3, 1, BackwardProducts::fp8).bytes);
+}
+
+// Five rows of a layer are made where products read them: five widths of bytes less, no kernel
+// more.
+TEST(Recompute, NormsCostNoKernelWhereProductsMakeTheirRows) {
+  constexpr Index sequences = 8;
+  const auto step = [](Recompute recompute, Index layers) {
+    return dry_step(recompute, layers, sequences, BackwardProducts::fp8);
+  };
+  EXPECT_EQ(step(Recompute::norms, 3).launches, step(Recompute::none, 3).launches);
+  const auto added = [&](Recompute recompute) {
+    return (step(recompute, 6).bytes - step(recompute, 2).bytes) /
+           double(4 * sequences * kContext * kWidth);
+  };
+  EXPECT_NEAR(added(Recompute::none) - added(Recompute::norms), 5, 0.05);
 }
 
 TEST(Recompute, CheapRunsTwoNormsTwoGatesAndAScanAgain) {

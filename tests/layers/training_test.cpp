@@ -35,6 +35,7 @@ TEST(Training, TenStoredLosses) {
   if (testing::Test::HasFailure())
     for (const double loss : losses) std::printf("%.17g\n", loss);
   EXPECT_LT(losses[9], losses[0]);
+  EXPECT_EQ(losses_of_ten_steps(Recompute::norms), losses);
   EXPECT_EQ(losses_of_ten_steps(Recompute::cheap), losses);
   EXPECT_EQ(losses_of_ten_steps(Recompute::full), losses);
 }
@@ -50,6 +51,7 @@ TEST(Training, ProductsInEightBitsLearnAlmostTheSame) {
     // of 64 tokens: dx differs by 0.05 at most in these steps, dx and dw by 0.063
     const double tolerance = rounds_dw(backward) ? 0.1 : 0.05;
     EXPECT_THAT(rounded, testing::Pointwise(testing::DoubleNear(tolerance), exact));
+    EXPECT_EQ(losses_of_ten_steps(Recompute::norms, backward), rounded);
     EXPECT_EQ(losses_of_ten_steps(Recompute::cheap, backward), rounded);
     EXPECT_EQ(losses_of_ten_steps(Recompute::full, backward), rounded);
   }
