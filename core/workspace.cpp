@@ -160,9 +160,12 @@ struct Pieces {
 constexpr Index kOperandTile = 128;
 constexpr Index kMostOperands = Index(256) << 20, kMostDwOperands = Index(512) << 20;  // bytes
 
+constexpr Index kMostTiles = 65'535;  // blocks in a grid's second direction
+
 // N rows in equal parts of whole tiles, each at most `most` bytes if a row takes `bytes`
 Index rows_of_part(Index N, Index bytes, Index most) {
-  const Index parts = std::max<Index>(1, pieces(N * bytes, most));
+  const Index parts =
+      std::max({Index(1), pieces(N * bytes, most), pieces(N, kMostTiles * kOperandTile)});
   return std::min(N, pieces(pieces(N, parts), kOperandTile) * kOperandTile);
 }
 

@@ -23,7 +23,8 @@ constexpr Family kFamilies[] = {
      .make_token_mixer = make<MlgruMixer>,
      .make_channel_mixer = make<Glu>,
      .output_gate = true,
-     .lower_bounds = true},
+     .lower_bounds = true,
+     .joint_glu = true},
     // Transformer++, the control model: Llama's shape and names
     {.type = "transformer",
      .embeddings = "embed_tokens",
@@ -43,7 +44,8 @@ constexpr Family kFamilies[] = {
      .channel_norm = "mlp_norm",
      .channel_mixer = "mlp",
      .make_token_mixer = make<CumulativeMean>,
-     .make_channel_mixer = make<Glu>},
+     .make_channel_mixer = make<Glu>,
+     .joint_glu = true},
 };
 
 }  // namespace

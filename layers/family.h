@@ -17,6 +17,7 @@ struct Family {
   bool output_gate = false;   // the token mixer's output is gated (use_output_gate)
   bool lower_bounds = false;  // token mixers read a learned bound of each layer (use_lower_bound)
   bool attention = false;   // token mixers have heads (num_attention_heads, rope_theta, attention)
+  bool joint_glu = false;   // gate and candidate are one ternary matrix
   bool dense_norms = true;  // projections have norms of their own even if they are not quantised
 };
 

@@ -124,11 +124,13 @@ Residual Model::run_block(const Pass& pass, Index layer, Residual in, const Mixe
   if (in.branch.value && in.branch.value.dtype() == in.x.value.dtype())
     in = {.x = add(in.x, in.branch)};
   const auto out = checkpoint(pass.tape,
-                              [this, &block, inside](Tape* tape, std::span<const Var> v) {
+                              [this, &block, inside, pass](Tape* tape, std::span<const Var> v) {
                                 MixerInput now = inside;
                                 now.bound = v[2];
-                                const Residual r = run(Pass{.tape = tape}, block,
-                                                       {.x = v[0], .branch = v[1]}, now);
+                                Pass again = pass;  // both runs are observed
+                                again.tape = tape;
+                                const Residual r =
+                                    run(again, block, {.x = v[0], .branch = v[1]}, now);
                                 return std::vector<Var>{r.x, r.branch};
                               },
                               {in.x, in.branch, with.bound});

@@ -120,7 +120,8 @@ void require_supported(const ModelConfig& model, BackwardProducts backward,
   require_row("model.hidden_size", D, D, device);
   require_row("model.intermediate_size", H, H, device);
   // the gradient of gate and candidate together, rounded to 8-bit floats
-  if (rounds_dx(backward)) require_row("model.intermediate_size", H, 2 * H, device);
+  if (rounds_dx(backward) && family_of(model.type).joint_glu)
+    require_row("model.intermediate_size", H, 2 * H, device);
 }
 
 std::string slow_sizes(const ModelConfig& model, const DeviceTraits& device) {

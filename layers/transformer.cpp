@@ -98,7 +98,7 @@ Residual AttentionMixer::operator()(const Pass& pass, Residual in, Parameter& no
   QuantizedVar rows{.codes = h};
   if (o_proj_.has_norm())
     rows = norm_quantize(h, {}, {}, {leaf(pass.tape, o_proj_.norm_weight)}, with.eps,
-                         with.quantized, with.activations, with.rows_again())
+                         with.quantized, with.activations, with.norms_again())
                .rows[0];
   h = {};
   return {.x = stream.x, .branch = o_proj_(pass, "o_proj", std::exchange(rows, {}), with.backward)};

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <limits>
 
 #include "core/clock.h"
 #include "runtime/quantities.h"
@@ -198,25 +200,24 @@ void Console::report(const EventReport& r) {
 
 void Console::report(const DiagnosticsReport& r) {
   if (r.layers.empty()) return;
-  const auto range = [&](double LayerDiagnostics::*field, auto&& text) {
-    const auto [low, high] =
-        std::minmax_element(r.layers.begin(), r.layers.end(),
-                            [&](const auto& a, const auto& b) { return a.*field < b.*field; });
-    return text(*low.*field) + ".." + text(*high.*field);
+  std::vector<LinePart> parts = {{.before = "layers step ", .value = std::to_string(r.step)}};
+  // the range over the layers of which it is known, if there are any
+  const auto add = [&](const char* name, double LayerDiagnostics::*field, auto&& text,
+                       int gives_way = 0) {
+    double low = std::numeric_limits<double>::infinity(), high = -low;
+    for (const LayerDiagnostics& layer : r.layers)
+      if (const double x = layer.*field; std::isfinite(x))
+        low = std::min(low, x), high = std::max(high, x);
+    if (low <= high)
+      parts.push_back(
+          {.before = name, .value = text(low) + ".." + text(high), .gives_way = gives_way});
   };
   const auto short_text = [](double x) { return fmt::format("{:.2g}", x); };
-  std::vector<LinePart> parts = {
-      {.before = "layers step ", .value = std::to_string(r.step)},
-      {.before = "zeros ", .value = range(&LayerDiagnostics::zero_share, share_text)},
-      {.before = "flips ", .value = range(&LayerDiagnostics::flip_rate, short_text)},
-      {.before = "scale ", .value = range(&LayerDiagnostics::scale, short_text), .gives_way = 2},
-      {.before = "absmax ",
-       .value = range(&LayerDiagnostics::activation_absmax, short_text),
-       .gives_way = 1}};
-  if (std::isfinite(r.layers.front().fp8_underflow))
-    parts.push_back({.before = "underflow ",
-                     .value = range(&LayerDiagnostics::fp8_underflow, short_text),
-                     .gives_way = 3});
+  add("zeros ", &LayerDiagnostics::zero_share, share_text);
+  add("flips ", &LayerDiagnostics::flip_rate, short_text);
+  add("scale ", &LayerDiagnostics::scale, short_text, 2);
+  add("absmax ", &LayerDiagnostics::activation_absmax, short_text, 1);
+  add("underflow ", &LayerDiagnostics::fp8_underflow, short_text, 3);
   permanent(terminal_.styled(Style::dim, joined(fitting(parts, terminal_.columns()))),
             joined(parts));
 }

@@ -25,8 +25,8 @@ Var ternary_product(const QuantizedVar& x, const QuantizedVar& w, BackwardProduc
   const Var product =
       record("ternary_product", std::vector{y}, {x.codes, w.codes},
              [&on, q = in_backward(x.codes), of = x.of, scale = x.scale, wt, backward,
-              see = rounds_dw(backward) ? std::move(see_underflow) : nullptr](Tape::Upstream dy,
-                                                                              Tape::Grads d) {
+              see = rounds_dw(backward) && w.codes.slot >= 0 ? std::move(see_underflow) : nullptr](
+                 Tape::Upstream dy, Tape::Grads d) {
                const Tensor underflow = see ? Tensor(on, {1}, DType::f64) : Tensor{};
                TernaryProductBackward a{.dx = d[0],
                                         .dw = d.stored(1),

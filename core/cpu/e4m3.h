@@ -47,14 +47,10 @@ R e4m3_scale(const R* x, Index n) {
   return std::isnan(nonfinite) ? nonfinite : R(448) / std::max(top, R(1e-30));
 }
 
-// to = e4m3(x r), as codes or as numbers -> 1 / r; zeros and NaN if the row is not finite
+// to = e4m3(x r), as codes or as numbers; zeros if r is NaN
 template <class R, class To>
-R round_row_e4m3(To* to, const R* x, Index n) {
-  const R scale = e4m3_scale(x, n);
-  if (std::isnan(scale)) {
-    std::fill_n(to, n, To{});
-    return scale;
-  }
+void round_to_e4m3(To* to, const R* x, Index n, R scale) {
+  if (std::isnan(scale)) return void(std::fill_n(to, n, To{}));
 #pragma omp simd
   for (Index i = 0; i < n; ++i) {
     const R rounded = round_e4m3(x[i] * scale);
@@ -63,6 +59,13 @@ R round_row_e4m3(To* to, const R* x, Index n) {
     else
       to[i] = rounded;
   }
+}
+
+// The same with the row's own r -> 1 / r; zeros and NaN if the row is not finite
+template <class R, class To>
+R round_row_e4m3(To* to, const R* x, Index n) {
+  const R scale = e4m3_scale(x, n);
+  round_to_e4m3(to, x, n, scale);
   return 1 / scale;
 }
 

@@ -1,5 +1,6 @@
 // Matrix products over fixed tiles, each one Eigen call on one thread into aligned scratch memory.
 #include <atomic>
+#include <vector>
 
 #include "core/cpu/code_kernels.h"
 #include "core/cpu/cpu_backend.h"
@@ -105,15 +106,26 @@ void product_backward_x(const Grad& dx, const Dy& dy_rows, const W& w, Index N, 
   });
 }
 
+// dy (N, O), of which product_backward_w takes some rows and columns at a time
+template <class R>
+struct RealGradient {
+  ConstRows<R> block(Index n, Index rows, Index o, Index columns, R*) const {
+    return {data + n * O + o, rows, columns, Eigen::OuterStride<>(O)};
+  }
+  const R* data;
+  Index O;
+};
+
 // dw (O, I) = dy (N, O)^T x (N, I)
-template <class R, class X>
-void product_backward_w(const Grad& dw, const R* dy, const X& x, Index N, Index O) {
+template <class R, class Dy, class X>
+void product_backward_w(const Grad& dw, const Dy& dy, const X& x, Index N, Index O) {
   const Index I = x.columns;
   for_chunks(O, kTileOfW, [&](Index, Index begin, Index end) {
     Rows<R> tile(scratch<R, 2>(kTileOfW * I), end - begin, I, Eigen::OuterStride<>(I));
     for (Index n = 0; n < N; n += kDepth) {
-      const auto b = x.rows(n, std::min(kDepth, N - n), scratch<R, 1>(kDepth * I));
-      const ConstRows<R> a(dy + n * O + begin, b.rows(), end - begin, Eigen::OuterStride<>(O));
+      const Index rows = std::min(kDepth, N - n);
+      const auto b = x.rows(n, rows, scratch<R, 1>(kDepth * I));
+      const auto a = dy.block(n, rows, begin, end - begin, scratch<R, 0>(kDepth * kTileOfW));
       if (n == 0)
         tile.noalias() = a.transpose() * b;
       else
@@ -148,7 +160,9 @@ void CpuBackend::run(const MatmulBackward& a) {
     const auto dy_rows = [&](Index first, Index) { return dy + first * O; };
     if (a.dx)
       product_backward_x(a.dx, dy_rows, RealRows<R>{a.w.data<R>(), a.w.shape()[1]}, N, O, R(1));
-    if (a.dw) product_backward_w(a.dw, dy, RealRows<R>{a.x.data<R>(), a.x.shape()[1]}, N, O);
+    if (a.dw)
+      product_backward_w<R>(a.dw, RealGradient<R>{dy, O},
+                            RealRows<R>{a.x.data<R>(), a.x.shape()[1]}, N, O);
   });
 }
 
@@ -183,49 +197,99 @@ R power_for(R top) {
   return std::ldexp(R(1), (127 * mantissa <= 112 ? 2 : 1) - exponent);
 }
 
-// x' (N, I) with dw = codes^T x', of dy's codes and factors: core/kernels/product.h, p / s
+// dy in 8-bit floats: codes times factors, rounded where they are asked for
 template <class R>
-std::vector<R> fp8_inputs(const TernaryProductBackward& a, const std::vector<R>& factors) {
-  const Index N = Index(factors.size()), I = a.x.q.shape()[1];
-  const std::int8_t* q = a.x.q.data<std::int8_t>();
-  const R* row_scale = a.x.row_scale.data<R>();
-  R top = 0;
-  for (Index n = 0; n < N; ++n) {
-    const R g = factors[n] / row_scale[n];
-    if (std::isnan(g)) {
-      if (a.underflow) *a.underflow.data<double>() = 0;
-      return std::vector<R>(std::size_t(N * I), g);
+struct Fp8Gradient {
+  explicit Fp8Gradient(const TernaryProductBackward& a)
+      : dy(data_or_null<R>(a.dy)),
+        codes(data_or_null<E4m3>(a.dy_fp8.codes)),
+        N(a.rows_of_dy().shape()[0]),
+        O(a.w.t.shape()[0]) {
+    if (codes) {
+      const R* from = a.dy_fp8.factors.template data<R>();
+      factors.assign(from, from + N);
+      return;
     }
-    top = std::max(top, g);
-  }
-  const R s = power_for(top);
-  std::vector<R> out(std::size_t(N * I));
-  std::atomic<Index> underflows = 0;
-  for_chunks(N, 16, [&](Index, Index begin, Index end) {
-    Index small = 0;
-    for (Index n = begin; n < end; ++n) {
-      const R factor = factors[n] / row_scale[n] * s;
-      for (Index i = n * I; i < (n + 1) * I; ++i) {
-        const R rounded = round_e4m3(R(q[i]) * factor);
-        out[i] = rounded / s;
-        small += q[i] != 0 && std::abs(rounded) < R(0x1p-6);
+    scales.resize(std::size_t(N)), factors.resize(std::size_t(N));
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      for (Index n = begin; n < end; ++n) {
+        scales[n] = e4m3_scale(dy + n * O, O);
+        factors[n] = 1 / scales[n];
       }
+    });
+  }
+  ConstRows<R> block(Index n, Index rows, Index o, Index columns, R* space) const {
+    for (Index r = 0; r < rows; ++r) {
+      R* to = space + r * columns;
+      const Index at = (n + r) * O + o;
+      if (codes)
+        for (Index i = 0; i < columns; ++i) to[i] = R(value_of(codes[at + i]));
+      else
+        round_to_e4m3(to, dy + at, columns, scales[n + r]);
     }
-    underflows += small;
-  });
-  if (a.underflow) *a.underflow.data<double>() = double(underflows) / double(N * I);
-  return out;
-}
+    return {space, rows, columns, Eigen::OuterStride<>(columns)};
+  }
+
+  const R* dy;
+  const E4m3* codes;
+  Index N, O;
+  std::vector<R> scales, factors;  // scales only of dy
+};
+
+// x' (N, I) with dw = codes^T x', of the factors of dy's rows: core/kernels/product.h, p / s
+template <class R>
+struct Fp8Inputs {
+  Fp8Inputs(const Quantized& x, const std::vector<R>& factors_of_dy)
+      : q(x.q.data<std::int8_t>()), columns(x.q.shape()[1]), factors(factors_of_dy) {
+    R top = 0;
+    for (std::size_t n = 0; n < factors.size(); ++n) {
+      factors[n] /= x.row_scale.data<R>()[n];
+      top = std::isnan(factors[n]) ? factors[n] : std::max(top, factors[n]);
+      if (std::isnan(top)) break;
+    }
+    s = std::isnan(top) ? top : power_for(top);
+  }
+  void codes(R* to, Index n) const {
+    const R factor = factors[n] * s;
+    if (std::isnan(factor)) return void(std::fill_n(to, columns, factor));
+    const std::int8_t* from = q + n * columns;
+#pragma omp simd
+    for (Index i = 0; i < columns; ++i) to[i] = round_e4m3(R(from[i]) * factor);
+  }
+  ConstRows<R> rows(Index first, Index count, R* space) const {
+    for (Index r = 0; r < count; ++r) codes(space + r * columns, first + r);
+    for (Index i = 0; i < count * columns; ++i) space[i] /= s;
+    return {space, count, columns, Eigen::OuterStride<>(columns)};
+  }
+  double underflow() const {
+    if (std::isnan(s)) return 0;
+    std::atomic<Index> all = 0;
+    const Index N = Index(factors.size());
+    for_chunks(N, 16, [&](Index, Index begin, Index end) {
+      R* const row = scratch<R, 0>(columns);
+      Index small = 0;
+      for (Index n = begin; n < end; ++n) {
+        codes(row, n);
+        for (Index i = 0; i < columns; ++i)
+          small += q[n * columns + i] != 0 && std::abs(row[i]) < R(0x1p-6);
+      }
+      all += small;
+    });
+    return double(all) / double(N * columns);
+  }
+
+  const std::int8_t* q;
+  Index columns;
+  std::vector<R> factors;  // of dy over those of x
+  R s;
+};
 
 template <class R>
 void product_backward_w_fp8(const TernaryProductBackward& a) {
-  const Index N = a.x.q.shape()[0], O = a.w.t.shape()[0];
-  std::vector<R> codes(std::size_t(N * O)), factors(static_cast<std::size_t>(N));
-  for_chunks(N, 16, [&](Index, Index begin, Index end) {
-    fp8_rows(codes.data() + begin * O, factors.data() + begin, a, begin, end - begin);
-  });
-  const std::vector<R> x = fp8_inputs(a, factors);
-  product_backward_w(a.dw, codes.data(), RealRows<R>{x.data(), a.x.q.shape()[1]}, N, O);
+  const Fp8Gradient<R> dy(a);
+  const Fp8Inputs<R> x(a.x, dy.factors);
+  if (a.underflow) *a.underflow.data<double>() = x.underflow();
+  product_backward_w<R>(a.dw, dy, x, dy.N, dy.O);
 }
 
 }  // namespace
@@ -247,10 +311,11 @@ void CpuBackend::run(const TernaryProductBackward& all) {
       product_backward_x(a.dx, dy_rows, CodeRows<R>{a.w.t.data<std::int8_t>(), I}, N, O,
                          R(1) / *a.w.scale.data<R>());
     if (a.dw && codes)
-      product_backward_w(a.dw, dy,
-                         CodeRows<R>{a.x.q.data<std::int8_t>(), I, a.x.row_scale.data<R>()}, N, O);
+      product_backward_w<R>(a.dw, RealGradient<R>{dy, O},
+                            CodeRows<R>{a.x.q.data<std::int8_t>(), I, a.x.row_scale.data<R>()}, N,
+                            O);
     else if (a.dw)
-      product_backward_w(a.dw, dy, RealRows<R>{a.x.q.data<R>(), I}, N, O);
+      product_backward_w<R>(a.dw, RealGradient<R>{dy, O}, RealRows<R>{a.x.q.data<R>(), I}, N, O);
   });
 }
 

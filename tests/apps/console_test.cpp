@@ -129,6 +129,12 @@ TEST(Console, PlainLinesInAPipe) {
         c.report(EventReport{.step = 7, .kind = "skip", .text = "loss is nan", .samples = {4, 5}});
         c.report(DiagnosticsReport{.step = 7,
                                    .layers = {{"a", 1e-3, .3, .02, 5}, {"b", 2e-3, .4, .01, 9}}});
+        // what a layer does not know is left out, wherever it stands
+        c.report(DiagnosticsReport{.step = 8,
+                                   .layers = {{"a", 1e-3, .3, .02},
+                                              {"b", 2e-3, .4, .01, 9, .25},
+                                              {"c", 3e-3, .5, .03, 5, .5},
+                                              {"d", 4e-3, .6, .04}}});
       }),
       "hello\n"
       "step  1200/20000   6.0%  loss 3.912  mean 3.950  ppl 50.0  lr 3.8e-03  |g| 0.84  "
@@ -140,7 +146,9 @@ TEST(Console, PlainLinesInAPipe) {
       "checkpoint step 1000 -> runs/x/checkpoints/step-00001000 (1.5 GB, 2.1s)\n"
       "warning: checkpoint step 1100 failed: No space left on device; training continues\n"
       "skip at step 7: loss is nan (samples 4 5)\n"
-      "layers step 7  zeros 30%..40%  flips 0.001..0.002  scale 0.01..0.02  absmax 5..9\n");
+      "layers step 7  zeros 30%..40%  flips 0.001..0.002  scale 0.01..0.02  absmax 5..9\n"
+      "layers step 8  zeros 30%..60%  flips 0.001..0.004  scale 0.01..0.04  absmax 5..9  "
+      "underflow 0.25..0.5\n");
 }
 
 TEST(Console, TablesAreAligned) {

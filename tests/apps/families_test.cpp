@@ -50,7 +50,7 @@ TEST_P(Families, LearnsWithTheSameBitsTwiceAndAfterAStop) {
 
 TEST_P(Families, RecomputingChangesNoBit) {
   expect_success(command("kept", {"memory.recompute=none"}));
-  for (const std::string how : {"cheap", "full"}) {
+  for (const std::string how : {"norms", "cheap", "full"}) {
     expect_success(command(how, {"memory.recompute=" + how}));
     EXPECT_EQ(tensors(tiny_.checkpoint(how, 60)), tensors(tiny_.checkpoint("kept", 60))) << how;
   }

@@ -129,9 +129,11 @@ TEST(Fault318, FillWritesHalfPrecision) {
 }
 
 std::string complaint_of_plan(std::int64_t width, std::int64_t glu, bool fp8 = false,
-                              const DeviceTraits& device = DeviceTraits::h200()) {
+                              const DeviceTraits& device = DeviceTraits::h200(),
+                              const char* type = "matmulfree") {
   RunConfig config;
-  config.model = {.vocab_size = 320, .width = width, .layers = 1, .explicit_glu_width = glu};
+  config.model = {
+      .type = type, .vocab_size = 320, .width = width, .layers = 1, .explicit_glu_width = glu};
   config.batch = {.tokens = 128, .context = 128, .micro_batch = 1};
   if (fp8) config.backward = Backward::fp8_dx;
   return complaint([&] { plan_memory(config, 1, device); });
@@ -146,6 +148,8 @@ TEST(Fault315, SizesThatAGpuDoesNotTakeAreRefusedInThePlan) {
   EXPECT_EQ(complaint_of_plan(1024, 20'000), "");
   EXPECT_THAT(complaint_of_plan(1024, 20'000, true),
               HasSubstr("got 40000 with precision.backward"));
+  EXPECT_EQ(complaint_of_plan(1024, 20'000, true, DeviceTraits::h200(), "transformer"), "")
+      << "gate and candidate are two products there";
   EXPECT_EQ(complaint_of_plan(40'000, 40'000, false, DeviceTraits{}), "");  // CPUs take any
 }
 

@@ -232,10 +232,24 @@ TEST(Train, HowABatchIsSplitChangesOnlyRounding) {
 TEST(Train, RecomputeGivesTheSameBits) {
   const TinyRun tiny;
   ASSERT_EQ(run(tiny.command("none")).exit_code, 0);
-  for (const char* what : {"cheap", "full"}) {
+  for (const char* what : {"norms", "cheap", "full"}) {
     ASSERT_EQ(run(tiny.command(what, {std::string("memory.recompute=") + what})).exit_code, 0);
     EXPECT_EQ(tensors(tiny.checkpoint("none", 60)), tensors(tiny.checkpoint(what, 60))) << what;
   }
+}
+
+TEST(Train, RecomputeGivesTheSameDiagnostics) {
+  const TinyRun tiny;
+  for (const char* what : {"none", "norms", "cheap", "full"})
+    ASSERT_EQ(run(tiny.command(what, {std::string("memory.recompute=") + what, "run.steps=20",
+                                      "precision.backward=fp8", "logging.diagnostics_interval=20"}))
+                  .exit_code,
+              0);
+  const std::vector<std::string> kept = reports(tiny.directory("none"), {"diagnostics"});
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_THAT(kept[0], HasSubstr("fp8_underflow"));
+  for (const char* what : {"norms", "cheap", "full"})
+    EXPECT_EQ(reports(tiny.directory(what), {"diagnostics"}), kept) << what;
 }
 
 TEST(Train, BranchesFromAnotherRunsCheckpoint) {

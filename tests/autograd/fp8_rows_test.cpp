@@ -279,6 +279,24 @@ TEST_F(Fp8Tape, AnOpThatCannotMakeThemLeavesThemToTheProduct) {
   EXPECT_THAT(dry_.got, ElementsAre(false));
 }
 
+// Of a matrix whose gradient nobody wants nothing is lost, so nothing is said.
+TEST(Fp8Underflow, IsSeenWhereThereIsADw) {
+  DryBackend dry;
+  const auto parameter = [&](const Shape& shape) {
+    return Parameter{.value = Tensor(dry, shape, DType::f32),
+                     .grad = {.tensor = Tensor(dry, shape, DType::f32)}};
+  };
+  for (const bool frozen : {false, true}) {
+    Parameter x = parameter({4, 8}), w = parameter({8, 8});
+    Tape tape;
+    int seen = 0;
+    tape.backward(ternary_product(quantize_rows(tape.leaf(x)),
+                                  quantize_ternary(frozen ? Var{w.value} : tape.leaf(w)),
+                                  BackwardProducts::fp8, [&](const Tensor&) { ++seen; }));
+    EXPECT_EQ(seen, frozen ? 0 : 1);
+  }
+}
+
 // They live from the op that makes them to the end of the product's backward: before that of scale
 // nothing is left of them.
 TEST_F(Fp8Tape, AreLetGoWithTheGradient) {

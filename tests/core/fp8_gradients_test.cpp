@@ -88,6 +88,8 @@ TEST(Fp8Gradients, ADwIsCutWhereItsOperandsPass512MiB) {
   EXPECT_EQ(rows(32768, 11264, 2048), 32768);
   EXPECT_EQ(rows(32768, 16384 - 2048, 2048), 32768) << "512 MiB";
   EXPECT_EQ(rows(32768, 16384 - 2032, 2048), 16384);
+  // a grid has at most 65535 tiles of 128 rows down; 403 MB
+  EXPECT_EQ(rows(8'400'000, 32, 16), 4'200'064);
 }
 
 // They are of what is stored now, so a kernel that adds to a gradient cannot make them.

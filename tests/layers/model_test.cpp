@@ -106,7 +106,7 @@ TEST(Model, WithoutOutputGate) {
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-9) << i;
   const Values kept = tiny.gradients(batch, 2);
-  for (const Recompute recompute : {Recompute::cheap, Recompute::full})
+  for (const Recompute recompute : {Recompute::norms, Recompute::cheap, Recompute::full})
     EXPECT_EQ(TinyModel({.dtype = DType::f64, .recompute = recompute}, config).gradients(batch, 2),
               kept);
   config.type = "transformer", config.explicit_heads = 1;
@@ -123,7 +123,7 @@ TEST(Model, RecomputingChangesNoBitOfAnyGradient) {
         config.use_lower_bound = bounds;
         config.quantize = quantize;
         const Values kept = TinyModel({.dtype = dtype}, config).gradients(batch, 2);
-        for (const Recompute recompute : {Recompute::cheap, Recompute::full})
+        for (const Recompute recompute : {Recompute::norms, Recompute::cheap, Recompute::full})
           EXPECT_EQ(TinyModel({.dtype = dtype, .recompute = recompute}, config).gradients(batch, 2),
                     kept)
               << dtype << ' ' << bounds << ' ' << int(quantize) << ' ' << int(recompute);
@@ -392,7 +392,8 @@ TEST(Model, PlannedPeakIsTheRealPeak) {
     model.logits({}, upload_ids(on, {5, 9}, batch.ids), &state);
     return on.pool().high_water();
   };
-  for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::full}) {
+  for (const Recompute recompute :
+       {Recompute::none, Recompute::norms, Recompute::cheap, Recompute::full}) {
     DryBackend dry;
     const std::size_t planned = train(dry, recompute);
     CpuBackend exact(planned);  // not one byte more

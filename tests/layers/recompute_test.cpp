@@ -12,22 +12,37 @@ constexpr Index kWidth = 1024, kContext = 2048;
 struct DryStep {
   double bytes = 0;  // of activations and their gradients, at the peak
   int launches = 0;
+  int made = 0;  // products that make their rows
   double flops = 0;
 };
 
-DryStep dry_step(Recompute recompute, Index layers, Index sequences,
-                 BackwardProducts backward = {}) {
-  DryBackend dry(DeviceTraits::h200());
+struct Watch final : DryBackend {
+  using DryBackend::DryBackend;
+  using DryBackend::run;
+  void run(const TernaryProductBackward& a) override {
+    made += bool(a.x_of.sum);
+    DryBackend::run(a);
+  }
+  int made = 0;
+};
+
+DryStep dry_step(Recompute recompute, Index layers, Index sequences, BackwardProducts backward = {},
+                 ModelConfig config = {}) {
+  config.vocab_size = 64, config.width = kWidth, config.layers = layers;
+  Watch dry(DeviceTraits::h200());
   TrainableModel trained(dry,
                          {.activations = DType::bf16,
                           .residual = DType::bf16,
                           .recompute = recompute,
                           .backward = backward},
-                         {.vocab_size = 64, .width = kWidth, .layers = layers});
+                         config);
   const std::size_t fixed = dry.pool().used();
   const int before = dry.launches();
   forward_and_backward(trained.model, tiny_batch(sequences, kContext, 64), 1);
-  return {double(dry.pool().high_water() - fixed), dry.launches() - before, dry.total().flops};
+  return {.bytes = double(dry.pool().high_water() - fixed),
+          .launches = dry.launches() - before,
+          .made = dry.made,
+          .flops = dry.total().flops};
 }
 
 // In widths D per token and layer, without one layer's transients. 31: everything; 21: what
@@ -66,6 +81,17 @@ TEST(Recompute, NormsCostNoKernelWhereProductsMakeTheirRows) {
   EXPECT_NEAR(added(Recompute::none) - added(Recompute::norms), 5, 0.05);
 }
 
+// Behind norms are i, f, g, o and the joint gate, or q, k, v, o, gate and up.
+TEST(Recompute, NormsMakesTheRowsOfEveryProductBehindANorm) {
+  for (const auto& [type, rows] : {std::pair("matmulfree", 5), std::pair("transformer", 6)}) {
+    ModelConfig config;
+    config.type = type;
+    EXPECT_EQ(dry_step(Recompute::norms, 3, 1, BackwardProducts::fp8, config).made, 3 * rows)
+        << type;
+    EXPECT_EQ(dry_step(Recompute::none, 3, 1, BackwardProducts::fp8, config).made, 0) << type;
+  }
+}
+
 TEST(Recompute, CheapRunsTwoNormsTwoGatesAndAScanAgain) {
   for (const Index layers : {1, 3}) {
     const DryStep kept = dry_step(Recompute::none, layers, 1),
@@ -73,6 +99,14 @@ TEST(Recompute, CheapRunsTwoNormsTwoGatesAndAScanAgain) {
     EXPECT_EQ(again.launches, kept.launches + 5 * layers);
     EXPECT_LE(again.flops, 1.01 * kept.flops) << "a product ran again";
   }
+}
+
+// Without its gate o_proj's norm keeps the scan's states: no scan runs again.
+TEST(Recompute, CheapKeepsStatesThatAreKeptAnyway) {
+  ModelConfig config;
+  config.use_output_gate = false;
+  const auto step = [&](Recompute recompute) { return dry_step(recompute, 3, 1, {}, config); };
+  EXPECT_EQ(step(Recompute::cheap).launches, step(Recompute::none).launches + 4 * 3);
 }
 
 }  // namespace

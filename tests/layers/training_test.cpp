@@ -70,7 +70,7 @@ TEST(Training, HalfGradientsOfOneBatchAreTheRoundedOnes) {
   };
   std::vector<double> want = gradients({}, Recompute::none);
   for (double& x : want) x = double(to_real(to_stored<BFloat16>(float(x))));
-  for (const Recompute r : {Recompute::none, Recompute::cheap, Recompute::full})
+  for (const Recompute r : {Recompute::none, Recompute::norms, Recompute::cheap, Recompute::full})
     EXPECT_EQ(gradients(DType::bf16, r), want);
 }
 

@@ -148,7 +148,7 @@ TEST_P(Transformer, RecomputingChangesNoBitOfAnyGradient) {
   const TinyBatch batch = tiny_batch(3, 10, kV);
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Values kept = Tiny(GetParam(), {.dtype = dtype}).gradients(batch);
-    for (const Recompute recompute : {Recompute::cheap, Recompute::full})
+    for (const Recompute recompute : {Recompute::norms, Recompute::cheap, Recompute::full})
       EXPECT_EQ(Tiny(GetParam(), {.dtype = dtype, .recompute = recompute}).gradients(batch), kept)
           << dtype << ' ' << int(recompute);
   }
