@@ -89,12 +89,13 @@ const Formats kSingle{};
 const Formats kHalf{.model = {.activations = DType::bf16}};
 const Formats kHalfStream{.model = {.activations = DType::bf16, .residual = DType::bf16}};
 const Formats kHalfGradients{.model = kHalfStream.model, .gradients = DType::bf16};
-Formats in_fp8(BackwardProducts backward) {
-  Formats formats = kHalfStream;
+Formats in_fp8(BackwardProducts backward, Formats formats = kHalfStream) {
   formats.model.backward = backward;
   return formats;
 }
 const Formats kFp8Dx = in_fp8(BackwardProducts::fp8_dx), kFp8 = in_fp8(BackwardProducts::fp8);
+const Formats kFp8SingleStream = in_fp8(BackwardProducts::fp8, kHalf);
+const Formats kFp8HalfGradients = in_fp8(BackwardProducts::fp8, kHalfGradients);
 
 // Losses fall by more than half a nat in ten steps. A rounding decision that flips changes
 // everything after it a little, and ten steps of training amplify it: 0.0076 was seen in f32, hence
@@ -146,10 +147,18 @@ TEST_F(CudaTraining, TransformersTrainLikeTheCpus) {
       const Training got = on_gpu(half, 10, width);
       EXPECT_LE(largest_difference(got.losses, want.losses), chaotic ? 0.1 : 0.05) << width;
       EXPECT_EQ(on_gpu(half, 10, width), got) << width;
-      for (const Recompute recompute : {Recompute::cheap, Recompute::full}) {
-        half.model.recompute = recompute;
-        EXPECT_EQ(on_gpu(half, 10, width), got) << width << ' ' << int(recompute);
-      }
+      const auto recompute = [&](Formats formats, const Training& kept) {
+        for (const Recompute what : {Recompute::norms, Recompute::cheap, Recompute::full}) {
+          formats.model.recompute = what;
+          EXPECT_EQ(on_gpu(formats, 10, width), kept) << width << ' ' << int(what);
+        }
+      };
+      recompute(half, got);
+      if (form.quantize == Quantize::none) continue;
+      half.model.backward = BackwardProducts::fp8;  // only that no bit changes
+      const Training in_fp8 = on_gpu(half, 10, width);
+      EXPECT_NE(in_fp8.losses, got.losses);
+      recompute(half, in_fp8);
     }
 }
 
@@ -191,7 +200,8 @@ TEST_F(CudaTraining, GradientsInHalfPrecision) {
 
 TEST_F(CudaTraining, RecomputingChangesNoBit) {
   for (const Index width : {64, 36})  // 36: all products by plain kernels
-    for (Formats options : {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8}) {
+    for (Formats options :
+         {kSingle, kHalf, kHalfStream, kHalfGradients, kFp8, kFp8SingleStream, kFp8HalfGradients}) {
       const Training kept = on_gpu(options, 3, width);
       for (const Recompute recompute : {Recompute::norms, Recompute::cheap, Recompute::full}) {
         options.model.recompute = recompute;
