@@ -9,8 +9,8 @@
 
 namespace tern {
 
-// Called with each intermediate as soon as it exists. It may overwrite the tensor's bytes: that is
-// how a run replays another's rounding decisions.
+// Called with each intermediate as soon as it exists, again where a block runs again. It may
+// overwrite the tensor's bytes: that is how a run replays another's rounding decisions.
 using Observer = std::function<void(const std::string& name, const Tensor& value)>;
 
 // One forward pass: the tape that records gradients, and the observer of intermediates.

@@ -44,13 +44,15 @@ struct MixerInput {
   Recompute recompute{};           // norms, or norms, quantisers and the scan run again in backward
   BackwardProducts backward{};     // of the blocks' ternary products
 
-  bool recomputes() const { return recompute == Recompute::cheap; }
+  bool scan_again() const { return recompute == Recompute::cheap; }
   // of rows behind a norm of what is kept, and of the others
   RowsAgain norms_again() const {
-    if (recompute != Recompute::norms && !recomputes()) return RowsAgain::no;
+    if (recompute != Recompute::norms && recompute != Recompute::cheap) return RowsAgain::no;
     return rounds_dw(backward) ? RowsAgain::codes : RowsAgain::quotients;
   }
-  RowsAgain rows_again() const { return recomputes() ? norms_again() : RowsAgain::no; }
+  RowsAgain rows_again() const {
+    return recompute == Recompute::cheap ? norms_again() : RowsAgain::no;
+  }
 };
 
 // What projections read of the stream: in.x + in.branch through the block's norm, then for each of

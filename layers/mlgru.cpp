@@ -40,7 +40,7 @@ Residual MlgruMixer::operator()(const Pass& pass, Residual in, Parameter& norm,
   const Var g = gated ? project("g_proj", g_proj_, u.rows[2]) : Var{};
   const Tensor before = with.state ? with.state->tensors[0] : Tensor{};
   MlgruOutput out = mlgru(reshape(f, steps), reshape(i, steps), with.bound, {before}, bool(before),
-                          with.recomputes() && gated);  // norm_quantize would keep h all the same
+                          with.scan_again() && gated);  // norm_quantize would keep h all the same
   if (before) before.backend().copy(before, out.last);
   pass.see("state", out.h.value);
   Var h = reshape(out.h, rows);

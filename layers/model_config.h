@@ -23,8 +23,9 @@ enum class Quantize { ternary, none };  // none: the float control experiment
 enum class AttentionKind { dense, ternary };
 enum class Init { reference, normal };  // normal: every matrix and the embedding N(0, 0.02)
 
-// What is computed again in backward rather than kept, with the same bits. cheap: norms, quantisers
-// and the scan, no product; full: blocks, from their inputs.
+// What is computed again in backward rather than kept, with the same bits. norms: the inputs of
+// products behind a norm; cheap: norms, quantisers and the scan, no product; full: blocks, from
+// their inputs.
 enum class Recompute { none, norms, cheap, full };
 
 struct ModelConfig {

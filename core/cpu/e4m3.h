@@ -35,6 +35,11 @@ inline float value_of(E4m3 code) {
   return std::bit_cast<float>((bits & 0x80) << 24 | (bits & 0x7f) << 20) * 0x1p120f;
 }
 
+template <class R>
+void values_of(R* to, const E4m3* codes, Index n) {
+  for (Index i = 0; i < n; ++i) to[i] = R(value_of(codes[i]));
+}
+
 // r = 448 / max(absmax of the row, 1e-30); NaN if the row is not finite
 template <class R>
 R e4m3_scale(const R* x, Index n) {
@@ -85,32 +90,23 @@ struct Fp8Writer {
   R* factors;
 };
 
-// So many rows of dy (N, O) in 8-bit floats, as numbers: codes (rows, O) and factors (rows), 0 and
-// NaN of a row that is not finite.
-template <class R>
-void fp8_rows(R* codes, R* factors, const TernaryProductBackward& a, Index first, Index rows) {
-  const Index O = a.w.t.shape()[0];
-  for (Index n = 0; n < rows; ++n) {
-    R* to = codes + n * O;
-    if (!a.dy_fp8) {
-      factors[n] = round_row_e4m3(to, a.dy.data<R>() + (first + n) * O, O);
-      continue;
-    }
-    const E4m3* from = a.dy_fp8.codes.data<E4m3>() + (first + n) * O;
-    for (Index i = 0; i < O; ++i) to[i] = R(value_of(from[i]));
-    factors[n] = a.dy_fp8.factors.data<R>()[first + n];
-  }
-}
-
 // so many rows of dy (N, O) as dx is made of them, rounded ones in this thread's scratch memory
 template <class R>
 const R* dy_of_dx(const TernaryProductBackward& a, Index first, Index rows) {
   const Index O = a.w.t.shape()[0];
   if (!rounds_dx(a.backward)) return a.dy.data<R>() + first * O;
-  R *to = scratch<R, 3>(rows * O), *factors = scratch<R, 4>(rows);
-  fp8_rows(to, factors, a, first, rows);
-  for (Index n = 0; n < rows; ++n)
-    for (Index i = n * O; i < (n + 1) * O; ++i) to[i] *= factors[n];
+  R* const to = scratch<R, 3>(rows * O);
+  for (Index n = 0; n < rows; ++n) {
+    R* const row = to + n * O;
+    R factor;
+    if (a.dy_fp8) {
+      values_of(row, a.dy_fp8.codes.data<E4m3>() + (first + n) * O, O);
+      factor = a.dy_fp8.factors.data<R>()[first + n];
+    } else {
+      factor = round_row_e4m3(row, a.dy.data<R>() + (first + n) * O, O);
+    }
+    for (Index i = 0; i < O; ++i) row[i] *= factor;
+  }
   return to;
 }
 

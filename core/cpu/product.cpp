@@ -223,7 +223,7 @@ struct Fp8Gradient {
       R* to = space + r * columns;
       const Index at = (n + r) * O + o;
       if (codes)
-        for (Index i = 0; i < columns; ++i) to[i] = R(value_of(codes[at + i]));
+        values_of(to, codes + at, columns);
       else
         round_to_e4m3(to, dy + at, columns, scales[n + r]);
     }
